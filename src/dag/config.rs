@@ -1,0 +1,152 @@
+//! `crondag.toml` as the rest of the program sees it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use serde_json::Value;
+
+use super::model::SparkOptions;
+
+/// The settings of one home.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The zone of DAGs that name none; `None` means the machine's.
+    pub timezone: Option<TimeZone>,
+    /// How many attempts may live at once in this home.
+    pub parallelism: u32,
+    /// Slots of each pool.
+    pub pools: BTreeMap<String, u32>,
+    /// Environment of every task, on the small base.
+    pub env: BTreeMap<String, String>,
+    /// A file of `NAME=value` lines, relative to the home, read when an attempt starts; its values are secrets.
+    pub env_file: Option<PathBuf>,
+    /// Names of variables that tasks inherit from the process that started the driver.
+    pub inherit_env: Vec<String>,
+    /// Values of `var.*` in templates.
+    pub vars: BTreeMap<String, Value>,
+    /// Databases by name.
+    pub connections: BTreeMap<String, Connection>,
+    /// How mail leaves; `None` means that alerts are recorded but not sent.
+    pub email: Option<Email>,
+    /// Logs and history.
+    pub logs: Logs,
+    /// Where Spark is, and options that every spark task starts from.
+    pub spark: SparkSettings,
+    /// How long a process tree has between TERM and KILL.
+    pub kill_grace: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            timezone: None,
+            parallelism: 32,
+            pools: BTreeMap::new(),
+            env: BTreeMap::new(),
+            env_file: None,
+            inherit_env: Vec::new(),
+            vars: BTreeMap::new(),
+            connections: BTreeMap::new(),
+            email: None,
+            logs: Logs::default(),
+            spark: SparkSettings::default(),
+            kill_grace: Duration::from_secs(10),
+        }
+    }
+}
+
+/// One database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Connection {
+    /// A SQLite file, relative to the home.
+    Sqlite {
+        /// Path of the database file; created when missing.
+        path: PathBuf,
+    },
+}
+
+/// `[logs]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Logs {
+    /// Logs of runs that ended longer ago than this are deleted; `None` keeps them for ever.
+    pub keep: Option<Duration>,
+    /// One attempt's log is cut in the middle beyond this many bytes.
+    pub max_size: u64,
+}
+
+impl Default for Logs {
+    fn default() -> Self {
+        Logs { keep: Some(Duration::from_secs(90 * 86_400)), max_size: 100 << 20 }
+    }
+}
+
+/// `[spark]`
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct SparkSettings {
+    /// The `spark-submit` program; by default `$SPARK_HOME/bin/spark-submit`, else the one on the task's `PATH`.
+    pub spark_submit: Option<String>,
+    /// Set as `SPARK_HOME` for spark tasks.
+    pub spark_home: Option<String>,
+    /// Options that every spark task starts from.
+    pub options: SparkOptions,
+}
+
+/// `[email]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Email {
+    /// The sender's address, `Name <address>` or bare.
+    pub from: String,
+    /// How mail leaves.
+    pub transport: MailTransport,
+}
+
+/// How mail leaves the machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MailTransport {
+    /// An SMTP server.
+    Smtp(Smtp),
+    /// The local `sendmail` program.
+    Sendmail {
+        /// Its path.
+        command: String,
+    },
+    /// Each mail becomes an `.eml` file.
+    Folder {
+        /// Where, relative to the home; created when missing.
+        path: PathBuf,
+    },
+}
+
+/// An SMTP server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Smtp {
+    /// Its name or address.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// How the connection is secured.
+    pub tls: Tls,
+    /// Whether the server's certificate is checked. Off for relays with a self-signed certificate.
+    pub tls_verify: bool,
+    /// A file of PEM certificates to trust beside the public ones, relative to the home.
+    pub tls_ca: Option<PathBuf>,
+    /// Login name; no login when absent.
+    pub username: Option<String>,
+    /// The variable (of `env_file` or the driver's environment) that holds the password.
+    pub password_env: Option<String>,
+    /// How long one delivery may take.
+    pub timeout: Duration,
+}
+
+/// How an SMTP connection is secured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tls {
+    /// TLS from the first byte (usually port 465).
+    Required,
+    /// STARTTLS, refused if the server does not offer it (usually port 587).
+    Starttls,
+    /// In the clear (usually port 25 on the same machine).
+    None,
+}

@@ -1,0 +1,1 @@
+//! Reads DAG files and crondag.toml.

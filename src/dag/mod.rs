@@ -1,0 +1,19 @@
+//! What a DAG is. Pure: no clock, no processes, no database; it imports nothing else of this crate.
+
+pub mod config;
+pub mod file;
+pub mod graph;
+pub mod id;
+pub mod model;
+pub mod schedule;
+pub mod state;
+pub mod template;
+pub mod trigger_rule;
+pub mod units;
+
+pub use config::Config;
+pub use graph::Graph;
+pub use id::{DagId, InvalidId, TaskId};
+pub use model::{Action, Dag, DateBound, Shell, Spark, SparkOptions, Sql, SqlSource, Task};
+pub use state::{RunState, RunType, TaskState};
+pub use trigger_rule::{Decision, TriggerRule, UpstreamCounts};

@@ -1,0 +1,215 @@
+//! A DAG as the rest of the program sees it: read, checked, defaults applied, nothing left to look up.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, civil};
+use serde_json::Value;
+
+use super::graph::Graph;
+use super::id::{DagId, TaskId};
+use super::schedule::Schedule;
+use super::trigger_rule::TriggerRule;
+
+/// One DAG file.
+#[derive(Debug, Clone)]
+pub struct Dag {
+    /// The stem of the file's name.
+    pub id: DagId,
+    /// For people.
+    pub description: Option<String>,
+    /// Who answers for it, for people.
+    pub owner: Option<String>,
+    /// Labels to select DAGs by.
+    pub tags: Vec<String>,
+    /// When it fires; `None` means only when somebody triggers it.
+    pub schedule: Option<Schedule>,
+    /// The zone in which `schedule`, `start_date`, `end_date` and every template date are meant.
+    pub timezone: TimeZone,
+    /// The first logical date that may run.
+    pub start_date: Option<DateBound>,
+    /// The last logical date that may run (inclusive).
+    pub end_date: Option<DateBound>,
+    /// Whether all due intervals run after downtime, or only the latest.
+    pub catchup: bool,
+    /// How many runs may be in state running at once.
+    pub max_active_runs: u32,
+    /// How many tasks may run at once, over all runs of this DAG.
+    pub max_active_tasks: u32,
+    /// From the run's start; then unfinished tasks are skipped and the run fails.
+    pub run_timeout: Option<Duration>,
+    /// Defaults of `params.*`; a run may override them.
+    pub params: BTreeMap<String, Value>,
+    /// Environment of every task, on top of crondag.toml's. Values are templates.
+    pub env: BTreeMap<String, String>,
+    /// The tasks, in the order of the file.
+    pub tasks: Vec<Task>,
+    /// Who waits for whom, by index into `tasks`.
+    pub graph: Graph,
+}
+
+impl Dag {
+    /// The index of a task.
+    pub fn task_index(&self, id: &str) -> Option<usize> {
+        self.tasks.iter().position(|task| task.id.as_str() == id)
+    }
+}
+
+/// One task of a DAG, with the DAG's `[defaults]` applied.
+#[derive(Debug, Clone)]
+pub struct Task {
+    /// Its name within the DAG.
+    pub id: TaskId,
+    /// For people.
+    pub description: Option<String>,
+    /// What it runs.
+    pub action: Action,
+    /// Further attempts after the first one failed.
+    pub retries: u32,
+    /// How long after a failure the next attempt starts.
+    pub retry_delay: Duration,
+    /// Each further delay is this many times the one before; 1 keeps it constant.
+    pub retry_backoff: f64,
+    /// No delay grows beyond this.
+    pub retry_max_delay: Duration,
+    /// How long one attempt may take before its process tree is ended.
+    pub timeout: Option<Duration>,
+    /// When it runs, given how its upstream tasks ended.
+    pub trigger_rule: TriggerRule,
+    /// Whether the same task of the previous run must have succeeded or been skipped.
+    pub depends_on_past: bool,
+    /// The pool whose slots it takes.
+    pub pool: Option<String>,
+    /// How many slots of the pool it takes.
+    pub pool_slots: u32,
+    /// Among tasks that could start, higher goes first.
+    pub priority: i32,
+    /// Environment on top of the DAG's. Values are templates.
+    pub env: BTreeMap<String, String>,
+    /// Where it runs, relative to the home; the home itself by default. A template.
+    pub working_dir: Option<String>,
+    /// Who gets its mail.
+    pub email: Vec<String>,
+    /// Mail when the last attempt failed.
+    pub email_on_failure: bool,
+    /// Mail when an attempt failed and another follows.
+    pub email_on_retry: bool,
+    /// Mail when it succeeded.
+    pub email_on_success: bool,
+}
+
+/// What a task runs. Every text in it is a template.
+#[derive(Debug, Clone)]
+pub enum Action {
+    /// A script for `bash -c`.
+    Shell(Shell),
+    /// One `spark-submit`.
+    Spark(Box<Spark>),
+    /// SQL statements on one connection.
+    Sql(Sql),
+}
+
+impl Action {
+    /// The key that the DAG file uses for it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Action::Shell(_) => "shell",
+            Action::Spark(_) => "spark",
+            Action::Sql(_) => "sql",
+        }
+    }
+}
+
+/// A script for `bash -c`.
+#[derive(Debug, Clone)]
+pub struct Shell {
+    /// The script, a template.
+    pub script: String,
+}
+
+/// SQL statements, run in one transaction on one connection of crondag.toml.
+#[derive(Debug, Clone)]
+pub struct Sql {
+    /// The connection's name in crondag.toml.
+    pub connection: String,
+    /// Where the statements are.
+    pub source: SqlSource,
+    /// Values bound to `:name` in the statements; each is a template. The template variables that are plain texts
+    /// (`ds`, `ds_nodash`, ...) are bound without being named here.
+    pub params: BTreeMap<String, String>,
+}
+
+/// Where SQL statements are.
+#[derive(Debug, Clone)]
+pub enum SqlSource {
+    /// In the DAG file. A template.
+    Inline(String),
+    /// In a file, relative to the home. The path and the text are templates.
+    File(String),
+}
+
+/// One `spark-submit`: crondag.toml's `[spark]`, the DAG's `[defaults.spark]` and the task's own table, merged.
+#[derive(Debug, Clone)]
+pub struct Spark {
+    /// The Python file or jar, as given to `spark-submit`. A template.
+    pub application: String,
+    /// Arguments of the application; templates.
+    pub args: Vec<String>,
+    /// Everything before the application.
+    pub options: SparkOptions,
+}
+
+/// Options of `spark-submit`. All texts are templates.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SparkOptions {
+    /// `--master`
+    pub master: Option<String>,
+    /// `--deploy-mode`
+    pub deploy_mode: Option<String>,
+    /// `--name`
+    pub name: Option<String>,
+    /// `--class`
+    pub class: Option<String>,
+    /// `--jars`, joined by commas
+    pub jars: Vec<String>,
+    /// `--packages`, joined by commas
+    pub packages: Vec<String>,
+    /// `--py-files`, joined by commas
+    pub py_files: Vec<String>,
+    /// `--files`, joined by commas
+    pub files: Vec<String>,
+    /// `--archives`, joined by commas
+    pub archives: Vec<String>,
+    /// `--conf key=value`, one each; merged key by key
+    pub conf: BTreeMap<String, String>,
+    /// `--queue`
+    pub queue: Option<String>,
+    /// `--driver-memory`
+    pub driver_memory: Option<String>,
+    /// `--driver-cores`
+    pub driver_cores: Option<u32>,
+    /// `--executor-memory`
+    pub executor_memory: Option<String>,
+    /// `--executor-cores`
+    pub executor_cores: Option<u32>,
+    /// `--num-executors`
+    pub num_executors: Option<u32>,
+    /// `--principal`
+    pub principal: Option<String>,
+    /// `--keytab`
+    pub keytab: Option<String>,
+    /// `--proxy-user`
+    pub proxy_user: Option<String>,
+}
+
+/// A `start_date` or `end_date`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DateBound {
+    /// A whole day in the DAG's zone.
+    Date(civil::Date),
+    /// A wall-clock time in the DAG's zone.
+    DateTime(civil::DateTime),
+    /// An instant, written with its offset.
+    Instant(Timestamp),
+}

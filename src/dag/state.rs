@@ -1,0 +1,152 @@
+//! The states of runs and task instances, in Airflow's words.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The state of one task instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskState {
+    /// Nothing has happened yet: upstream tasks, a slot or a date are awaited.
+    None,
+    /// An attempt is alive.
+    Running,
+    /// An attempt failed and another one follows after the retry delay.
+    UpForRetry,
+    /// An attempt ended with exit status 0.
+    Success,
+    /// The last attempt failed.
+    Failed,
+    /// The trigger rule or the task itself (exit code 99) decided that it has nothing to do.
+    Skipped,
+    /// The trigger rule found a failure upstream.
+    UpstreamFailed,
+}
+
+impl TaskState {
+    /// Every state, in the order of a task's life.
+    pub const ALL: [TaskState; 7] = [
+        TaskState::None,
+        TaskState::Running,
+        TaskState::UpForRetry,
+        TaskState::Success,
+        TaskState::Failed,
+        TaskState::Skipped,
+        TaskState::UpstreamFailed,
+    ];
+
+    /// Whether the task instance has come to its end.
+    pub fn is_final(self) -> bool {
+        match self {
+            TaskState::Success | TaskState::Failed | TaskState::Skipped | TaskState::UpstreamFailed => true,
+            TaskState::None | TaskState::Running | TaskState::UpForRetry => false,
+        }
+    }
+
+    /// Airflow's word, as the store and `--json` have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            TaskState::None => "none",
+            TaskState::Running => "running",
+            TaskState::UpForRetry => "up_for_retry",
+            TaskState::Success => "success",
+            TaskState::Failed => "failed",
+            TaskState::Skipped => "skipped",
+            TaskState::UpstreamFailed => "upstream_failed",
+        }
+    }
+
+    /// The state of that name.
+    pub fn parse(text: &str) -> Option<TaskState> {
+        TaskState::ALL.into_iter().find(|state| state.as_str() == text)
+    }
+}
+
+impl fmt::Display for TaskState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// The state of one run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunState {
+    /// Recorded, not begun: `max_active_runs` or an interrupted backfill holds it back.
+    Queued,
+    /// Begun.
+    Running,
+    /// Every leaf task succeeded or was skipped.
+    Success,
+    /// A leaf task failed or is `upstream_failed`, the run took too long, or somebody stopped it.
+    Failed,
+}
+
+impl RunState {
+    /// Every state, in the order of a run's life.
+    pub const ALL: [RunState; 4] = [RunState::Queued, RunState::Running, RunState::Success, RunState::Failed];
+
+    /// Whether the run has come to its end.
+    pub fn is_final(self) -> bool {
+        matches!(self, RunState::Success | RunState::Failed)
+    }
+
+    /// Airflow's word, as the store and `--json` have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RunState::Queued => "queued",
+            RunState::Running => "running",
+            RunState::Success => "success",
+            RunState::Failed => "failed",
+        }
+    }
+
+    /// The state of that name.
+    pub fn parse(text: &str) -> Option<RunState> {
+        RunState::ALL.into_iter().find(|state| state.as_str() == text)
+    }
+}
+
+impl fmt::Display for RunState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// Who asked for a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunType {
+    /// The schedule.
+    Scheduled,
+    /// `crondag backfill`.
+    Backfill,
+    /// `crondag trigger`.
+    Manual,
+}
+
+impl RunType {
+    /// Every type.
+    pub const ALL: [RunType; 3] = [RunType::Scheduled, RunType::Backfill, RunType::Manual];
+
+    /// Airflow's word; also the beginning of the run's id.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RunType::Scheduled => "scheduled",
+            RunType::Backfill => "backfill",
+            RunType::Manual => "manual",
+        }
+    }
+
+    /// The type of that name.
+    pub fn parse(text: &str) -> Option<RunType> {
+        RunType::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+}
+
+impl fmt::Display for RunType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}

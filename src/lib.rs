@@ -1,0 +1,19 @@
+//! crondag takes the place of crontab for ETL: DAG files in TOML, runs recorded in SQLite, one line in the crontab.
+//!
+//! A functional core in an imperative shell. The modules use one another in one direction only:
+//!
+//! ```text
+//! cli ─► runner ─► dag, store, alert
+//! ```
+//!
+//! - [`dag`] says what a DAG is: the file format, schedules, trigger rules, templates. No clock, no processes, no database.
+//! - [`runner`] says how a run happens: the pure engine, the driver that obeys it, the shim that watches one attempt.
+//! - [`store`] holds the only SQL about runs.
+//! - [`alert`] turns an incident into mail and delivers it.
+//! - [`cli`] has one file per command: parse, call, print.
+
+pub mod alert;
+pub mod cli;
+pub mod dag;
+pub mod runner;
+pub mod store;

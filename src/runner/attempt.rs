@@ -1,0 +1,114 @@
+//! What the driver and the shim tell one another about one attempt.
+//!
+//! The driver creates the attempt file, locks it (`flock`, exclusive) and starts the shim with the specification on
+//! standard input and the locked file as standard output; from then on the shim alone holds the lock. At the end the
+//! shim writes the [`ExitRecord`] into that same file, syncs it and exits, which frees the lock. So at any instant:
+//! lock held means alive; lock free and a record means ended; lock free and no record means that the shim itself was
+//! killed and its processes must be looked for by their marker ([`ATTEMPT_VARIABLE`]).
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::dag::{DagId, TaskId};
+
+/// The variable in every task process's environment whose value is the attempt's token: it finds an attempt's
+/// processes wherever they hide.
+pub const ATTEMPT_VARIABLE: &str = "CRONDAG_ATTEMPT";
+
+/// Which attempt.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct AttemptKey {
+    /// The DAG.
+    pub dag_id: DagId,
+    /// The run.
+    pub run_id: String,
+    /// The task.
+    pub task_id: TaskId,
+    /// 1 for the first attempt.
+    pub try_number: u32,
+}
+
+/// All that a shim needs to know. Passed through memory, never through a file: it holds secrets.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AttemptSpec {
+    /// Which attempt.
+    pub key: AttemptKey,
+    /// Unique among all attempts of all homes; the value of [`ATTEMPT_VARIABLE`].
+    pub token: String,
+    /// RFC 3339 with the DAG's offset, for the log's header.
+    pub logical_date: String,
+    /// The program and its arguments. A program without `/` is looked up on the task's own `PATH`.
+    pub argv: Vec<String>,
+    /// What the log's header shows as the command.
+    pub display: String,
+    /// Given to the program on its standard input; `None` means `/dev/null`.
+    pub stdin: Option<String>,
+    /// The complete environment.
+    pub env: BTreeMap<String, String>,
+    /// Where the program runs; absolute.
+    pub working_dir: PathBuf,
+    /// How long it may take.
+    pub timeout: Option<Duration>,
+    /// Time between TERM and KILL.
+    pub kill_grace: Duration,
+    /// Where the log goes; absolute. Its folder exists.
+    pub log_file: PathBuf,
+    /// The log is cut in the middle beyond this many bytes.
+    pub log_max_size: u64,
+    /// Texts that are replaced by `***` in the log.
+    pub secrets: Vec<String>,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "how", rename_all = "snake_case")]
+pub enum Ending {
+    /// The program ended by itself.
+    Exited {
+        /// Its exit status, 0 to 255.
+        code: i32,
+    },
+    /// A signal ended the program.
+    Signaled {
+        /// The signal's number.
+        signal: i32,
+    },
+    /// It took longer than its timeout and was ended.
+    TimedOut,
+    /// Somebody asked for it to be stopped (the shim received TERM), and it was ended.
+    Stopped,
+    /// The program could not be started.
+    NotStarted {
+        /// Why, naming the thing; reads after "error: ".
+        reason: String,
+    },
+    /// The shim itself was killed, or the machine went down: how the program ended is unknown. Never written by a
+    /// shim; concluded by the driver.
+    Lost {
+        /// What was found.
+        reason: String,
+    },
+}
+
+/// What the shim leaves behind.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExitRecord {
+    /// The attempt's token: a record of another attempt is refused.
+    pub token: String,
+    /// When the program was started.
+    pub started_at: Timestamp,
+    /// When the last of its processes was gone.
+    pub ended_at: Timestamp,
+    /// How it ended.
+    pub ending: Ending,
+    /// CPU time of the process tree, user and system, in seconds.
+    pub cpu_seconds: f64,
+    /// Peak memory of the largest process of the tree, in bytes.
+    pub max_rss_bytes: u64,
+    /// Processes that were still alive when the program had ended, and were ended too.
+    pub left_behind: u32,
+}
