@@ -2,5 +2,4 @@
 
 /// A schedule of a DAG.
 #[derive(Debug, Clone)]
-pub struct Schedule {
-}
+pub struct Schedule {}
