@@ -15,5 +15,6 @@
 pub mod alert;
 pub mod cli;
 pub mod dag;
+pub mod home;
 pub mod runner;
 pub mod store;

@@ -8,6 +8,7 @@ pub mod model;
 pub mod schedule;
 pub mod state;
 pub mod template;
+pub mod transition;
 pub mod trigger_rule;
 pub mod units;
 
@@ -16,4 +17,5 @@ pub use graph::Graph;
 pub use id::{DagId, InvalidId, TaskId};
 pub use model::{Action, Dag, DateBound, Shell, Spark, SparkOptions, Sql, SqlSource, Task};
 pub use state::{RunState, RunType, TaskState};
+pub use transition::{RunNumber, Transition};
 pub use trigger_rule::{Decision, TriggerRule, UpstreamCounts};

@@ -1,0 +1,114 @@
+//! What may happen to a run and to its task instances: the vocabulary of the event log.
+//!
+//! The engine decides transitions, the store applies them to its tables and appends them to its log in the same
+//! transaction; folding the log gives the tables back.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::id::TaskId;
+use super::state::{RunState, TaskState};
+
+/// A run's number in the store: short, unique in its home, ascending in the order of creation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RunNumber(pub i64);
+
+/// One change of state.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Transition {
+    /// Queued -> running. The run is bound to a version of its DAG file and gets its task instances.
+    RunStarted {
+        /// The run.
+        run: RunNumber,
+        /// The version of the DAG file, by its number in the store.
+        version: i64,
+        /// Task instances that the run did not have yet, with the attempts each may take.
+        tasks: Vec<(TaskId, u32)>,
+    },
+    /// Running (or queued) -> success or failed.
+    RunEnded {
+        /// The run.
+        run: RunNumber,
+        /// Success or failed.
+        state: RunState,
+        /// Why it failed.
+        reason: Option<String>,
+    },
+    /// Any state -> queued: tasks of the run were cleared, or more tasks were asked for.
+    RunReopened {
+        /// The run.
+        run: RunNumber,
+    },
+    /// None or `up_for_retry` -> running.
+    TaskStarted {
+        /// The run.
+        run: RunNumber,
+        /// The task.
+        task: TaskId,
+        /// 1 for the first attempt.
+        try_number: u32,
+        /// The attempt's token.
+        token: String,
+    },
+    /// Running -> `up_for_retry`.
+    TaskRetry {
+        /// The run.
+        run: RunNumber,
+        /// The task.
+        task: TaskId,
+        /// Why the attempt failed.
+        reason: String,
+        /// When the next attempt may start.
+        next_try_at: Timestamp,
+    },
+    /// Any open state -> a final one.
+    TaskEnded {
+        /// The run.
+        run: RunNumber,
+        /// The task.
+        task: TaskId,
+        /// The final state.
+        state: TaskState,
+        /// Why it failed or was skipped.
+        reason: Option<String>,
+    },
+    /// Any state -> none: somebody cleared it, or its attempt was stopped by an interrupted backfill.
+    TaskCleared {
+        /// The run.
+        run: RunNumber,
+        /// The task.
+        task: TaskId,
+        /// The attempts that it may have taken in all, before it is final.
+        max_tries: u32,
+        /// Why; shown until it starts again.
+        reason: Option<String>,
+    },
+}
+
+impl Transition {
+    /// The run that changes.
+    pub fn run(&self) -> RunNumber {
+        match self {
+            Transition::RunStarted { run, .. }
+            | Transition::RunEnded { run, .. }
+            | Transition::RunReopened { run }
+            | Transition::TaskStarted { run, .. }
+            | Transition::TaskRetry { run, .. }
+            | Transition::TaskEnded { run, .. }
+            | Transition::TaskCleared { run, .. } => *run,
+        }
+    }
+
+    /// The task that changes, if it is not the run itself.
+    pub fn task(&self) -> Option<&TaskId> {
+        match self {
+            Transition::RunStarted { .. } | Transition::RunEnded { .. } | Transition::RunReopened { .. } => None,
+            Transition::TaskStarted { task, .. }
+            | Transition::TaskRetry { task, .. }
+            | Transition::TaskEnded { task, .. }
+            | Transition::TaskCleared { task, .. } => Some(task),
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The home: the directory with `crondag.toml`, `dags/`, `jobs/` and the state folder `.crondag/`.
+
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::{env, fs, io};
+
+/// The settings file; its presence makes a directory a home.
+pub const CONFIG_FILE: &str = "crondag.toml";
+
+/// Where things are. Every path is absolute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Home {
+    root: PathBuf,
+}
+
+/// Why there is no usable home. Reads after "error: ".
+#[derive(Debug, thiserror::Error)]
+pub enum HomeError {
+    /// Neither `--home` nor `$CRONDAG_HOME`, and no ancestor has a `crondag.toml`.
+    #[error(
+        "no home found: neither --home nor $CRONDAG_HOME is set, and neither {0} nor a folder above it has a crondag.toml\n\
+         next: go to your home, name it with --home, or make one with `crondag init DIRECTORY`"
+    )]
+    NotFound(PathBuf),
+    /// The directory that was named has no `crondag.toml`.
+    #[error(
+        "{named_by} names {path}, which has no crondag.toml\nnext: correct the path, or make a home there with `crondag init {path}`"
+    )]
+    NotAHome {
+        /// `--home` or `$CRONDAG_HOME`.
+        named_by: &'static str,
+        /// What it says.
+        path: String,
+    },
+    /// The state folder cannot be made.
+    #[error("cannot make the state folder {path}: {source}\nnext: check who owns {path} and whether the disk is full or read-only")]
+    State {
+        /// The folder.
+        path: String,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl Home {
+    /// Finds the home: `explicit` (`--home`), else `$CRONDAG_HOME`, else the nearest ancestor of the current directory
+    /// with a `crondag.toml`.
+    pub fn find(explicit: Option<&Path>) -> Result<Home, HomeError> {
+        let named = match explicit {
+            Some(path) => Some(("--home", path.to_path_buf())),
+            None => env::var_os("CRONDAG_HOME")
+                .filter(|value| !value.is_empty())
+                .map(|value| ("$CRONDAG_HOME", PathBuf::from(value))),
+        };
+        if let Some((named_by, path)) = named {
+            return match fs::canonicalize(&path) {
+                Ok(root) if root.join(CONFIG_FILE).is_file() => Ok(Home { root }),
+                _ => Err(HomeError::NotAHome { named_by, path: path.display().to_string() }),
+            };
+        }
+        let here = env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
+        match here.ancestors().find(|folder| folder.join(CONFIG_FILE).is_file()) {
+            Some(root) => Ok(Home { root: root.to_path_buf() }),
+            None => Err(HomeError::NotFound(here)),
+        }
+    }
+
+    /// The home in `root`, unchecked: for `init` and tests.
+    pub fn at(root: impl Into<PathBuf>) -> Home {
+        Home { root: root.into() }
+    }
+
+    /// The home itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// `crondag.toml`
+    pub fn config_path(&self) -> PathBuf {
+        self.root.join(CONFIG_FILE)
+    }
+
+    /// The folder of DAG files.
+    pub fn dags_dir(&self) -> PathBuf {
+        self.root.join("dags")
+    }
+
+    /// The file of one DAG.
+    pub fn dag_path(&self, dag_id: &str) -> PathBuf {
+        self.dags_dir().join(format!("{dag_id}.toml"))
+    }
+
+    /// The state folder.
+    pub fn state_dir(&self) -> PathBuf {
+        self.root.join(".crondag")
+    }
+
+    /// The database.
+    pub fn database_path(&self) -> PathBuf {
+        self.state_dir().join("crondag.db")
+    }
+
+    /// The folder of attempts' logs.
+    pub fn logs_dir(&self) -> PathBuf {
+        self.state_dir().join("logs")
+    }
+
+    /// The folder of the files by which driver and shims find one another.
+    pub fn attempts_dir(&self) -> PathBuf {
+        self.state_dir().join("attempts")
+    }
+
+    /// The file whose lock makes a process the driver.
+    pub fn driver_lock_path(&self) -> PathBuf {
+        self.state_dir().join("driver.lock")
+    }
+
+    /// The named pipe that wakes the driver.
+    pub fn doorbell_path(&self) -> PathBuf {
+        self.state_dir().join("doorbell")
+    }
+
+    /// What the driver has to say.
+    pub fn driver_log_path(&self) -> PathBuf {
+        self.state_dir().join("driver.log")
+    }
+
+    /// Makes the state folder and its parts, for the owner alone. Does nothing when they are there.
+    pub fn make_state_dir(&self) -> Result<(), HomeError> {
+        for folder in [self.state_dir(), self.logs_dir(), self.attempts_dir()] {
+            if folder.is_dir() {
+                continue;
+            }
+            let made = fs::DirBuilder::new().mode(0o700).create(&folder);
+            match made {
+                Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
+                    return Err(HomeError::State { path: folder.display().to_string(), source });
+                }
+                _ => {
+                    // The umask cannot widen the mode, but a folder made by an older program may be wider.
+                    fs::set_permissions(&folder, fs::Permissions::from_mode(0o700))
+                        .map_err(|source| HomeError::State { path: folder.display().to_string(), source })?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
