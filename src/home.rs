@@ -33,7 +33,9 @@ pub enum HomeError {
         path: String,
     },
     /// The state folder cannot be made.
-    #[error("cannot make the state folder {path}: {source}\nnext: check who owns {path} and whether the disk is full or read-only")]
+    #[error(
+        "cannot make the state folder {path}: {source}\nnext: check who owns {path} and whether the disk is full or read-only"
+    )]
     State {
         /// The folder.
         path: String,

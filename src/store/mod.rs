@@ -1,1 +1,167 @@
-//! TODO
+//! The only SQL about runs: one SQLite database per home.
+//!
+//! Writers take the write lock when they begin (`IMMEDIATE`), so that a busy database makes them wait instead of
+//! failing half-way. `synchronous=FULL`: what was committed survives power loss.
+
+mod attempts;
+mod dags;
+mod error;
+mod intents;
+mod journal;
+mod maintenance;
+mod outbox;
+mod runs;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+
+pub use attempts::{Attempt, NewAttempt};
+pub use dags::{DagRow, DagVersion};
+pub use error::StoreError;
+pub use intents::{Intent, IntentRow, Rerun};
+pub use journal::{Rebuilt, rebuild};
+pub use maintenance::CheckReport;
+pub use outbox::{NewMail, OutboxMail, OutboxSummary};
+pub use runs::{BackfillRow, NewRun, Progress, RunFilter, RunRow, StateCounts, TaskInstance, UnfinishedRun};
+
+/// The migrations, oldest first; `PRAGMA user_version` says how many have been applied.
+const MIGRATIONS: &[&str] = &[include_str!("migrations/0001.sql")];
+
+/// How long a writer waits for another one.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// An open database.
+pub struct Store {
+    connection: Connection,
+    path: PathBuf,
+}
+
+impl Store {
+    /// Opens the database, makes it when missing, and brings it up to date.
+    ///
+    /// # Errors
+    /// The database is corrupt, locked for longer than a minute, newer than this program, or the disk fails.
+    pub fn open(path: &Path) -> Result<Store, StoreError> {
+        let connection = Connection::open(path).map_err(|error| StoreError::open(path, error))?;
+        let mut store = Store { connection, path: path.to_path_buf() };
+        store.prepare(path).map_err(|error| error.at(path))?;
+        Ok(store)
+    }
+
+    /// Opens an existing database for reading only.
+    ///
+    /// # Errors
+    /// As [`Store::open`]; also when there is no database yet.
+    pub fn open_read_only(path: &Path) -> Result<Store, StoreError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags).map_err(|error| StoreError::open(path, error))?;
+        connection.busy_timeout(BUSY_TIMEOUT).map_err(|error| StoreError::open(path, error))?;
+        Ok(Store { connection, path: path.to_path_buf() })
+    }
+
+    fn prepare(&mut self, path: &Path) -> Result<(), StoreError> {
+        let connection = &self.connection;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.set_prepared_statement_cache_capacity(64);
+        connection.execute_batch("PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY;")?;
+        let applied: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        let known = MIGRATIONS.len() as i64;
+        if applied > known {
+            return Err(StoreError::Newer { path: path.display().to_string(), found: applied, known });
+        }
+        if applied < known {
+            restrict_to_owner(path)?;
+            // The journal mode is kept in the file, so it is set once, when the file is made.
+            connection.execute_batch("PRAGMA journal_mode = WAL;")?;
+            self.migrate()?;
+        }
+        Ok(())
+    }
+
+    fn migrate(&mut self) -> Result<(), StoreError> {
+        let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        // Read again under the lock: another process may have migrated meanwhile.
+        let applied: usize =
+            tx.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))?.try_into().unwrap_or(0);
+        for migration in MIGRATIONS.iter().skip(applied) {
+            tx.execute_batch(migration)?;
+        }
+        tx.execute_batch(&format!("PRAGMA user_version = {}", MIGRATIONS.len()))?;
+        tx.commit()?;
+        Ok(())
+    }
+
+    /// The database file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Begins a writing transaction, waiting for other writers.
+    pub fn write(&mut self) -> Result<Write<'_>, StoreError> {
+        let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        Ok(Write { tx })
+    }
+
+    /// A value that changes whenever another connection commits: for watching without reading.
+    pub fn data_version(&self) -> Result<i64, StoreError> {
+        Ok(self.connection.query_row("PRAGMA data_version", [], |row| row.get(0))?)
+    }
+
+    /// The text under a key of the `meta` table.
+    pub fn meta(&self, key: &str) -> Result<Option<String>, StoreError> {
+        use rusqlite::OptionalExtension;
+        let mut statement = self.connection.prepare_cached("SELECT value FROM meta WHERE key = ?1")?;
+        Ok(statement.query_row([key], |row| row.get(0)).optional()?)
+    }
+}
+
+/// The database and its companions hold commands and mail: for the owner alone.
+fn restrict_to_owner(path: &Path) -> Result<(), StoreError> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
+        .map_err(|source| StoreError::File { path: path.display().to_string(), source })
+}
+
+/// A writing transaction. Dropped without [`Write::commit`], it leaves nothing behind.
+pub struct Write<'a> {
+    tx: Transaction<'a>,
+}
+
+impl Write<'_> {
+    /// Makes everything durable.
+    pub fn commit(self) -> Result<(), StoreError> {
+        self.tx.commit()?;
+        Ok(())
+    }
+
+    /// Puts a text under a key of the `meta` table.
+    pub fn set_meta(&self, key: &str, value: &str) -> Result<(), StoreError> {
+        self.tx
+            .prepare_cached(
+                "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = excluded.value",
+            )?
+            .execute([key, value])?;
+        Ok(())
+    }
+}
+
+/// A time as the database has it: microseconds since 1970-01-01 UTC.
+#[derive(Debug, Clone, Copy)]
+struct Micros(Timestamp);
+
+impl ToSql for Micros {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::from(self.0.as_microsecond()))
+    }
+}
+
+impl FromSql for Micros {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        let micros = value.as_i64()?;
+        Timestamp::from_microsecond(micros).map(Micros).map_err(|_| FromSqlError::OutOfRange(micros))
+    }
+}

@@ -1,0 +1,142 @@
+//! Attempts: one row for each execution of a task instance.
+
+use jiff::Timestamp;
+use rusqlite::Row;
+
+use super::journal::task_id;
+use super::runs::optional_time;
+use super::{Micros, Store, StoreError, Write};
+use crate::dag::{RunNumber, TaskId};
+
+/// An attempt that is about to start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewAttempt<'a> {
+    /// The run.
+    pub run: RunNumber,
+    /// The task.
+    pub task: &'a TaskId,
+    /// 1 for the first attempt.
+    pub try_number: u32,
+    /// Unique among all attempts.
+    pub token: &'a str,
+    /// Relative to the home.
+    pub log_file: &'a str,
+}
+
+/// One row of `attempts`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attempt {
+    /// The run.
+    pub run: RunNumber,
+    /// The task.
+    pub task_id: TaskId,
+    /// 1 for the first attempt.
+    pub try_number: u32,
+    /// Unique among all attempts.
+    pub token: String,
+    /// Relative to the home.
+    pub log_file: String,
+    /// When it was claimed.
+    pub started_at: Timestamp,
+    /// When its end was recorded; `None` while it lives.
+    pub ended_at: Option<Timestamp>,
+    /// How it ended, as the shim wrote it: JSON.
+    pub ending: Option<String>,
+    /// CPU time of its process tree, in seconds.
+    pub cpu_seconds: Option<f64>,
+    /// Peak memory of its largest process, in bytes.
+    pub max_rss_bytes: Option<u64>,
+}
+
+const COLUMNS: &str =
+    "run, task_id, try_number, token, log_file, started_at, ended_at, ending, cpu_seconds, max_rss_bytes";
+
+fn attempt(row: &Row<'_>) -> Result<Attempt, StoreError> {
+    let max_rss_bytes: Option<i64> = row.get(9)?;
+    Ok(Attempt {
+        run: RunNumber(row.get(0)?),
+        task_id: task_id(row, 1)?,
+        try_number: row.get(2)?,
+        token: row.get(3)?,
+        log_file: row.get(4)?,
+        started_at: row.get::<_, Micros>(5)?.0,
+        ended_at: optional_time(row, 6)?,
+        ending: row.get(7)?,
+        cpu_seconds: row.get(8)?,
+        max_rss_bytes: max_rss_bytes.and_then(|bytes| u64::try_from(bytes).ok()),
+    })
+}
+
+impl Store {
+    /// Attempts whose end is not recorded.
+    pub fn open_attempts(&self) -> Result<Vec<Attempt>, StoreError> {
+        self.attempts_where("ended_at IS NULL ORDER BY run", [])
+    }
+
+    /// Whether any attempt's end is not recorded.
+    pub fn has_open_attempts(&self) -> Result<bool, StoreError> {
+        Ok(self
+            .connection
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM attempts WHERE ended_at IS NULL)")?
+            .query_row([], |row| row.get(0))?)
+    }
+
+    /// All attempts of a run, by task and try.
+    pub fn attempts_of_run(&self, run: RunNumber) -> Result<Vec<Attempt>, StoreError> {
+        self.attempts_where("run = ?1 ORDER BY task_id, try_number", [run.0])
+    }
+
+    /// All attempts of a task instance, oldest first.
+    pub fn attempts(&self, run: RunNumber, task: &TaskId) -> Result<Vec<Attempt>, StoreError> {
+        self.attempts_where("run = ?1 AND task_id = ?2 ORDER BY try_number", (run.0, task.as_str()))
+    }
+
+    fn attempts_where(&self, condition: &str, params: impl rusqlite::Params) -> Result<Vec<Attempt>, StoreError> {
+        let mut statement =
+            self.connection.prepare_cached(&format!("SELECT {COLUMNS} FROM attempts WHERE {condition}"))?;
+        let mut rows = statement.query(params)?;
+        let mut attempts = Vec::new();
+        while let Some(row) = rows.next()? {
+            attempts.push(attempt(row)?);
+        }
+        Ok(attempts)
+    }
+}
+
+impl Write<'_> {
+    /// Claims an attempt. The primary key makes a second claim of the same attempt an error.
+    pub fn begin_attempt(&self, attempt: &NewAttempt<'_>, now: Timestamp) -> Result<(), StoreError> {
+        self.statement(
+            "INSERT INTO attempts (run, task_id, try_number, token, log_file, started_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .execute((
+            attempt.run.0,
+            attempt.task.as_str(),
+            attempt.try_number,
+            attempt.token,
+            attempt.log_file,
+            Micros(now),
+        ))?;
+        Ok(())
+    }
+
+    /// Records how an attempt ended. `ending` is JSON; CPU time in seconds, memory in bytes.
+    pub fn end_attempt(
+        &self,
+        run: RunNumber,
+        task: &TaskId,
+        try_number: u32,
+        ending: &str,
+        usage: Option<(f64, u64)>,
+        ended_at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let cpu_seconds = usage.map(|(cpu, _)| cpu);
+        let max_rss_bytes = usage.map(|(_, rss)| i64::try_from(rss).unwrap_or(i64::MAX));
+        self.statement(
+            "UPDATE attempts SET ended_at = ?4, ending = ?5, cpu_seconds = ?6, max_rss_bytes = ?7
+             WHERE run = ?1 AND task_id = ?2 AND try_number = ?3",
+        )?
+        .execute((run.0, task.as_str(), try_number, Micros(ended_at), ending, cpu_seconds, max_rss_bytes))?;
+        Ok(())
+    }
+}

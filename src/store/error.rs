@@ -1,0 +1,110 @@
+//! What can go wrong with the database, in words that say what to do.
+
+use std::io;
+use std::path::Path;
+
+use rusqlite::ErrorCode;
+
+/// Why the database did not do it. Reads after "error: ".
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// SQLite's own words, with the database's path and what to do.
+    #[error("{what}\nnext: {next}")]
+    Database {
+        /// What happened, naming the file.
+        what: String,
+        /// What to do.
+        next: String,
+        /// Whether it may pass by itself: locked, disk full.
+        transient: bool,
+    },
+    /// The database was written by a newer program.
+    #[error(
+        "the database {path} has format {found}, this crondag knows formats up to {known}\nnext: use the newer crondag that made it"
+    )]
+    Newer {
+        /// The database.
+        path: String,
+        /// Its `user_version`.
+        found: i64,
+        /// The newest that this program knows.
+        known: i64,
+    },
+    /// A file beside the database.
+    #[error("{path}: {source}\nnext: check who owns it and whether the disk is full or read-only")]
+    File {
+        /// The file.
+        path: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A row that this program cannot have written.
+    #[error("the database holds an impossible value: {0}\nnext: run `crondag db check`")]
+    Impossible(String),
+    /// SQLite's error before the path is known.
+    #[error("the database failed: {0}\nnext: run `crondag db check`")]
+    Sqlite(#[from] rusqlite::Error),
+}
+
+impl StoreError {
+    pub(super) fn open(path: &Path, error: rusqlite::Error) -> StoreError {
+        StoreError::Sqlite(error).at(path)
+    }
+
+    /// Says the same naming the database.
+    pub(crate) fn at(self, path: &Path) -> StoreError {
+        let StoreError::Sqlite(error) = self else { return self };
+        let path = path.display();
+        let code = error.sqlite_error_code();
+        let (what, next, transient) = match code {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => (
+                format!("another program has locked the database {path} for more than a minute"),
+                format!("find it with `fuser -v {path}` and let it finish"),
+                true,
+            ),
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => (
+                format!("the database {path} is corrupt: {error}"),
+                format!("stop the crontab line, move {path} aside, restore your last `crondag db backup` in its place"),
+                false,
+            ),
+            Some(ErrorCode::DiskFull) => (
+                format!("the disk of the database {path} is full"),
+                "free some space; nothing recorded is lost".to_owned(),
+                true,
+            ),
+            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => (
+                format!("the database {path} cannot be written: {error}"),
+                format!("check its owner and mode (`ls -l {path}`) and that the disk is not mounted read-only"),
+                true,
+            ),
+            Some(ErrorCode::CannotOpen) => (
+                format!("the database {path} cannot be opened: {error}"),
+                "check that the home's state folder exists and belongs to you".to_owned(),
+                false,
+            ),
+            Some(ErrorCode::SystemIoFailure) => {
+                (format!("the disk of the database {path} fails: {error}"), "check the disk (`dmesg`)".to_owned(), true)
+            }
+            _ => (format!("the database {path} failed: {error}"), "run `crondag db check`".to_owned(), false),
+        };
+        StoreError::Database { what, next, transient }
+    }
+
+    /// Whether waiting may help: the database is locked, the disk is full.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            StoreError::Database { transient, .. } => *transient,
+            StoreError::Sqlite(error) => matches!(
+                error.sqlite_error_code(),
+                Some(
+                    ErrorCode::DatabaseBusy
+                        | ErrorCode::DatabaseLocked
+                        | ErrorCode::DiskFull
+                        | ErrorCode::ReadOnly
+                        | ErrorCode::SystemIoFailure
+                )
+            ),
+            StoreError::File { .. } | StoreError::Newer { .. } | StoreError::Impossible(_) => false,
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Backup, check and retention.
+
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rusqlite::Connection;
+use rusqlite::backup::Backup;
+
+use super::journal::rebuild;
+use super::{Micros, Store, StoreError, Write};
+use crate::dag::{DagId, RunNumber};
+
+/// What `crondag db check` found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CheckReport {
+    /// What is wrong; empty when all is well.
+    pub problems: Vec<String>,
+    /// Runs in the database.
+    pub runs: u64,
+    /// Events in the log.
+    pub events: u64,
+}
+
+impl Store {
+    /// Copies the database into a new file while others go on writing.
+    ///
+    /// # Errors
+    /// The target exists, cannot be written, or the disk is full; a half-written target is removed.
+    pub fn backup(&self, target: &Path) -> Result<(), StoreError> {
+        let exists = |source| StoreError::File { path: target.display().to_string(), source };
+        std::fs::OpenOptions::new().write(true).create_new(true).open(target).map_err(exists)?;
+        let copied = self.copy_into(target);
+        if copied.is_err() {
+            // The error that matters is the copy's; a leftover would only look like a backup.
+            let _ = std::fs::remove_file(target);
+        }
+        copied
+    }
+
+    fn copy_into(&self, target: &Path) -> Result<(), StoreError> {
+        let mut copy = Connection::open(target).map_err(|error| StoreError::open(target, error))?;
+        let backup = Backup::new(&self.connection, &mut copy)?;
+        backup
+            .run_to_completion(1_000, Duration::from_millis(1), None)
+            .map_err(|error| StoreError::open(target, error))?;
+        drop(backup);
+        copy.execute_batch("PRAGMA journal_mode = DELETE;").map_err(|error| StoreError::open(target, error))?;
+        let file = std::fs::File::open(target)
+            .and_then(|file| file.sync_all())
+            .map_err(|source| StoreError::File { path: target.display().to_string(), source });
+        super::restrict_to_owner(target)?;
+        file
+    }
+
+    /// Checks the file's structure, its references, and that folding the event log gives the tables back.
+    pub fn check(&self) -> Result<CheckReport, StoreError> {
+        let mut report = CheckReport::default();
+        let mut statement = self.connection.prepare("PRAGMA integrity_check(20)")?;
+        for line in statement.query_map([], |row| row.get::<_, String>(0))? {
+            let line = line?;
+            if line != "ok" {
+                report.problems.push(format!("integrity: {line}"));
+            }
+        }
+        let mut statement = self.connection.prepare("PRAGMA foreign_key_check")?;
+        for line in statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, Option<i64>>(1)?)))? {
+            let (table, row) = line?;
+            report.problems.push(format!("references: row {row:?} of {table} refers to nothing"));
+        }
+        report.runs = self.count("runs")?;
+        report.events = self.count("events")?;
+        match rebuild(self) {
+            Ok(rebuilt) => {
+                let current = self.current_states()?;
+                for (number, run) in &current {
+                    match rebuilt.get(number) {
+                        Some(expected) if expected == run => {}
+                        Some(_) => report.problems.push(format!("event log: run {} differs from its tables", number.0)),
+                        None => report.problems.push(format!("event log: run {} is missing", number.0)),
+                    }
+                }
+            }
+            Err(error) => report.problems.push(format!("event log: {error}")),
+        }
+        Ok(report)
+    }
+
+    fn count(&self, table: &str) -> Result<u64, StoreError> {
+        let count: i64 = self.connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0))?;
+        Ok(count.try_into().unwrap_or(0))
+    }
+
+    /// Runs that ended before `before`, oldest first, at most `limit`: their logs may go.
+    pub fn runs_ended_before(
+        &self,
+        before: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<(RunNumber, DagId, String)>, StoreError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT id, dag_id, run_id FROM runs WHERE end_date IS NOT NULL AND end_date < ?1
+             AND state IN ('success', 'failed') ORDER BY end_date LIMIT ?2",
+        )?;
+        let rows = statement.query_map((Micros(before), limit), |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?))
+        })?;
+        rows.map(|row| {
+            let (id, dag_id, run_id) = row?;
+            let dag_id = DagId::new(dag_id).map_err(|error| StoreError::Impossible(error.to_string()))?;
+            Ok((RunNumber(id), dag_id, run_id))
+        })
+        .collect()
+    }
+}
+
+impl Write<'_> {
+    /// Deletes a run that has ended, with its task instances, attempts and events.
+    pub fn delete_run(&self, run: RunNumber) -> Result<(), StoreError> {
+        self.statement("DELETE FROM events WHERE run = ?1")?.execute([run.0])?;
+        self.statement("DELETE FROM runs WHERE id = ?1")?.execute([run.0])?;
+        Ok(())
+    }
+}

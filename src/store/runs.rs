@@ -1,0 +1,445 @@
+//! Runs and their task instances: creating, finding, counting.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use rusqlite::{OptionalExtension, Row, params_from_iter, types::Value as SqlValue};
+use serde_json::Value;
+
+use super::journal::{Event, run_state, task_id, task_state};
+use super::{Micros, Store, StoreError, Write};
+use crate::dag::{DagId, RunNumber, RunState, RunType, TaskId, TaskState};
+
+/// A run to be created in state queued.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewRun {
+    /// The DAG.
+    pub dag_id: DagId,
+    /// Unique within the DAG.
+    pub run_id: String,
+    /// Who asks for it.
+    pub run_type: RunType,
+    /// The data interval's start.
+    pub logical_date: Timestamp,
+    /// The data interval's end.
+    pub data_interval_end: Timestamp,
+    /// Overrides of the DAG's params.
+    pub params: BTreeMap<String, Value>,
+    /// Only these tasks; `None` means all.
+    pub selection: Option<Vec<TaskId>>,
+    /// The backfill that it belongs to.
+    pub backfill_id: Option<i64>,
+}
+
+/// One row of `runs`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunRow {
+    /// Its number.
+    pub number: RunNumber,
+    /// The DAG.
+    pub dag_id: DagId,
+    /// Unique within the DAG.
+    pub run_id: String,
+    /// Who asked for it.
+    pub run_type: RunType,
+    /// The data interval's start.
+    pub logical_date: Timestamp,
+    /// The data interval's end.
+    pub data_interval_end: Timestamp,
+    /// Its state.
+    pub state: RunState,
+    /// The version of the DAG file that it is bound to, once it has started.
+    pub version_id: Option<i64>,
+    /// Overrides of the DAG's params.
+    pub params: BTreeMap<String, Value>,
+    /// Only these tasks; `None` means all.
+    pub selection: Option<Vec<TaskId>>,
+    /// The backfill that it belongs to.
+    pub backfill_id: Option<i64>,
+    /// When it was created, or reopened.
+    pub queued_at: Timestamp,
+    /// When it started.
+    pub start_date: Option<Timestamp>,
+    /// When it ended.
+    pub end_date: Option<Timestamp>,
+    /// Why it failed.
+    pub reason: Option<String>,
+}
+
+/// One row of `task_instances`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskInstance {
+    /// The task.
+    pub task_id: TaskId,
+    /// Its state.
+    pub state: TaskState,
+    /// Attempts begun.
+    pub try_number: u32,
+    /// Attempts it may take in all.
+    pub max_tries: u32,
+    /// When the newest attempt started.
+    pub start_date: Option<Timestamp>,
+    /// When it ended.
+    pub end_date: Option<Timestamp>,
+    /// When the next attempt may start.
+    pub next_try_at: Option<Timestamp>,
+    /// Why it failed or was skipped.
+    pub reason: Option<String>,
+}
+
+/// A run that has not ended, with what a driver needs to take it up.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UnfinishedRun {
+    /// The run.
+    pub run: RunRow,
+    /// Its task instances; empty while it has never started.
+    pub tasks: Vec<TaskInstance>,
+}
+
+/// One row of `backfills`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackfillRow {
+    /// Its number.
+    pub id: i64,
+    /// The DAG.
+    pub dag_id: DagId,
+    /// Its own limit of running runs; the DAG's when `None`.
+    pub max_active_runs: Option<u32>,
+    /// Newest first.
+    pub is_reverse: bool,
+    /// Interrupted: starts nothing new.
+    pub is_held: bool,
+}
+
+/// Which runs to list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RunFilter {
+    /// Of this DAG.
+    pub dag_id: Option<DagId>,
+    /// In this state.
+    pub state: Option<RunState>,
+    /// Logical date at or after.
+    pub from: Option<Timestamp>,
+    /// Logical date at or before.
+    pub to: Option<Timestamp>,
+    /// At most so many, the newest.
+    pub limit: Option<u32>,
+}
+
+/// How many task instances of a run are in which state.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StateCounts {
+    /// All of them.
+    pub total: u32,
+    /// Running now.
+    pub running: u32,
+    /// In a final state.
+    pub ended: u32,
+    /// `failed` or `upstream_failed`.
+    pub failed: u32,
+}
+
+/// A run of a backfill, for a progress bar.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// The run.
+    pub number: RunNumber,
+    /// Its logical date.
+    pub logical_date: Timestamp,
+    /// Its state.
+    pub state: RunState,
+    /// Its tasks; zeros while it has never started.
+    pub tasks: StateCounts,
+}
+
+const COLUMNS: &str = "id, dag_id, run_id, run_type, logical_date, data_interval_end, state, version_id, params, selection, \
+                       backfill_id, queued_at, start_date, end_date, reason";
+
+fn run_row(row: &Row<'_>) -> Result<RunRow, StoreError> {
+    let run_type: String = row.get(3)?;
+    let params: String = row.get(8)?;
+    let selection: Option<String> = row.get(9)?;
+    let unreadable =
+        |what: &str, error: &dyn std::fmt::Display| StoreError::Impossible(format!("runs.{what}: {error}"));
+    Ok(RunRow {
+        number: RunNumber(row.get(0)?),
+        dag_id: DagId::new(row.get::<_, String>(1)?).map_err(|error| unreadable("dag_id", &error))?,
+        run_id: row.get(2)?,
+        run_type: RunType::parse(&run_type).ok_or_else(|| unreadable("run_type", &run_type))?,
+        logical_date: row.get::<_, Micros>(4)?.0,
+        data_interval_end: row.get::<_, Micros>(5)?.0,
+        state: run_state(row, 6)?,
+        version_id: row.get(7)?,
+        params: serde_json::from_str(&params).map_err(|error| unreadable("params", &error))?,
+        selection: selection
+            .map(|text| serde_json::from_str(&text))
+            .transpose()
+            .map_err(|error| unreadable("selection", &error))?,
+        backfill_id: row.get(10)?,
+        queued_at: row.get::<_, Micros>(11)?.0,
+        start_date: optional_time(row, 12)?,
+        end_date: optional_time(row, 13)?,
+        reason: row.get(14)?,
+    })
+}
+
+pub(super) fn optional_time(row: &Row<'_>, column: usize) -> Result<Option<Timestamp>, StoreError> {
+    Ok(row.get::<_, Option<Micros>>(column)?.map(|micros| micros.0))
+}
+
+fn task_instance(row: &Row<'_>) -> Result<TaskInstance, StoreError> {
+    Ok(TaskInstance {
+        task_id: task_id(row, 0)?,
+        state: task_state(row, 1)?,
+        try_number: row.get(2)?,
+        max_tries: row.get(3)?,
+        start_date: optional_time(row, 4)?,
+        end_date: optional_time(row, 5)?,
+        next_try_at: optional_time(row, 6)?,
+        reason: row.get(7)?,
+    })
+}
+
+impl Store {
+    fn select_runs(&self, tail: &str, params: &[SqlValue]) -> Result<Vec<RunRow>, StoreError> {
+        let mut statement = self.connection.prepare_cached(&format!("SELECT {COLUMNS} FROM runs {tail}"))?;
+        let mut rows = statement.query(params_from_iter(params))?;
+        let mut runs = Vec::new();
+        while let Some(row) = rows.next()? {
+            runs.push(run_row(row)?);
+        }
+        Ok(runs)
+    }
+
+    /// Runs by logical date, oldest first; with a limit, the newest ones.
+    pub fn runs(&self, filter: &RunFilter) -> Result<Vec<RunRow>, StoreError> {
+        let mut conditions = Vec::new();
+        let mut params: Vec<SqlValue> = Vec::new();
+        let mut add = |condition: &str, value: SqlValue| {
+            params.push(value);
+            conditions.push(format!("{condition} ?{}", params.len()));
+        };
+        if let Some(dag_id) = &filter.dag_id {
+            add("dag_id =", SqlValue::Text(dag_id.to_string()));
+        }
+        if let Some(state) = filter.state {
+            add("state =", SqlValue::Text(state.as_str().to_owned()));
+        }
+        if let Some(from) = filter.from {
+            add("logical_date >=", SqlValue::Integer(from.as_microsecond()));
+        }
+        if let Some(to) = filter.to {
+            add("logical_date <=", SqlValue::Integer(to.as_microsecond()));
+        }
+        let wanted = if conditions.is_empty() { String::new() } else { format!("WHERE {}", conditions.join(" AND ")) };
+        // Without a DAG the newest runs are those created last: an order that an index gives however long the history.
+        let order = if filter.dag_id.is_some() { "logical_date DESC, id DESC" } else { "id DESC" };
+        let limit = filter.limit.map_or_else(String::new, |limit| format!("LIMIT {limit}"));
+        let mut runs = self.select_runs(&format!("{wanted} ORDER BY {order} {limit}"), &params)?;
+        runs.sort_by(|a, b| (a.logical_date, a.number).cmp(&(b.logical_date, b.number)));
+        Ok(runs)
+    }
+
+    /// One run.
+    pub fn run(&self, number: RunNumber) -> Result<Option<RunRow>, StoreError> {
+        Ok(self.select_runs("WHERE id = ?1", &[SqlValue::Integer(number.0)])?.pop())
+    }
+
+    /// The run of that DAG with that id.
+    pub fn run_by_id(&self, dag_id: &DagId, run_id: &str) -> Result<Option<RunRow>, StoreError> {
+        let params = [SqlValue::Text(dag_id.to_string()), SqlValue::Text(run_id.to_owned())];
+        Ok(self.select_runs("WHERE dag_id = ?1 AND run_id = ?2", &params)?.pop())
+    }
+
+    /// All runs that have not ended, oldest logical date first.
+    pub fn unfinished_runs(&self) -> Result<Vec<UnfinishedRun>, StoreError> {
+        self.unfinished("state IN ('queued', 'running')", &[])
+    }
+
+    /// Unfinished runs that were created after run `after`.
+    pub fn unfinished_runs_after(&self, after: RunNumber) -> Result<Vec<UnfinishedRun>, StoreError> {
+        self.unfinished("state IN ('queued', 'running') AND id > ?1", &[SqlValue::Integer(after.0)])
+    }
+
+    fn unfinished(&self, condition: &str, params: &[SqlValue]) -> Result<Vec<UnfinishedRun>, StoreError> {
+        let runs = self.select_runs(&format!("WHERE {condition} ORDER BY logical_date, id"), params)?;
+        runs.into_iter()
+            .map(|run| {
+                let tasks = self.task_instances(run.number)?;
+                Ok(UnfinishedRun { run, tasks })
+            })
+            .collect()
+    }
+
+    /// Whether any run that is not held by an interrupted backfill has yet to end.
+    pub fn has_unfinished_runs(&self) -> Result<bool, StoreError> {
+        Ok(self
+            .connection
+            .prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM runs LEFT JOIN backfills ON backfills.id = backfill_id
+                 WHERE state IN ('queued', 'running') AND NOT coalesce(is_held, 0))",
+            )?
+            .query_row([], |row| row.get(0))?)
+    }
+
+    /// The number of the newest run; 0 when there is none.
+    pub fn last_run(&self) -> Result<RunNumber, StoreError> {
+        Ok(RunNumber(
+            self.connection.prepare_cached("SELECT coalesce(max(id), 0) FROM runs")?.query_row([], |row| row.get(0))?,
+        ))
+    }
+
+    /// The task instances of a run, by task id.
+    pub fn task_instances(&self, run: RunNumber) -> Result<Vec<TaskInstance>, StoreError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT task_id, state, try_number, max_tries, start_date, end_date, next_try_at, reason
+             FROM task_instances WHERE run = ?1",
+        )?;
+        let mut rows = statement.query([run.0])?;
+        let mut tasks = Vec::new();
+        while let Some(row) = rows.next()? {
+            tasks.push(task_instance(row)?);
+        }
+        Ok(tasks)
+    }
+
+    /// The newest interval run of the DAG before a logical date, for `depends_on_past`.
+    pub fn run_before(&self, dag_id: &DagId, logical_date: Timestamp) -> Result<Option<RunRow>, StoreError> {
+        let params = [SqlValue::Text(dag_id.to_string()), SqlValue::Integer(logical_date.as_microsecond())];
+        let tail = "WHERE dag_id = ?1 AND logical_date < ?2 AND run_type <> 'manual' ORDER BY logical_date DESC, id DESC LIMIT 1";
+        Ok(self.select_runs(tail, &params)?.pop())
+    }
+
+    /// A backfill.
+    pub fn backfill(&self, id: i64) -> Result<Option<BackfillRow>, StoreError> {
+        let found = self
+            .connection
+            .prepare_cached("SELECT id, dag_id, max_active_runs, is_reverse, is_held FROM backfills WHERE id = ?1")?
+            .query_row([id], |row| Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))
+            .optional()?;
+        found
+            .map(|(id, dag_id, max_active_runs, is_reverse, is_held)| match DagId::new(dag_id) {
+                Ok(dag_id) => Ok(BackfillRow { id, dag_id, max_active_runs, is_reverse, is_held }),
+                Err(error) => Err(StoreError::Impossible(format!("backfills.dag_id: {error}"))),
+            })
+            .transpose()
+    }
+
+    /// How the runs of a backfill stand, oldest first.
+    pub fn backfill_progress(&self, backfill: i64) -> Result<Vec<Progress>, StoreError> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT id, logical_date, state FROM runs WHERE backfill_id = ?1 ORDER BY logical_date")?;
+        let mut rows = statement.query([backfill])?;
+        let mut progress = Vec::new();
+        while let Some(row) = rows.next()? {
+            let number = RunNumber(row.get(0)?);
+            let state = run_state(row, 2)?;
+            progress.push(Progress {
+                number,
+                logical_date: row.get::<_, Micros>(1)?.0,
+                state,
+                tasks: if state == RunState::Queued { StateCounts::default() } else { self.state_counts(number)? },
+            });
+        }
+        Ok(progress)
+    }
+
+    /// How many task instances of a run are in which state.
+    pub fn state_counts(&self, run: RunNumber) -> Result<StateCounts, StoreError> {
+        Ok(self
+            .connection
+            .prepare_cached(
+                "SELECT count(*), coalesce(sum(state = 'running'), 0),
+                 coalesce(sum(state IN ('success', 'failed', 'skipped', 'upstream_failed')), 0),
+                 coalesce(sum(state IN ('failed', 'upstream_failed')), 0) FROM task_instances WHERE run = ?1",
+            )?
+            .query_row([run.0], |row| {
+                Ok(StateCounts { total: row.get(0)?, running: row.get(1)?, ended: row.get(2)?, failed: row.get(3)? })
+            })?)
+    }
+}
+
+impl Write<'_> {
+    /// Creates a run in state queued.
+    ///
+    /// Gives `None`, and changes nothing, when the interval has its run already (or the id is taken).
+    pub fn create_run(&self, run: &NewRun, now: Timestamp) -> Result<Option<RunNumber>, StoreError> {
+        let number: Option<i64> = self
+            .statement(
+                "INSERT INTO runs (dag_id, run_id, run_type, logical_date, data_interval_end, state, params, selection,
+                 backfill_id, queued_at) VALUES (?1, ?2, ?3, ?4, ?5, 'queued', ?6, ?7, ?8, ?9)
+                 ON CONFLICT DO NOTHING RETURNING id",
+            )?
+            .query_row(
+                (
+                    run.dag_id.as_str(),
+                    &run.run_id,
+                    run.run_type.as_str(),
+                    Micros(run.logical_date),
+                    Micros(run.data_interval_end),
+                    json(&run.params)?,
+                    run.selection.as_ref().map(json).transpose()?,
+                    run.backfill_id,
+                    Micros(now),
+                ),
+                |row| row.get(0),
+            )
+            .optional()?;
+        if let Some(number) = number {
+            self.append(number, None, &Event::Created { created: true }, now)?;
+        }
+        Ok(number.map(RunNumber))
+    }
+
+    /// The interval's run, if it exists inside this transaction.
+    pub fn interval_run(&self, dag_id: &DagId, logical_date: Timestamp) -> Result<Option<RunRow>, StoreError> {
+        let mut statement = self.statement(&format!(
+            "SELECT {COLUMNS} FROM runs WHERE dag_id = ?1 AND logical_date = ?2 AND run_type <> 'manual'"
+        ))?;
+        let mut rows = statement.query((dag_id.as_str(), Micros(logical_date)))?;
+        rows.next()?.map(run_row).transpose()
+    }
+
+    /// Begins a backfill and gives its number.
+    pub fn create_backfill(
+        &self,
+        dag_id: &DagId,
+        max_active_runs: Option<u32>,
+        is_reverse: bool,
+        now: Timestamp,
+    ) -> Result<i64, StoreError> {
+        self.statement(
+            "INSERT INTO backfills (dag_id, created_at, max_active_runs, is_reverse) VALUES (?1, ?2, ?3, ?4)",
+        )?
+        .execute((dag_id.as_str(), Micros(now), max_active_runs, is_reverse))?;
+        Ok(self.tx.last_insert_rowid())
+    }
+
+    /// Interrupts a backfill, or lets it go on.
+    pub fn hold_backfill(&self, backfill: i64, is_held: bool) -> Result<(), StoreError> {
+        self.statement("UPDATE backfills SET is_held = ?2 WHERE id = ?1")?.execute((backfill, is_held))?;
+        Ok(())
+    }
+
+    /// Puts an existing run under a backfill and widens its selection of tasks.
+    pub fn assign_run(
+        &self,
+        run: RunNumber,
+        backfill: Option<i64>,
+        selection: Option<&[TaskId]>,
+        params: &BTreeMap<String, Value>,
+    ) -> Result<(), StoreError> {
+        let selection = selection.map(|tasks| json(&tasks)).transpose()?;
+        let params = json(params)?;
+        self.statement(
+            "UPDATE runs SET backfill_id = coalesce(?2, backfill_id), selection = ?3, params = ?4 WHERE id = ?1",
+        )?
+        .execute((run.0, backfill, selection, params))?;
+        Ok(())
+    }
+}
+
+fn json(value: &impl serde::Serialize) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|error| StoreError::Impossible(error.to_string()))
+}
