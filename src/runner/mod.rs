@@ -2,3 +2,4 @@
 
 pub mod actions;
 pub mod attempt;
+pub mod engine;

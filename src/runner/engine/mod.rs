@@ -1,0 +1,979 @@
+//! The engine: decides what happens next. `(state, event) -> (state, effects)`, and nothing else.
+//!
+//! It reads no clock, no file and no database, starts no process and imports only `dag`, so that a simulated clock and
+//! simulated processes can drive it. Readiness is event-driven: an event costs what its edges cost, never a scan of all
+//! tasks. The driver commits the transitions of a step before it carries out the step's starts and stops.
+//!
+//! Two things are kept apart on purpose: a task instance's *state*, and whether an attempt of it still has live
+//! processes. A task that was cleared, marked or stopped changes its state at once, but no new attempt starts and no
+//! slot is freed before the old attempt is really gone.
+
+mod run;
+mod slots;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+pub use run::{Past, PriorTask, RunInput};
+pub use slots::Limits;
+
+use crate::dag::{Dag, DagId, Decision, RunNumber, RunState, RunType, Task, TaskId, TaskState, Transition};
+use run::{Phase, Run};
+use slots::{Candidate, Lanes, Slots};
+
+/// A version of a DAG file that runs can use.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The DAG.
+    pub dag: Arc<Dag>,
+    /// The version's number in the store.
+    pub version: i64,
+    indexes: Arc<HashMap<TaskId, usize>>,
+}
+
+impl Plan {
+    /// The version of a DAG with its number in the store.
+    pub fn new(dag: Arc<Dag>, version: i64) -> Plan {
+        let indexes = dag.tasks.iter().enumerate().map(|(index, task)| (task.id.clone(), index)).collect();
+        Plan { dag, version, indexes: Arc::new(indexes) }
+    }
+
+    /// The index of a task in the DAG.
+    pub fn index(&self, task: &TaskId) -> Option<usize> {
+        self.indexes.get(task).copied()
+    }
+}
+
+/// How an attempt ended, as far as the engine cares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Exit status 0.
+    Success,
+    /// Exit status 99: the task itself says that it has nothing to do.
+    Skipped,
+    /// Anything else, with the reason in words.
+    Failed {
+        /// Reads after "failed: ".
+        reason: String,
+    },
+}
+
+/// What happened.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// Only time has passed: retries and timeouts may be due.
+    TimePassed,
+    /// The home's limits, at the beginning or after crondag.toml changed.
+    Limits(Limits),
+    /// The newest good version of a DAG; runs that start from now on use it.
+    Plan(Plan),
+    /// A run that the engine does not know yet: new, or taken up from the store.
+    Run(Box<RunInput>),
+    /// The last process of an attempt is gone.
+    AttemptEnded {
+        /// The run.
+        run: RunNumber,
+        /// The task.
+        task: TaskId,
+        /// The attempt.
+        try_number: u32,
+        /// How it ended.
+        outcome: Outcome,
+    },
+    /// Take a run up again.
+    Rerun(Box<RerunRequest>),
+    /// Somebody sets the state of a task, or of all open tasks of a run.
+    Mark {
+        /// The run.
+        run: RunNumber,
+        /// The task; `None` means every task that has not ended.
+        task: Option<TaskId>,
+        /// A final state.
+        state: TaskState,
+        /// Who, for the record.
+        by: String,
+    },
+    /// Somebody ends a run.
+    Stop {
+        /// The run.
+        run: RunNumber,
+        /// Who, for the record.
+        by: String,
+    },
+    /// A backfill is interrupted (starts nothing new) or goes on.
+    HoldBackfill {
+        /// The backfill.
+        backfill: i64,
+        /// Interrupted, or going on.
+        hold: bool,
+    },
+    /// The live attempts of a backfill are stopped; their tasks are as if they had not started.
+    StopBackfill {
+        /// The backfill.
+        backfill: i64,
+    },
+}
+
+/// Which tasks of a known run are done again, and under whose limits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RerunRequest {
+    /// The run.
+    pub run: RunNumber,
+    /// Tasks to clear.
+    pub clear: Vec<TaskId>,
+    /// Clear all tasks.
+    pub clear_all: bool,
+    /// The backfill that now owns the run, with its own limit of running runs and its direction.
+    pub backfill: Option<BackfillLimits>,
+    /// Which tasks the run has from now on; `None` means all.
+    pub selection: Option<Vec<TaskId>>,
+}
+
+/// What a backfill says about the runs it owns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BackfillLimits {
+    /// The backfill.
+    pub backfill: i64,
+    /// Its own limit of running runs; without one its runs share the DAG's.
+    pub max_active_runs: Option<u32>,
+    /// Newest first.
+    pub is_reverse: bool,
+}
+
+/// What to do. Transitions and alerts first go to the store, in one transaction; then starts and stops are carried out.
+#[derive(Debug, Clone)]
+pub enum Effect {
+    /// Record a change of state.
+    Record(Transition),
+    /// Record that an attempt starts, then start it.
+    Start(Start),
+    /// Stop an attempt's process tree; its end is reported as [`Event::AttemptEnded`] all the same.
+    StopAttempt {
+        /// The run.
+        run: RunNumber,
+        /// The task.
+        task: TaskId,
+        /// The attempt.
+        try_number: u32,
+    },
+    /// Tell somebody.
+    Alert(Alert),
+}
+
+/// An attempt to start.
+#[derive(Debug, Clone)]
+pub struct Start {
+    /// The run.
+    pub run: RunNumber,
+    /// The version of the DAG that the run is bound to.
+    pub plan: Plan,
+    /// The task's index in the DAG.
+    pub task: usize,
+    /// 1 for the first attempt.
+    pub try_number: u32,
+}
+
+/// Something that people want to hear of.
+#[derive(Debug, Clone)]
+pub struct Alert {
+    /// The run.
+    pub run: RunNumber,
+    /// The version of the DAG that the run is bound to.
+    pub plan: Plan,
+    /// What happened.
+    pub kind: AlertKind,
+}
+
+/// What an alert is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AlertKind {
+    /// The last attempt failed.
+    TaskFailed(TaskReport),
+    /// An attempt failed and another follows.
+    TaskRetry(TaskReport, Timestamp),
+    /// A task succeeded.
+    TaskSucceeded(TaskReport),
+    /// The run failed; every task that is failed or `upstream_failed`, in file order.
+    RunFailed {
+        /// Why.
+        reason: String,
+        /// The tasks.
+        tasks: Vec<(TaskReport, TaskState)>,
+    },
+}
+
+/// A task in an alert.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskReport {
+    /// The task's index in the DAG.
+    pub task: usize,
+    /// The newest attempt; 0 when there was none.
+    pub try_number: u32,
+    /// Attempts it may take.
+    pub max_tries: u32,
+    /// Why, in words.
+    pub reason: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    Retry(usize),
+    RunTimeout,
+}
+
+/// The state of everything that has not ended.
+#[derive(Debug, Default)]
+pub struct Engine {
+    plans: BTreeMap<DagId, Plan>,
+    runs: BTreeMap<RunNumber, Run>,
+    /// Interval runs that have not ended, by logical date: for `depends_on_past`.
+    by_date: BTreeMap<DagId, BTreeMap<Timestamp, RunNumber>>,
+    held: BTreeSet<i64>,
+    lanes: Lanes,
+    slots: Slots,
+    timers: BTreeSet<(Timestamp, RunNumber, Timer)>,
+}
+
+/// One step's worth of work.
+struct Step {
+    now: Timestamp,
+    effects: Vec<Effect>,
+    /// Tasks whose readiness must be looked at again.
+    touched: VecDeque<(RunNumber, usize)>,
+}
+
+impl Engine {
+    /// An engine that knows nothing yet; give it [`Event::Limits`] first.
+    pub fn new() -> Engine {
+        Engine::default()
+    }
+
+    /// Takes one event in and says what follows.
+    pub fn step(&mut self, event: Event, now: Timestamp) -> Vec<Effect> {
+        let mut step = Step { now, effects: Vec::new(), touched: VecDeque::new() };
+        match event {
+            Event::TimePassed => {}
+            Event::Limits(limits) => self.slots.set_limits(limits),
+            Event::Plan(plan) => {
+                self.lanes.set_dag_limit(&plan.dag.id, plan.dag.max_active_runs);
+                self.plans.insert(plan.dag.id.clone(), plan);
+            }
+            Event::Run(input) => self.take_run(*input, &mut step),
+            Event::AttemptEnded { run, task, try_number, outcome } => {
+                self.attempt_ended(run, &task, try_number, outcome, &mut step);
+            }
+            Event::Rerun(request) => self.rerun(*request, &mut step),
+            Event::Mark { run, task, state, by } => self.mark(run, task.as_ref(), state, &by, &mut step),
+            Event::Stop { run, by } => {
+                self.end_early(run, &format!("stopped by {by}"), TaskState::Failed, &mut step);
+            }
+            Event::HoldBackfill { backfill, hold } => self.hold(backfill, hold, &mut step),
+            Event::StopBackfill { backfill } => self.stop_backfill(backfill, &mut step),
+        }
+        self.fire_timers(&mut step);
+        self.settle(&mut step);
+        self.start_queued_runs(&mut step);
+        self.settle(&mut step);
+        self.dispatch(&mut step);
+        step.effects
+    }
+
+    /// When [`Event::TimePassed`] is due next.
+    pub fn next_timer(&self) -> Option<Timestamp> {
+        self.timers.first().map(|(at, ..)| *at)
+    }
+
+    /// Whether nothing is alive, ready or timed: only a new event can move anything.
+    pub fn is_idle(&self) -> bool {
+        self.slots.is_free() && self.timers.is_empty()
+    }
+
+    /// Whether the engine knows this run.
+    pub fn knows(&self, run: RunNumber) -> bool {
+        self.runs.contains_key(&run)
+    }
+
+    /// Number of attempts with live processes.
+    pub fn live_attempts(&self) -> u32 {
+        self.slots.running()
+    }
+
+    // ---- runs ----------------------------------------------------------------------------------------------------
+
+    fn take_run(&mut self, input: RunInput, step: &mut Step) {
+        let number = input.number;
+        if self.runs.contains_key(&number) {
+            return;
+        }
+        let (run, plan) = Run::new(input);
+        if run.is_interval() {
+            self.by_date.entry(run.dag_id.clone()).or_default().insert(run.logical_date, number);
+        }
+        let state = run.state_in_store;
+        self.runs.insert(number, run);
+        match state {
+            RunState::Queued => self.enqueue(number),
+            RunState::Running => match plan {
+                Some(plan) => {
+                    let Some(run) = self.runs.get(&number) else { return };
+                    self.lanes.begin(run.lane.clone());
+                    self.build(number, &plan, step);
+                }
+                // A running run is always bound to a version; without one it starts over with the newest.
+                None => self.enqueue(number),
+            },
+            RunState::Success | RunState::Failed => {
+                if let Some(run) = self.runs.get_mut(&number) {
+                    run.phase = Phase::Ended;
+                }
+                if let Some(plan) = plan {
+                    self.build(number, &plan, step);
+                }
+                self.forget_if_over(number);
+            }
+        }
+    }
+
+    fn enqueue(&mut self, number: RunNumber) {
+        if let Some(run) = self.runs.get_mut(&number) {
+            run.phase = Phase::Queued;
+            self.lanes.enqueue(run.lane.clone(), run.queue_key(), number);
+        }
+    }
+
+    fn start_queued_runs(&mut self, step: &mut Step) {
+        loop {
+            let held = &self.held;
+            let runs = &self.runs;
+            let plans = &self.plans;
+            let next = self.lanes.next(|number| {
+                runs.get(&number).is_some_and(|run| {
+                    plans.contains_key(&run.dag_id) && !run.backfill.is_some_and(|backfill| held.contains(&backfill))
+                })
+            });
+            let Some(number) = next else { return };
+            let Some(run) = self.runs.get_mut(&number) else { continue };
+            let Some(plan) = self.plans.get(&run.dag_id).cloned() else { continue };
+            run.started_at = Some(step.now);
+            let missing = run.missing_tasks(&plan.dag);
+            step.effects.push(Effect::Record(Transition::RunStarted {
+                run: number,
+                version: plan.version,
+                tasks: missing,
+            }));
+            self.build(number, &plan, step);
+            self.settle(step);
+        }
+    }
+
+    /// Lays the run's task instances out along its plan and looks at all of them.
+    fn build(&mut self, number: RunNumber, plan: &Plan, step: &mut Step) {
+        let Some(run) = self.runs.get_mut(&number) else { return };
+        run.build(plan);
+        for (index, task) in run.tasks.iter().enumerate() {
+            if task.live.is_some() {
+                self.slots.occupy(&plan.dag.id, &plan.dag.tasks[index]);
+            }
+        }
+        if run.phase == Phase::Running {
+            if !run.backfill.is_some_and(|backfill| self.held.contains(&backfill)) {
+                self.set_timers(number);
+            }
+            step.touched.extend((0..plan.dag.tasks.len()).map(|index| (number, index)));
+            self.end_run_if_over(number, step);
+        }
+    }
+
+    /// Sets the timers of a running run: its own timeout, and the retries of its tasks.
+    fn set_timers(&mut self, number: RunNumber) {
+        let Some(run) = self.runs.get_mut(&number) else { return };
+        if let (Some(plan), Some(started_at)) = (&run.plan, run.started_at)
+            && let Some(limit) = plan.dag.run_timeout
+        {
+            let at = later(started_at, limit);
+            run.times_out_at = Some(at);
+            self.timers.insert((at, number, Timer::RunTimeout));
+        }
+        for (index, task) in run.tasks.iter().enumerate() {
+            if let (TaskState::UpForRetry, Some(at)) = (task.state, task.next_try_at) {
+                self.timers.insert((at, number, Timer::Retry(index)));
+            }
+        }
+    }
+
+    fn end_run_if_over(&mut self, number: RunNumber, step: &mut Step) {
+        let Some(run) = self.runs.get(&number) else { return };
+        if run.phase != Phase::Running || run.open > 0 {
+            return;
+        }
+        let (state, reason) = run.verdict();
+        self.end_run(number, state, reason, step);
+    }
+
+    fn end_run(&mut self, number: RunNumber, state: RunState, reason: Option<String>, step: &mut Step) {
+        let Some(run) = self.runs.get_mut(&number) else { return };
+        match run.phase {
+            Phase::Ended => return,
+            Phase::Queued => self.lanes.dequeue(&run.lane, run.queue_key(), number),
+            Phase::Running => self.lanes.end(&run.lane),
+        }
+        run.phase = Phase::Ended;
+        step.effects.push(Effect::Record(Transition::RunEnded { run: number, state, reason: reason.clone() }));
+        if state == RunState::Failed
+            && let Some(plan) = run.plan.clone()
+        {
+            let tasks = run.failed_tasks();
+            let kind = AlertKind::RunFailed { reason: reason.unwrap_or_default(), tasks };
+            step.effects.push(Effect::Alert(Alert { run: number, plan, kind }));
+        }
+        if let Some(at) = run.times_out_at.take() {
+            self.timers.remove(&(at, number, Timer::RunTimeout));
+        }
+        self.pass_on_past(number, step);
+        self.forget_if_over(number);
+    }
+
+    /// The next run of the DAG must still know how this one ended after the engine forgets it.
+    fn pass_on_past(&mut self, number: RunNumber, step: &mut Step) {
+        let Some(run) = self.runs.get(&number) else { return };
+        if !run.is_interval() {
+            return;
+        }
+        let past = Past { logical_date: Some(run.logical_date), states: run.states() };
+        let (dag_id, date) = (run.dag_id.clone(), run.logical_date);
+        let Some(dates) = self.by_date.get_mut(&dag_id) else { return };
+        if dates.get(&date) == Some(&number) {
+            dates.remove(&date);
+        }
+        let next = dates.range(date..).next().map(|(_, next)| *next);
+        if let Some(next) = next
+            && let Some(run) = self.runs.get_mut(&next)
+            && run.past.logical_date.is_none_or(|known| known <= date)
+        {
+            run.past = past;
+            step.touched.extend((0..run.tasks.len()).map(|index| (next, index)));
+        }
+    }
+
+    fn forget_if_over(&mut self, number: RunNumber) {
+        let over =
+            self.runs.get(&number).is_some_and(|run| run.phase == Phase::Ended && run.live() == 0 && !run.is_awaited);
+        if over && let Some(run) = self.runs.remove(&number) {
+            self.slots.forget_run(number, &run);
+            if let Some(dates) = self.by_date.get_mut(&run.dag_id) {
+                if dates.get(&run.logical_date) == Some(&number) {
+                    dates.remove(&run.logical_date);
+                }
+                if dates.is_empty() {
+                    self.by_date.remove(&run.dag_id);
+                }
+            }
+        }
+    }
+
+    // ---- tasks ---------------------------------------------------------------------------------------------------
+
+    fn attempt_ended(&mut self, number: RunNumber, task: &TaskId, try_number: u32, outcome: Outcome, step: &mut Step) {
+        let Some(run) = self.runs.get_mut(&number) else { return };
+        let Some(plan) = run.plan.clone() else {
+            run.prior_attempt_ended(task, try_number);
+            self.forget_if_over(number);
+            return;
+        };
+        let Some(index) = plan.index(task) else { return };
+        let instance = &mut run.tasks[index];
+        if instance.live != Some(try_number) {
+            return;
+        }
+        instance.live = None;
+        let counts =
+            run.phase == Phase::Running && instance.state == TaskState::Running && instance.tries == try_number;
+        self.slots.release(&plan.dag.id, &plan.dag.tasks[index]);
+        if !counts {
+            // Cleared, marked or stopped meanwhile: the state has been decided, only the slot was still taken.
+            step.touched.push_back((number, index));
+            self.forget_if_over(number);
+            return;
+        }
+        match outcome {
+            Outcome::Success => {
+                let report = self.report(number, index, String::new());
+                self.finish_task(number, index, TaskState::Success, None, step);
+                step.effects.push(Effect::Alert(Alert { run: number, plan, kind: AlertKind::TaskSucceeded(report) }));
+            }
+            Outcome::Skipped => {
+                let reason = "the task skipped itself (exit status 99)".to_owned();
+                self.finish_task(number, index, TaskState::Skipped, Some(reason), step);
+            }
+            Outcome::Failed { reason } => self.attempt_failed(number, index, &plan, reason, step),
+        }
+    }
+
+    fn attempt_failed(&mut self, number: RunNumber, index: usize, plan: &Plan, reason: String, step: &mut Step) {
+        let report = self.report(number, index, reason.clone());
+        let Some(run) = self.runs.get_mut(&number) else { return };
+        let instance = &mut run.tasks[index];
+        let kind = if instance.tries < instance.max_tries {
+            let task = &plan.dag.tasks[index];
+            // Retries after a clear begin with the first delay again.
+            let failures = instance.tries.saturating_sub(instance.max_tries.saturating_sub(task.retries + 1)).max(1);
+            let next_try_at = later(step.now, retry_delay(task, failures));
+            instance.state = TaskState::UpForRetry;
+            instance.next_try_at = Some(next_try_at);
+            step.effects.push(Effect::Record(Transition::TaskRetry {
+                run: number,
+                task: task.id.clone(),
+                reason,
+                next_try_at,
+            }));
+            self.timers.insert((next_try_at, number, Timer::Retry(index)));
+            AlertKind::TaskRetry(report, next_try_at)
+        } else {
+            let alert = AlertKind::TaskFailed(report);
+            step.effects.push(Effect::Alert(Alert { run: number, plan: plan.clone(), kind: alert }));
+            self.finish_task(number, index, TaskState::Failed, Some(reason), step);
+            return;
+        };
+        step.effects.push(Effect::Alert(Alert { run: number, plan: plan.clone(), kind }));
+    }
+
+    fn report(&self, number: RunNumber, index: usize, reason: String) -> TaskReport {
+        let (try_number, max_tries) = self
+            .runs
+            .get(&number)
+            .and_then(|run| run.tasks.get(index))
+            .map_or((0, 0), |task| (task.tries, task.max_tries));
+        TaskReport { task: index, try_number, max_tries, reason }
+    }
+
+    /// Puts a task instance into a final state and looks at what waits for it.
+    fn finish_task(
+        &mut self,
+        number: RunNumber,
+        index: usize,
+        state: TaskState,
+        reason: Option<String>,
+        step: &mut Step,
+    ) {
+        let Some(run) = self.runs.get_mut(&number) else { return };
+        let Some(plan) = run.plan.clone() else { return };
+        self.slots.not_ready(&candidate(number, run, index), &plan.dag, index);
+        let instance = &mut run.tasks[index];
+        let before = std::mem::replace(&mut instance.state, state);
+        if let Some(at) = instance.next_try_at.take() {
+            self.timers.remove(&(at, number, Timer::Retry(index)));
+        }
+        instance.reason.clone_from(&reason);
+        if !before.is_final() {
+            run.open -= 1;
+        }
+        let task = plan.dag.tasks[index].id.clone();
+        for &next in plan.dag.graph.downstream(index) {
+            if run.tasks[next].selected {
+                run.tasks[next].upstream.remove(before);
+                run.tasks[next].upstream.add(state);
+                step.touched.push_back((number, next));
+            }
+        }
+        let (dag_id, date, is_interval) = (run.dag_id.clone(), run.logical_date, run.is_interval());
+        step.effects.push(Effect::Record(Transition::TaskEnded { run: number, task: task.clone(), state, reason }));
+        if is_interval && let Some(next) = self.run_after(&dag_id, date) {
+            self.touch_named(next, &task, step);
+        }
+        self.end_run_if_over(number, step);
+    }
+
+    fn run_after(&self, dag_id: &DagId, date: Timestamp) -> Option<RunNumber> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        self.by_date.get(dag_id)?.range((Excluded(date), Unbounded)).next().map(|(_, number)| *number)
+    }
+
+    fn touch_named(&self, number: RunNumber, task: &TaskId, step: &mut Step) {
+        if let Some(run) = self.runs.get(&number)
+            && let Some(plan) = &run.plan
+            && let Some(index) = plan.index(task)
+            && plan.dag.tasks[index].depends_on_past
+        {
+            step.touched.push_back((number, index));
+        }
+    }
+
+    /// Looks at touched tasks until nothing changes any more.
+    fn settle(&mut self, step: &mut Step) {
+        while let Some((number, index)) = step.touched.pop_front() {
+            self.look_at(number, index, step);
+        }
+    }
+
+    fn look_at(&mut self, number: RunNumber, index: usize, step: &mut Step) {
+        let Some(run) = self.runs.get(&number) else { return };
+        let (Some(plan), Some(instance)) = (run.plan.clone(), run.tasks.get(index)) else { return };
+        if !instance.selected {
+            return;
+        }
+        let task = &plan.dag.tasks[index];
+        let may_start = run.phase == Phase::Running
+            && instance.live.is_none()
+            && !run.backfill.is_some_and(|backfill| self.held.contains(&backfill));
+        let ready = match instance.state {
+            TaskState::None if run.phase == Phase::Running => match task.trigger_rule.decide(&instance.upstream) {
+                Decision::Wait => false,
+                Decision::Run => may_start && (!task.depends_on_past || self.past_allows(run, &task.id)),
+                Decision::Skip => {
+                    let reason = run.rule_reason(index, &plan.dag, TaskState::Skipped);
+                    return self.finish_task(number, index, TaskState::Skipped, Some(reason), step);
+                }
+                Decision::UpstreamFailed => {
+                    let reason = run.rule_reason(index, &plan.dag, TaskState::UpstreamFailed);
+                    return self.finish_task(number, index, TaskState::UpstreamFailed, Some(reason), step);
+                }
+            },
+            TaskState::UpForRetry => may_start && instance.next_try_at.is_none_or(|at| at <= step.now),
+            _ => false,
+        };
+        let candidate = candidate(number, run, index);
+        if ready {
+            self.slots.ready(candidate, &plan.dag, index);
+        } else {
+            self.slots.not_ready(&candidate, &plan.dag, index);
+        }
+    }
+
+    /// `depends_on_past`: the same task of the previous interval run succeeded or was skipped, or there is none.
+    /// Runs that a person triggered do not wait for the past.
+    fn past_allows(&self, run: &Run, task: &TaskId) -> bool {
+        if !run.is_interval() {
+            return true;
+        }
+        let before = self
+            .by_date
+            .get(&run.dag_id)
+            .and_then(|dates| dates.range(..run.logical_date).next_back())
+            .filter(|(date, _)| run.past.logical_date.is_none_or(|known| **date >= known))
+            .and_then(|(_, number)| self.runs.get(number));
+        let state = match before {
+            Some(before) => before.state_of(task),
+            None => run.past.states.get(task).copied(),
+        };
+        match state {
+            Some(state) => matches!(state, TaskState::Success | TaskState::Skipped),
+            // The previous run does not have this task, or there is no previous run.
+            None => before.is_none_or(|before| before.plan.is_some()),
+        }
+    }
+
+    fn fire_timers(&mut self, step: &mut Step) {
+        while let Some(&(at, number, timer)) = self.timers.first() {
+            if at > step.now {
+                return;
+            }
+            self.timers.pop_first();
+            match timer {
+                Timer::Retry(index) => step.touched.push_back((number, index)),
+                Timer::RunTimeout => {
+                    let limit = self.runs.get(&number).and_then(|run| run.plan.as_ref()?.dag.run_timeout);
+                    let limit = crate::dag::units::format_duration(limit.unwrap_or_default());
+                    self.end_early(number, &format!("run_timeout of {limit} is over"), TaskState::Skipped, step);
+                }
+            }
+        }
+    }
+
+    fn dispatch(&mut self, step: &mut Step) {
+        while let Some(candidate) = self.slots.take_best() {
+            let Some(run) = self.runs.get_mut(&candidate.run) else { continue };
+            let Some(plan) = run.plan.clone() else { continue };
+            let instance = &mut run.tasks[candidate.task];
+            instance.tries += 1;
+            instance.state = TaskState::Running;
+            instance.live = Some(instance.tries);
+            instance.next_try_at = None;
+            let try_number = instance.tries;
+            self.slots.occupy(&plan.dag.id, &plan.dag.tasks[candidate.task]);
+            step.effects.push(Effect::Start(Start { run: candidate.run, plan, task: candidate.task, try_number }));
+        }
+    }
+
+    // ---- what people ask for -------------------------------------------------------------------------------------
+
+    fn rerun(&mut self, request: RerunRequest, step: &mut Step) {
+        let number = request.run;
+        let Some(run) = self.runs.get_mut(&number) else { return };
+        run.is_awaited = false;
+        let newest = self.plans.get(&run.dag_id).cloned();
+        let retries = |task: &TaskId| {
+            newest.as_ref().and_then(|plan| Some(plan.dag.tasks[plan.index(task)?].retries)).unwrap_or(0)
+        };
+        if run.phase == Phase::Queued {
+            self.lanes.dequeue(&run.lane, run.queue_key(), number);
+        }
+        if run.phase == Phase::Running && request.backfill.is_some() {
+            self.lanes.end(&run.lane);
+            run.assign(request.backfill);
+            self.lanes.begin(run.lane.clone());
+        } else {
+            run.assign(request.backfill);
+        }
+        run.selection = request.selection;
+        let clear_all = request.clear_all;
+        let to_clear = |task: &TaskId| clear_all || request.clear.contains(task);
+        match run.phase {
+            Phase::Queued => {
+                run.clear_prior(number, &to_clear, &retries, step);
+                self.enqueue(number);
+            }
+            Phase::Running => {
+                let Some(plan) = run.plan.clone() else { return };
+                let missing = run.missing_tasks(&plan.dag);
+                if !missing.is_empty() {
+                    step.effects.push(Effect::Record(Transition::RunStarted {
+                        run: number,
+                        version: plan.version,
+                        tasks: missing,
+                    }));
+                    run.widen();
+                }
+                let cleared: Vec<usize> = (0..run.tasks.len())
+                    .filter(|&index| run.tasks[index].selected && to_clear(&plan.dag.tasks[index].id))
+                    .collect();
+                for index in cleared {
+                    self.clear_task(number, index, None, step);
+                }
+                if let Some(run) = self.runs.get(&number) {
+                    step.touched.extend((0..run.tasks.len()).map(|index| (number, index)));
+                }
+            }
+            Phase::Ended => {
+                let dag_id = run.dag_id.clone();
+                let date = run.logical_date;
+                let is_interval = run.is_interval();
+                if let Some(plan) = run.plan.clone() {
+                    self.slots.forget_run(number, run);
+                    for (index, task) in run.tasks.iter().enumerate() {
+                        if task.live.is_some() {
+                            self.slots.release(&dag_id, &plan.dag.tasks[index]);
+                        }
+                    }
+                    run.unbuild();
+                }
+                step.effects.push(Effect::Record(Transition::RunReopened { run: number }));
+                run.clear_prior(number, &to_clear, &retries, step);
+                if is_interval {
+                    self.by_date.entry(dag_id).or_default().insert(date, number);
+                }
+                self.enqueue(number);
+            }
+        }
+    }
+
+    /// Makes a task of a running run as if it had not run; its live attempt is stopped.
+    fn clear_task(&mut self, number: RunNumber, index: usize, reason: Option<String>, step: &mut Step) {
+        let Some(run) = self.runs.get_mut(&number) else { return };
+        let Some(plan) = run.plan.clone() else { return };
+        let candidate = candidate(number, run, index);
+        self.slots.not_ready(&candidate, &plan.dag, index);
+        let task = &plan.dag.tasks[index];
+        let instance = &mut run.tasks[index];
+        let before = std::mem::replace(&mut instance.state, TaskState::None);
+        if let Some(at) = instance.next_try_at.take() {
+            self.timers.remove(&(at, number, Timer::Retry(index)));
+        }
+        instance.reason = None;
+        instance.max_tries = instance.tries + task.retries + 1;
+        let (live, max_tries) = (instance.live, instance.max_tries);
+        if before.is_final() {
+            run.open += 1;
+        }
+        for &next in plan.dag.graph.downstream(index) {
+            run.tasks[next].upstream.remove(before);
+            step.touched.push_back((number, next));
+        }
+        let task = task.id.clone();
+        step.effects.push(Effect::Record(Transition::TaskCleared {
+            run: number,
+            task: task.clone(),
+            max_tries,
+            reason,
+        }));
+        if let Some(try_number) = live {
+            step.effects.push(Effect::StopAttempt { run: number, task, try_number });
+        }
+        step.touched.push_back((number, index));
+    }
+
+    fn mark(&mut self, number: RunNumber, task: Option<&TaskId>, state: TaskState, by: &str, step: &mut Step) {
+        let Some(run) = self.runs.get_mut(&number) else { return };
+        run.is_awaited = false;
+        let was = run.phase;
+        let reason = format!("marked {state} by {by}");
+        let Some(plan) = run.plan.clone() else {
+            if task.is_none() {
+                let becomes = if state == TaskState::Failed { RunState::Failed } else { RunState::Success };
+                self.end_run(number, becomes, Some(reason), step);
+            }
+            return;
+        };
+        let marked: Vec<usize> = match task {
+            Some(task) => plan.index(task).filter(|&index| run.tasks[index].selected).into_iter().collect(),
+            None => (0..run.tasks.len())
+                .filter(|&index| run.tasks[index].selected && !run.tasks[index].state.is_final())
+                .collect(),
+        };
+        let mut undecided = BTreeSet::new();
+        for &index in &marked {
+            self.stop_live(number, index, step);
+            self.finish_task(number, index, state, Some(reason.clone()), step);
+            // What the old state had decided downstream is decided anew, as Airflow does it.
+            if let Some(run) = self.runs.get(&number) {
+                undecided.extend(
+                    plan.dag
+                        .graph
+                        .descendants(index)
+                        .into_iter()
+                        .filter(|&next| run.tasks[next].selected && run.tasks[next].state == TaskState::UpstreamFailed),
+                );
+            }
+        }
+        if was == Phase::Running && self.runs.get(&number).is_some_and(|run| run.phase == Phase::Running) {
+            for index in undecided {
+                self.clear_task(number, index, None, step);
+            }
+        } else if !undecided.is_empty() {
+            let clear = undecided.into_iter().map(|index| plan.dag.tasks[index].id.clone()).collect();
+            let Some(run) = self.runs.get(&number) else { return };
+            let selection = run.selection.clone();
+            let request = RerunRequest { run: number, clear, clear_all: false, backfill: None, selection };
+            self.rerun(request, step);
+        } else if was == Phase::Ended
+            && let Some(run) = self.runs.get(&number)
+        {
+            let (state, reason) = run.verdict();
+            step.effects.push(Effect::Record(Transition::RunEnded { run: number, state, reason }));
+            self.forget_if_over(number);
+        }
+    }
+
+    fn stop_live(&self, number: RunNumber, index: usize, step: &mut Step) {
+        if let Some(run) = self.runs.get(&number)
+            && let Some(plan) = &run.plan
+            && let Some(try_number) = run.tasks[index].live
+        {
+            let task = plan.dag.tasks[index].id.clone();
+            step.effects.push(Effect::StopAttempt { run: number, task, try_number });
+        }
+    }
+
+    /// Ends a run at once: live tasks become `running_becomes`, what has not begun is skipped, the run fails.
+    fn end_early(&mut self, number: RunNumber, reason: &str, running_becomes: TaskState, step: &mut Step) {
+        let Some(run) = self.runs.get(&number) else { return };
+        if run.phase == Phase::Ended {
+            return;
+        }
+        let open: Vec<(usize, TaskState)> = run
+            .tasks
+            .iter()
+            .enumerate()
+            .filter(|(_, task)| task.selected && !task.state.is_final())
+            .map(|(index, task)| (index, task.state))
+            .collect();
+        // The run is over before its tasks are, so that the last of them does not end it a second time.
+        for &(index, state) in &open {
+            let becomes = if state == TaskState::Running { running_becomes } else { TaskState::Skipped };
+            self.stop_live(number, index, step);
+            self.set_ended(number, index, becomes, reason, step);
+        }
+        self.end_run(number, RunState::Failed, Some(reason.to_owned()), step);
+    }
+
+    /// A final state without consequences downstream: the run is being ended as a whole.
+    fn set_ended(&mut self, number: RunNumber, index: usize, state: TaskState, reason: &str, step: &mut Step) {
+        let Some(run) = self.runs.get_mut(&number) else { return };
+        let Some(plan) = run.plan.clone() else { return };
+        self.slots.not_ready(&candidate(number, run, index), &plan.dag, index);
+        let instance = &mut run.tasks[index];
+        instance.state = state;
+        if let Some(at) = instance.next_try_at.take() {
+            self.timers.remove(&(at, number, Timer::Retry(index)));
+        }
+        instance.reason = Some(reason.to_owned());
+        run.open -= 1;
+        step.effects.push(Effect::Record(Transition::TaskEnded {
+            run: number,
+            task: plan.dag.tasks[index].id.clone(),
+            state,
+            reason: Some(reason.to_owned()),
+        }));
+    }
+
+    fn hold(&mut self, backfill: i64, hold: bool, step: &mut Step) {
+        let changed = if hold { self.held.insert(backfill) } else { self.held.remove(&backfill) };
+        if !changed {
+            return;
+        }
+        self.lanes.look_again();
+        let runs: Vec<RunNumber> =
+            self.runs.iter().filter(|(_, run)| run.backfill == Some(backfill)).map(|(number, _)| *number).collect();
+        if hold {
+            self.timers.retain(|(_, number, _)| !runs.contains(number));
+        }
+        for number in runs {
+            let Some(run) = self.runs.get_mut(&number) else { continue };
+            step.touched.extend((0..run.tasks.len()).map(|index| (number, index)));
+            if !hold && run.phase == Phase::Running {
+                // The time in which it was held does not count against its timeout.
+                run.started_at = Some(step.now);
+                self.set_timers(number);
+            }
+        }
+    }
+
+    fn stop_backfill(&mut self, backfill: i64, step: &mut Step) {
+        let live: Vec<(RunNumber, usize)> = self
+            .runs
+            .iter()
+            .filter(|(_, run)| run.backfill == Some(backfill) && run.phase == Phase::Running)
+            .flat_map(|(number, run)| {
+                run.tasks
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, task)| task.state == TaskState::Running)
+                    .map(|(index, _)| (*number, index))
+            })
+            .collect();
+        for (number, index) in live {
+            self.clear_task(
+                number,
+                index,
+                Some("its attempt was stopped when the backfill was interrupted".to_owned()),
+                step,
+            );
+        }
+    }
+}
+
+fn candidate(number: RunNumber, run: &Run, index: usize) -> Candidate {
+    let priority = run.plan.as_ref().map_or(0, |plan| plan.dag.tasks[index].priority);
+    Candidate { rank: -i64::from(priority), logical_date: run.logical_date, run: number, task: index }
+}
+
+/// `retry_delay * retry_backoff ^ (failures - 1)`, at most `retry_max_delay`. Airflow's formula without its jitter.
+fn retry_delay(task: &Task, failures: u32) -> Duration {
+    let factor = task.retry_backoff.powi(i32::try_from(failures.saturating_sub(1)).unwrap_or(i32::MAX));
+    let seconds = task.retry_delay.as_secs_f64() * factor;
+    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX).min(task.retry_max_delay.max(task.retry_delay))
+}
+
+fn later(at: Timestamp, by: Duration) -> Timestamp {
+    jiff::SignedDuration::try_from(by).ok().and_then(|by| at.checked_add(by).ok()).unwrap_or(Timestamp::MAX)
+}
+
+/// Whether a run of this type stands for its interval; manual runs come beside it.
+fn is_interval(run_type: RunType) -> bool {
+    match run_type {
+        RunType::Scheduled | RunType::Backfill => true,
+        RunType::Manual => false,
+    }
+}

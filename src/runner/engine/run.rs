@@ -1,0 +1,411 @@
+//! One run inside the engine: its task instances, laid out along the plan it is bound to.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::slots::Lane;
+use super::{BackfillLimits, Effect, Plan, Step, TaskReport, is_interval};
+use crate::dag::{Dag, DagId, RunNumber, RunState, RunType, TaskId, TaskState, Transition, UpstreamCounts};
+
+/// A run as the store has it.
+#[derive(Debug, Clone)]
+pub struct RunInput {
+    /// The run.
+    pub number: RunNumber,
+    /// Its DAG.
+    pub dag_id: DagId,
+    /// Who asked for it.
+    pub run_type: RunType,
+    /// The data interval's start.
+    pub logical_date: Timestamp,
+    /// Its state in the store.
+    pub state: RunState,
+    /// When it started.
+    pub started_at: Option<Timestamp>,
+    /// The backfill that owns it.
+    pub backfill: Option<BackfillLimits>,
+    /// Only these tasks; `None` means all.
+    pub selection: Option<Vec<TaskId>>,
+    /// The version that it is bound to, if it has started.
+    pub plan: Option<Plan>,
+    /// Its task instances so far.
+    pub tasks: Vec<PriorTask>,
+    /// How the previous run of the DAG stands.
+    pub past: Past,
+    /// Keep the run although it has ended: an event about it follows.
+    pub is_awaited: bool,
+}
+
+/// A task instance as the store has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PriorTask {
+    /// The task.
+    pub task: TaskId,
+    /// Its state.
+    pub state: TaskState,
+    /// Attempts begun.
+    pub tries: u32,
+    /// Attempts it may take in all.
+    pub max_tries: u32,
+    /// When the next attempt may start.
+    pub next_try_at: Option<Timestamp>,
+    /// Why it failed or was skipped.
+    pub reason: Option<String>,
+    /// The attempt that may still have live processes.
+    pub live: Option<u32>,
+}
+
+/// The newest earlier run of the same DAG, for `depends_on_past`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Past {
+    /// Its logical date; `None` when there is no earlier run.
+    pub logical_date: Option<Timestamp>,
+    /// The states of its tasks.
+    pub states: BTreeMap<TaskId, TaskState>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    Queued,
+    Running,
+    Ended,
+}
+
+#[derive(Debug)]
+pub(super) struct Instance {
+    pub(super) state: TaskState,
+    pub(super) tries: u32,
+    pub(super) max_tries: u32,
+    pub(super) next_try_at: Option<Timestamp>,
+    pub(super) reason: Option<String>,
+    /// The attempt that has live processes, whatever the state says.
+    pub(super) live: Option<u32>,
+    /// Whether the run has this task at all.
+    pub(super) selected: bool,
+    pub(super) upstream: UpstreamCounts,
+}
+
+#[derive(Debug)]
+pub(super) struct Run {
+    pub(super) dag_id: DagId,
+    run_type: RunType,
+    pub(super) logical_date: Timestamp,
+    pub(super) state_in_store: RunState,
+    pub(super) started_at: Option<Timestamp>,
+    pub(super) backfill: Option<i64>,
+    is_reverse: bool,
+    pub(super) lane: Lane,
+    pub(super) selection: Option<Vec<TaskId>>,
+    pub(super) plan: Option<Plan>,
+    /// Task instances by name while no plan lays them out.
+    prior: BTreeMap<TaskId, PriorTask>,
+    pub(super) tasks: Vec<Instance>,
+    /// Selected tasks that are not in a final state.
+    pub(super) open: usize,
+    pub(super) past: Past,
+    pub(super) phase: Phase,
+    pub(super) times_out_at: Option<Timestamp>,
+    pub(super) is_awaited: bool,
+}
+
+impl Run {
+    pub(super) fn new(input: RunInput) -> (Run, Option<Plan>) {
+        let mut run = Run {
+            lane: Lane::Dag(input.dag_id.clone()),
+            dag_id: input.dag_id,
+            run_type: input.run_type,
+            logical_date: input.logical_date,
+            state_in_store: input.state,
+            started_at: input.started_at,
+            backfill: None,
+            is_reverse: false,
+            selection: input.selection,
+            plan: None,
+            prior: input.tasks.into_iter().map(|task| (task.task.clone(), task)).collect(),
+            tasks: Vec::new(),
+            open: 0,
+            past: input.past,
+            phase: if input.state == RunState::Running { Phase::Running } else { Phase::Queued },
+            times_out_at: None,
+            is_awaited: input.is_awaited,
+        };
+        run.assign(input.backfill);
+        (run, input.plan)
+    }
+
+    /// Puts the run under a backfill; without one it stays where it is.
+    pub(super) fn assign(&mut self, backfill: Option<BackfillLimits>) {
+        let Some(limits) = backfill else { return };
+        self.backfill = Some(limits.backfill);
+        self.is_reverse = limits.is_reverse;
+        self.lane = match limits.max_active_runs {
+            Some(limit) => Lane::Backfill { backfill: limits.backfill, limit },
+            None => Lane::Dag(self.dag_id.clone()),
+        };
+    }
+
+    pub(super) fn is_interval(&self) -> bool {
+        is_interval(self.run_type)
+    }
+
+    /// Oldest first, or newest first in a reverse backfill.
+    pub(super) fn queue_key(&self) -> i64 {
+        let micros = self.logical_date.as_microsecond();
+        if self.is_reverse { -micros } else { micros }
+    }
+
+    fn selects(&self, task: &TaskId) -> bool {
+        self.selection.as_ref().is_none_or(|selection| selection.contains(task))
+    }
+
+    /// Tasks of the plan for which the store has no instance yet, with the attempts each may take.
+    pub(super) fn missing_tasks(&self, dag: &Dag) -> Vec<(TaskId, u32)> {
+        let known = |index: usize, task: &TaskId| match &self.plan {
+            Some(_) => self.tasks.get(index).is_some_and(|instance| instance.selected),
+            None => self.prior.contains_key(task),
+        };
+        dag.tasks
+            .iter()
+            .enumerate()
+            .filter(|(index, task)| self.selects(&task.id) && !known(*index, &task.id))
+            .map(|(_, task)| (task.id.clone(), task.retries + 1))
+            .collect()
+    }
+
+    /// Binds the run to a plan.
+    pub(super) fn build(&mut self, plan: &Plan) {
+        let dag = &plan.dag;
+        let selection: Option<std::collections::HashSet<&TaskId>> =
+            self.selection.as_ref().map(|ids| ids.iter().collect());
+        self.tasks = dag
+            .tasks
+            .iter()
+            .map(|task| {
+                let selected = selection.as_ref().is_none_or(|ids| ids.contains(&task.id));
+                match self.prior.remove(&task.id) {
+                    Some(prior) => Instance {
+                        state: prior.state,
+                        tries: prior.tries,
+                        max_tries: prior.max_tries,
+                        next_try_at: prior.next_try_at,
+                        reason: prior.reason,
+                        live: prior.live,
+                        selected: true,
+                        upstream: UpstreamCounts::default(),
+                    },
+                    None => Instance {
+                        state: TaskState::None,
+                        tries: 0,
+                        max_tries: task.retries + 1,
+                        next_try_at: None,
+                        reason: None,
+                        live: None,
+                        selected,
+                        upstream: UpstreamCounts::default(),
+                    },
+                }
+            })
+            .collect();
+        self.plan = Some(plan.clone());
+        if self.phase == Phase::Queued {
+            self.phase = Phase::Running;
+        }
+        self.count();
+    }
+
+    /// Takes in the tasks of a widened selection.
+    pub(super) fn widen(&mut self) {
+        let Some(plan) = self.plan.clone() else { return };
+        for (index, task) in plan.dag.tasks.iter().enumerate() {
+            if self.selects(&task.id) {
+                self.tasks[index].selected = true;
+            }
+        }
+        self.count();
+    }
+
+    fn count(&mut self) {
+        let Some(plan) = self.plan.clone() else { return };
+        self.open = self.tasks.iter().filter(|task| task.selected && !task.state.is_final()).count();
+        for index in 0..self.tasks.len() {
+            self.tasks[index].upstream = UpstreamCounts::of(
+                plan.dag
+                    .graph
+                    .upstream(index)
+                    .iter()
+                    .filter(|&&up| self.tasks[up].selected)
+                    .map(|&up| self.tasks[up].state),
+            );
+        }
+    }
+
+    /// Turns the task instances back into what the store has, to be bound to another plan.
+    pub(super) fn unbuild(&mut self) {
+        let Some(plan) = self.plan.take() else { return };
+        for (task, instance) in plan.dag.tasks.iter().zip(self.tasks.drain(..)) {
+            if instance.selected {
+                self.prior.insert(
+                    task.id.clone(),
+                    PriorTask {
+                        task: task.id.clone(),
+                        state: instance.state,
+                        tries: instance.tries,
+                        max_tries: instance.max_tries,
+                        next_try_at: instance.next_try_at,
+                        reason: instance.reason,
+                        live: instance.live,
+                    },
+                );
+            }
+        }
+    }
+
+    /// Clears tasks of a run that is not laid out.
+    pub(super) fn clear_prior(
+        &mut self,
+        number: RunNumber,
+        to_clear: &dyn Fn(&TaskId) -> bool,
+        retries: &dyn Fn(&TaskId) -> u32,
+        step: &mut Step,
+    ) {
+        for (task, prior) in &mut self.prior {
+            if !to_clear(task) || prior.state == TaskState::None {
+                continue;
+            }
+            prior.state = TaskState::None;
+            prior.next_try_at = None;
+            prior.reason = None;
+            prior.max_tries = prior.tries + retries(task) + 1;
+            step.effects.push(Effect::Record(Transition::TaskCleared {
+                run: number,
+                task: task.clone(),
+                max_tries: prior.max_tries,
+                reason: None,
+            }));
+            if let Some(try_number) = prior.live {
+                step.effects.push(Effect::StopAttempt { run: number, task: task.clone(), try_number });
+            }
+        }
+    }
+
+    pub(super) fn prior_attempt_ended(&mut self, task: &TaskId, try_number: u32) {
+        if let Some(prior) = self.prior.get_mut(task)
+            && prior.live == Some(try_number)
+        {
+            prior.live = None;
+        }
+    }
+
+    /// Attempts with live processes.
+    pub(super) fn live(&self) -> usize {
+        self.tasks.iter().filter(|task| task.live.is_some()).count()
+            + self.prior.values().filter(|task| task.live.is_some()).count()
+    }
+
+    /// The state of a task by name; `None` when the run does not have it, or does not know yet.
+    pub(super) fn state_of(&self, task: &TaskId) -> Option<TaskState> {
+        match &self.plan {
+            Some(plan) => {
+                let instance = &self.tasks[plan.index(task)?];
+                instance.selected.then_some(instance.state)
+            }
+            None => self.prior.get(task).map(|prior| prior.state),
+        }
+    }
+
+    pub(super) fn states(&self) -> BTreeMap<TaskId, TaskState> {
+        match &self.plan {
+            Some(plan) => plan
+                .dag
+                .tasks
+                .iter()
+                .zip(&self.tasks)
+                .filter(|(_, instance)| instance.selected)
+                .map(|(task, instance)| (task.id.clone(), instance.state))
+                .collect(),
+            None => self.prior.iter().map(|(task, prior)| (task.clone(), prior.state)).collect(),
+        }
+    }
+
+    /// Failed or `upstream_failed` tasks for which nothing in this run waits.
+    fn failed_leaves(&self) -> Vec<usize> {
+        let Some(plan) = &self.plan else { return Vec::new() };
+        (0..self.tasks.len())
+            .filter(|&index| {
+                let instance = &self.tasks[index];
+                instance.selected
+                    && matches!(instance.state, TaskState::Failed | TaskState::UpstreamFailed)
+                    && !plan.dag.graph.downstream(index).iter().any(|&next| self.tasks[next].selected)
+            })
+            .collect()
+    }
+
+    /// How the run ends, now that nothing is open: a leaf that failed or could not run fails it.
+    pub(super) fn verdict(&self) -> (RunState, Option<String>) {
+        match self.failed_leaves().as_slice() {
+            [] => (RunState::Success, None),
+            [one] => (RunState::Failed, Some(self.leaf_reason(*one))),
+            [first, rest @ ..] => {
+                (RunState::Failed, Some(format!("{}, and {} more", self.leaf_reason(*first), rest.len())))
+            }
+        }
+    }
+
+    fn leaf_reason(&self, index: usize) -> String {
+        let name = self.plan.as_ref().map_or("a task", |plan| plan.dag.tasks[index].id.as_str());
+        match self.tasks[index].state {
+            TaskState::UpstreamFailed => format!("task {name} could not run: {}", self.reason(index)),
+            _ => format!("task {name} failed: {}", self.reason(index)),
+        }
+    }
+
+    fn reason(&self, index: usize) -> String {
+        self.tasks[index].reason.clone().unwrap_or_default()
+    }
+
+    pub(super) fn failed_tasks(&self) -> Vec<(TaskReport, TaskState)> {
+        self.tasks
+            .iter()
+            .enumerate()
+            .filter(|(_, task)| matches!(task.state, TaskState::Failed | TaskState::UpstreamFailed))
+            .map(|(index, task)| {
+                let report = TaskReport {
+                    task: index,
+                    try_number: task.tries,
+                    max_tries: task.max_tries,
+                    reason: task.reason.clone().unwrap_or_default(),
+                };
+                (report, task.state)
+            })
+            .collect()
+    }
+
+    /// Why a trigger rule decided against running, in words that name the upstream task.
+    pub(super) fn rule_reason(&self, index: usize, dag: &Dag, becomes: TaskState) -> String {
+        let rule = dag.tasks[index].trigger_rule;
+        let upstream = dag.graph.upstream(index).iter().filter(|&&up| self.tasks[up].selected);
+        let culprits: Vec<String> = upstream
+            .filter(|&&up| {
+                let failed = matches!(self.tasks[up].state, TaskState::Failed | TaskState::UpstreamFailed);
+                if becomes == TaskState::UpstreamFailed { failed } else { !failed && self.tasks[up].state.is_final() }
+            })
+            .map(|&up| format!("{} {}", dag.tasks[up].id, verb(self.tasks[up].state)))
+            .collect();
+        match culprits.as_slice() {
+            [] => format!("trigger rule {rule}: no upstream task failed or succeeded as it needs"),
+            [one] => format!("trigger rule {rule}: {one}"),
+            [first, rest @ ..] => format!("trigger rule {rule}: {first}, and {} more", rest.len()),
+        }
+    }
+}
+
+fn verb(state: TaskState) -> &'static str {
+    match state {
+        TaskState::Success => "succeeded",
+        TaskState::Failed => "failed",
+        TaskState::Skipped => "was skipped",
+        TaskState::UpstreamFailed => "is upstream_failed",
+        TaskState::None | TaskState::Running | TaskState::UpForRetry => "has not ended",
+    }
+}

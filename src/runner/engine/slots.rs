@@ -1,0 +1,244 @@
+//! Who may start: running runs per lane, and slots of the home, its pools and its DAGs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use super::run::Run;
+use crate::dag::{Dag, DagId, RunNumber, Task};
+
+/// The home's limits.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Attempts that may live at once.
+    pub parallelism: u32,
+    /// Slots of each pool.
+    pub pools: BTreeMap<String, u32>,
+}
+
+/// Runs that share one `max_active_runs`: those of a DAG, or those of a backfill with a limit of its own.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Lane {
+    Dag(DagId),
+    Backfill { backfill: i64, limit: u32 },
+}
+
+#[derive(Debug, Default)]
+struct LaneState {
+    running: u32,
+    queue: BTreeSet<(i64, RunNumber)>,
+}
+
+/// Runs that wait for `max_active_runs`.
+#[derive(Debug, Default)]
+pub(super) struct Lanes {
+    limits: BTreeMap<DagId, u32>,
+    lanes: BTreeMap<Lane, LaneState>,
+    /// Lanes in which something may have changed since [`Lanes::next`] found nothing.
+    changed: BTreeSet<Lane>,
+}
+
+impl Lanes {
+    pub(super) fn set_dag_limit(&mut self, dag: &DagId, limit: u32) {
+        self.limits.insert(dag.clone(), limit);
+        self.changed.insert(Lane::Dag(dag.clone()));
+    }
+
+    pub(super) fn enqueue(&mut self, lane: Lane, key: i64, run: RunNumber) {
+        self.changed.insert(lane.clone());
+        self.lanes.entry(lane).or_default().queue.insert((key, run));
+    }
+
+    pub(super) fn dequeue(&mut self, lane: &Lane, key: i64, run: RunNumber) {
+        if let Some(state) = self.lanes.get_mut(lane) {
+            state.queue.remove(&(key, run));
+        }
+    }
+
+    pub(super) fn begin(&mut self, lane: Lane) {
+        self.lanes.entry(lane).or_default().running += 1;
+    }
+
+    pub(super) fn end(&mut self, lane: &Lane) {
+        if let Some(state) = self.lanes.get_mut(lane) {
+            state.running = state.running.saturating_sub(1);
+        }
+        self.changed.insert(lane.clone());
+    }
+
+    /// Every lane may have something new to start: a hold was lifted.
+    pub(super) fn look_again(&mut self) {
+        self.changed.extend(self.lanes.keys().cloned());
+    }
+
+    /// Takes the next run that may start out of its queue and counts it as running.
+    pub(super) fn next(&mut self, may_start: impl Fn(RunNumber) -> bool) -> Option<RunNumber> {
+        while let Some(lane) = self.changed.first().cloned() {
+            let limit = match &lane {
+                Lane::Dag(dag) => self.limits.get(dag).copied().unwrap_or(0),
+                Lane::Backfill { limit, .. } => *limit,
+            };
+            if let Some(state) = self.lanes.get_mut(&lane)
+                && state.running < limit
+                && let Some(entry) = state.queue.iter().find(|(_, run)| may_start(*run)).copied()
+            {
+                state.queue.remove(&entry);
+                state.running += 1;
+                return Some(entry.1);
+            }
+            if self.lanes.get(&lane).is_some_and(|state| state.running == 0 && state.queue.is_empty()) {
+                self.lanes.remove(&lane);
+            }
+            self.changed.remove(&lane);
+        }
+        None
+    }
+}
+
+/// A task instance that could start if there were a slot. Ordered: higher priority, older date, older run, file order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Candidate {
+    pub(super) rank: i64,
+    pub(super) logical_date: Timestamp,
+    pub(super) run: RunNumber,
+    pub(super) task: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Bucket {
+    dag: DagId,
+    pool: Option<String>,
+}
+
+#[derive(Debug, Default)]
+struct BucketState {
+    ready: BTreeSet<Candidate>,
+    max_active_tasks: u32,
+    /// Slots that each task of the DAG takes; by task index.
+    pool_slots: BTreeMap<usize, u32>,
+}
+
+/// Slots of the home, of its pools and of its DAGs, and the tasks that wait for them.
+///
+/// Waiting tasks stand in one queue per DAG and pool, so that a full pool costs nothing to pass by. A task that takes
+/// several slots of a pool is not overtaken by smaller ones of the same pool: otherwise it might never start.
+#[derive(Debug, Default)]
+pub(super) struct Slots {
+    limits: Limits,
+    running: u32,
+    pools: BTreeMap<String, u32>,
+    dags: BTreeMap<DagId, u32>,
+    buckets: BTreeMap<Bucket, BucketState>,
+}
+
+impl Slots {
+    pub(super) fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
+    pub(super) fn running(&self) -> u32 {
+        self.running
+    }
+
+    /// Nothing alive and nothing that could start.
+    pub(super) fn is_free(&self) -> bool {
+        self.running == 0 && self.buckets.is_empty()
+    }
+
+    pub(super) fn occupy(&mut self, dag: &DagId, task: &Task) {
+        self.running += 1;
+        *self.dags.entry(dag.clone()).or_default() += 1;
+        if let Some(pool) = &task.pool {
+            *self.pools.entry(pool.clone()).or_default() += task.pool_slots;
+        }
+    }
+
+    pub(super) fn release(&mut self, dag: &DagId, task: &Task) {
+        self.running = self.running.saturating_sub(1);
+        if let Some(active) = self.dags.get_mut(dag) {
+            *active = active.saturating_sub(1);
+            if *active == 0 {
+                self.dags.remove(dag);
+            }
+        }
+        if let Some(pool) = &task.pool
+            && let Some(used) = self.pools.get_mut(pool)
+        {
+            *used = used.saturating_sub(task.pool_slots);
+        }
+    }
+
+    pub(super) fn ready(&mut self, candidate: Candidate, dag: &Dag, index: usize) {
+        let task = &dag.tasks[index];
+        let bucket = self.buckets.entry(bucket(dag, index)).or_default();
+        bucket.max_active_tasks = dag.max_active_tasks;
+        bucket.pool_slots.insert(index, task.pool_slots);
+        bucket.ready.insert(candidate);
+    }
+
+    pub(super) fn not_ready(&mut self, candidate: &Candidate, dag: &Dag, index: usize) {
+        let key = bucket(dag, index);
+        if let Some(state) = self.buckets.get_mut(&key) {
+            state.ready.remove(candidate);
+            if state.ready.is_empty() {
+                self.buckets.remove(&key);
+            }
+        }
+    }
+
+    /// Drops whatever of the run still waits.
+    pub(super) fn forget_run(&mut self, number: RunNumber, run: &Run) {
+        self.buckets.retain(|bucket, state| {
+            if bucket.dag == run.dag_id {
+                state.ready.retain(|candidate| candidate.run != number);
+            }
+            !state.ready.is_empty()
+        });
+    }
+
+    /// Takes the first task that fits out of the queues; the caller occupies its slots.
+    pub(super) fn take_best(&mut self) -> Option<Candidate> {
+        if self.running >= self.limits.parallelism {
+            return None;
+        }
+        let mut full_pools: BTreeSet<&str> = BTreeSet::new();
+        let mut heads: Vec<(Candidate, &Bucket)> = self
+            .buckets
+            .iter()
+            .filter(|(bucket, state)| self.dags.get(&bucket.dag).copied().unwrap_or(0) < state.max_active_tasks)
+            .filter_map(|(bucket, state)| Some((*state.ready.first()?, bucket)))
+            .collect();
+        heads.sort_unstable();
+        let mut found = None;
+        for (candidate, bucket) in heads {
+            if let Some(pool) = &bucket.pool {
+                if full_pools.contains(pool.as_str()) {
+                    continue;
+                }
+                let slots = self.limits.pools.get(pool).copied().unwrap_or(0);
+                let used = self.pools.get(pool).copied().unwrap_or(0);
+                let wanted = self.buckets.get(bucket).and_then(|state| state.pool_slots.get(&candidate.task)).copied();
+                // A task that wants more than the whole pool runs alone in it rather than never.
+                let fits = used == 0 && slots > 0 || used.saturating_add(wanted.unwrap_or(1)) <= slots;
+                if !fits {
+                    full_pools.insert(pool);
+                    continue;
+                }
+            }
+            found = Some((candidate, bucket.clone()));
+            break;
+        }
+        let (candidate, key) = found?;
+        if let Some(state) = self.buckets.get_mut(&key) {
+            state.ready.remove(&candidate);
+            if state.ready.is_empty() {
+                self.buckets.remove(&key);
+            }
+        }
+        Some(candidate)
+    }
+}
+
+fn bucket(dag: &Dag, index: usize) -> Bucket {
+    Bucket { dag: dag.id.clone(), pool: dag.tasks[index].pool.clone() }
+}

@@ -1,0 +1,442 @@
+//! The engine as a pure function: whole runs against the oracle, and the rules of retries, pools, limits and the past.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crondag::dag::{
+    Action, Dag, DagId, Graph, RunNumber, RunState, RunType, Shell, Task, TaskId, TaskState, Transition, TriggerRule,
+};
+use crondag::runner::engine::{
+    AlertKind, BackfillLimits, Effect, Engine, Event, Limits, Outcome, Past, Plan, RerunRequest, RunInput,
+};
+use jiff::{Timestamp, ToSpan, tz::TimeZone};
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_000_000_000 + seconds).unwrap()
+}
+
+fn day(number: i64) -> Timestamp {
+    at(0) + (24 * number).hours()
+}
+
+fn task(id: &str) -> Task {
+    Task {
+        id: TaskId::new(id).unwrap(),
+        description: None,
+        action: Action::Shell(Shell { script: "true".to_owned() }),
+        retries: 0,
+        retry_delay: Duration::from_secs(60),
+        retry_backoff: 1.0,
+        retry_max_delay: Duration::from_secs(86_400),
+        timeout: None,
+        trigger_rule: TriggerRule::AllSuccess,
+        depends_on_past: false,
+        pool: None,
+        pool_slots: 1,
+        priority: 0,
+        env: BTreeMap::new(),
+        working_dir: None,
+        email: Vec::new(),
+        email_on_failure: true,
+        email_on_retry: false,
+        email_on_success: false,
+    }
+}
+
+fn dag(tasks: Vec<Task>, edges: &[(usize, usize)]) -> Dag {
+    Dag {
+        id: DagId::new("d").unwrap(),
+        description: None,
+        owner: None,
+        tags: Vec::new(),
+        schedule: None,
+        timezone: TimeZone::UTC,
+        start_date: None,
+        end_date: None,
+        catchup: false,
+        max_active_runs: 16,
+        max_active_tasks: 1_000,
+        run_timeout: None,
+        params: BTreeMap::new(),
+        env: BTreeMap::new(),
+        graph: Graph::new(tasks.len(), edges.iter().copied()).unwrap(),
+        tasks,
+    }
+}
+
+/// The engine with a world around it that records what it says, as the store would.
+struct World {
+    engine: Engine,
+    dag: Arc<Dag>,
+    now: Timestamp,
+    running: Vec<(RunNumber, TaskId, u32)>,
+    stopped: Vec<(RunNumber, TaskId, u32)>,
+    states: BTreeMap<(i64, String), TaskState>,
+    runs: BTreeMap<i64, (RunState, Option<String>)>,
+    alerts: Vec<String>,
+    next_run: i64,
+}
+
+impl World {
+    fn new(dag: Dag, parallelism: u32) -> World {
+        World::with_pools(dag, parallelism, &[])
+    }
+
+    fn with_pools(dag: Dag, parallelism: u32, pools: &[(&str, u32)]) -> World {
+        let dag = Arc::new(dag);
+        let mut world = World {
+            engine: Engine::new(),
+            dag: dag.clone(),
+            now: at(0),
+            running: Vec::new(),
+            stopped: Vec::new(),
+            states: BTreeMap::new(),
+            runs: BTreeMap::new(),
+            alerts: Vec::new(),
+            next_run: 1,
+        };
+        let pools = pools.iter().map(|(name, slots)| ((*name).to_owned(), *slots)).collect();
+        world.event(Event::Limits(Limits { parallelism, pools }));
+        world.event(Event::Plan(Plan::new(dag, 1)));
+        world
+    }
+
+    fn event(&mut self, event: Event) {
+        for effect in self.engine.step(event, self.now) {
+            match effect {
+                Effect::Record(transition) => self.record(&transition),
+                Effect::Start(start) => {
+                    let task = self.dag.tasks[start.task].id.clone();
+                    self.states.insert((start.run.0, task.to_string()), TaskState::Running);
+                    assert!(
+                        !self.running.iter().any(|(run, id, _)| *run == start.run && *id == task),
+                        "{task} of run {} starts while an attempt lives",
+                        start.run.0
+                    );
+                    self.running.push((start.run, task, start.try_number));
+                }
+                Effect::StopAttempt { run, task, try_number } => self.stopped.push((run, task, try_number)),
+                Effect::Alert(alert) => self.alerts.push(match alert.kind {
+                    AlertKind::TaskFailed(report) => format!("{} failed", self.dag.tasks[report.task].id),
+                    AlertKind::TaskRetry(report, _) => {
+                        format!("{} retry {}", self.dag.tasks[report.task].id, report.try_number)
+                    }
+                    AlertKind::TaskSucceeded(_) => String::new(),
+                    AlertKind::RunFailed { tasks, .. } => format!("run failed with {} tasks", tasks.len()),
+                }),
+            }
+        }
+        self.alerts.retain(|alert| !alert.is_empty());
+    }
+
+    fn record(&mut self, transition: &Transition) {
+        let run = transition.run().0;
+        match transition {
+            Transition::RunStarted { tasks, .. } => {
+                self.runs.insert(run, (RunState::Running, None));
+                for (task, _) in tasks {
+                    self.states.insert((run, task.to_string()), TaskState::None);
+                }
+            }
+            Transition::RunEnded { state, reason, .. } => {
+                self.runs.insert(run, (*state, reason.clone()));
+            }
+            Transition::RunReopened { .. } => {
+                self.runs.insert(run, (RunState::Queued, None));
+            }
+            Transition::TaskStarted { .. } => unreachable!("the driver makes this one"),
+            Transition::TaskRetry { task, .. } => {
+                self.states.insert((run, task.to_string()), TaskState::UpForRetry);
+            }
+            Transition::TaskEnded { task, state, .. } => {
+                self.states.insert((run, task.to_string()), *state);
+            }
+            Transition::TaskCleared { task, .. } => {
+                self.states.insert((run, task.to_string()), TaskState::None);
+            }
+        }
+    }
+
+    fn input(&mut self, date: Timestamp) -> RunInput {
+        let number = RunNumber(self.next_run);
+        self.next_run += 1;
+        RunInput {
+            number,
+            dag_id: self.dag.id.clone(),
+            run_type: RunType::Scheduled,
+            logical_date: date,
+            state: RunState::Queued,
+            started_at: None,
+            backfill: None,
+            selection: None,
+            plan: None,
+            tasks: Vec::new(),
+            past: Past::default(),
+            is_awaited: false,
+        }
+    }
+
+    fn run(&mut self, date: Timestamp) -> RunNumber {
+        let input = self.input(date);
+        let number = input.number;
+        self.event(Event::Run(Box::new(input)));
+        number
+    }
+
+    fn end(&mut self, run: RunNumber, task: &str, outcome: Outcome) {
+        let position = self
+            .running
+            .iter()
+            .position(|(number, id, _)| *number == run && id.as_str() == task)
+            .unwrap_or_else(|| panic!("{task} of run {} does not run; running: {:?}", run.0, self.running));
+        let (run, task, try_number) = self.running.remove(position);
+        self.event(Event::AttemptEnded { run, task, try_number, outcome });
+    }
+
+    fn pass(&mut self, seconds: i64) {
+        self.now += seconds.seconds();
+        self.event(Event::TimePassed);
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.running.iter().map(|(run, task, _)| format!("{}:{task}", run.0)).collect()
+    }
+
+    fn state(&self, run: RunNumber, task: &str) -> TaskState {
+        self.states[&(run.0, task.to_owned())]
+    }
+}
+
+fn failed() -> Outcome {
+    Outcome::Failed { reason: "exit status 1".to_owned() }
+}
+
+#[derive(serde::Deserialize)]
+struct OracleTask {
+    id: String,
+    outcome: String,
+    rule: String,
+    after: Vec<String>,
+}
+
+#[derive(serde::Deserialize)]
+struct OracleRun {
+    tasks: Vec<OracleTask>,
+    run_state: String,
+    states: BTreeMap<String, String>,
+}
+
+#[test]
+fn whole_runs_end_as_airflow_ended_them_in_whatever_order_tasks_end() {
+    let cases: Vec<OracleRun> = serde_json::from_str(include_str!("oracle/run_states.json")).unwrap();
+    assert_eq!(cases.len(), 311);
+    for (number, case) in cases.iter().enumerate() {
+        let position = |id: &str| case.tasks.iter().position(|task| task.id == id).unwrap();
+        let edges: Vec<(usize, usize)> = case
+            .tasks
+            .iter()
+            .enumerate()
+            .flat_map(|(index, task)| task.after.iter().map(move |up| (up.clone(), index)))
+            .map(|(up, index)| (position(&up), index))
+            .collect();
+        // Three orders of ending: first started first, last started first, and a mixed one.
+        for order in 0..3 {
+            let tasks = case
+                .tasks
+                .iter()
+                .map(|t| Task { trigger_rule: TriggerRule::parse(&t.rule).unwrap(), ..task(&t.id) })
+                .collect();
+            let mut world = World::new(dag(tasks, &edges), 1_000);
+            let run = world.run(day(0));
+            while let Some(position) = match (order, world.running.len()) {
+                (_, 0) => None,
+                (0, _) => Some(0),
+                (1, alive) => Some(alive - 1),
+                (_, alive) => Some(alive / 2),
+            } {
+                let task = world.running[position].1.to_string();
+                let outcome = match case.tasks.iter().find(|t| t.id == task).unwrap().outcome.as_str() {
+                    "ok" => Outcome::Success,
+                    "fail" => failed(),
+                    "skip" => Outcome::Skipped,
+                    other => panic!("{other}"),
+                };
+                world.end(run, &task, outcome);
+            }
+            let states: BTreeMap<String, String> =
+                world.states.iter().map(|((_, task), state)| (task.clone(), state.to_string())).collect();
+            assert_eq!(states, case.states, "case {number}, order {order}");
+            assert_eq!(world.runs[&run.0].0.as_str(), case.run_state, "case {number}, order {order}");
+            assert!(world.engine.is_idle() && !world.engine.knows(run), "case {number}: nothing is left over");
+        }
+    }
+}
+
+#[test]
+fn a_failed_attempt_is_retried_after_a_growing_delay_and_then_fails() {
+    let retried = Task { retries: 2, retry_backoff: 2.0, ..task("a") };
+    let mut world = World::new(dag(vec![retried, task("b")], &[(0, 1)]), 8);
+    let run = world.run(day(0));
+    world.end(run, "a", failed());
+    assert_eq!(world.state(run, "a"), TaskState::UpForRetry);
+    assert_eq!(world.engine.next_timer(), Some(world.now + 60.seconds()));
+    world.pass(59);
+    assert!(world.running.is_empty());
+    world.pass(1);
+    assert_eq!(world.running, [(run, TaskId::new("a").unwrap(), 2)]);
+    world.end(run, "a", failed());
+    assert_eq!(world.engine.next_timer(), Some(world.now + 120.seconds()));
+    world.pass(120);
+    world.end(run, "a", failed());
+    assert_eq!(world.state(run, "a"), TaskState::Failed);
+    assert_eq!(world.state(run, "b"), TaskState::UpstreamFailed);
+    let reason = "task b could not run: trigger rule all_success: a failed".to_owned();
+    assert_eq!(world.runs[&1], (RunState::Failed, Some(reason)));
+    assert_eq!(world.alerts, ["a retry 1", "a retry 2", "a failed", "run failed with 2 tasks"]);
+}
+
+#[test]
+fn parallelism_pools_and_priorities_decide_who_starts() {
+    let tasks = vec![
+        Task { pool: Some("p".to_owned()), ..task("low") },
+        Task { pool: Some("p".to_owned()), priority: 5, pool_slots: 2, ..task("big") },
+        Task { pool: Some("p".to_owned()), priority: 9, ..task("high") },
+        task("free"),
+    ];
+    let mut world = World::with_pools(dag(tasks, &[]), 3, &[("p", 2)]);
+    let run = world.run(day(0));
+    // `big` needs both slots: `low` must not overtake it.
+    assert_eq!(world.names(), ["1:high", "1:free"]);
+    world.end(run, "high", Outcome::Success);
+    assert_eq!(world.names(), ["1:free", "1:big"]);
+    world.end(run, "big", Outcome::Success);
+    assert_eq!(world.names(), ["1:free", "1:low"]);
+}
+
+#[test]
+fn max_active_runs_and_max_active_tasks_hold_and_the_oldest_goes_first() {
+    let mut limited = dag(vec![task("a"), task("b")], &[]);
+    limited.max_active_runs = 1;
+    limited.max_active_tasks = 1;
+    let mut world = World::new(limited, 8);
+    let late = world.run(day(2));
+    let early = world.run(day(0));
+    let middle = world.run(day(1));
+    assert_eq!(world.names(), ["1:a"]);
+    world.end(late, "a", Outcome::Success);
+    world.end(late, "b", Outcome::Success);
+    assert_eq!(world.names(), ["2:a"], "the oldest date goes first");
+    world.end(early, "a", Outcome::Success);
+    world.end(early, "b", Outcome::Success);
+    assert_eq!(world.runs.get(&middle.0).map(|run| run.0), Some(RunState::Running));
+}
+
+#[test]
+fn depends_on_past_waits_for_the_same_task_of_the_previous_run() {
+    let tasks = vec![Task { depends_on_past: true, ..task("a") }, task("b")];
+    let mut world = World::new(dag(tasks, &[]), 8);
+    let first = world.run(day(0));
+    let second = world.run(day(1));
+    assert_eq!(world.names(), ["1:a", "1:b", "2:b"]);
+    world.end(first, "a", failed());
+    world.end(first, "b", Outcome::Success);
+    world.end(second, "b", Outcome::Success);
+    assert!(world.running.is_empty() && world.engine.is_idle(), "blocked by the past, nothing to wait for");
+    // The failed task is cleared: its success lets the second run go on, and it need not be known beforehand.
+    let mut input = world.input(day(0));
+    input.number = first;
+    input.state = RunState::Failed;
+    input.is_awaited = true;
+    world.event(Event::Run(Box::new(input)));
+    world.event(Event::Rerun(Box::new(RerunRequest {
+        run: first,
+        clear: vec![TaskId::new("a").unwrap()],
+        clear_all: false,
+        backfill: None,
+        selection: None,
+    })));
+    world.end(first, "a", Outcome::Success);
+    assert!(world.names().contains(&"2:a".to_owned()), "{:?}", world.names());
+}
+
+#[test]
+fn run_timeout_skips_what_is_open_and_fails_the_run_but_slots_wait_for_the_processes() {
+    let mut timed = dag(vec![task("a"), task("b")], &[(0, 1)]);
+    timed.run_timeout = Some(Duration::from_secs(100));
+    timed.max_active_tasks = 1;
+    let mut world = World::new(timed, 1);
+    let run = world.run(day(0));
+    world.pass(100);
+    assert_eq!(world.runs[&run.0].0, RunState::Failed);
+    assert_eq!((world.state(run, "a"), world.state(run, "b")), (TaskState::Skipped, TaskState::Skipped));
+    assert_eq!(world.stopped, [(run, TaskId::new("a").unwrap(), 1)]);
+    let second = world.run(day(1));
+    assert_eq!(world.names(), ["1:a"], "the old attempt still holds the only slot");
+    world.end(run, "a", failed());
+    assert_eq!(world.names(), ["2:a"]);
+    assert!(!world.engine.knows(run) && world.engine.knows(second));
+}
+
+#[test]
+fn a_task_cleared_while_it_runs_starts_again_only_when_its_processes_are_gone() {
+    let mut world = World::new(dag(vec![task("a"), task("b")], &[(0, 1)]), 8);
+    let run = world.run(day(0));
+    world.event(Event::Rerun(Box::new(RerunRequest {
+        run,
+        clear: vec![TaskId::new("a").unwrap()],
+        clear_all: false,
+        backfill: None,
+        selection: None,
+    })));
+    assert_eq!(world.state(run, "a"), TaskState::None);
+    assert_eq!(world.stopped.len(), 1);
+    assert_eq!(world.running.len(), 1, "still the first attempt");
+    world.end(run, "a", failed());
+    assert_eq!(world.running, [(run, TaskId::new("a").unwrap(), 2)]);
+    world.end(run, "a", Outcome::Success);
+    world.end(run, "b", Outcome::Success);
+    assert_eq!(world.runs[&1].0, RunState::Success);
+}
+
+#[test]
+fn an_interrupted_backfill_starts_nothing_new_until_it_goes_on() {
+    let mut small = dag(vec![task("a"), task("b")], &[(0, 1)]);
+    small.max_active_runs = 1;
+    let mut world = World::new(small, 8);
+    let limits = BackfillLimits { backfill: 7, max_active_runs: Some(2), is_reverse: true };
+    for date in 0..4 {
+        let mut input = world.input(day(date));
+        input.backfill = Some(limits);
+        world.event(Event::Run(Box::new(input)));
+    }
+    assert_eq!(world.names(), ["1:a", "2:a"], "its own limit, and each started as it came");
+    world.event(Event::HoldBackfill { backfill: 7, hold: true });
+    world.end(RunNumber(1), "a", Outcome::Success);
+    assert_eq!(world.names(), ["2:a"]);
+    world.event(Event::StopBackfill { backfill: 7 });
+    world.end(RunNumber(2), "a", failed());
+    assert!(world.names().is_empty() && world.engine.is_idle());
+    world.event(Event::HoldBackfill { backfill: 7, hold: false });
+    assert_eq!(world.names(), ["1:b", "2:a"]);
+    world.end(RunNumber(1), "b", Outcome::Success);
+    assert!(world.names().contains(&"4:a".to_owned()), "newest first: {:?}", world.names());
+}
+
+#[test]
+fn marking_a_failed_task_lets_its_downstream_run() {
+    let mut world = World::new(dag(vec![task("a"), task("b"), task("c")], &[(0, 1)]), 8);
+    let run = world.run(day(0));
+    world.end(run, "a", failed());
+    assert_eq!(world.state(run, "b"), TaskState::UpstreamFailed);
+    world.event(Event::Mark {
+        run,
+        task: Some(TaskId::new("a").unwrap()),
+        state: TaskState::Success,
+        by: "ann".to_owned(),
+    });
+    assert!(world.names().contains(&"1:b".to_owned()));
+    world.end(run, "b", Outcome::Success);
+    world.end(run, "c", Outcome::Success);
+    assert_eq!(world.runs[&1].0, RunState::Success);
+}
