@@ -80,9 +80,8 @@ fn early_decisions_hold_however_the_open_tasks_end() {
     for rule in TriggerRule::ALL {
         for total in 1..=4_u32 {
             for pattern in 0..5_u32.pow(total) {
-                let states: Vec<Option<TaskState>> = (0..total)
-                    .map(|digit| finals.get((pattern / 5_u32.pow(digit) % 5) as usize).copied())
-                    .collect();
+                let states: Vec<Option<TaskState>> =
+                    (0..total).map(|digit| finals.get((pattern / 5_u32.pow(digit) % 5) as usize).copied()).collect();
                 let early = rule.decide(&UpstreamCounts::of(states.iter().map(|s| s.unwrap_or(TaskState::Running))));
                 if early == Decision::Wait {
                     assert!(states.contains(&None), "{rule} waits for nothing with {states:?}");

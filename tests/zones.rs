@@ -61,7 +61,10 @@ fn check_strictly_increasing(name: &str, zone: &TimeZone, schedule: &Schedule) {
             let next = schedule.next_fire(fire, zone).unwrap();
             assert!(next > fire, "{name}: {next} after {fire}");
             assert!(zone.to_datetime(next).minute() % 30 == 0, "{name}: {next}");
-            assert!(next.duration_since(fire) <= SignedDuration::from_mins(60), "{name}: nothing from {fire} to {next}");
+            assert!(
+                next.duration_since(fire) <= SignedDuration::from_mins(60),
+                "{name}: nothing from {fire} to {next}"
+            );
             fire = next;
         }
     }
@@ -137,8 +140,18 @@ fn half_hour_and_whole_day_changes() {
 }
 
 fn expression() -> impl Strategy<Value = String> {
-    let minute = prop_oneof![Just("*".to_owned()), Just("*/7".to_owned()), (0..60_u32).prop_map(|m| m.to_string()), Just("5-50/9".to_owned())];
-    let hour = prop_oneof![Just("*".to_owned()), Just("*/5".to_owned()), (0..24_u32).prop_map(|h| h.to_string()), Just("1,2,3".to_owned())];
+    let minute = prop_oneof![
+        Just("*".to_owned()),
+        Just("*/7".to_owned()),
+        (0..60_u32).prop_map(|m| m.to_string()),
+        Just("5-50/9".to_owned())
+    ];
+    let hour = prop_oneof![
+        Just("*".to_owned()),
+        Just("*/5".to_owned()),
+        (0..24_u32).prop_map(|h| h.to_string()),
+        Just("1,2,3".to_owned())
+    ];
     let dom = prop_oneof![3 => Just("*".to_owned()), 1 => (1..29_u32).prop_map(|d| d.to_string()), 1 => Just("*/3".to_owned())];
     let month = prop_oneof![3 => Just("*".to_owned()), 1 => (1..13_u32).prop_map(|m| m.to_string())];
     let dow = prop_oneof![3 => Just("*".to_owned()), 1 => (0..8_u32).prop_map(|d| d.to_string()), 1 => Just("mon-fri".to_owned())];

@@ -70,7 +70,9 @@ pub fn format_duration(duration: Duration) -> String {
     let seconds = (millis + 500) / 1_000;
     match seconds {
         _ if millis < 1_000 => format!("{millis}ms"),
-        _ if millis < 59_950 && millis % 1_000 != 0 => format!("{}.{}s", (millis + 50) / 1_000, (millis + 50) % 1_000 / 100),
+        _ if millis < 59_950 && millis % 1_000 != 0 => {
+            format!("{}.{}s", (millis + 50) / 1_000, (millis + 50) % 1_000 / 100)
+        }
         0..60 => format!("{seconds}s"),
         60..3_600 if seconds % 60 == 0 => format!("{}m", seconds / 60),
         60..3_600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
@@ -119,7 +121,8 @@ mod tests {
 
     #[test]
     fn durations_are_read_as_written() {
-        for (text, millis) in [("90s", 90_000), ("1h30m", 5_400_000), ("2w", 1_209_600_000), ("500ms", 500), ("0s", 0)] {
+        for (text, millis) in [("90s", 90_000), ("1h30m", 5_400_000), ("2w", 1_209_600_000), ("500ms", 500), ("0s", 0)]
+        {
             assert_eq!(parse_duration(text), Ok(Duration::from_millis(millis)), "{text}");
         }
     }

@@ -161,7 +161,8 @@ fn range(part: &str, at: Range<usize>, kind: &Kind) -> Result<u64, ScheduleFault
             } else {
                 format!("write it as two ranges: `{from}-{},{}-{to}`", kind.high, kind.low)
             };
-            let message = format!("the range `{values}` of the {} field runs backwards, so it never matches", kind.name);
+            let message =
+                format!("the range `{values}` of the {} field runs backwards, so it never matches", kind.name);
             return Err(fault(values_at, message, help));
         }
         (low, high)
@@ -194,7 +195,9 @@ fn value(text: &str, at: Range<usize>, kind: &Kind) -> Result<u32, ScheduleFault
     }
     let help = match text.chars().find(|c| !c.is_alphanumeric()) {
         Some('#' | '?' | '~') => format!("crontab knows only `*`, `,`, `-` and `/`; {}", allowed(kind)),
-        _ if lower == "l" || lower.ends_with('w') => format!("crontab has no last day and no nearest weekday; {}", allowed(kind)),
+        _ if lower == "l" || lower.ends_with('w') => {
+            format!("crontab has no last day and no nearest weekday; {}", allowed(kind))
+        }
         _ => match kind.names.iter().find(|name| lower.starts_with(**name)) {
             Some(name) => format!("write `{name}`; {}", allowed(kind)),
             None => allowed(kind),
@@ -207,7 +210,9 @@ fn allowed(kind: &Kind) -> String {
     let numbers = format!("the {} field takes {} to {}", kind.name, kind.low, kind.high);
     match kind.names {
         [] => numbers,
-        [first, .., last] if kind.name == "day-of-week" => format!("{numbers} (0 and 7 are Sunday) or {first} to {last}"),
+        [first, .., last] if kind.name == "day-of-week" => {
+            format!("{numbers} (0 and 7 are Sunday) or {first} to {last}")
+        }
         [first, .., last] => format!("{numbers} or {first} to {last}"),
         [_] => numbers,
     }

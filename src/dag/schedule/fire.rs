@@ -91,7 +91,8 @@ impl Schedule {
                 (_, Some(change)) => {
                     let just_before = change.checked_sub(SignedDuration::from_nanos(1)).ok()?;
                     let local = zone.to_offset(change).to_datetime(just_before);
-                    let first = self.next_local(local).and_then(|local| zone.to_offset(change).to_timestamp(local).ok());
+                    let first =
+                        self.next_local(local).and_then(|local| zone.to_offset(change).to_timestamp(local).ok());
                     if first == Some(change) {
                         return Some(change);
                     }
