@@ -127,6 +127,11 @@ impl Home {
         self.state_dir().join("driver.log")
     }
 
+    /// The file whose time is that of the last tick.
+    pub fn last_tick_path(&self) -> PathBuf {
+        self.state_dir().join("last_tick")
+    }
+
     /// Makes the state folder and its parts, for the owner alone. Does nothing when they are there.
     pub fn make_state_dir(&self) -> Result<(), HomeError> {
         for folder in [self.state_dir(), self.logs_dir(), self.attempts_dir()] {

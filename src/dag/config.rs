@@ -28,7 +28,7 @@ pub struct Config {
     pub vars: BTreeMap<String, Value>,
     /// Databases by name.
     pub connections: BTreeMap<String, Connection>,
-    /// How mail leaves; `None` means that alerts are recorded but not sent.
+    /// How mail leaves; `None` means that no mail is written.
     pub email: Option<Email>,
     /// Logs and history.
     pub logs: Logs,

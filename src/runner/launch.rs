@@ -106,24 +106,24 @@ pub fn wait(path: &Path, token: &str) -> io::Result<Found> {
     }
 }
 
-/// Asks a shim to stop its attempt. Does nothing when the shim is gone, or when its number may belong to another
-/// process by now.
+/// Asks a shim to stop its attempt. Gives `false` when the shim has not said yet who it is: ask again. Does nothing when
+/// the shim is gone, or when its number may belong to another process by now.
 ///
 /// # Errors
 /// The attempt file cannot be read.
-pub fn stop(path: &Path, token: &str) -> io::Result<()> {
-    let Some(file) = open(path)? else { return Ok(()) };
+pub fn stop(path: &Path, token: &str) -> io::Result<bool> {
+    let Some(file) = open(path)? else { return Ok(true) };
     if flock(&file, FlockOperation::NonBlockingLockShared).is_ok() {
-        return Ok(());
+        return Ok(true);
     }
-    if let Some(holder) = read_holder(&file)
-        && holder.token == token
+    let Some(holder) = read_holder(&file) else { return Ok(false) };
+    if holder.token == token
         && holder.boot_id == process::boot_id()
         && process::start_ticks(holder.pid) == Some(holder.start_ticks)
     {
         process::signal(holder.pid, Signal::TERM);
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Ends the processes of an attempt whose shim is gone. Gives how many there were.

@@ -2,10 +2,19 @@
 
 pub mod actions;
 pub mod attempt;
+pub mod catalog;
+pub mod client;
+pub mod driver;
 pub mod engine;
 pub mod environment;
 pub mod launch;
 pub mod log;
+pub mod planner;
 pub mod process;
 pub mod shim;
 mod sys;
+
+/// Ends the process quietly when the reader of its output is gone, as other Unix programs do; Rust ignores the signal.
+pub(crate) fn restore_sigpipe() {
+    sys::restore_sigpipe();
+}

@@ -1,7 +1,7 @@
 //! DAG files as the scheduler knows them: what they looked like, their newest good text, when they are due.
 
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension, Row};
+use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::{Micros, Store, StoreError, Write};
 use crate::dag::DagId;
@@ -138,6 +138,11 @@ impl Write<'_> {
         Ok(())
     }
 
+    /// A stored version of a DAG file.
+    pub fn version(&self, id: i64) -> Result<Option<DagVersion>, StoreError> {
+        version(&self.tx, id)
+    }
+
     /// The DAG's row as it stands inside this transaction.
     pub fn dag(&self, dag_id: &DagId) -> Result<Option<DagRow>, StoreError> {
         self.tx
@@ -146,6 +151,19 @@ impl Write<'_> {
             .optional()?
             .transpose()
     }
+}
+
+fn version(connection: &Connection, id: i64) -> Result<Option<DagVersion>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT id, dag_id, text FROM dag_versions WHERE id = ?1")?;
+    let found = statement
+        .query_row([id], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?)))
+        .optional()?;
+    found
+        .map(|(id, dag_id, text)| match DagId::new(dag_id) {
+            Ok(dag_id) => Ok(DagVersion { id, dag_id, text }),
+            Err(error) => Err(StoreError::Impossible(format!("dag_versions.dag_id: {error}"))),
+        })
+        .transpose()
 }
 
 /// FNV-1a, 64 bits: finds equal texts quickly; it does not need to resist anybody.

@@ -8,8 +8,8 @@ use rusqlite::Connection;
 use rusqlite::backup::Backup;
 
 use super::journal::rebuild;
-use super::{Micros, Store, StoreError, Write};
-use crate::dag::{DagId, RunNumber};
+use super::{Micros, Store, StoreError};
+use crate::dag::DagId;
 
 /// What `crondag db check` found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -91,33 +91,20 @@ impl Store {
         Ok(count.try_into().unwrap_or(0))
     }
 
-    /// Runs that ended before `before`, oldest first, at most `limit`: their logs may go.
-    pub fn runs_ended_before(
-        &self,
-        before: Timestamp,
-        limit: u32,
-    ) -> Result<Vec<(RunNumber, DagId, String)>, StoreError> {
+    /// Runs that ended from `after` on and before `before`: their logs may go.
+    pub fn runs_ended_between(&self, after: Timestamp, before: Timestamp) -> Result<Vec<(DagId, String)>, StoreError> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT id, dag_id, run_id FROM runs WHERE end_date IS NOT NULL AND end_date < ?1
-             AND state IN ('success', 'failed') ORDER BY end_date LIMIT ?2",
+            "SELECT dag_id, run_id FROM runs WHERE end_date IS NOT NULL AND end_date >= ?1 AND end_date < ?2
+             AND state IN ('success', 'failed')",
         )?;
-        let rows = statement.query_map((Micros(before), limit), |row| {
-            Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?))
+        let rows = statement.query_map((Micros(after), Micros(before)), |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
         })?;
         rows.map(|row| {
-            let (id, dag_id, run_id) = row?;
+            let (dag_id, run_id) = row?;
             let dag_id = DagId::new(dag_id).map_err(|error| StoreError::Impossible(error.to_string()))?;
-            Ok((RunNumber(id), dag_id, run_id))
+            Ok((dag_id, run_id))
         })
         .collect()
-    }
-}
-
-impl Write<'_> {
-    /// Deletes a run that has ended, with its task instances, attempts and events.
-    pub fn delete_run(&self, run: RunNumber) -> Result<(), StoreError> {
-        self.statement("DELETE FROM events WHERE run = ?1")?.execute([run.0])?;
-        self.statement("DELETE FROM runs WHERE id = ?1")?.execute([run.0])?;
-        Ok(())
     }
 }

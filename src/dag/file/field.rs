@@ -277,7 +277,7 @@ pub const CONFIG: &[Field] = &[
     field("inherit_env", Kind::Texts, "[]", "Names of variables that tasks inherit from crondag's own environment."),
     field("vars", Kind::ValueTable, "{}", "Values of `var.*` in templates."),
     field("connections", Kind::Tables(CONNECTION), "", "Databases for `sql` tasks."),
-    field("email", Kind::Table(EMAIL), "", "How mail leaves. Without it alerts are recorded, not sent."),
+    field("email", Kind::Table(EMAIL), "", "How mail leaves. Without it no mail is written."),
     field("logs", Kind::Table(LOGS), "", "Logs of attempts."),
     field("spark", Kind::Table(SPARK_SETTINGS), "", "Where Spark is, and options that every spark task starts from."),
 ];

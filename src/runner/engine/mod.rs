@@ -296,6 +296,11 @@ impl Engine {
         self.runs.contains_key(&run)
     }
 
+    /// The DAGs of all runs that have not ended.
+    pub fn dags(&self) -> BTreeSet<DagId> {
+        self.runs.values().map(|run| run.dag_id.clone()).collect()
+    }
+
     /// Number of attempts with live processes.
     pub fn live_attempts(&self) -> u32 {
         self.slots.running()
@@ -868,8 +873,10 @@ impl Engine {
 
     /// Ends a run at once: live tasks become `running_becomes`, what has not begun is skipped, the run fails.
     fn end_early(&mut self, number: RunNumber, reason: &str, running_becomes: TaskState, step: &mut Step) {
-        let Some(run) = self.runs.get(&number) else { return };
+        let Some(run) = self.runs.get_mut(&number) else { return };
+        run.is_awaited = false;
         if run.phase == Phase::Ended {
+            self.forget_if_over(number);
             return;
         }
         let open: Vec<(usize, TaskState)> = run

@@ -1,0 +1,108 @@
+//! Files into values: crondag.toml and DAG files of a home, and the stored versions that runs are bound to.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::{fs, io};
+
+use crate::dag::file::{Fault, Severity, read_config, read_dag};
+use crate::dag::{Config, Dag};
+use crate::home::Home;
+
+/// A file that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FaultyFile {
+    /// The file.
+    pub path: PathBuf,
+    /// Its text; empty when it could not be read.
+    pub text: String,
+    /// What is wrong with it.
+    pub faults: Vec<Fault>,
+}
+
+impl FaultyFile {
+    /// The first error on one line, with its place.
+    pub fn summary(&self) -> String {
+        let first = self.faults.iter().find(|fault| fault.severity == Severity::Error).or(self.faults.first());
+        match first {
+            Some(fault) => {
+                let (line, column) = fault.position(&self.text);
+                format!("{}:{line}:{column}: {}", self.path.display(), fault.message)
+            }
+            None => self.path.display().to_string(),
+        }
+    }
+
+    fn unreadable(path: &Path, error: &io::Error) -> FaultyFile {
+        let fault = Fault {
+            code: "unreadable",
+            severity: Severity::Error,
+            span: 0..0,
+            message: format!("the file cannot be read: {error}"),
+            label: String::new(),
+            related: Vec::new(),
+            help: Some("check its owner and its mode (`ls -l`); it must be UTF-8 text".to_owned()),
+        };
+        FaultyFile { path: path.to_path_buf(), text: String::new(), faults: vec![fault] }
+    }
+}
+
+/// What reading a file gave: the value, and warnings.
+pub type Loaded<T> = Result<(T, FaultyFile), FaultyFile>;
+
+/// Reads crondag.toml.
+pub fn load_config(home: &Home) -> Loaded<Config> {
+    let path = home.config_path();
+    let text = fs::read_to_string(&path).map_err(|error| FaultyFile::unreadable(&path, &error))?;
+    let (config, faults) = read_config(&text);
+    let file = FaultyFile { path, text, faults };
+    match config {
+        Some(config) => Ok((config, file)),
+        None => Err(file),
+    }
+}
+
+/// Reads a DAG file.
+pub fn load_dag(home: &Home, path: &Path, config: &Config) -> Loaded<Dag> {
+    let text = fs::read_to_string(path).map_err(|error| FaultyFile::unreadable(path, &error))?;
+    let id = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let (dag, faults) = read_dag(&id, &text, config, &|file| home.root().join(file).exists());
+    let file = FaultyFile { path: path.to_path_buf(), text, faults };
+    match dag {
+        Some(dag) => Ok((dag, file)),
+        None => Err(file),
+    }
+}
+
+/// Reads the stored text of a DAG file again.
+pub fn load_version(dag_id: &str, text: &str, config: &Config) -> Result<Arc<Dag>, FaultyFile> {
+    // Missing files are a warning of the file as it stands, not of its history.
+    let (dag, faults) = read_dag(dag_id, text, config, &|_| true);
+    dag.map(Arc::new).ok_or_else(|| FaultyFile {
+        path: PathBuf::from(format!("{dag_id}.toml")),
+        text: text.to_owned(),
+        faults,
+    })
+}
+
+/// The DAG files of a home, by name.
+///
+/// # Errors
+/// The folder cannot be read. A home without the folder has no DAGs.
+pub fn dag_files(home: &Home) -> io::Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(home.dags_dir()) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        // Editors leave hidden files beside the one they edit.
+        if path.extension().is_some_and(|extension| extension == "toml") && !name.starts_with('.') {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}

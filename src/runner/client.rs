@@ -1,0 +1,169 @@
+//! How clients reach the driver: the lock that says whether there is one, the doorbell that wakes it, and starting one.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+
+use rustix::fs::{CWD, FileType, FlockOperation, Mode, flock, mknodat};
+
+use super::process::DRIVER_VARIABLE;
+use crate::home::Home;
+use crate::store::{Store, StoreError};
+
+/// Why the driver could not be reached. Reads after "error: ".
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The lock, the doorbell or the log of the driver.
+    #[error(
+        "cannot start the driver: {path}: {source}\nnext: check who owns the state folder and whether the disk is full"
+    )]
+    File {
+        /// The file.
+        path: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The driver's process.
+    #[error("cannot start the driver: {0}\nnext: check the limit of processes (`ulimit -u`) and the free memory")]
+    Spawn(io::Error),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The driver's lock, held for as long as this lives.
+#[derive(Debug)]
+pub struct DriverLock {
+    _file: File,
+}
+
+/// Takes the driver's lock; `None` when another process has it.
+pub fn try_lock(home: &Home) -> Result<Option<DriverLock>, ClientError> {
+    let path = home.driver_lock_path();
+    let failed = |source| ClientError::File { path: path.display().to_string(), source };
+    let file =
+        File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(failed)?;
+    // A client that only asks whether there is a driver holds a shared lock for a moment; that is not a driver.
+    let mut locked = flock(&file, FlockOperation::NonBlockingLockExclusive);
+    for _ in 0..20 {
+        if locked != Err(rustix::io::Errno::WOULDBLOCK) {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        locked = flock(&file, FlockOperation::NonBlockingLockExclusive);
+    }
+    match locked {
+        Ok(()) => {
+            let pid = std::process::id().to_string();
+            // Only for people (`status`): the lock is what counts.
+            file.set_len(0).and_then(|()| io::Write::write_all(&mut &file, pid.as_bytes())).map_err(failed)?;
+            Ok(Some(DriverLock { _file: file }))
+        }
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+        Err(error) => Err(failed(error.into())),
+    }
+}
+
+/// Waits until no process has the driver's lock.
+pub fn wait_for_driver(home: &Home) -> Result<(), ClientError> {
+    let path = home.driver_lock_path();
+    let failed = |source| ClientError::File { path: path.display().to_string(), source };
+    let file = File::open(&path).map_err(failed)?;
+    while let Err(error) = flock(&file, FlockOperation::LockShared) {
+        if error != rustix::io::Errno::INTR {
+            return Err(failed(error.into()));
+        }
+    }
+    Ok(())
+}
+
+/// The number of the driver's process, if there is a driver.
+pub fn driver_pid(home: &Home) -> Option<u32> {
+    let mut file = File::open(home.driver_lock_path()).ok()?;
+    match flock(&file, FlockOperation::NonBlockingLockShared) {
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            let mut text = String::new();
+            file.read_to_string(&mut text).ok()?;
+            Some(text.trim().parse().unwrap_or(0))
+        }
+        _ => None,
+    }
+}
+
+/// Makes sure that a driver looks at what was just committed: rings the doorbell, or starts a driver.
+pub fn wake(home: &Home) -> Result<(), ClientError> {
+    // A driver that is about to end looks once more after it has let its lock go, so either it or a new one sees it.
+    if driver_pid(home).is_some() {
+        ring(home);
+        Ok(())
+    } else {
+        start(home)
+    }
+}
+
+/// As [`wake`], but only when there is work that a driver could do now.
+pub fn wake_if_needed(home: &Home, store: &Store) -> Result<(), ClientError> {
+    if needs_driver(store)? && driver_pid(home).is_none() {
+        start(home)?;
+    }
+    Ok(())
+}
+
+/// Whether there is anything for a driver: requests, attempts whose end is not recorded, mail that is due, or runs that
+/// have changed since the last driver left them.
+pub fn needs_driver(store: &Store) -> Result<bool, StoreError> {
+    if store.has_intents_until(i64::MAX)? || store.has_open_attempts()? {
+        return Ok(true);
+    }
+    if store.next_mail_at()?.is_some() {
+        return Ok(true);
+    }
+    let parked = store.meta("parked")?.and_then(|text| text.parse::<i64>().ok());
+    Ok(store.has_unfinished_runs()? && parked != Some(store.last_event()?))
+}
+
+fn ring(home: &Home) {
+    // Nobody listening, or a full pipe, both mean that the driver need not be told.
+    if let Ok(mut bell) = File::options().write(true).custom_flags(libc::O_NONBLOCK).open(home.doorbell_path()) {
+        let _ = io::Write::write_all(&mut bell, b"!");
+    }
+}
+
+/// Opens the doorbell for listening.
+pub(super) fn doorbell(home: &Home) -> Result<File, ClientError> {
+    let path = home.doorbell_path();
+    let failed = |source| ClientError::File { path: path.display().to_string(), source };
+    match mknodat(CWD, &path, FileType::Fifo, Mode::from_raw_mode(0o600), 0) {
+        Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+        Err(error) => return Err(failed(error.into())),
+    }
+    // Also for writing, so that it never reads as ended when the last client leaves.
+    File::options().read(true).write(true).open(&path).map_err(failed)
+}
+
+/// Starts a driver in a session of its own, so that neither a terminal nor cron takes it along when it ends.
+fn start(home: &Home) -> Result<(), ClientError> {
+    let path = home.driver_log_path();
+    let failed = |source| ClientError::File { path: path.display().to_string(), source };
+    let log = File::options().append(true).create(true).mode(0o600).open(&path).map_err(failed)?;
+    if log.metadata().is_ok_and(|metadata| metadata.len() > 10 << 20) {
+        // One old generation is enough for people to look at.
+        fs::rename(&path, path.with_extension("log.1")).map_err(failed)?;
+    }
+    fs::set_permissions(home.state_dir(), fs::Permissions::from_mode(0o700)).map_err(failed)?;
+    let mut command = Command::new("/proc/self/exe");
+    command
+        .arg0("crondag")
+        .arg("__driver")
+        .arg(home.root())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::from(log))
+        .env(DRIVER_VARIABLE, "1")
+        .env_remove(super::attempt::ATTEMPT_VARIABLE)
+        .current_dir("/");
+    // Its parent does not wait for it: it outlives clients, and those are short.
+    command.spawn().map(drop).map_err(ClientError::Spawn)
+}

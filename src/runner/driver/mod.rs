@@ -1,0 +1,497 @@
+//! The driver: one process per home that owns all running work. It obeys the engine: every transition is committed
+//! before its action is taken.
+//!
+//! It can be killed at any instant. What it knows is in the database and in the attempt files; the next driver reads
+//! both and goes on.
+
+mod attempts;
+mod mailer;
+mod requests;
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::fs::File;
+use std::io::Read;
+use std::process::Child;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::attempt::{Ending, ExitRecord};
+use super::catalog;
+use super::client::{self, ClientError};
+use super::engine::{Effect, Engine, Event, Limits, Plan, Start};
+use super::launch::Found;
+use super::planner::{self, PlanError};
+use crate::dag::{Config, DagId, RunNumber, TaskId, Transition};
+use crate::home::Home;
+use crate::store::{RunRow, Store, StoreError};
+
+/// How a driver lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Ends when there is nothing left to do.
+    UntilIdle,
+    /// Looks at the clock every minute and never ends by itself.
+    Resident,
+}
+
+/// Why a driver ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// Nothing is left to do.
+    Idle,
+    /// Another process is the driver.
+    Taken,
+    /// A signal asked for it; attempts live on and the next driver takes them up.
+    Asked,
+}
+
+/// Why a driver cannot work. Reads after "error: ".
+#[derive(Debug, thiserror::Error)]
+pub enum DriverError {
+    /// The lock or the doorbell.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Threads or signals.
+    #[error("the system refuses: {0}\nnext: check the limits of processes and open files (`ulimit -a`)")]
+    System(#[from] std::io::Error),
+    /// crondag.toml is faulty.
+    #[error("{0}\nnext: run `crondag validate`")]
+    Config(String),
+}
+
+enum Message {
+    /// A client has something.
+    Doorbell,
+    /// A shim of ours may have ended.
+    Child,
+    /// Go.
+    Terminate,
+    /// The end of an attempt that a thread waited for.
+    Ended(Key, Box<ExitRecord>),
+    /// A delivery was tried.
+    Mail(i64, u32, Timestamp, Result<(), crate::alert::DeliveryError>),
+    /// The mailer is done with what was due.
+    MailerDone,
+}
+
+type Key = (RunNumber, TaskId, u32);
+
+/// An attempt with live processes.
+struct Live {
+    token: String,
+    log_file: String,
+    started_at: Timestamp,
+    /// The shim, if this driver started it.
+    child: Option<Child>,
+    /// The number of its process has been asked to stop.
+    is_stopping: bool,
+}
+
+/// Something to write in the next transaction.
+enum Item {
+    Transition(Transition),
+    Start(Box<Starting>),
+    End {
+        key: Key,
+        record: Box<ExitRecord>,
+    },
+    Mail {
+        dag_id: String,
+        mail: String,
+        message_id: String,
+    },
+    IntentDone(i64),
+    Assign {
+        run: RunNumber,
+        backfill: Option<i64>,
+        selection: Option<Vec<TaskId>>,
+        params: std::collections::BTreeMap<String, serde_json::Value>,
+    },
+    HoldBackfill(i64, bool),
+}
+
+struct Starting {
+    start: Start,
+    token: String,
+    log_file: String,
+}
+
+struct Driver {
+    home: Home,
+    mode: Mode,
+    store: Store,
+    config: Config,
+    config_text: String,
+    engine: Engine,
+    events: VecDeque<Event>,
+    items: Vec<Item>,
+    stops: Vec<Key>,
+    live: HashMap<Key, Live>,
+    ended: HashMap<(RunNumber, TaskId), (Timestamp, Timestamp, String)>,
+    runs: HashMap<RunNumber, RunRow>,
+    plans: HashMap<i64, Plan>,
+    versions: HashMap<DagId, i64>,
+    held: HashSet<i64>,
+    loaded_until: RunNumber,
+    folders: HashSet<String>,
+    sender: Sender<Message>,
+    is_mailing: bool,
+    next_mail_at: Option<Timestamp>,
+    next_plan_at: Option<Timestamp>,
+    tokens: u64,
+}
+
+/// Becomes the driver of a home and works until there is nothing left to do, or until a signal asks it to go.
+///
+/// # Errors
+/// The database, the lock or the system fails at the beginning. Later failures are waited out.
+pub fn run(home: &Home, mode: Mode) -> Result<End, DriverError> {
+    let Some(mut lock) = client::try_lock(home)? else { return Ok(End::Taken) };
+    let (sender, receiver) = channel();
+    listen(home, &sender)?;
+    loop {
+        let (config, file) = catalog::load_config(home).map_err(|file| DriverError::Config(file.summary()))?;
+        let store = Store::open(&home.database_path())?;
+        let mut driver = Driver {
+            home: home.clone(),
+            mode,
+            store,
+            config,
+            config_text: file.text,
+            engine: Engine::new(),
+            events: VecDeque::new(),
+            items: Vec::new(),
+            stops: Vec::new(),
+            live: HashMap::new(),
+            ended: HashMap::new(),
+            runs: HashMap::new(),
+            plans: HashMap::new(),
+            versions: HashMap::new(),
+            held: HashSet::new(),
+            loaded_until: RunNumber(0),
+            folders: HashSet::new(),
+            sender: sender.clone(),
+            is_mailing: false,
+            next_mail_at: None,
+            next_plan_at: (mode == Mode::Resident).then_some(Timestamp::UNIX_EPOCH),
+            tokens: 0,
+        };
+        let end = driver.work(&receiver)?;
+        if end == End::Asked {
+            return Ok(end);
+        }
+        let (loaded_until, store) = (driver.loaded_until, driver.store);
+        drop(lock);
+        // Somebody may have asked for work after the last look and found the lock still taken.
+        let again = store.has_intents_until(i64::MAX)? || store.last_run()? > loaded_until;
+        match if again { client::try_lock(home)? } else { None } {
+            Some(taken) => lock = taken,
+            None => return Ok(end),
+        }
+    }
+}
+
+/// Starts the threads that turn the doorbell and signals into messages.
+fn listen(home: &Home, sender: &Sender<Message>) -> Result<(), DriverError> {
+    let mut bell: File = client::doorbell(home)?;
+    let to_driver = sender.clone();
+    thread::Builder::new().name("doorbell".to_owned()).spawn(move || {
+        let mut buffer = [0; 256];
+        while bell.read(&mut buffer).is_ok() {
+            if to_driver.send(Message::Doorbell).is_err() {
+                return;
+            }
+        }
+    })?;
+    let mut signals = Signals::new([SIGCHLD, SIGTERM, SIGINT, SIGHUP])?;
+    let to_driver = sender.clone();
+    thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        for signal in signals.forever() {
+            let message = match signal {
+                SIGCHLD => Message::Child,
+                SIGHUP => Message::Doorbell,
+                _ => Message::Terminate,
+            };
+            if to_driver.send(message).is_err() {
+                return;
+            }
+        }
+    })?;
+    Ok(())
+}
+
+impl Driver {
+    fn work(&mut self, receiver: &Receiver<Message>) -> Result<End, DriverError> {
+        let limits = self.limits();
+        self.events.push_back(Event::Limits(limits));
+        self.take_up()?;
+        loop {
+            self.plan_if_due();
+            self.settle();
+            self.send_mail();
+            if self.mode == Mode::UntilIdle && self.is_done() {
+                self.park();
+                return Ok(End::Idle);
+            }
+            let first = match self.patience() {
+                Some(patience) => match receiver.recv_timeout(patience) {
+                    Ok(message) => Some(message),
+                    Err(RecvTimeoutError::Timeout) => None,
+                    Err(RecvTimeoutError::Disconnected) => return Ok(End::Asked),
+                },
+                None => match receiver.recv() {
+                    Ok(message) => Some(message),
+                    Err(_) => return Ok(End::Asked),
+                },
+            };
+            // What came meanwhile goes into the same transaction.
+            let messages: Vec<Message> = first.into_iter().chain(receiver.try_iter()).collect();
+            let mut rang = false;
+            for message in messages {
+                match message {
+                    Message::Terminate => return Ok(End::Asked),
+                    Message::Doorbell => rang = true,
+                    Message::Child => self.collect_children(),
+                    Message::Ended(key, record) => self.attempt_ended(&key, record),
+                    Message::Mail(id, tries, created_at, result) => self.mail_tried(id, tries, created_at, &result),
+                    Message::MailerDone => self.mailer_done(),
+                }
+            }
+            if rang {
+                self.reload_config();
+                self.patiently(Driver::read_requests);
+            }
+            self.events.push_back(Event::TimePassed);
+        }
+    }
+
+    /// Steps the engine until it has nothing more to say, committing and acting on the way.
+    fn settle(&mut self) {
+        while !self.events.is_empty() || !self.items.is_empty() {
+            let now = Timestamp::now();
+            while let Some(event) = self.events.pop_front() {
+                let effects = self.engine.step(event, now);
+                for effect in effects {
+                    self.take_effect(effect);
+                }
+            }
+            let items = self.commit(now);
+            self.act(items);
+        }
+        let engine = &self.engine;
+        self.runs.retain(|number, _| engine.knows(*number));
+    }
+
+    fn take_effect(&mut self, effect: Effect) {
+        match effect {
+            Effect::Record(transition) => self.items.push(Item::Transition(transition)),
+            Effect::Start(start) => {
+                let starting = self.starting(start);
+                self.items.push(Item::Start(Box::new(starting)));
+            }
+            Effect::StopAttempt { run, task, try_number } => self.stops.push((run, task, try_number)),
+            Effect::Alert(alert) => {
+                let item = self.mail(&alert);
+                self.items.extend(item);
+            }
+        }
+    }
+
+    /// Writes all pending items in one transaction, for as long as it takes: a full disk or a locked database delays
+    /// work, it loses nothing.
+    fn commit(&mut self, now: Timestamp) -> Vec<Item> {
+        let items = std::mem::take(&mut self.items);
+        if !items.is_empty() {
+            let mut pause = Duration::from_millis(100);
+            while let Err(error) = write(&mut self.store, &items, now) {
+                report(&format!("the database does not take {} changes, trying again: {error}", items.len()));
+                thread::sleep(pause);
+                pause = (pause * 2).min(Duration::from_secs(10));
+            }
+        }
+        items
+    }
+
+    /// Carries out what has been committed.
+    fn act(&mut self, items: Vec<Item>) {
+        for item in items {
+            match item {
+                Item::Start(starting) => self.start(*starting),
+                Item::End { key, .. } => self.forget_attempt(&key),
+                Item::Mail { .. } => self.next_mail_at = Some(Timestamp::UNIX_EPOCH),
+                Item::Transition(_) | Item::IntentDone(_) | Item::Assign { .. } | Item::HoldBackfill(..) => {}
+            }
+        }
+        for key in std::mem::take(&mut self.stops) {
+            self.stop(&key);
+        }
+    }
+
+    /// Repeats something that only needs the database until the database lets it.
+    fn patiently(&mut self, what: fn(&mut Driver) -> Result<(), StoreError>) {
+        let mut pause = Duration::from_millis(100);
+        while let Err(error) = what(self) {
+            report(&format!("the database cannot be read, trying again: {error}"));
+            thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_secs(10));
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.engine.is_idle() && self.live.is_empty() && !self.is_mailing && self.next_mail_at.is_none()
+    }
+
+    fn patience(&self) -> Option<Duration> {
+        let mail = self.next_mail_at.filter(|_| !self.is_mailing);
+        let next = [self.engine.next_timer(), mail, self.next_plan_at].into_iter().flatten().min()?;
+        let left = next.duration_since(Timestamp::now());
+        // A little later rather than too early and then again.
+        Some(Duration::try_from(left.max(SignedDuration::ZERO)).unwrap_or_default() + Duration::from_millis(1))
+    }
+
+    /// Remembers how far this driver has come, so that ticks do not start another one for runs that only wait.
+    fn park(&mut self) {
+        let parked = self.store.last_event().and_then(|event| {
+            let write = self.store.write()?;
+            write.set_meta("parked", &event.to_string())?;
+            write.commit()
+        });
+        if let Err(error) = parked {
+            report(&format!("cannot park: {error}"));
+        }
+        self.delete_old_logs();
+    }
+
+    fn limits(&self) -> Limits {
+        Limits { parallelism: self.config.parallelism, pools: self.config.pools.clone() }
+    }
+
+    /// Takes in a changed crondag.toml; a faulty one is reported and the old settings stay.
+    fn reload_config(&mut self) {
+        let unchanged = std::fs::read_to_string(self.home.config_path()).is_ok_and(|text| text == self.config_text);
+        if unchanged {
+            return;
+        }
+        match catalog::load_config(&self.home) {
+            Ok((config, file)) => {
+                self.config = config;
+                self.config_text = file.text;
+                self.plans.clear();
+                let limits = self.limits();
+                self.events.push_back(Event::Limits(limits));
+            }
+            Err(file) => report(&format!("crondag.toml is faulty, the old settings stay: {}", file.summary())),
+        }
+    }
+
+    fn plan_if_due(&mut self) {
+        let now = Timestamp::now();
+        if self.next_plan_at.is_none_or(|at| at > now) {
+            return;
+        }
+        self.reload_config();
+        match planner::plan(&self.home, &mut self.store, &self.config, now) {
+            Ok(found) => {
+                for file in &found.faulty {
+                    report(&file.summary());
+                }
+                if found.changed {
+                    self.patiently(Driver::read_requests);
+                }
+            }
+            Err(PlanError::Store(error)) => report(&error.to_string()),
+            Err(error @ PlanError::Folder { .. }) => report(&error.to_string()),
+        }
+        let seconds = now.as_second() - now.as_second().rem_euclid(60) + 60;
+        self.next_plan_at = Some(Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX));
+    }
+}
+
+fn write(store: &mut Store, items: &[Item], now: Timestamp) -> Result<(), StoreError> {
+    let write = store.write()?;
+    for item in items {
+        match item {
+            Item::Transition(transition) => write.apply(transition, now)?,
+            Item::Start(starting) => {
+                let Starting { start, token, log_file } = &**starting;
+                let task = &start.plan.dag.tasks[start.task].id;
+                write.apply(
+                    &Transition::TaskStarted {
+                        run: start.run,
+                        task: task.clone(),
+                        try_number: start.try_number,
+                        token: token.clone(),
+                    },
+                    now,
+                )?;
+                let attempt =
+                    crate::store::NewAttempt { run: start.run, task, try_number: start.try_number, token, log_file };
+                write.begin_attempt(&attempt, now)?;
+            }
+            Item::End { key: (run, task, try_number), record } => {
+                let ending =
+                    serde_json::to_string(&record.ending).map_err(|e| StoreError::Impossible(e.to_string()))?;
+                let usage = match record.ending {
+                    Ending::Lost { .. } => None,
+                    _ => Some((record.cpu_seconds, record.max_rss_bytes)),
+                };
+                write.end_attempt(*run, task, *try_number, &ending, usage, record.ended_at)?;
+            }
+            Item::Mail { dag_id, mail, message_id } => {
+                write.put_mail(&crate::store::NewMail { dag_id, mail, message_id }, now)?;
+            }
+            Item::IntentDone(id) => write.intent_done(*id)?,
+            Item::Assign { run, backfill, selection, params } => {
+                write.assign_run(*run, *backfill, selection.as_deref(), params)?;
+            }
+            Item::HoldBackfill(backfill, hold) => write.hold_backfill(*backfill, *hold)?,
+        }
+    }
+    write.commit()
+}
+
+/// A line in the driver's log.
+fn report(line: &str) {
+    eprintln!("{:.3} {}", Timestamp::now(), line.replace('\n', "; "));
+}
+
+/// What an attempt file says, as an exit record.
+fn record_of(
+    found: Found,
+    token: &str,
+    started_at: Timestamp,
+    survivors: impl FnOnce() -> u32,
+) -> Option<Box<ExitRecord>> {
+    match found {
+        Found::Alive => None,
+        Found::Ended(record) => Some(record),
+        Found::Gone => {
+            let ended = survivors();
+            let reason = match ended {
+                0 => {
+                    "crondag's shim was killed, or the machine went down; no process of the attempt is left".to_owned()
+                }
+                count => format!(
+                    "crondag's shim was killed; {count} processes of the attempt were still alive and were ended"
+                ),
+            };
+            Some(Box::new(ExitRecord {
+                token: token.to_owned(),
+                started_at,
+                ended_at: Timestamp::now(),
+                ending: Ending::Lost { reason },
+                cpu_seconds: 0.0,
+                max_rss_bytes: 0,
+                left_behind: ended,
+            }))
+        }
+    }
+}
