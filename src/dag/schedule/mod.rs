@@ -1,5 +1,13 @@
 //! When a DAG fires, and which data each firing is about.
 
-/// A schedule of a DAG.
-#[derive(Debug, Clone)]
-pub struct Schedule {}
+mod cron_field;
+mod fire;
+mod timetable;
+mod when;
+mod zone;
+
+pub use cron_field::ScheduleFault;
+pub use fire::Schedule;
+pub use timetable::{DataInterval, Timetable};
+pub use when::{When, WhenFault, parse_when};
+pub use zone::{ZoneFault, parse_zone};

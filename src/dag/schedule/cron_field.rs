@@ -1,0 +1,219 @@
+//! Reads the five fields of a crontab line as Vixie cron 3.0pl1 (Debian's `entry.c`) reads them.
+//!
+//! Where Vixie cron accepts what can never be meant (a reversed range that never fires, trailing characters that it
+//! drops), this is a fault with a help text.
+
+use std::ops::Range;
+
+/// Why a text is not a schedule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScheduleFault {
+    /// The bytes of the schedule that are wrong.
+    pub span: Range<usize>,
+    /// What is wrong, naming the field.
+    pub message: String,
+    /// What to write instead.
+    pub help: String,
+}
+
+/// The five fields as bit sets: bit n is set when value n matches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Fields {
+    pub(super) minute: u64,
+    pub(super) hour: u64,
+    pub(super) day_of_month: u64,
+    pub(super) month: u64,
+    /// Sunday is bit 0; 7 has been folded into it.
+    pub(super) day_of_week: u64,
+    /// Day-of-month or day-of-week begins with `*` (also `*/2`): a day must match both, otherwise either.
+    pub(super) both_days: bool,
+    /// Minute or hour begins with `*`: follows elapsed time through clock changes.
+    pub(super) is_wildcard: bool,
+}
+
+struct Kind {
+    name: &'static str,
+    low: u32,
+    high: u32,
+    names: &'static [&'static str],
+}
+
+const MONTHS: &[&str] = &["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+const DAYS: &[&str] = &["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
+const KINDS: [Kind; 5] = [
+    Kind { name: "minute", low: 0, high: 59, names: &[] },
+    Kind { name: "hour", low: 0, high: 23, names: &[] },
+    Kind { name: "day-of-month", low: 1, high: 31, names: &[] },
+    Kind { name: "month", low: 1, high: 12, names: MONTHS },
+    Kind { name: "day-of-week", low: 0, high: 7, names: DAYS },
+];
+
+const SHORTHANDS: [(&str, &str); 7] = [
+    ("@hourly", "0 * * * *"),
+    ("@daily", "0 0 * * *"),
+    ("@midnight", "0 0 * * *"),
+    ("@weekly", "0 0 * * 0"),
+    ("@monthly", "0 0 1 * *"),
+    ("@yearly", "0 0 1 1 *"),
+    ("@annually", "0 0 1 1 *"),
+];
+
+/// Reads a whole schedule.
+pub(super) fn parse(text: &str) -> Result<Fields, ScheduleFault> {
+    let whole = 0..text.len();
+    let fault = |span, message: String, help: String| ScheduleFault { span, message, help };
+    let trimmed = text.trim();
+    if trimmed.is_empty() {
+        return Err(fault(
+            whole,
+            "an empty schedule".to_owned(),
+            "write five crontab fields, such as \"0 7 * * *\" (every day at 07:00), or leave `schedule` out".to_owned(),
+        ));
+    }
+    if trimmed.starts_with('@') {
+        let lower = trimmed.to_lowercase();
+        if let Some((_, fields)) = SHORTHANDS.iter().find(|(name, _)| *name == lower) {
+            return parse(fields);
+        }
+        let known = SHORTHANDS.map(|(name, _)| name).join(", ");
+        let help = if lower == "@reboot" {
+            format!("a reboot closes no data interval; the shorthands are {known}")
+        } else {
+            format!("the shorthands are {known}")
+        };
+        return Err(fault(whole, format!("`{trimmed}` is not a schedule"), help));
+    }
+    let fields = split(text);
+    if fields.len() != 5 {
+        let names = "minute hour day-of-month month day-of-week";
+        let help = match fields.len() {
+            6 | 7 => format!("a crontab line has no seconds and no year; the fields are: {names}"),
+            _ => format!("the fields are: {names}; for example \"0 7 * * *\" is every day at 07:00"),
+        };
+        return Err(fault(whole, format!("a schedule has five fields, this one has {}", fields.len()), help));
+    }
+    let mut sets = [0_u64; 5];
+    for ((set, kind), span) in sets.iter_mut().zip(&KINDS).zip(&fields) {
+        *set = field(text, span.clone(), kind)?;
+    }
+    let [minute, hour, day_of_month, month, day_of_week] = sets;
+    let starts_with_star = |field: usize| text[fields[field].clone()].starts_with('*');
+    Ok(Fields {
+        minute,
+        hour,
+        day_of_month,
+        month,
+        day_of_week: (day_of_week | (day_of_week >> 7)) & 0x7f,
+        both_days: starts_with_star(2) || starts_with_star(4),
+        is_wildcard: starts_with_star(0) || starts_with_star(1),
+    })
+}
+
+fn split(text: &str) -> Vec<Range<usize>> {
+    text.split_ascii_whitespace()
+        .map(|word| {
+            let start = word.as_ptr() as usize - text.as_ptr() as usize;
+            start..start + word.len()
+        })
+        .collect()
+}
+
+/// `list = range {"," range}`
+fn field(text: &str, span: Range<usize>, kind: &Kind) -> Result<u64, ScheduleFault> {
+    let mut set = 0;
+    let mut start = span.start;
+    for part in text[span].split(',') {
+        let at = start..start + part.len();
+        set |= range(part, at, kind)?;
+        start += part.len() + 1;
+    }
+    Ok(set)
+}
+
+/// `range = "*" ["/" step] | value | value "-" value ["/" step]`
+fn range(part: &str, at: Range<usize>, kind: &Kind) -> Result<u64, ScheduleFault> {
+    let fault = |span: Range<usize>, message: String, help: String| ScheduleFault { span, message, help };
+    let allowed = allowed(kind);
+    let (values, step) = match part.split_once('/') {
+        Some((values, step)) => (values, Some((step, at.end - step.len()..at.end))),
+        None => (part, None),
+    };
+    let values_at = at.start..at.start + values.len();
+    let step = match step {
+        None => 1,
+        Some((text, span)) => match text.parse::<u32>() {
+            Ok(step) if step > 0 && text.bytes().all(|byte| byte.is_ascii_digit()) => step,
+            _ => {
+                let message = format!("the step `{text}` of the {} field is not a number above 0", kind.name);
+                return Err(fault(span, message, format!("write for example `*/15`; {allowed}")));
+            }
+        },
+    };
+    let (low, high) = if values == "*" {
+        (kind.low, kind.high)
+    } else if let Some((from, to)) = values.split_once('-') {
+        let from_at = values_at.start..values_at.start + from.len();
+        let to_at = values_at.end - to.len()..values_at.end;
+        let (low, high) = (value(from, from_at, kind)?, value(to, to_at, kind)?);
+        if low > high {
+            let help = if kind.name == "day-of-week" && high == 0 {
+                format!("Sunday is also 7: write `{from}-7`")
+            } else {
+                format!("write it as two ranges: `{from}-{},{}-{to}`", kind.high, kind.low)
+            };
+            let message =
+                format!("the range `{values}` of the {} field runs backwards, so it never matches", kind.name);
+            return Err(fault(values_at, message, help));
+        }
+        (low, high)
+    } else {
+        let single = value(values, values_at, kind)?;
+        if part.contains('/') {
+            let message = format!("`{part}` in the {} field has a step but no range", kind.name);
+            return Err(fault(at, message, format!("write `{values}-{}/{step}` or `*/{step}`", kind.high)));
+        }
+        (single, single)
+    };
+    Ok((low..=high).step_by(step as usize).fold(0, |set, value| set | 1 << value))
+}
+
+fn value(text: &str, at: Range<usize>, kind: &Kind) -> Result<u32, ScheduleFault> {
+    let fault = |message: String, help: String| ScheduleFault { span: at.clone(), message, help };
+    let lower = text.to_ascii_lowercase();
+    if let Some(position) = kind.names.iter().position(|name| *name == lower) {
+        return Ok(u32::try_from(position).unwrap_or(0) + kind.low);
+    }
+    if text.is_empty() {
+        let message = format!("a value of the {} field is missing", kind.name);
+        return Err(fault(message, allowed(kind)));
+    }
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return match text.parse::<u32>() {
+            Ok(value) if (kind.low..=kind.high).contains(&value) => Ok(value),
+            _ => Err(fault(format!("{text} is out of range for the {} field", kind.name), allowed(kind))),
+        };
+    }
+    let help = match text.chars().find(|c| !c.is_alphanumeric()) {
+        Some('#' | '?' | '~') => format!("crontab knows only `*`, `,`, `-` and `/`; {}", allowed(kind)),
+        _ if lower == "l" || lower.ends_with('w') => {
+            format!("crontab has no last day and no nearest weekday; {}", allowed(kind))
+        }
+        _ => match kind.names.iter().find(|name| lower.starts_with(**name)) {
+            Some(name) => format!("write `{name}`; {}", allowed(kind)),
+            None => allowed(kind),
+        },
+    };
+    Err(fault(format!("`{text}` is not a value of the {} field", kind.name), help))
+}
+
+fn allowed(kind: &Kind) -> String {
+    let numbers = format!("the {} field takes {} to {}", kind.name, kind.low, kind.high);
+    match kind.names {
+        [] => numbers,
+        [first, .., last] if kind.name == "day-of-week" => {
+            format!("{numbers} (0 and 7 are Sunday) or {first} to {last}")
+        }
+        [first, .., last] => format!("{numbers} or {first} to {last}"),
+        [_] => numbers,
+    }
+}

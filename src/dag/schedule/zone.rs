@@ -1,0 +1,43 @@
+//! Zone names.
+
+use jiff::tz::{self, TimeZone};
+
+/// Why a text is not a zone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ZoneFault {
+    /// What is wrong.
+    pub message: String,
+    /// What to write instead.
+    pub help: String,
+}
+
+/// Finds a zone of the tz database by name.
+///
+/// # Errors
+/// With the nearest name. Offsets such as `+08:00` are refused: they know nothing of clock changes.
+pub fn parse_zone(text: &str) -> Result<TimeZone, ZoneFault> {
+    if let Ok(zone) = TimeZone::get(text) {
+        return Ok(zone);
+    }
+    let help = if text.starts_with(['+', '-']) || text.starts_with("UTC") || text.starts_with("GMT") {
+        "write a place, such as \"Asia/Shanghai\", or \"UTC\": an offset knows nothing of clock changes".to_owned()
+    } else {
+        let wanted = text.to_lowercase();
+        let nearest = tz::db()
+            .available()
+            .map(|name| name.as_str().to_owned())
+            .map(|name| {
+                let lower = name.to_lowercase();
+                let city = lower.rsplit('/').next().unwrap_or(&lower);
+                let wanted_city = wanted.rsplit('/').next().unwrap_or(&wanted);
+                let score = strsim::jaro_winkler(&lower, &wanted).max(strsim::jaro_winkler(city, wanted_city) * 0.99);
+                (score, name)
+            })
+            .max_by(|a, b| a.0.total_cmp(&b.0));
+        match nearest {
+            Some((score, name)) if score > 0.8 => format!("did you mean \"{name}\"?"),
+            _ => "write a name of the tz database, such as \"Asia/Shanghai\" or \"Europe/Berlin\"".to_owned(),
+        }
+    };
+    Err(ZoneFault { message: format!("there is no time zone \"{text}\""), help })
+}

@@ -1,0 +1,161 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde_json::json;
+
+use super::*;
+use crate::dag::schedule::Schedule;
+use crate::dag::{Action, DagId, Graph, Shell, TaskId, TriggerRule};
+
+fn render(text: &str) -> Result<String, RenderError> {
+    let task = Task {
+        id: TaskId::new("age_task").unwrap(),
+        description: None,
+        action: Action::Shell(Shell { script: String::new() }),
+        retries: 0,
+        retry_delay: Duration::ZERO,
+        retry_backoff: 1.0,
+        retry_max_delay: Duration::ZERO,
+        timeout: None,
+        trigger_rule: TriggerRule::AllSuccess,
+        depends_on_past: false,
+        pool: None,
+        pool_slots: 1,
+        priority: 0,
+        env: BTreeMap::new(),
+        working_dir: None,
+        email: Vec::new(),
+        email_on_failure: true,
+        email_on_retry: false,
+        email_on_success: false,
+    };
+    let dag = Dag {
+        id: DagId::new("userprofile").unwrap(),
+        description: None,
+        owner: None,
+        tags: Vec::new(),
+        schedule: Some(Schedule::parse("0 7 * * *").unwrap()),
+        timezone: TimeZone::get("Asia/Shanghai").unwrap(),
+        start_date: None,
+        end_date: None,
+        catchup: false,
+        max_active_runs: 16,
+        max_active_tasks: 16,
+        run_timeout: None,
+        params: BTreeMap::new(),
+        env: BTreeMap::new(),
+        tasks: vec![task.clone()],
+        graph: Graph::new(1, []).unwrap(),
+    };
+    let start: Timestamp = "2018-07-01T07:00:00+08:00".parse().unwrap();
+    let end: Timestamp = "2018-07-02T07:00:00+08:00".parse().unwrap();
+    let params = BTreeMap::from([("country".to_owned(), json!("it's")), ("top".to_owned(), json!(5))]);
+    let vars = BTreeMap::from([("queue".to_owned(), json!("etl"))]);
+    let scope = Scope {
+        dag: &dag,
+        task: &task,
+        interval: DataInterval { start, end },
+        run_id: "scheduled__x",
+        try_number: 2,
+        params: &params,
+        vars: &vars,
+    };
+    let renderer = Renderer::new(&scope);
+    if text == "ENV" {
+        let names: Vec<String> =
+            renderer.environment().into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+        return Ok(names.join("\n"));
+    }
+    renderer.render(text)
+}
+
+#[test]
+fn names_are_airflows() {
+    for (text, expected) in [
+        ("{{ ds }} {{ ds_nodash }}", "2018-07-01 20180701"),
+        ("{{ ts }} {{ ts_nodash }}", "2018-07-01T07:00:00+08:00 20180701T070000"),
+        ("{{ data_interval_start }}..{{ data_interval_end }}", "2018-07-01T07:00:00+08:00..2018-07-02T07:00:00+08:00"),
+        ("{{ prev_ds }} {{ next_ds_nodash }}", "2018-06-30 20180702"),
+        ("{{ yesterday_ds_nodash }} {{ tomorrow_ds }}", "20180630 2018-07-02"),
+        ("{{ logical_date.strftime('%Y/%m') }} {{ logical_date.year }}", "2018/07 2018"),
+        ("{{ data_interval_end | ds_nodash }} {{ logical_date | ts }}", "20180702 2018-07-01T07:00:00+08:00"),
+        (
+            "{{ logical_date.subtract(days=7) | ds }} {{ logical_date.add(hours=1) }}",
+            "2018-06-24 2018-07-01T08:00:00+08:00",
+        ),
+        ("{{ dag.id }}.{{ task.id }} {{ run_id }} {{ try_number }}", "userprofile.age_task scheduled__x 2"),
+        ("{{ macros.ds_add(ds, -7) }} {{ macros.ds_format(ds, '%Y-%m-%d', '%d.%m.%y') }}", "2018-06-24 01.07.18"),
+        ("{{ params.top + 1 }} {{ var.queue }} {{ var.value.queue }}", "6 etl etl"),
+        ("{{ ds.replace('-', '/') }} {{ ds.split('-')[0] }} {{ ds[:4] }}", "2018/07/01 2018 2018"),
+        ("echo {{ params.country | sh }}\n", "echo 'it'\\''s'\n"),
+        ("no holes\r\n", "no holes\r\n"),
+    ] {
+        assert_eq!(render(text).as_deref(), Ok(expected), "{text}");
+    }
+}
+
+#[test]
+fn the_environment_has_the_same_values() {
+    let environment = render("ENV").unwrap();
+    for line in
+        ["CRONDAG_DS=2018-07-01", "CRONDAG_RUN_ID=scheduled__x", "CRONDAG_PARAM_TOP=5", "CRONDAG_TASK_ID=age_task"]
+    {
+        assert!(environment.lines().any(|found| found == line), "{line} in {environment}");
+    }
+}
+
+#[test]
+fn undefined_names_and_endless_loops_are_errors() {
+    assert!(render("{{ nope }}").is_err());
+    assert!(render("{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}").is_err());
+}
+
+#[test]
+fn the_checker_finds_every_undefined_name_with_its_place() {
+    let params = BTreeMap::from([("country".to_owned(), json!("x"))]);
+    let checker = Checker::new(&params, &BTreeMap::new());
+    let text = "a {{ dss }} {{ params.county }} {{ execution_date }} ds {{ ds }}";
+    let found: Vec<(&str, String, String)> = checker
+        .check(text)
+        .into_iter()
+        .map(|fault| (&text[fault.span], fault.message, fault.help.unwrap_or_default()))
+        .collect();
+    let expected = [
+        ("dss", "`dss` is not defined", "did you mean `ds`?"),
+        ("params.county", "there is no param `county`", "did you mean `params.country`?"),
+        (
+            "execution_date",
+            "`execution_date` is not defined",
+            "Airflow 1 and 2 called it that; here it is `logical_date`",
+        ),
+    ];
+    let found: Vec<(&str, &str, &str)> = found.iter().map(|(a, b, c)| (*a, b.as_str(), c.as_str())).collect();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn the_checker_finds_syntax_unknown_filters_and_methods_and_accepts_the_rest() {
+    let checker = Checker::new(&BTreeMap::new(), &BTreeMap::new());
+    for bad in ["{{ ds", "{{ ds | nope }}", "{{ ds.nope() }}", "{{ macros.nope(ds) }}", "{% if %}", "{{ var.x }}"] {
+        assert_eq!(checker.check(bad).len(), 1, "{bad}: {:?}", checker.check(bad));
+    }
+    for good in [
+        "{% set x = 1 %}{{ x }}",
+        "{% for i in range(3) %}{{ i }}{% endfor %}",
+        "{{ logical_date.month }}",
+        "{{ ds[:7] }}",
+    ] {
+        assert_eq!(checker.check(good), [], "{good}");
+    }
+}
+
+#[test]
+fn what_sh_quotes_bash_gives_back() {
+    for text in ["", "plain", "it's", "a b", "$HOME `id` \"x\" \\", "多字节\n新行", "-n", "*?[", "'''"] {
+        let output =
+            std::process::Command::new("bash").arg("-c").arg(format!("printf %s {}", quote(text))).output().unwrap();
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), text);
+    }
+}
