@@ -13,9 +13,11 @@ use crate::store::{Intent, Rerun, TaskInstance};
 
 /// Options of `clear`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  crondag clear userprofile 20180701                         the whole run again\n  \
+#[command(
+    after_help = "Example:\n  crondag clear userprofile 20180701                         the whole run again\n  \
                         crondag clear userprofile 20180701 --failed                what failed and what that blocked\n  \
-                        crondag clear userprofile 20180701 --task merge --only     one task and nothing else")]
+                        crondag clear userprofile 20180701 --task merge --only     one task and nothing else"
+)]
 #[allow(clippy::struct_excessive_bools)] // they are flags
 pub struct Args {
     /// The DAG

@@ -235,7 +235,6 @@ fn unreadable(path: &Path, error: &io::Error) -> CliError {
 
 /// The diagnostics of a file, for standard error.
 fn rendered(faults: &[Fault], path: &Path, text: &str) -> String {
-    let style =
-        if wants_colour(&io::stderr()) { diagnostic::Style::Colour } else { diagnostic::Style::Plain };
+    let style = if wants_colour(&io::stderr()) { diagnostic::Style::Colour } else { diagnostic::Style::Plain };
     diagnostic::render(faults, path, text, style)
 }

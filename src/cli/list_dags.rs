@@ -70,7 +70,13 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
                     dag.owner.clone().unwrap_or_default().into(),
                     dag.tags.join(", ").into(),
                 ]);
-                rows.push(good(&context, &dag, is_paused, next.map(|next| rfc3339(next, &dag.timezone)), last.as_ref()));
+                rows.push(good(
+                    &context,
+                    &dag,
+                    is_paused,
+                    next.map(|next| rfc3339(next, &dag.timezone)),
+                    last.as_ref(),
+                ));
             }
             Some(Found::Faulty { errors, first, .. }) => {
                 faulty += 1;

@@ -12,19 +12,21 @@ use super::error::CliError;
 use super::output::{Cell, Page, Table, Tone, elapsed, time};
 use super::{select, tasks};
 use crate::dag::units::format_duration;
-use crate::dag::{DagId, RunState, TaskId, TaskState};
+use crate::dag::{DagId, TaskId, TaskState};
 use crate::store::{Attempt, RunRow, Store};
 
 /// Options of `logs`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  crondag logs userprofile merge 20180701\n  crondag logs userprofile merge -f            follow the newest\n  \
-                        crondag logs userprofile                     the log files of the newest run")]
+#[command(
+    after_help = "Example:\n  crondag logs userprofile merge 20180701\n  crondag logs userprofile merge -f            follow the newest\n  \
+                        crondag logs userprofile                     the log files of the newest run"
+)]
 pub struct Args {
     /// The DAG
     dag: String,
     /// The task [default: list the log files of the run]
     task: Option<String>,
-    /// The run's logical date, or its id [default: the newest run that has such a log]
+    /// The run's logical date, or its id [default: the newest run]
     #[arg(value_name = "DATE|RUN_ID")]
     run: Option<String>,
     /// Which attempt [default: the newest]
@@ -167,12 +169,11 @@ fn follow(
 ) -> Result<ExitCode, CliError> {
     let mut shown: Option<u32> = None;
     loop {
-        let next = store
-            .attempts(run.number, task)?
-            .into_iter()
-            .rfind(|attempt| wanted.map_or(shown.is_none_or(|shown| attempt.try_number > shown), |try_number| {
+        let next = store.attempts(run.number, task)?.into_iter().rfind(|attempt| {
+            wanted.map_or(shown.is_none_or(|shown| attempt.try_number > shown), |try_number| {
                 attempt.try_number == try_number
-            }));
+            })
+        });
         if let Some(attempt) = next {
             shown = Some(attempt.try_number);
             if !follow_attempt(context, store, run, task, &attempt)? {
@@ -198,7 +199,6 @@ fn follow(
 }
 
 fn ended_without(dag_id: &DagId, task: &TaskId, run: &RunRow) -> Result<ExitCode, CliError> {
-    debug_assert!(run.state != RunState::Success || run.selection.is_some());
     Err(CliError::usage(
         format!("{task} does not run in {}: the run has ended", run.run_id),
         format!("crondag tasks {dag_id} {}", run.run_id),

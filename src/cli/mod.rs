@@ -8,6 +8,7 @@ mod confirm;
 mod context;
 mod db;
 mod diagnostic;
+mod driver_watch;
 mod error;
 mod explain;
 mod init;

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::context::{Context, Global};
 use super::error::CliError;
-use super::output::{Cell, Page, Table, Tone, minute, print_json, rfc3339, wrap, WIDTH};
+use super::output::{Cell, Page, Table, Tone, WIDTH, minute, print_json, rfc3339, wrap};
 use super::select;
 use crate::dag::Dag;
 use crate::dag::schedule::{DataInterval, Schedule, Timetable};

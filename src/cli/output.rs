@@ -92,11 +92,7 @@ impl Page {
 
     /// A text in a tone, or as it is where there are no colours.
     pub fn paint(&self, tone: Tone, text: &str) -> String {
-        if self.colour && tone != Tone::Plain {
-            format!("\x1b[{}m{text}\x1b[0m", tone.code())
-        } else {
-            text.to_owned()
-        }
+        if self.colour && tone != Tone::Plain { format!("\x1b[{}m{text}\x1b[0m", tone.code()) } else { text.to_owned() }
     }
 
     /// One line.
@@ -213,9 +209,8 @@ impl Table {
 
     fn lines(&self, page: &Page) -> Vec<String> {
         // A column that says nothing only takes room.
-        let shown: Vec<usize> = (0..self.heads.len())
-            .filter(|&column| self.rows.iter().any(|row| !row[column].text.is_empty()))
-            .collect();
+        let shown: Vec<usize> =
+            (0..self.heads.len()).filter(|&column| self.rows.iter().any(|row| !row[column].text.is_empty())).collect();
         let Some(&last) = shown.last() else { return Vec::new() };
         let widths: Vec<usize> = (0..self.heads.len())
             .map(|column| {

@@ -111,8 +111,7 @@ fn table(context: &Context, runs: &[RunRow]) -> Table {
     let mut table = Table::new(&["dag", "logical date", "type", "state", "started", ">duration", "reason"]);
     for run in runs {
         let zone = context.zone_of(&run.dag_id);
-        let duration =
-            run.start_date.map(|start| format_duration(elapsed(start, run.end_date.unwrap_or(context.now))));
+        let duration = run.start_date.map(|start| format_duration(elapsed(start, run.end_date.unwrap_or(context.now))));
         table.row(vec![
             run.dag_id.to_string().into(),
             minute(run.logical_date, &zone).into(),

@@ -73,7 +73,12 @@ pub fn zone_name(zone: &TimeZone) -> String {
 ///
 /// # Errors
 /// There is no such run; the nearest ones are named.
-pub fn runs(context: &Context, store: Option<&Store>, dag_id: &DagId, text: Option<&str>) -> Result<Vec<RunRow>, CliError> {
+pub fn runs(
+    context: &Context,
+    store: Option<&Store>,
+    dag_id: &DagId,
+    text: Option<&str>,
+) -> Result<Vec<RunRow>, CliError> {
     let none_yet = || {
         CliError::usage(
             format!("the DAG {dag_id} has no runs yet"),

@@ -13,8 +13,10 @@ use crate::dag::{Dag, TaskId, TaskState, TriggerRule};
 
 /// Options of `show`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  crondag show userprofile\n  crondag show userprofile 20180701     with the states of that run\n  \
-                        crondag show userprofile --format dot | dot -Tsvg > userprofile.svg")]
+#[command(
+    after_help = "Example:\n  crondag show userprofile\n  crondag show userprofile 20180701     with the states of that run\n  \
+                        crondag show userprofile --format dot | dot -Tsvg > userprofile.svg"
+)]
 pub struct Args {
     /// The DAG
     dag: String,
@@ -163,8 +165,7 @@ fn dot(dag: &Dag, states: Option<&States>, page: &mut Page) {
         if let Some(colour) = states.and_then(|states| states.get(&task.id)).and_then(|&state| fill(state)) {
             attributes.push(format!("fillcolor=\"{colour}\""));
         }
-        let attributes =
-            if attributes.is_empty() { String::new() } else { format!(" [{}]", attributes.join(", ")) };
+        let attributes = if attributes.is_empty() { String::new() } else { format!(" [{}]", attributes.join(", ")) };
         page.line(format!("  \"{}\"{attributes};", task.id));
     }
     for (from, to) in edges(dag) {

@@ -12,7 +12,9 @@ use crate::store::{Intent, RunRow, Store};
 
 /// Options of `stop`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  crondag stop userprofile 20180701\n  crondag stop userprofile              all runs that have not ended")]
+#[command(
+    after_help = "Example:\n  crondag stop userprofile 20180701\n  crondag stop userprofile              all runs that have not ended"
+)]
 pub struct Args {
     /// The DAG
     dag: String,
@@ -52,7 +54,10 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     page.line(format!("{dag_id}: running tasks are stopped, the others skipped, the run fails"));
     page.table(&table);
     page.print()?;
-    confirm(&format!("Stop {}?", if runs.len() == 1 { "this run".to_owned() } else { format!("{} runs", runs.len()) }), args.yes)?;
+    confirm(
+        &format!("Stop {}?", if runs.len() == 1 { "this run".to_owned() } else { format!("{} runs", runs.len()) }),
+        args.yes,
+    )?;
     let write = store.write()?;
     for run in &runs {
         write.ask(&Intent::Stop { run: run.number, by: who() }, context.now)?;

@@ -148,7 +148,9 @@ fn table(tasks: &[TaskInstance], zone: &TimeZone, now: Timestamp) -> Table {
 
 fn row(run: &RunRow, task: &TaskInstance, zone: &TimeZone) -> Row {
     let duration = match (task.start_date, task.end_date) {
-        (Some(start), Some(end)) => end.since((Unit::Second, start)).ok().and_then(|span| span.total(Unit::Second).ok()),
+        (Some(start), Some(end)) => {
+            end.since((Unit::Second, start)).ok().and_then(|span| span.total(Unit::Second).ok())
+        }
         _ => None,
     };
     Row {
