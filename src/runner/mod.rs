@@ -3,3 +3,9 @@
 pub mod actions;
 pub mod attempt;
 pub mod engine;
+pub mod environment;
+pub mod launch;
+pub mod log;
+pub mod process;
+pub mod shim;
+mod sys;
