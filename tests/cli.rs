@@ -223,26 +223,13 @@ dag          schedule   next start               last run  owner  tags
 broken       faulty     1 fault                  -
 byhand       -          -                        -
 over         @daily     -                        -
-userprofile  0 7 * * *  2026-11-22 07:00 +08:00  -         data   profile, daily
+userprofile  0 7 * * *  [..] 07:00 +08:00  -         data   profile, daily
 
 next: crondag validate
 
 "#]]);
     home.run("list-dags --tag profile --json").success().stdout_eq(str![[r#"
 [
-  {
-    "dag_id": "broken",
-    "description": null,
-    "owner": null,
-    "tags": [],
-    "schedule": null,
-    "timezone": null,
-    "is_paused": false,
-    "next_fire_time": null,
-    "last_run_state": null,
-    "last_run_logical_date": null,
-    "fault": "the task `a` has no action"
-  },
   {
     "dag_id": "userprofile",
     "description": "Daily user-profile tags",
@@ -254,7 +241,7 @@ next: crondag validate
     "schedule": "0 7 * * *",
     "timezone": "Asia/Shanghai",
     "is_paused": false,
-    "next_fire_time": "2026-11-22T07:00:00+08:00",
+    "next_fire_time": "[..]",
     "last_run_state": null,
     "last_run_logical_date": null,
     "fault": null
@@ -363,16 +350,16 @@ digraph "userprofile" {
 "#]]);
     home.run("show userprofile --format mermaid").success().stdout_eq(str![[r#"
 flowchart LR
-  t1["check"]
-  t0["activity"]
-  t4["value"]
+  t0["check"]
+  t1["activity"]
+  t2["value"]
   t3["merge<br/><i>all_done</i>"]
-  t2["mail"]
-  t1 --> t0
-  t1 --> t4
-  t0 --> t3
-  t4 --> t3
-  t3 --> t2
+  t4["mail"]
+  t0 --> t1
+  t0 --> t2
+  t1 --> t3
+  t2 --> t3
+  t3 --> t4
 
 "#]]);
 }
@@ -505,16 +492,167 @@ byhand is scheduled again: it has no fire time ahead
     home.run("unpause byhand").success().stdout_eq("byhand is not paused\n");
 }
 
+// ---- one task, here and now ---------------------------------------------------------------------------------------
+
+#[test]
+fn render_shows_exactly_what_would_run_with_secrets_masked() {
+    let home = Home::with_profile();
+    std::fs::write(home.path().join("crondag.toml"), "timezone = \"Asia/Shanghai\"\nenv_file = \".env\"\n[env]\nHOME = \"/h\"\nUSER = \"u\"\nLOGNAME = \"u\"\nSHELL = \"/bin/sh\"\n[pools]\nyarn = 1\n").unwrap();
+    std::fs::write(home.path().join(".env"), "TOKEN=hunter22\n").unwrap();
+    home.run("render userprofile activity 20180701 --param city=hunter22").success().stderr_eq("").stdout_eq(str![[
+        r#"
+userprofile activity (shell) for 2018-07-01 07:00 +08:00
+directory
+  [HOME]
+command
+  /bin/bash
+  -c
+  echo activity 2018-07-01 10 ***
+environment
+  CRONDAG_DAG_ID=userprofile
+  CRONDAG_DATA_INTERVAL_END=2018-07-02T07:00:00+08:00
+  CRONDAG_DATA_INTERVAL_START=2018-07-01T07:00:00+08:00
+  CRONDAG_DS=2018-07-01
+  CRONDAG_DS_NODASH=20180701
+  CRONDAG_HOME=[HOME]
+  CRONDAG_LOGICAL_DATE=2018-07-01T07:00:00+08:00
+  CRONDAG_NEXT_DS=2018-07-02
+  CRONDAG_NEXT_DS_NODASH=20180702
+  CRONDAG_PARAM_CITY=***
+  CRONDAG_PARAM_LIMIT=10
+  CRONDAG_PREV_DS=2018-06-30
+  CRONDAG_PREV_DS_NODASH=20180630
+  CRONDAG_RUN_ID=scheduled__2018-07-01T07:00:00+08:00
+  CRONDAG_TASK_ID=activity
+  CRONDAG_TOMORROW_DS=2018-07-02
+  CRONDAG_TOMORROW_DS_NODASH=20180702
+  CRONDAG_TRY_NUMBER=1
+  CRONDAG_TS=2018-07-01T07:00:00+08:00
+  CRONDAG_TS_NODASH=20180701T070000
+  CRONDAG_YESTERDAY_DS=2018-06-30
+  CRONDAG_YESTERDAY_DS_NODASH=20180630
+  HOME=/h
+  LANG=C.UTF-8
+  LOGNAME=u
+  PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+  SHELL=/bin/sh
+  TOKEN=***
+  TZ=Asia/Shanghai
+  USER=u
+
+"#
+    ]]);
+    home.run("render userprofile check 20180701 --json").success().stdout_eq(str![[r#"
+[
+  {
+    "dag_id": "userprofile",
+    "task_id": "check",
+    "logical_date": "2018-07-01T07:00:00+08:00",
+    "action": "shell",
+    "argv": [
+      "/bin/bash",
+      "-c",
+      "echo check 20180701"
+    ],
+    "working_dir": "[HOME]",
+    "env": {
+      "CRONDAG_DAG_ID": "userprofile",
+      "CRONDAG_DATA_INTERVAL_END": "2018-07-02T07:00:00+08:00",
+      "CRONDAG_DATA_INTERVAL_START": "2018-07-01T07:00:00+08:00",
+      "CRONDAG_DS": "2018-07-01",
+      "CRONDAG_DS_NODASH": "20180701",
+      "CRONDAG_HOME": "[HOME]",
+      "CRONDAG_LOGICAL_DATE": "2018-07-01T07:00:00+08:00",
+      "CRONDAG_NEXT_DS": "2018-07-02",
+      "CRONDAG_NEXT_DS_NODASH": "20180702",
+      "CRONDAG_PARAM_CITY": "all",
+      "CRONDAG_PARAM_LIMIT": "10",
+      "CRONDAG_PREV_DS": "2018-06-30",
+      "CRONDAG_PREV_DS_NODASH": "20180630",
+      "CRONDAG_RUN_ID": "scheduled__2018-07-01T07:00:00+08:00",
+      "CRONDAG_TASK_ID": "check",
+      "CRONDAG_TOMORROW_DS": "2018-07-02",
+      "CRONDAG_TOMORROW_DS_NODASH": "20180702",
+      "CRONDAG_TRY_NUMBER": "1",
+      "CRONDAG_TS": "2018-07-01T07:00:00+08:00",
+      "CRONDAG_TS_NODASH": "20180701T070000",
+      "CRONDAG_YESTERDAY_DS": "2018-06-30",
+      "CRONDAG_YESTERDAY_DS_NODASH": "20180630",
+      "HOME": "/h",
+      "LANG": "C.UTF-8",
+      "LOGNAME": "u",
+      "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+      "SHELL": "/bin/sh",
+      "TOKEN": "***",
+      "TZ": "Asia/Shanghai",
+      "USER": "u"
+    },
+    "stdin": null
+  }
+]
+
+"#]]);
+}
+
+#[test]
+fn test_runs_one_task_in_the_foreground() {
+    let home = Home::with_profile();
+    home.run("test userprofile activity 20180701 --param limit=3")
+        .success()
+        .stdout_eq(str![[r#"
+activity 2018-07-01 3 all
+
+"#]])
+        .stderr_eq(str![[r#"
+[crondag] userprofile activity for 2018-07-01 07:00 +08:00: nothing is recorded
+[crondag] success in [..]
+
+"#]]);
+    home.run("test userprofile value 20180701").code(1).stdout_eq("").stderr_eq(str![[r#"
+[crondag] userprofile value for 2018-07-01 07:00 +08:00: nothing is recorded
+error: the task failed in [..]: exit status 3
+next: crondag render userprofile value 20180701
+
+"#]]);
+    home.run("test userprofile merge 20180701").success().stderr_eq(str![[r#"
+[crondag] userprofile merge for 2018-07-01 07:00 +08:00: nothing is recorded
+[crondag] skipped in [..]: exit status 99 says that there is nothing to do
+
+"#]]);
+    assert!(!home.path().join(".crondag").exists(), "test records nothing");
+}
+
+#[test]
+fn test_ends_the_whole_tree_at_the_timeout() {
+    let home = Home::with_profile();
+    home.run("test userprofile mail 20180701").code(1).stderr_eq(str![[r#"
+[crondag] userprofile mail for 2018-07-01 07:00 +08:00: nothing is recorded
+error: the task failed in [..]: timed out
+next: crondag render userprofile mail 20180701
+
+"#]]);
+}
+
+#[test]
+fn test_of_a_date_without_an_interval_names_the_nearest() {
+    let home = Home::empty().dag("weekly", "schedule = \"0 7 * * mon\"\n[tasks.a]\nshell = \"true\"\n");
+    home.run("test weekly a 20180704").code(2).stdout_eq("").stderr_eq(str![[r#"
+error: no data interval of weekly starts at 20180704 (schedule: 0 7 * * mon, zone Asia/Shanghai)
+next: nearest: `2018-07-02` or `2018-07-09`
+
+"#]]);
+}
+
 // ---- runs ---------------------------------------------------------------------------------------------------------
 
 #[test]
 fn runs_lists_runs_and_points_at_the_failure() {
     let home = Home::with_history();
     home.run("runs").success().stderr_eq("").stdout_eq(str![[r#"
-dag          logical date             type       state    started                     duration  reason
-userprofile  2018-07-01 07:00 +08:00  scheduled  success  2018-07-02 08:00:00 +08:00        1h
-userprofile  2018-07-02 07:00 +08:00  scheduled  failed   2018-07-03 08:00:00 +08:00        1h  mail is
-                                                                                                upstream_failed
+dag          logical date             type       state    started              duration  reason
+userprofile  2018-07-01 07:00 +08:00  scheduled  success  2018-07-02 08:00:00        1h
+userprofile  2018-07-02 07:00 +08:00  scheduled  failed   2018-07-03 08:00:00        1h  mail is
+                                                                                         upstream_failed
 
 next: crondag tasks userprofile scheduled__2018-07-02T07:00:00+08:00
 
@@ -551,12 +689,12 @@ fn tasks_shows_the_newest_run_in_dag_order() {
     home.run("tasks userprofile").success().stderr_eq("").stdout_eq(str![[r#"
 userprofile 2018-07-02 07:00 +08:00: failed in 1h (mail is upstream_failed)
 scheduled__2018-07-02T07:00:00+08:00
-task      state            try  started                     duration  reason
-check     success          1/3  2018-07-03 08:00:00 +08:00       12s
-activity  skipped          1/1  2018-07-03 08:01:00 +08:00       12s  exit status 99
-value     success          1/1  2018-07-03 08:02:00 +08:00       12s
-merge     failed           1/1  2018-07-03 08:03:00 +08:00       12s  exit status 1
-mail      upstream_failed                                             merge failed
+task      state            try  started              duration  reason
+check     success          1/3  2018-07-03 08:00:00       12s
+activity  skipped          1/1  2018-07-03 08:01:00       12s  exit status 99
+value     success          1/1  2018-07-03 08:02:00       12s
+merge     failed           1/1  2018-07-03 08:03:00       12s  exit status 1
+mail      upstream_failed                                      merge failed
 
 next: crondag logs userprofile merge scheduled__2018-07-02T07:00:00+08:00
 
@@ -656,11 +794,11 @@ fn logs_prints_the_file_or_lists_the_files() {
     home.run("logs userprofile merge 20180702").success().stderr_eq("").stdout_eq("log of merge\n");
     home.run("logs userprofile merge 20180702 -f").code(1).stderr_eq("").stdout_eq("log of merge\n");
     home.run("logs userprofile").success().stdout_eq(str![[r#"
-task      try  started                     duration  file
-check       1  2018-07-03 08:00:00 +08:00       12s  .crondag/logs/2018-07-02-check.log
-activity    1  2018-07-03 08:01:00 +08:00       12s  .crondag/logs/2018-07-02-activity.log
-value       1  2018-07-03 08:02:00 +08:00       12s  .crondag/logs/2018-07-02-value.log
-merge       1  2018-07-03 08:03:00 +08:00       12s  .crondag/logs/2018-07-02-merge.log
+task      try  started              duration  file
+check       1  2018-07-03 08:00:00       12s  .crondag/logs/2018-07-02-check.log
+activity    1  2018-07-03 08:01:00       12s  .crondag/logs/2018-07-02-activity.log
+value       1  2018-07-03 08:02:00       12s  .crondag/logs/2018-07-02-value.log
+merge       1  2018-07-03 08:03:00       12s  .crondag/logs/2018-07-02-merge.log
 
 "#]]);
     home.run("logs userprofile mail").code(2).stdout_eq("").stderr_eq(str![[r#"
@@ -692,21 +830,21 @@ fn explain_names_the_limit_that_holds_a_task_back() {
     );
     home.profile_run("2018-07-02", &[], Option::None);
     home.run("explain userprofile").success().stderr_eq("").stdout_eq(str![[r#"
-run: 2018-07-01 07:00 +08:00 is running for 3064d3h
-activity: is running for 3064d2h (try 1 of 1)
+run: 2018-07-01 07:00 +08:00 is running for [..]
+activity: is running for [..] (try 1 of 1)
   next: crondag logs userprofile activity scheduled__2018-07-01T07:00:00+08:00 -f
-value: waits: pool `yarn` has 1 slots, 1 are taken, it wants 1; held by userprofile activity
+value: waits: pool `yarn` has 1 of 1 slots taken, it wants 1; held by userprofile activity
   2018-07-01 07:00 +08:00
   next: raise `yarn` under [pools] in crondag.toml, or wait
-merge: waits for activity (running), value (not started) (all_done)
-mail: waits for merge (not started) (all_success)
+merge: waits for activity (running), value (not started); its trigger rule is all_done
+mail: waits for merge (not started); its trigger rule is all_success
 driver: it is not running, so nothing starts
   next: crondag tick
 
 "#]]);
     home.run("explain userprofile value").success().stdout_eq(str![[r#"
-run: 2018-07-01 07:00 +08:00 is running for 3064d3h
-value: waits: pool `yarn` has 1 slots, 1 are taken, it wants 1; held by userprofile activity
+run: 2018-07-01 07:00 +08:00 is running for [..]
+value: waits: pool `yarn` has 1 of 1 slots taken, it wants 1; held by userprofile activity
   2018-07-01 07:00 +08:00
   next: raise `yarn` under [pools] in crondag.toml, or wait
 driver: it is not running, so nothing starts
@@ -714,9 +852,7 @@ driver: it is not running, so nothing starts
 
 "#]]);
     home.run("explain userprofile 20180702").success().stdout_eq(str![[r#"
-run: 2018-07-02 07:00 +08:00 is queued: max_active_runs is 1, and 1 of them is going on (2018-07-01
-  07:00 +08:00)
-  next: crondag explain userprofile scheduled__2018-07-01T07:00:00+08:00
+run: 2018-07-02 07:00 +08:00 is queued and may start at any moment
 driver: it is not running, so nothing starts
   next: crondag tick
 
@@ -742,7 +878,7 @@ fn status_shows_what_needs_a_look() {
     write.commit().unwrap();
     home.run("pause userprofile").success();
     home.run("status").success().stderr_eq("").stdout_eq(str![[r#"
-faulty    broken: the task `a` has no action
+faulty    broken: task `a` has nothing to run
           next: crondag validate
 paused    userprofile
           next: crondag unpause userprofile
@@ -758,7 +894,7 @@ fn status_is_one_line_when_all_is_well() {
     write.set_meta("last_tick", &Timestamp::now().to_string()).unwrap();
     write.commit().unwrap();
     home.run("status").success().stderr_eq("").stdout_eq(str![[r#"
-all is well: 1 DAG, nothing running; next: userprofile at 2026-11-22 07:00 +08:00
+all is well: 1 DAG, nothing running; next: userprofile at [..] 07:00 +08:00
 
 "#]]);
 }

@@ -472,7 +472,11 @@ impl View<'_> {
             dag.graph.upstream(index).iter().filter_map(|&above| state_of(instances, dag.tasks[above].id.as_str()));
         if task.trigger_rule.decide(&UpstreamCounts::of(states)) == Decision::Wait {
             let open = upstream(dag, instances, id, |state| !state.is_final());
-            self.say(id, format!("waits for {} ({})", open.join(", "), task.trigger_rule.as_str()), None);
+            self.say(
+                id,
+                format!("waits for {}; its trigger rule is {}", open.join(", "), task.trigger_rule.as_str()),
+                None,
+            );
             return Ok(());
         }
         if task.depends_on_past
@@ -544,7 +548,7 @@ impl View<'_> {
             running.iter().filter(|(_, slots, _)| *slots > 0).map(|(name, _, _)| name.as_str()).collect();
         let wanted = task.pool_slots;
         let reason = format!(
-            "waits: pool `{pool}` has {slots} slots, {used} are taken, it wants {wanted}; held by {}",
+            "waits: pool `{pool}` has {used} of {slots} slots taken, it wants {wanted}; held by {}",
             holders.join("; ")
         );
         self.say(task.id.as_str(), reason, Some(format!("raise `{pool}` under [pools] in crondag.toml, or wait")));

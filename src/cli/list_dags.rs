@@ -78,6 +78,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
                     last.as_ref(),
                 ));
             }
+            // Whether it has the tag, nobody can say.
+            Some(Found::Faulty { .. }) if args.tag.is_some() => {}
             Some(Found::Faulty { errors, first, .. }) => {
                 faulty += 1;
                 let what = if errors == 1 { "1 fault".to_owned() } else { format!("{errors} faults") };

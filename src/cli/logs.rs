@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::context::{Context, Global};
 use super::error::CliError;
-use super::output::{Cell, Page, Table, Tone, elapsed, time};
+use super::output::{Cell, Page, Table, Tone, clock, elapsed};
 use super::{select, tasks};
 use crate::dag::units::format_duration;
 use crate::dag::{DagId, TaskId, TaskState};
@@ -69,7 +69,7 @@ fn list(context: &Context, store: &Store, run: &RunRow) -> Result<(), CliError> 
         table.row(vec![
             attempt.task_id.to_string().into(),
             attempt.try_number.to_string().into(),
-            Cell::new(time(attempt.started_at, &zone), Tone::Dim),
+            Cell::new(clock(attempt.started_at, &zone), Tone::Dim),
             format_duration(elapsed(attempt.started_at, end)).into(),
             attempt.log_file.into(),
         ]);

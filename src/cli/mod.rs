@@ -22,6 +22,7 @@ mod next;
 mod output;
 mod params;
 mod pause;
+mod rehearsal;
 mod render;
 mod runs;
 mod scheduler;
@@ -150,7 +151,7 @@ fn run(cli: &Cli) -> Result<ExitCode, CliError> {
     match &cli.command {
         Command::Init(args) => init::run(args),
         Command::Validate(args) => validate::run(args, global),
-        Command::Schema(args) => schema::run(args),
+        Command::Schema(args) => schema::run(args, global),
         Command::ListDags(args) => list_dags::run(args, global),
         Command::ListTasks(args) => list_tasks::run(args, global),
         Command::Show(args) => show::run(args, global),

@@ -122,11 +122,6 @@ impl Page {
         }
     }
 
-    /// Whether nothing was written yet.
-    pub fn is_empty(&self) -> bool {
-        self.text.is_empty()
-    }
-
     /// Writes the page to standard output.
     pub fn print(self) -> Result<(), CliError> {
         write_out(&self.text)
@@ -300,6 +295,11 @@ pub fn rfc3339(at: Timestamp, zone: &TimeZone) -> String {
 /// `2018-07-02 07:00:00 +08:00`, for people.
 pub fn time(at: Timestamp, zone: &TimeZone) -> String {
     at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S %:z").to_string()
+}
+
+/// As [`time`], without the offset, where another column of the same row has one.
+pub fn clock(at: Timestamp, zone: &TimeZone) -> String {
+    at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
 /// As [`time`], with the seconds only when there are any.

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::context::{Context, Global};
 use super::error::CliError;
-use super::output::{Cell, Page, Table, Tone, elapsed, minute, print_json, rfc3339, time};
+use super::output::{Cell, Page, Table, Tone, clock, elapsed, minute, print_json, rfc3339};
 use crate::dag::RunState;
 use crate::dag::units::format_duration;
 use crate::store::{RunFilter, RunRow};
@@ -117,7 +117,7 @@ fn table(context: &Context, runs: &[RunRow]) -> Table {
             minute(run.logical_date, &zone).into(),
             run.run_type.as_str().into(),
             Cell::new(run.state.as_str(), Tone::of_run(run.state)),
-            Cell::new(run.start_date.map(|at| time(at, &zone)).unwrap_or_default(), Tone::Dim),
+            Cell::new(run.start_date.map(|at| clock(at, &zone)).unwrap_or_default(), Tone::Dim),
             duration.unwrap_or_default().into(),
             Cell::new(run.reason.clone().unwrap_or_default(), Tone::of_run(run.state)),
         ]);

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::context::{Context, Global};
 use super::error::CliError;
-use super::output::{Cell, Page, Table, Tone, elapsed, minute, print_json, rfc3339, time};
+use super::output::{Cell, Page, Table, Tone, clock, elapsed, minute, print_json, rfc3339, time};
 use super::select;
 use crate::dag::units::format_duration;
 use crate::dag::{Dag, TaskState};
@@ -138,7 +138,7 @@ fn table(tasks: &[TaskInstance], zone: &TimeZone, now: Timestamp) -> Table {
             task.task_id.to_string().into(),
             Cell::new(if task.state == TaskState::None { "-" } else { task.state.as_str() }, Tone::of_task(task.state)),
             if task.try_number == 0 { "".into() } else { format!("{}/{}", task.try_number, task.max_tries).into() },
-            Cell::new(task.start_date.map(|at| time(at, zone)).unwrap_or_default(), Tone::Dim),
+            Cell::new(task.start_date.map(|at| clock(at, zone)).unwrap_or_default(), Tone::Dim),
             duration.unwrap_or_default().into(),
             reason.into(),
         ]);

@@ -2,6 +2,7 @@
 
 pub mod actions;
 pub mod attempt;
+pub mod client;
 pub mod engine;
 pub mod environment;
 pub mod launch;
