@@ -1,5 +1,8 @@
 //! What each command prints, as whole outputs. Nothing here needs a driver: rows are made through the store.
 
+#![allow(clippy::unwrap_used)]
+#![allow(clippy::needless_raw_string_hashes)] // as snapbox writes them
+
 use std::path::PathBuf;
 
 use crondag::dag::{DagId, RunNumber, RunState, RunType, TaskId, TaskState, Transition};
@@ -117,7 +120,7 @@ impl Home {
         write.apply(&Transition::RunStarted { run, version, tasks }, hours(25)).unwrap();
         for (nth, (task, state, reason)) in states.iter().enumerate() {
             let task = id(task);
-            let began = hours(25) + SignedDuration::from_mins(nth as i64);
+            let began = hours(25) + SignedDuration::from_mins(i64::try_from(nth).unwrap());
             let ended = began + SignedDuration::from_millis(12_345);
             if !matches!(state, TaskState::None | TaskState::UpstreamFailed) {
                 let token = format!("token-{}-{task}", run.0);
@@ -922,8 +925,8 @@ next: name a new file
 "#]]);
     std::fs::write(home.path().join("junk.db"), "no database").unwrap();
     home.run("db check junk.db").code(3).stdout_eq("").stderr_eq(str![[r#"
-error: the database failed: file is not a database
-next: run `crondag db check`
+error: the database junk.db is corrupt: file is not a database
+next: stop the crontab line, move junk.db aside, restore your last `crondag db backup` in its place
 
 "#]]);
 }

@@ -20,7 +20,9 @@ fn subject(incident: &Incident) -> String {
     let tries = |task: &TaskIncident| format!("(ds {ds}, try {} of {})", task.try_number, task.max_tries);
     match &incident.kind {
         IncidentKind::TaskFailed(task) => format!("[crondag] {dag} {} failed {}", task.task_id, tries(task)),
-        IncidentKind::TaskRetry(task, _) => format!("[crondag] {dag} {} failed, will retry {}", task.task_id, tries(task)),
+        IncidentKind::TaskRetry(task, _) => {
+            format!("[crondag] {dag} {} failed, will retry {}", task.task_id, tries(task))
+        }
         IncidentKind::TaskSucceeded(task) => format!("[crondag] {dag} {} succeeded {}", task.task_id, tries(task)),
         IncidentKind::RunFailed { failed, .. } => {
             let count = failed.len();
@@ -43,13 +45,8 @@ impl Body {
     fn of(incident: &Incident) -> Body {
         let home = quote(&incident.home.display().to_string());
         let (dag, ds) = (&incident.dag_id, &incident.ds);
-        let mut body = Body {
-            headline: String::new(),
-            facts: Vec::new(),
-            lists: Vec::new(),
-            log: None,
-            commands: Vec::new(),
-        };
+        let mut body =
+            Body { headline: String::new(), facts: Vec::new(), lists: Vec::new(), log: None, commands: Vec::new() };
         match &incident.kind {
             IncidentKind::TaskFailed(task) => {
                 body.headline = format!("Task {} of {dag} failed for {ds}.", task.task_id);
@@ -74,7 +71,8 @@ impl Body {
                 body.lists.push(("Failed tasks", failed));
                 body.lists.push(("Could not run because of them", blocked.clone()));
                 body.commands.push(("see the tasks", format!("crondag --home {home} tasks {dag} {ds}")));
-                body.commands.push(("run the failed ones again", format!("crondag --home {home} clear {dag} {ds} --failed")));
+                body.commands
+                    .push(("run the failed ones again", format!("crondag --home {home} clear {dag} {ds} --failed")));
             }
         }
         body
@@ -159,7 +157,8 @@ impl Body {
         }
         html.push_str("<p><b>What to type</b></p>\n");
         for (what, command) in &self.commands {
-            let _ = writeln!(html, "<pre {pre}>{}</pre><p style=\"color:#777;margin-top:0\">{what}</p>", escape(command));
+            let _ =
+                writeln!(html, "<pre {pre}>{}</pre><p style=\"color:#777;margin-top:0\">{what}</p>", escape(command));
         }
         html.push_str("</body></html>\n");
         html
@@ -269,7 +268,8 @@ What to type:
     #[test]
     fn subjects_of_the_other_kinds() {
         let subject = |kind| compose(&incident(kind)).subject;
-        let retry = IncidentKind::TaskRetry(TaskIncident { try_number: 1, ..task() }, "2018-07-02T07:10:00+08:00".to_owned());
+        let retry =
+            IncidentKind::TaskRetry(TaskIncident { try_number: 1, ..task() }, "2018-07-02T07:10:00+08:00".to_owned());
         assert_eq!(
             subject(retry),
             "[crondag] userprofile high_active_period failed, will retry (ds 2018-07-01, try 1 of 2)"

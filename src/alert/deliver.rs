@@ -103,7 +103,8 @@ fn deliver_smtp(
         Tls::Required => LettreTls::Wrapper(tls_parameters(smtp, home)?),
         Tls::Starttls => LettreTls::Required(tls_parameters(smtp, home)?),
     };
-    let mut transport = SmtpTransport::builder_dangerous(&smtp.host).port(smtp.port).tls(tls).timeout(Some(smtp.timeout));
+    let mut transport =
+        SmtpTransport::builder_dangerous(&smtp.host).port(smtp.port).tls(tls).timeout(Some(smtp.timeout));
     if let (Some(username), Some(name)) = (&smtp.username, &smtp.password_env) {
         // May be put right in env_file while the mail waits, so it is worth trying again.
         let password = variable(name).ok_or_else(|| {

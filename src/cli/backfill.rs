@@ -36,7 +36,7 @@ pub struct Args {
     /// With --only: also everything that waits for them
     #[arg(long, requires = "only")]
     pub(super) downstream: bool,
-    /// How many runs of this backfill may go on at once [default: the DAG's max_active_runs]
+    /// How many runs of this backfill may go on at once [default: that of the DAG]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) max_active_runs: Option<u32>,
     /// Newest first

@@ -37,7 +37,7 @@ pub struct Args {
     /// Not what waits for the tasks
     #[arg(long, requires = "tasks")]
     only: bool,
-    /// Of these, only tasks that failed or are upstream_failed
+    /// Of these, only tasks that failed or were blocked by a failure
     #[arg(long)]
     failed: bool,
     /// Do not ask

@@ -22,7 +22,8 @@ use crate::store::{RunRow, Store};
 /// Options that every command takes.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Global {
-    /// The home: the directory with crondag.toml [default: $CRONDAG_HOME, else the nearest one upwards from here]
+    /// The home [default: $CRONDAG_HOME, else the nearest folder upwards from here with a crondag.toml]
+    #[allow(clippy::doc_markdown)] // it is printed as it stands
     #[arg(long, global = true, value_name = "DIR")]
     pub home: Option<PathBuf>,
 }

@@ -59,7 +59,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
                 Some(file) => Store::open_read_only(file)?,
                 None => store(&context)?,
             };
-            let report = store.check()?;
+            let report = store.check().map_err(|error| error.at(store.path()))?;
             let is_sound = report.problems.is_empty();
             if *json {
                 print_json(&serde_json::json!([{

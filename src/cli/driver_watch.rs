@@ -23,11 +23,9 @@ pub fn driver(home: &Home) -> Driver {
     let path = home.driver_lock_path();
     // No such file: no driver was ever started. Not readable: not ours to say; the database will complain first.
     let Ok(file) = File::open(&path) else { return Driver::Absent };
-    match flock(&file, FlockOperation::NonBlockingLockShared) {
-        Ok(()) => Driver::Absent,
-        Err(_) => {
-            let pid = fs::read_to_string(&path).ok().and_then(|text| text.split_whitespace().next()?.parse().ok());
-            Driver::Running { pid }
-        }
+    if flock(&file, FlockOperation::NonBlockingLockShared).is_ok() {
+        return Driver::Absent;
     }
+    let pid = fs::read_to_string(&path).ok().and_then(|text| text.split_whitespace().next()?.parse().ok());
+    Driver::Running { pid }
 }

@@ -38,6 +38,7 @@ pub struct Args {
 
 /// One reason, and what would change it.
 #[derive(Debug, Serialize)]
+#[allow(clippy::struct_field_names)] // the names of `--json`
 struct Reason {
     /// `file`, `dag`, `run`, or the task's id.
     subject: String,
@@ -76,14 +77,13 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     };
     let file = view.file()?;
     let (task, when) = view.meant(file.as_ref(), args);
-    match view.run_for(when)? {
-        Some(run) => view.explain_run(&run, file.as_ref(), task, when.is_none())?,
-        None => {
-            if let (Some(dag), Some(task)) = (&file, task) {
-                select::task(dag, task)?;
-            }
-            view.explain_missing(file.as_ref(), when)?;
+    if let Some(run) = view.run_for(when)? {
+        view.explain_run(&run, file.as_ref(), task, when.is_none())?;
+    } else {
+        if let (Some(dag), Some(task)) = (&file, task) {
+            select::task(dag, task)?;
         }
+        view.explain_missing(file.as_ref(), when)?;
     }
     if args.json {
         print_json(&view.reasons)?;
@@ -111,16 +111,12 @@ impl View<'_> {
         self.reasons.push(Reason { subject: subject.into(), reason: reason.into(), next });
     }
 
-    fn command(&self, command: &str) -> Option<String> {
-        Some(format!("crondag {command}"))
-    }
-
     /// The file as it stands, if it is good.
     fn file(&mut self) -> Result<Option<Dag>, CliError> {
         match self.context.find(self.dag_id)? {
             Some(Found::Dag(dag)) => Ok(Some(*dag)),
             Some(Found::Faulty { first, .. }) => {
-                let next = self.command("validate");
+                let next = command("validate");
                 self.say("file", format!("it is faulty, so nothing new is scheduled: {first}"), next);
                 Ok(None)
             }
@@ -195,29 +191,26 @@ impl View<'_> {
     /// When the schedule makes the next run, and what keeps it from that.
     fn upcoming(&mut self, dag: &Dag) -> Result<(), CliError> {
         let Some(schedule) = &dag.schedule else {
-            let next = self.command(&format!("trigger {}", dag.id));
+            let next = command(&format!("trigger {}", dag.id));
             self.say("dag", "it has no schedule: it runs when it is triggered or backfilled", next);
             return Ok(());
         };
         if self.is_paused()? {
-            let next = self.command(&format!("unpause {}", dag.id));
+            let next = command(&format!("unpause {}", dag.id));
             self.say("dag", "it is paused", next);
         }
-        match Timetable::of(dag).next_interval(self.context.now) {
-            Some(interval) => {
-                let away = span(interval.end.duration_since(self.context.now));
-                let reason = format!(
-                    "the next run starts at {} (in {away}), for the data from {}",
-                    minute(interval.end, &self.zone),
-                    minute(interval.start, &self.zone)
-                );
-                self.say("dag", reason, None);
-            }
-            None => {
-                let reason = format!("its schedule ({}) has nothing ahead: end_date has passed", schedule.text());
-                let next = self.command(&format!("trigger {}", dag.id));
-                self.say("dag", reason, next);
-            }
+        if let Some(interval) = Timetable::of(dag).next_interval(self.context.now) {
+            let away = span(interval.end.duration_since(self.context.now));
+            let reason = format!(
+                "the next run starts at {} (in {away}), for the data from {}",
+                minute(interval.end, &self.zone),
+                minute(interval.start, &self.zone)
+            );
+            self.say("dag", reason, None);
+        } else {
+            let reason = format!("its schedule ({}) has nothing ahead: end_date has passed", schedule.text());
+            let next = command(&format!("trigger {}", dag.id));
+            self.say("dag", reason, next);
         }
         self.ticking()
     }
@@ -246,7 +239,7 @@ impl View<'_> {
     /// Why the run of an interval does not exist.
     fn explain_interval(&mut self, dag: &Dag, interval: &DataInterval, text: &str) -> Result<(), CliError> {
         let zone = self.zone.clone();
-        let backfill = self.command(&format!("backfill -s {text} -e {text} {}", dag.id));
+        let backfill = command(&format!("backfill -s {text} -e {text} {}", dag.id));
         if interval.end > self.context.now {
             let away = span(interval.end.duration_since(self.context.now));
             let reason = format!("it starts when its data is complete: at {} (in {away})", minute(interval.end, &zone));
@@ -254,7 +247,7 @@ impl View<'_> {
             return self.ticking();
         }
         if dag.schedule.is_none() {
-            let next = self.command(&format!("trigger {} --date {text}", dag.id));
+            let next = command(&format!("trigger {} --date {text}", dag.id));
             self.say("run", "the DAG has no schedule: it runs when it is triggered or backfilled", next);
             return Ok(());
         }
@@ -275,7 +268,7 @@ impl View<'_> {
             None => None,
         };
         if row.as_ref().is_some_and(|row| row.is_paused) {
-            let next = self.command(&format!("unpause {}", dag.id));
+            let next = command(&format!("unpause {}", dag.id));
             self.say("run", "the DAG is paused", next);
         }
         if let Some(row) = row.filter(|_| !dag.catchup)
@@ -293,7 +286,7 @@ impl View<'_> {
             self.say("run", "it was missed, and with catchup off only the latest due interval runs", backfill);
             return Ok(());
         }
-        let next = self.command("tick");
+        let next = command("tick");
         self.say("run", "it is due; the next tick makes it", next);
         self.ticking()
     }
@@ -327,7 +320,7 @@ impl View<'_> {
             RunState::Success => self.say("run", format!("{date} has succeeded"), None),
             RunState::Failed => {
                 let why = run.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-                let next = self.command(&format!("clear {} {} --failed", run.dag_id, run.run_id));
+                let next = command(&format!("clear {} {} --failed", run.dag_id, run.run_id));
                 self.say("run", format!("{date} has failed{why}"), next);
             }
         }
@@ -339,7 +332,7 @@ impl View<'_> {
         if let Some(task) = task
             && !instances.iter().any(|instance| instance.task_id.as_str() == task)
         {
-            let next = self.command(&format!("backfill -s DATE -e DATE {} --only {task}", run.dag_id));
+            let next = command(&format!("backfill -s DATE -e DATE {} --only {task}", run.dag_id));
             self.say(task, "it is not among the tasks of this run", next);
         }
         if !run.state.is_final() {
@@ -362,7 +355,7 @@ impl View<'_> {
 
     fn driving(&mut self, run: &RunRow) -> Result<(), CliError> {
         if self.driver == Driver::Absent && !self.is_held(run)? {
-            let next = self.command("tick");
+            let next = command("tick");
             self.say("driver", "it is not running, so nothing starts", next);
         }
         Ok(())
@@ -372,7 +365,7 @@ impl View<'_> {
         let date = minute(run.logical_date, &self.zone);
         if self.is_held(run)? {
             let day = run.logical_date.to_zoned(self.zone.clone()).strftime("%Y-%m-%d").to_string();
-            let next = self.command(&format!("backfill -s {day} -e {day} {}", run.dag_id));
+            let next = command(&format!("backfill -s {day} -e {day} {}", run.dag_id));
             self.say("run", format!("{date} is queued: its backfill was interrupted"), next);
             return Ok(());
         }
@@ -401,7 +394,7 @@ impl View<'_> {
                     if running.len() == 1 { "is" } else { "are" },
                     holders.join(", ")
                 );
-                let next = self.command(&format!("explain {} {first}", run.dag_id));
+                let next = command(&format!("explain {} {first}", run.dag_id));
                 self.say("run", reason, next);
             }
             _ => self.say("run", format!("{date} is queued and may start at any moment"), None),
@@ -422,20 +415,20 @@ impl View<'_> {
         match instance.state {
             TaskState::Running => {
                 let since = instance.start_date.map(|start| format_duration(elapsed(start, self.context.now)));
-                let next = self.command(&format!("logs {} {id} {} -f", run.dag_id, run.run_id));
+                let next = command(&format!("logs {} {id} {} -f", run.dag_id, run.run_id));
                 self.say(id, format!("is running for {} ({tries})", since.unwrap_or_default()), next);
             }
             TaskState::Success => self.say(id, format!("has succeeded{why}"), None),
             TaskState::Skipped => self.say(id, format!("was skipped{why}"), None),
             TaskState::Failed => {
-                let next = self.command(&format!("logs {} {id} {}", run.dag_id, run.run_id));
+                let next = command(&format!("logs {} {id} {}", run.dag_id, run.run_id));
                 self.say(id, format!("has failed ({tries}){why}"), next);
             }
             TaskState::UpstreamFailed => {
                 let failed = dag.map(|dag| {
                     upstream(dag, instances, id, |state| matches!(state, TaskState::Failed | TaskState::UpstreamFailed))
                 });
-                let next = self.command(&format!("clear {} {} --failed", run.dag_id, run.run_id));
+                let next = command(&format!("clear {} {} --failed", run.dag_id, run.run_id));
                 self.say(id, format!("does not run: upstream failed: {}", failed.unwrap_or_default().join(", ")), next);
             }
             TaskState::UpForRetry => {
@@ -490,7 +483,7 @@ impl View<'_> {
             if is_open || state.is_some_and(|state| !matches!(state, TaskState::Success | TaskState::Skipped)) {
                 let date = minute(before.logical_date, &self.zone);
                 let state = state.unwrap_or(TaskState::None);
-                let next = self.command(&format!("explain {} {id} {}", run.dag_id, before.run_id));
+                let next = command(&format!("explain {} {id} {}", run.dag_id, before.run_id));
                 self.say(id, format!("depends_on_past: the same task of {date} is {state}, not success"), next);
                 return Ok(());
             }
@@ -553,6 +546,12 @@ impl View<'_> {
         );
         self.say(task.id.as_str(), reason, Some(format!("raise `{pool}` under [pools] in crondag.toml, or wait")));
     }
+}
+
+/// What to type.
+#[allow(clippy::unnecessary_wraps)] // it goes where there may be nothing to type
+fn command(arguments: &str) -> Option<String> {
+    Some(format!("crondag {arguments}"))
 }
 
 fn state_of(instances: &[TaskInstance], id: &str) -> Option<TaskState> {

@@ -158,13 +158,13 @@ fn clock_changes(interval: &DataInterval, dag: &Dag) -> Vec<(Timestamp, String)>
         if comes_twice && is_after && fires_at(second) {
             note.push_str("; the schedule follows elapsed time");
         } else if comes_twice && is_after {
-            note.push_str(&format!("; {} comes twice, it starts at the first", shown(local)));
+            note = format!("{note}; {} comes twice, it starts at the first", shown(local));
         } else if moved.is_positive()
             && let Ok(meant) = local.checked_sub(moved)
             && zone.to_ambiguous_timestamp(meant).is_ambiguous()
             && !is_on_schedule(dag.schedule.as_ref(), local)
         {
-            note.push_str(&format!("; there is no {} that day, it starts at {}", shown(meant), shown(local)));
+            note = format!("{note}; there is no {} that day, it starts at {}", shown(meant), shown(local));
         }
         found.push((at, note));
     }

@@ -44,20 +44,20 @@ struct Row<'a> {
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     let rehearsal = Rehearsal::new(global, &args.dag, &args.task, &args.date, &args.params)?;
     let (prepared, task, zone) = (&rehearsal.prepared, rehearsal.task(), &rehearsal.dag.timezone);
-    let mask = |text: &str| mask(text, &prepared.environment.secrets);
-    let argv: Vec<String> = prepared.argv.iter().map(|argument| mask(argument)).collect();
+    let masked = |text: &str| mask(text, &prepared.environment.secrets);
+    let command: Vec<String> = prepared.argv.iter().map(|argument| masked(argument)).collect();
     let env: BTreeMap<String, String> =
-        prepared.environment.variables.iter().map(|(name, value)| (name.clone(), mask(value))).collect();
+        prepared.environment.variables.iter().map(|(name, value)| (name.clone(), masked(value))).collect();
     if args.json {
         print_json(&[Row {
             dag_id: rehearsal.dag.id.as_str(),
             task_id: task.id.as_str(),
             logical_date: rfc3339(rehearsal.interval.start, zone),
             action: task.action.kind(),
-            argv,
+            argv: command,
             working_dir: prepared.working_dir.display().to_string(),
             env,
-            stdin: prepared.stdin.as_deref().map(mask),
+            stdin: prepared.stdin.as_deref().map(masked),
         }])?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -65,13 +65,13 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     let name = page.paint(Tone::Bold, &format!("{} {}", rehearsal.dag.id, task.id));
     page.line(format!("{name} ({}) for {}", task.action.kind(), minute(rehearsal.interval.start, zone)));
     section(&mut page, "directory", [prepared.working_dir.display().to_string()]);
-    section(&mut page, "command", argv);
+    section(&mut page, "command", command);
     match task.action {
         // What goes to the inner program is JSON; people want the statements.
-        Action::Sql(_) => section(&mut page, "sql", [mask(&prepared.display)]),
+        Action::Sql(_) => section(&mut page, "sql", [masked(&prepared.display)]),
         Action::Shell(_) | Action::Spark(_) => {
             if let Some(stdin) = &prepared.stdin {
-                section(&mut page, "stdin", [mask(stdin)]);
+                section(&mut page, "stdin", [masked(stdin)]);
             }
         }
     }

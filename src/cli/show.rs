@@ -103,7 +103,8 @@ fn text(dag: &Dag, heading: Option<&str>, states: Option<&States>, page: &mut Pa
                 dag.graph.upstream(index).iter().map(|&task| dag.tasks[task].id.as_str()).collect();
             let mut waits = upstream.join(", ");
             if task.trigger_rule != TriggerRule::default() {
-                waits = format!("{waits} ({})", task.trigger_rule.as_str()).trim_start().to_owned();
+                let rule = task.trigger_rule.as_str();
+                waits = if waits.is_empty() { format!("nothing ({rule})") } else { format!("{waits} ({rule})") };
             }
             let state = states.map(|states| states.get(&task.id).copied().unwrap_or(TaskState::None));
             table.row(vec![

@@ -115,10 +115,10 @@ fn head(page: &mut Page, run: &RunRow, zone: &TimeZone, now: Timestamp) {
     let dag = page.paint(Tone::Bold, run.dag_id.as_str());
     let mut line = format!("{dag} {}: {state}", minute(run.logical_date, zone));
     if let Some(start) = run.start_date {
-        line.push_str(&format!(" in {}", format_duration(elapsed(start, run.end_date.unwrap_or(now)))));
+        line = format!("{line} in {}", format_duration(elapsed(start, run.end_date.unwrap_or(now))));
     }
     if let Some(reason) = &run.reason {
-        line.push_str(&format!(" ({reason})"));
+        line = format!("{line} ({reason})");
     }
     page.line(line);
     let id = page.paint(Tone::Dim, &run.run_id);
