@@ -74,7 +74,6 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
         created = write.create_run(&run, context.now)?;
     }
     write.commit()?;
-    context.wake_driver()?;
     if args.json {
         print_json(&serde_json::json!([{
             "dag_id": dag.id, "run_id": run.run_id, "run_type": run.run_type,
@@ -89,6 +88,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
         }
         page.print()?;
     }
+    // Said first: the run is recorded even when the driver cannot be woken.
+    context.wake_driver()?;
     match created {
         Some(number) if args.wait => wait(&store, number, &dag, &run.run_id, args.json),
         _ => Ok(ExitCode::SUCCESS),
