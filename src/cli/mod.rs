@@ -1,8 +1,202 @@
-//! One file per command.
+//! The command line: one file per command, each of which parses, calls and prints. Nothing is decided here that another
+//! front end would have to decide again.
 
+mod backfill;
+mod clear;
+mod completions;
+mod confirm;
+mod context;
+mod db;
+mod diagnostic;
+mod driver_watch;
+mod error;
+mod explain;
+mod init;
+mod list_dags;
+mod list_tasks;
+mod logs;
+mod man;
+mod mark;
+mod nearest;
+mod next;
+mod output;
+mod params;
+mod pause;
+mod rehearsal;
+mod render;
+mod runs;
+mod scheduler;
+mod schema;
+mod select;
+mod show;
+mod status;
+mod stop;
+mod tasks;
+mod test;
+mod tick;
+mod trigger;
+mod validate;
+
+use std::env;
+use std::ffi::OsStr;
+use std::io::{self, Write};
 use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+pub use context::{Context, Global};
+pub use error::CliError;
+
+const HELP: &str = "\
+Examples:
+  crondag init etl && cd etl      make a home with a small DAG
+  crondag test hello greet 20180701
+  crondag backfill -s 20180701 -e 20180707 hello
+  * * * * * crondag --home /path/to/etl tick      the one line in the crontab
+
+Exit codes: 0 done, 1 a run or task failed, 2 wrong usage or a faulty file, 3 database, lock or disk.";
+
+/// Takes the place of crontab for ETL: DAG files in TOML, one line in the crontab
+#[derive(Debug, Parser)]
+#[command(name = "crondag", version, after_help = HELP, arg_required_else_help = true, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a home with a small, commented DAG that runs
+    Init(init::Args),
+    /// Check all DAG files and crondag.toml, and show every fault
+    Validate(validate::Args),
+    /// Print the JSON Schema of DAG files or of crondag.toml
+    Schema(schema::Args),
+    /// List the DAGs
+    #[command(name = "list_dags", alias = "list-dags")]
+    ListDags(list_dags::Args),
+    /// List the tasks of a DAG
+    #[command(name = "list_tasks", alias = "list-tasks")]
+    ListTasks(list_tasks::Args),
+    /// Draw the graph of a DAG
+    Show(show::Args),
+    /// Show when a DAG starts next, and for which data
+    Next(next::Args),
+    /// Show exactly what a task would run
+    Render(render::Args),
+    /// Run one task here and now; nothing is recorded
+    Test(test::Args),
+    /// Run every data interval of a range
+    Backfill(backfill::Args),
+    /// One scheduler step, for the crontab: starts what is due and ends at once
+    Tick(tick::Args),
+    /// Stay and tick by itself, where there is no cron
+    Scheduler(scheduler::Args),
+    /// Start a run by hand
+    #[command(alias = "trigger_dag", alias = "trigger-dag")]
+    Trigger(trigger::Args),
+    /// Stop scheduling a DAG
+    Pause(pause::Args),
+    /// Schedule a DAG again
+    Unpause(pause::Args),
+    /// Do tasks of a run again
+    Clear(clear::Args),
+    /// Set the state of a run's tasks
+    Mark(mark::Args),
+    /// End a run: its tasks are stopped
+    Stop(stop::Args),
+    /// List runs
+    Runs(runs::Args),
+    /// List the tasks of a run
+    Tasks(tasks::Args),
+    /// Print what a task printed
+    Logs(logs::Args),
+    /// Show what goes on and what needs a look
+    Status(status::Args),
+    /// Say why a task is not running, and what would change that
+    Explain(explain::Args),
+    /// Back up or check the database
+    Db(db::Args),
+    /// Print the completions of a shell
+    Completions(completions::Args),
+    /// Print the manual, or write it as man pages
+    Man(man::Args),
+}
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let first = env::args_os().nth(1);
+    // The inner programs come first: they start for every attempt and must not pay for the parser.
+    match first.as_deref().and_then(OsStr::to_str) {
+        Some("__shim") => return crate::runner::shim::main(),
+        Some("__sql") => return crate::runner::actions::sql::main(),
+        Some("__driver") => return scheduler::driver(),
+        _ => {}
+    }
+    let cli = Cli::parse();
+    match run(&cli) {
+        Ok(code) => code,
+        Err(error) => {
+            // With standard error closed there is nobody to tell; the exit code still says it.
+            let _ = writeln!(io::stderr(), "{error}");
+            error.exit_code()
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<ExitCode, CliError> {
+    let global = &cli.global;
+    match &cli.command {
+        Command::Init(args) => init::run(args),
+        Command::Validate(args) => validate::run(args, global),
+        Command::Schema(args) => schema::run(args, global),
+        Command::ListDags(args) => list_dags::run(args, global),
+        Command::ListTasks(args) => list_tasks::run(args, global),
+        Command::Show(args) => show::run(args, global),
+        Command::Next(args) => next::run(args, global),
+        Command::Render(args) => render::run(args, global),
+        Command::Test(args) => test::run(args, global),
+        Command::Backfill(args) => backfill::run(args, global),
+        Command::Tick(args) => tick::run(args, global),
+        Command::Scheduler(args) => scheduler::run(args, global),
+        Command::Trigger(args) => trigger::run(args, global),
+        Command::Pause(args) => pause::run(args, global, true),
+        Command::Unpause(args) => pause::run(args, global, false),
+        Command::Clear(args) => clear::run(args, global),
+        Command::Mark(args) => mark::run(args, global),
+        Command::Stop(args) => stop::run(args, global),
+        Command::Runs(args) => runs::run(args, global),
+        Command::Tasks(args) => tasks::run(args, global),
+        Command::Logs(args) => logs::run(args, global),
+        Command::Status(args) => status::run(args, global),
+        Command::Explain(args) => explain::run(args, global),
+        Command::Db(args) => db::run(args, global),
+        Command::Completions(args) => completions::run(args),
+        Command::Man(args) => man::run(args),
+    }
+}
+
+/// The parser as data, for completions and the manual.
+fn command() -> clap::Command {
+    Cli::command()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::command;
+
+    #[test]
+    fn the_parser_is_sound() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_shows_an_example() {
+        for command in command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Example"), "{}", command.get_name());
+        }
+    }
 }

@@ -13,8 +13,3 @@ pub mod planner;
 pub mod process;
 pub mod shim;
 mod sys;
-
-/// Ends the process quietly when the reader of its output is gone, as other Unix programs do; Rust ignores the signal.
-pub(crate) fn restore_sigpipe() {
-    sys::restore_sigpipe();
-}

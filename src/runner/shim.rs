@@ -297,7 +297,7 @@ fn in_memory(text: &str) -> io::Result<File> {
 }
 
 /// Looks the program up on the task's own `PATH`, not on the shim's.
-fn find_program(spec: &AttemptSpec) -> Result<std::path::PathBuf, String> {
+pub(crate) fn find_program(spec: &AttemptSpec) -> Result<std::path::PathBuf, String> {
     let name = spec.argv.first().map(String::as_str).unwrap_or_default();
     if !spec.working_dir.is_dir() {
         return Err(format!("the working directory {} does not exist", spec.working_dir.display()));
@@ -321,7 +321,7 @@ fn find_program(spec: &AttemptSpec) -> Result<std::path::PathBuf, String> {
     })
 }
 
-fn start_error(spec: &AttemptSpec, error: &io::Error) -> String {
+pub(crate) fn start_error(spec: &AttemptSpec, error: &io::Error) -> String {
     let program = spec.argv.first().map(String::as_str).unwrap_or_default();
     match error.raw_os_error() {
         Some(libc::EAGAIN) => format!("cannot start {program}: the process table is full (see `ulimit -u`)"),

@@ -40,11 +40,3 @@ pub(super) fn is_complete_sql(sql: &std::ffi::CStr) -> bool {
     // SAFETY: the pointer is to a C text that outlives the call; the function only reads it.
     unsafe { rusqlite::ffi::sqlite3_complete(sql.as_ptr()) != 0 }
 }
-
-/// Gives SIGPIPE its default effect back.
-pub(super) fn restore_sigpipe() {
-    // SAFETY: sets a signal's disposition before any thread is started; no handler of ours is involved.
-    unsafe {
-        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
-    }
-}

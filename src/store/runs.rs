@@ -303,6 +303,12 @@ impl Store {
         Ok(tasks)
     }
 
+    /// The interval's run.
+    pub fn interval_run(&self, dag_id: &DagId, logical_date: Timestamp) -> Result<Option<RunRow>, StoreError> {
+        let params = [SqlValue::Text(dag_id.to_string()), SqlValue::Integer(logical_date.as_microsecond())];
+        Ok(self.select_runs("WHERE dag_id = ?1 AND logical_date = ?2 AND run_type <> 'manual'", &params)?.pop())
+    }
+
     /// The newest interval run of the DAG before a logical date, for `depends_on_past`.
     pub fn run_before(&self, dag_id: &DagId, logical_date: Timestamp) -> Result<Option<RunRow>, StoreError> {
         let params = [SqlValue::Text(dag_id.to_string()), SqlValue::Integer(logical_date.as_microsecond())];

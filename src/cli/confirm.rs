@@ -1,0 +1,32 @@
+//! "Go on?" before something is done to many tasks; only where somebody sits.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+
+use super::error::CliError;
+
+/// Asks on the terminal. Without one there is nobody to ask, so the answer is yes.
+///
+/// # Errors
+/// The answer is no.
+pub fn confirm(question: &str, yes: bool) -> Result<(), CliError> {
+    if yes || !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Ok(());
+    }
+    let unreadable =
+        |error: io::Error| CliError::environment(format!("cannot ask on the terminal: {error}"), "give -y");
+    write!(io::stderr(), "{question} [y/N] ").map_err(unreadable)?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer).map_err(unreadable)?;
+    match answer.trim().to_lowercase().as_str() {
+        "y" | "yes" => Ok(()),
+        _ => Err(CliError::failed("nothing was done", "the same again with -y, or answer y")),
+    }
+}
+
+/// Who asks, for the record: the user's name, else the number.
+pub fn who() -> String {
+    match std::env::var("USER").or_else(|_| std::env::var("LOGNAME")) {
+        Ok(name) if !name.is_empty() => name,
+        _ => format!("uid {}", rustix::process::getuid().as_raw()),
+    }
+}

@@ -1,0 +1,61 @@
+//! One task for one date, prepared exactly as an attempt would be: what `render` shows and `test` runs.
+
+use super::context::{Context, Global};
+use super::error::CliError;
+use super::output::rfc3339;
+use super::{params, select};
+use crate::dag::schedule::DataInterval;
+use crate::dag::template::{Renderer, Scope};
+use crate::dag::{Dag, RunType, Task};
+use crate::runner::actions::{Prepared, prepare};
+
+/// A task with everything that it needs to run.
+pub struct Rehearsal {
+    /// The home.
+    pub context: Context,
+    /// The DAG as its file stands.
+    pub dag: Dag,
+    /// The task's index in the DAG.
+    pub index: usize,
+    /// The data interval of the date.
+    pub interval: DataInterval,
+    /// The id that a scheduled run of this interval has.
+    pub run_id: String,
+    /// What would run.
+    pub prepared: Prepared,
+}
+
+impl Rehearsal {
+    /// Reads the DAG, finds the task and the interval, renders everything.
+    pub fn new(global: &Global, dag: &str, task: &str, date: &str, given: &[String]) -> Result<Rehearsal, CliError> {
+        let context = Context::open(global)?;
+        let dag = context.dag(dag)?;
+        let index = select::task(&dag, task)?;
+        let interval = select::interval(&dag, date)?;
+        let mut values = dag.params.clone();
+        values.extend(params::parse(&dag, given)?);
+        let run_id = format!("{}__{}", RunType::Scheduled, rfc3339(interval.start, &dag.timezone));
+        let renderer = Renderer::new(&Scope {
+            dag: &dag,
+            task: &dag.tasks[index],
+            interval,
+            run_id: &run_id,
+            try_number: 1,
+            params: &values,
+            vars: &context.config.vars,
+        });
+        let prepared = prepare(context.home.root(), &context.config, &dag, &dag.tasks[index], &renderer);
+        let prepared = prepared.map_err(|error| {
+            CliError::usage(
+                format!("the task {} of {} cannot be prepared: {error}", dag.tasks[index].id, dag.id),
+                "correct it, then type `crondag validate`",
+            )
+        })?;
+        Ok(Rehearsal { context, dag, index, interval, run_id, prepared })
+    }
+
+    /// The task.
+    pub fn task(&self) -> &Task {
+        &self.dag.tasks[self.index]
+    }
+}

@@ -1,0 +1,153 @@
+//! From what people type to what they mean: tasks, data intervals and runs.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::context::Context;
+use super::error::CliError;
+use super::nearest::nearest;
+use super::output::{minute, rfc3339};
+use crate::dag::schedule::{DataInterval, Timetable, When, parse_when};
+use crate::dag::{Dag, DagId, TaskId};
+use crate::store::{RunFilter, RunRow, Store};
+
+/// A date as people type it, in the DAG's zone.
+pub fn date(text: &str, zone: &TimeZone) -> Result<When, CliError> {
+    parse_when(text, zone).map_err(|_| {
+        CliError::usage(
+            format!("`{text}` is not a date"),
+            "write it as 20180701, 2018-07-01, 2018-07-01T07:00 or 2018-07-01T07:00:00+08:00",
+        )
+    })
+}
+
+/// The index of a task that a user named.
+pub fn task(dag: &Dag, text: &str) -> Result<usize, CliError> {
+    dag.task_index(text).ok_or_else(|| {
+        let what = format!("the DAG {} has no task `{text}`", dag.id);
+        match nearest(text, dag.tasks.iter().map(|task| task.id.as_str())) {
+            Some(near) => {
+                CliError::usage(what, format!("did you mean `{near}`? `crondag list_tasks {}` shows them all", dag.id))
+            }
+            None => CliError::usage(what, format!("crondag list_tasks {}", dag.id)),
+        }
+    })
+}
+
+/// The data interval of a date: the first one that starts on that day, or the one that starts at that instant.
+///
+/// # Errors
+/// No interval starts then; the nearest ones before and after are named.
+pub fn interval(dag: &Dag, text: &str) -> Result<DataInterval, CliError> {
+    let zone = &dag.timezone;
+    let when = date(text, zone)?;
+    let timetable = Timetable::of(dag);
+    let (first, last) = (when.first_instant(zone), when.last_instant(zone));
+    if let Some(found) = timetable.intervals_from(first, last).next() {
+        return Ok(found);
+    }
+    let shown = |interval: DataInterval| match when {
+        When::Date(_) => interval.start.to_zoned(zone.clone()).strftime("%Y-%m-%d").to_string(),
+        When::Instant(_) => rfc3339(interval.start, zone),
+    };
+    // Some schedules fire every few years only; beyond that nothing is near.
+    let before = timetable.interval_closed_by(first).map(shown);
+    let after = timetable.intervals_from(last, Timestamp::MAX).next().map(shown);
+    let near: Vec<String> = before.into_iter().chain(after).map(|near| format!("`{near}`")).collect();
+    let schedule = dag.schedule.as_ref().map_or("none", |schedule| schedule.text());
+    Err(CliError::usage(
+        format!("no data interval of {} starts at {text} (schedule: {schedule}, zone {})", dag.id, zone_name(zone)),
+        if near.is_empty() { format!("crondag next {}", dag.id) } else { format!("nearest: {}", near.join(" or ")) },
+    ))
+}
+
+/// A zone's name, or its offset where it has no name.
+pub fn zone_name(zone: &TimeZone) -> String {
+    match zone.iana_name() {
+        Some(name) => name.to_owned(),
+        None => zone.to_fixed_offset().map_or_else(|_| "local time".to_owned(), |offset| offset.to_string()),
+    }
+}
+
+/// The runs that a date or a run id means, oldest first; without one, the newest run. Never empty.
+///
+/// # Errors
+/// There is no such run; the nearest ones are named.
+pub fn runs(
+    context: &Context,
+    store: Option<&Store>,
+    dag_id: &DagId,
+    text: Option<&str>,
+) -> Result<Vec<RunRow>, CliError> {
+    let none_yet = || {
+        CliError::usage(
+            format!("the DAG {dag_id} has no runs yet"),
+            format!("crondag trigger {dag_id}, or crondag backfill -s DATE -e DATE {dag_id}"),
+        )
+    };
+    let store = store.ok_or_else(none_yet)?;
+    let newest = RunFilter { dag_id: Some(dag_id.clone()), limit: Some(1), ..RunFilter::default() };
+    let Some(text) = text else {
+        let runs = store.runs(&newest)?;
+        return if runs.is_empty() { Err(none_yet()) } else { Ok(runs) };
+    };
+    if let Some(run) = store.run_by_id(dag_id, text)? {
+        return Ok(vec![run]);
+    }
+    if text.contains("__") {
+        return Err(CliError::usage(format!("{dag_id} has no run `{text}`"), format!("crondag runs {dag_id}")));
+    }
+    let zone = context.zone_of(dag_id);
+    let when = date(text, &zone)?;
+    let filter = RunFilter {
+        dag_id: Some(dag_id.clone()),
+        from: Some(when.first_instant(&zone)),
+        to: Some(when.last_instant(&zone)),
+        ..RunFilter::default()
+    };
+    let runs = store.runs(&filter)?;
+    if !runs.is_empty() {
+        return Ok(runs);
+    }
+    let Some(last) = store.runs(&newest)?.pop() else { return Err(none_yet()) };
+    Err(CliError::usage(
+        format!("{dag_id} has no run for {text} (its newest is for {})", minute(last.logical_date, &zone)),
+        format!("crondag runs {dag_id}, or make it: crondag backfill -s {text} -e {text} {dag_id}"),
+    ))
+}
+
+/// As [`runs`], for commands that act on exactly one.
+///
+/// # Errors
+/// Also when several runs are meant: they are named.
+pub fn run(context: &Context, store: Option<&Store>, dag_id: &DagId, text: Option<&str>) -> Result<RunRow, CliError> {
+    let mut found = runs(context, store, dag_id, text)?;
+    match (found.pop(), found.len()) {
+        (Some(only), 0) => Ok(only),
+        (last, _) => {
+            found.extend(last);
+            let ids: Vec<String> = found.iter().map(|run| format!("\n  {}", run.run_id)).collect();
+            Err(CliError::usage(
+                format!(
+                    "{} means {} runs of {dag_id}; their ids:{}",
+                    text.unwrap_or("this"),
+                    found.len(),
+                    ids.concat()
+                ),
+                "give one of these ids in place of the date",
+            ))
+        }
+    }
+}
+
+/// The tasks of a run in the order of its DAG, with those that the DAG no longer has at the end.
+pub fn in_dag_order<T>(dag: Option<&Dag>, mut tasks: Vec<T>, id: impl Fn(&T) -> &TaskId) -> Vec<T> {
+    if let Some(dag) = dag {
+        let rank = |task: &T| {
+            let index = dag.task_index(id(task).as_str());
+            index.and_then(|index| dag.graph.order().iter().position(|&other| other == index)).unwrap_or(usize::MAX)
+        };
+        tasks.sort_by_cached_key(rank);
+    }
+    tasks
+}

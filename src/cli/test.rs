@@ -1,0 +1,176 @@
+//! `crondag test`
+//!
+//! The one command that runs a task itself: with the argument vector, the environment and the directory of a real
+//! attempt, but in the foreground, with its output on the terminal, and without a trace in the database.
+
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{ExitCode, ExitStatus};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use super::context::Global;
+use super::error::CliError;
+use super::output::{minute, rfc3339, wants_colour};
+use super::rehearsal::Rehearsal;
+use crate::dag::units::format_duration;
+use crate::runner::attempt::{ATTEMPT_VARIABLE, AttemptKey, AttemptSpec, Ending};
+use crate::runner::{process, shim};
+
+/// Options of `test`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  crondag test userprofile age_task 20180701\n  \
+                        crondag test userprofile age_task 20180701 --param limit=10\n\n\
+                        Exit code 0 when the task succeeds or skips itself (exit status 99), else 1.")]
+pub struct Args {
+    /// The DAG
+    dag: String,
+    /// The task
+    task: String,
+    /// The logical date
+    date: String,
+    /// Override a param of the DAG
+    #[arg(long = "param", value_name = "NAME=VALUE")]
+    params: Vec<String>,
+}
+
+/// How long one look at the child may take before signals are looked at.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// The exit status by which a task says that it has nothing to do.
+const SKIPPED: i32 = 99;
+
+pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
+    let rehearsal = Rehearsal::new(global, &args.dag, &args.task, &args.date, &args.params)?;
+    let date = minute(rehearsal.interval.start, &rehearsal.dag.timezone);
+    note(&format!("{} {} for {date}: nothing is recorded", rehearsal.dag.id, rehearsal.task().id));
+    let again = format!("crondag render {} {} {}", args.dag, args.task, args.date);
+    let began = Instant::now();
+    let ending = match start(&spec(rehearsal)) {
+        Ok(ending) => ending,
+        Err(reason) => return Err(CliError::failed(reason, again)),
+    };
+    let took = format_duration(began.elapsed());
+    match &ending {
+        Ending::Exited { code: 0 } => {
+            note(&format!("success in {took}"));
+            Ok(ExitCode::SUCCESS)
+        }
+        Ending::Exited { code: SKIPPED } => {
+            note(&format!("skipped in {took}: exit status {SKIPPED} says that there is nothing to do"));
+            Ok(ExitCode::SUCCESS)
+        }
+        ending => Err(CliError::failed(format!("the task failed in {took}: {}", shim::describe(ending)), again)),
+    }
+}
+
+/// Beside the task's own output, so on standard error.
+fn note(text: &str) {
+    let line = if wants_colour(&io::stderr()) {
+        format!("\x1b[2m[crondag] {text}\x1b[0m")
+    } else {
+        format!("[crondag] {text}")
+    };
+    // With standard error closed there is nobody to tell.
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+fn spec(rehearsal: Rehearsal) -> AttemptSpec {
+    let token = format!("test-{}-{}", std::process::id(), rehearsal.context.now.as_nanosecond());
+    let task = rehearsal.task();
+    let key = AttemptKey {
+        dag_id: rehearsal.dag.id.clone(),
+        run_id: rehearsal.run_id.clone(),
+        task_id: task.id.clone(),
+        try_number: 1,
+    };
+    let timeout = task.timeout;
+    let logical_date = rfc3339(rehearsal.interval.start, &rehearsal.dag.timezone);
+    let prepared = rehearsal.prepared;
+    let mut env = prepared.environment.variables;
+    env.insert(ATTEMPT_VARIABLE.to_owned(), token.clone());
+    AttemptSpec {
+        key,
+        token,
+        logical_date,
+        argv: prepared.argv,
+        display: prepared.display,
+        stdin: prepared.stdin,
+        env,
+        working_dir: prepared.working_dir,
+        timeout,
+        kill_grace: rehearsal.context.config.kill_grace,
+        log_file: "/dev/null".into(),
+        log_max_size: 0,
+        secrets: prepared.environment.secrets,
+    }
+}
+
+/// Runs the program to its end, to its timeout or to a signal, and ends whatever it leaves behind.
+fn start(spec: &AttemptSpec) -> Result<Ending, String> {
+    let program = shim::find_program(spec)?;
+    let name = spec.argv[0].clone();
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        signal_hook::flag::register(signal, stop.clone()).map_err(|error| format!("cannot watch signals: {error}"))?;
+    }
+    let command = duct::cmd(program, &spec.argv[1..]).full_env(&spec.env).dir(&spec.working_dir).unchecked();
+    let command = match &spec.stdin {
+        Some(text) => command.stdin_bytes(text.as_bytes()),
+        None => command.stdin_null(),
+    };
+    // A group of its own: Ctrl-C reaches us alone, and we end the task as a driver would.
+    let command = command.before_spawn(move |command| {
+        command.arg0(&name).process_group(0);
+        Ok(())
+    });
+    let handle = command.start().map_err(|error| shim::start_error(spec, &error))?;
+    let deadline = spec.timeout.map(|timeout| Instant::now() + timeout);
+    let lost = |error: io::Error| format!("the program was lost: {error}");
+    let (mut ending, mut status) = (None, None);
+    while status.is_none() && ending.is_none() {
+        status = handle.wait_timeout(LOOK).map_err(lost)?.map(|output| output.status);
+        if status.is_none() && stop.load(Ordering::Relaxed) {
+            ending = Some(Ending::Stopped);
+        } else if status.is_none() && deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            ending = Some(Ending::TimedOut);
+        }
+    }
+    let roots: Vec<i32> = handle.pids().into_iter().filter_map(|pid| i32::try_from(pid).ok()).collect();
+    let is_over = status.is_some();
+    let find = || {
+        let mut found: BTreeSet<i32> = process::with_token(&spec.token, None);
+        if !is_over {
+            // One that cleared its environment is still found through its parents.
+            found.extend(roots.iter().flat_map(|&root| process::descendants(root)));
+            found.extend(roots.iter().filter(|&&root| process::start_ticks(root).is_some()));
+        }
+        found
+    };
+    let left = process::end_all(find, spec.kill_grace, || {
+        // Collects the program, so that it is no longer found; how it ended is asked for below.
+        let _ = handle.try_wait();
+    });
+    if is_over && left > 0 {
+        note(&format!("ended {left} processes that it had left behind"));
+    }
+    match (ending, status) {
+        (Some(ending), _) => {
+            handle.wait().map_err(lost)?;
+            Ok(ending)
+        }
+        (None, status) => Ok(status.map_or(Ending::Stopped, exit)),
+    }
+}
+
+fn exit(status: ExitStatus) -> Ending {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => Ending::Exited { code },
+        (None, Some(signal)) => Ending::Signaled { signal },
+        (None, None) => Ending::Lost { reason: "the program vanished".to_owned() },
+    }
+}
