@@ -312,7 +312,9 @@ pub fn minute(at: Timestamp, zone: &TimeZone) -> String {
 /// The time from `start` to `end` in words; nothing when `end` lies before.
 pub fn elapsed(start: Timestamp, end: Timestamp) -> Duration {
     let exact = Duration::try_from(end.duration_since(start)).unwrap_or_default();
-    if exact < Duration::from_secs(10) {
+    if exact < Duration::from_secs(1) {
+        Duration::from_millis(u64::try_from(exact.as_millis()).unwrap_or(0))
+    } else if exact < Duration::from_secs(10) {
         // Nobody reads more than tenths.
         Duration::from_millis(u64::try_from(exact.as_millis() / 100 * 100).unwrap_or(0))
     } else {

@@ -138,6 +138,8 @@ pub struct Sql {
     /// Values bound to `:name` in the statements; each is a template. The template variables that are plain texts
     /// (`ds`, `ds_nodash`, ...) are bound without being named here.
     pub params: BTreeMap<String, String>,
+    /// A CSV file, relative to the home, that gets the last result set. A template.
+    pub to: Option<String>,
 }
 
 /// Where SQL statements are.

@@ -427,7 +427,8 @@ impl<'i> DagReader<'_, 'i> {
                 return None;
             }
         };
-        Some(Action::Sql(Sql { connection: connection?.value, source, params }))
+        let to = section.template("to");
+        Some(Action::Sql(Sql { connection: connection?.value, source, params, to }))
     }
 
     fn check_exists(&self, path: &Text, what: &str) {

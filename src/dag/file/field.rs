@@ -142,6 +142,7 @@ pub const SQL_TASK: &[Field] = &[
     field("connection", Kind::Text, "", "A connection of crondag.toml. Required."),
     field("file", Kind::Template, "", "A file of SQL statements, relative to the home. Its text is a template too."),
     field("statements", Kind::Template, "", "The SQL statements themselves. Either this or `file`."),
+    field("to", Kind::Template, "", "A CSV file, relative to the home, that gets the last result set, whole or not at all."),
     field(
         "params",
         Kind::TemplateTable,

@@ -32,6 +32,8 @@ pub struct SqlJob {
     file: Option<String>,
     statements: String,
     params: BTreeMap<String, String>,
+    /// The CSV file for the last result set.
+    to: Option<PathBuf>,
 }
 
 impl SqlJob {
@@ -69,6 +71,7 @@ pub(super) fn job(home: &Path, config: &Config, sql: &Sql, renderer: &Renderer) 
         file,
         statements: renderer.render(&statements)?,
         params,
+        to: sql.to.as_ref().map(|to| renderer.render(to).map(|to| home.join(to))).transpose()?,
     })
 }
 
@@ -125,7 +128,7 @@ fn run(job: &SqlJob) -> Result<(), String> {
             .map_err(|message| format!("{place}: {message}\n  everything was rolled back"))?;
         let before = transaction.total_changes();
         let outcome = if statement.column_count() > 0 {
-            let table = read_table(&mut statement).map_err(failed)?;
+            let table = read_table(&mut statement, job.to.is_some()).map_err(failed)?;
             let total = table.total;
             last_table = Some(table);
             rows(total)
@@ -138,6 +141,14 @@ fn run(job: &SqlJob) -> Result<(), String> {
     transaction
         .commit()
         .map_err(|error| format!("the transaction could not be committed: {error}; nothing was changed"))?;
+    match (&last_table, &job.to) {
+        (Some(table), Some(to)) => {
+            write_csv(table, to).map_err(|error| format!("cannot write {}: {error}", to.display()))?;
+            println!("wrote {} to {}", rows(table.total), to.display());
+        }
+        (None, Some(to)) => return Err(format!("there is no result set for {}: end the statements with a SELECT", to.display())),
+        _ => {}
+    }
     if let Some(table) = last_table {
         println!("{}", table.render());
     }
@@ -213,14 +224,15 @@ struct Table {
     total: u64,
 }
 
-fn read_table(statement: &mut Statement<'_>) -> rusqlite::Result<Table> {
+/// Reads a result set; all of it when it is to be written, else only as many rows as are shown.
+fn read_table(statement: &mut Statement<'_>, is_written: bool) -> rusqlite::Result<Table> {
     let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
     let mut table = Table { rows: Vec::new(), total: 0, names };
     let columns = table.names.len();
     let mut rows = statement.raw_query();
     while let Some(row) = rows.next()? {
         table.total += 1;
-        if table.rows.len() < SHOWN_ROWS {
+        if is_written || table.rows.len() < SHOWN_ROWS {
             let cells = (0..columns).map(|column| row.get_ref(column).map(cell)).collect::<rusqlite::Result<_>>()?;
             table.rows.push(cells);
         }
@@ -243,14 +255,36 @@ impl Table {
         let mut table = comfy_table::Table::new();
         table.load_style(comfy_table::presets::ASCII_MARKDOWN);
         table.set_header(&self.names);
-        table.add_rows(&self.rows);
+        let shown = &self.rows[..self.rows.len().min(SHOWN_ROWS)];
+        table.add_rows(shown);
         let mut text = table.to_string();
-        let left_out = self.total - self.rows.len() as u64;
+        let left_out = self.total - shown.len() as u64;
         if left_out > 0 {
             text.push_str(&format!("\n... and {} more", rows(left_out)));
         }
         text
     }
+}
+
+/// Writes a CSV file as RFC 4180 has it; readers see the old file or the new one, never half of it.
+fn write_csv(table: &Table, to: &Path) -> std::io::Result<()> {
+    let folder = to.parent().unwrap_or(Path::new("/"));
+    std::fs::create_dir_all(folder)?;
+    let name = to.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = folder.join(format!(".{name}.{}", std::process::id()));
+    let quote = |cell: &String| match cell {
+        cell if cell.contains([',', '"', '\n', '\r']) => format!("\"{}\"", cell.replace('"', "\"\"")),
+        cell => cell.clone(),
+    };
+    let mut text = String::new();
+    for row in std::iter::once(&table.names).chain(&table.rows) {
+        text.push_str(&row.iter().map(quote).collect::<Vec<_>>().join(","));
+        text.push('\n');
+    }
+    let mut file = std::fs::File::create(&temporary)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&temporary, to)
 }
 
 fn rows(count: u64) -> String {

@@ -748,7 +748,11 @@ impl Engine {
                     self.clear_task(number, index, None, step);
                 }
                 if let Some(run) = self.runs.get(&number) {
+                    let is_held = run.backfill.is_some_and(|backfill| self.held.contains(&backfill));
                     step.touched.extend((0..run.tasks.len()).map(|index| (number, index)));
+                    if !is_held {
+                        self.set_timers(number);
+                    }
                 }
             }
             Phase::Ended => {

@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# Sets up all that the tests need and runs them: ./install/test.sh [STAGE...]   (--list shows the stages)
+#
+# Installs, if missing: the Debian packages build-essential, cron, procps, python3-venv, openjdk-17-jre-headless; and below
+# target/ a Python environment with aiosmtpd, cryptography and pyspark. Runs again without harm.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. install/require.sh
+
+stages=(core mail userprofile spark cron)
+if [ "${1:-}" = --list ]; then
+  cat << 'LIST'
+core         engine, schedules, files, command line, driver and shim with real processes
+mail         a real SMTP server on loopback, with TLS and login
+userprofile  examples/userprofile on real data, every number compared
+spark        examples/spark through real spark-submit
+cron         Debian's cron ticks for three minutes (needs root)
+LIST
+  exit
+fi
+one=
+if [ "${1:-}" = --one ]; then one=$2; elif [ $# -gt 0 ]; then stages=("$@"); fi
+venv=$PWD/target/test-venv
+
+is_installed() { "$venv/bin/python" -c "import $1" 2> /dev/null; }
+python_packages() {
+  [ -x "$venv/bin/pip" ] || { require_packages no-such-command:python3-venv; python3 -m venv "$venv"; }
+  "$venv/bin/pip" install --quiet "$@" || missing "pip could not install $*" "check the connection to PyPI, then run this again"
+}
+ensure_venv() {
+  [ -x "$venv/bin/pip" ] && return
+  python3 -m venv "$venv" 2> /dev/null || { rm -rf "$venv"; require_packages no-such-command:python3-venv; python3 -m venv "$venv"; }
+}
+
+stage_core() {
+  cargo test --quiet
+}
+stage_mail() {
+  ensure_venv
+  is_installed aiosmtpd && is_installed cryptography || python_packages aiosmtpd cryptography
+  CRONDAG_TEST_PYTHON=$venv/bin/python cargo test --quiet --test mail -- --include-ignored
+}
+stage_userprofile() {
+  cargo build --release --quiet
+  ./install/stages/userprofile.sh
+}
+stage_spark() {
+  cargo build --release --quiet
+  require_packages java:openjdk-17-jre-headless
+  ensure_venv
+  is_installed pyspark || python_packages pyspark==3.5.6
+  CRONDAG_VENV=$venv ./install/stages/spark.sh
+}
+stage_cron() {
+  cargo build --release --quiet
+  [ "$(id -u)" -eq 0 ] || missing "the stage cron needs root" "sudo $0 cron, or name the other stages"
+  require_packages cron:cron
+  ./install/stages/cron.sh
+}
+
+if [ -n "$one" ]; then
+  "stage_$one"
+  exit
+fi
+require_packages cc:build-essential python3:python3 pgrep:procps
+require_pip
+require_rust
+passed=0 failed=0 summary=
+for stage in "${stages[@]}"; do
+  declare -F "stage_$stage" > /dev/null || missing "there is no stage $stage" "./install/test.sh --list"
+  echo "=== $stage"
+  began=$SECONDS
+  # In a process of its own: `set -e` does not hold inside a condition.
+  if ./install/test.sh --one "$stage"; then outcome=passed; else outcome=FAILED; fi
+  [ $outcome = passed ] && passed=$((passed + 1)) || failed=$((failed + 1))
+  summary+=$(printf '%-12s %s in %ss' "$stage" "$outcome" $((SECONDS - began)))$'\n'
+done
+printf '\n%s\n' "$summary"
+echo "stages: $passed passed, $failed failed"
+[ "$failed" -eq 0 ]
