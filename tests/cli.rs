@@ -87,6 +87,11 @@ impl Home {
             .assert()
     }
 
+    /// As if cron had just called `tick`.
+    fn has_ticked(&self) {
+        std::fs::File::create(self.path().join(".crondag/last_tick")).unwrap();
+    }
+
     fn store(&self) -> Store {
         let home = home::Home::at(self.path());
         home.make_state_dir().unwrap();
@@ -875,13 +880,11 @@ run: it was missed, and with catchup off only the latest due interval runs
 #[test]
 fn status_shows_what_needs_a_look() {
     let home = Home::with_history().dag("broken", "[tasks.a]\n");
-    let mut store = home.store();
-    let write = store.write().unwrap();
-    write.set_meta("last_tick", &Timestamp::now().to_string()).unwrap();
-    write.commit().unwrap();
+    home.store();
+    home.has_ticked();
     home.run("pause userprofile").success();
     home.run("status").success().stderr_eq("").stdout_eq(str![[r#"
-faulty    broken: task `a` has nothing to run
+faulty    broken: task `a` has no action
           next: crondag validate
 paused    userprofile
           next: crondag unpause userprofile
@@ -892,10 +895,8 @@ paused    userprofile
 #[test]
 fn status_is_one_line_when_all_is_well() {
     let home = Home::with_profile();
-    let mut store = home.store();
-    let write = store.write().unwrap();
-    write.set_meta("last_tick", &Timestamp::now().to_string()).unwrap();
-    write.commit().unwrap();
+    home.store();
+    home.has_ticked();
     home.run("status").success().stderr_eq("").stdout_eq(str![[r#"
 all is well: 1 DAG, nothing running; next: userprofile at [..] 07:00 +08:00
 

@@ -1,56 +1,108 @@
-//! Faults as rustc shows its own: the line, a caret under the words, what was expected, and help.
+//! Draws faults as rustc draws its own: the line, carets under the words, what was expected, what to write.
 
+use std::ops::Range;
 use std::path::Path;
 
-use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
+use annotate_snippets::renderer::DecorStyle;
+use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
 use crate::dag::file::{Fault, Severity};
 
-/// How it is drawn.
+/// Whether the text goes to a terminal that shows colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
-    /// Without colours.
+    /// No escape codes.
     Plain,
-    /// For a terminal.
+    /// With colour.
     Colour,
 }
 
-/// Renders every fault of a file.
-pub fn render(faults: &[Fault], path: &Path, text: &str, style: Style) -> String {
-    faults.iter().map(|fault| render_one(fault, path, text, style)).collect()
-}
+/// The page is this wide; long lines of the file are cut around the carets.
+const WIDTH: usize = 100;
 
-fn render_one(fault: &Fault, path: &Path, text: &str, style: Style) -> String {
-    let level = match fault.severity {
-        Severity::Error => Level::ERROR,
-        Severity::Warning => Level::WARNING,
-    };
-    let path = path.display().to_string();
-    let mut group = level.primary_title(fault.message.as_str()).id(fault.code).elements(Vec::<Origin<'_>>::new());
-    if text.is_empty() {
-        group = group.element(Origin::path(path.as_str()));
-    } else {
-        let mut snippet = Snippet::source(text).path(path.as_str());
-        snippet = snippet.annotation(AnnotationKind::Primary.span(visible(fault, text)).label(fault.label.as_str()));
-        for (span, label) in &fault.related {
-            snippet = snippet.annotation(AnnotationKind::Context.span(span.clone()).label(label.as_str()));
-        }
-        group = group.element(snippet);
-    }
-    if let Some(help) = &fault.help {
-        group = group.element(Level::HELP.message(help.as_str()));
-    }
+/// All faults of one file, a blank line between them and a line end after the last one; nothing for no faults.
+///
+/// `path` is shown as it is. Spans that are not of `text` are shown at its nearest place.
+pub fn render(faults: &[Fault], path: &Path, text: &str, style: Style) -> String {
     let renderer = match style {
         Style::Plain => Renderer::plain(),
         Style::Colour => Renderer::styled(),
     };
-    format!("{}\n\n", renderer.term_width(100).render(&[group]))
+    let renderer = renderer.decor_style(DecorStyle::Ascii).term_width(WIDTH);
+    let path = path.display().to_string();
+    let starts: Vec<usize> = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+    let pages: Vec<String> =
+        faults.iter().map(|fault| renderer.render(&[group(fault, &path, text, &starts)])).collect();
+    let mut page = pages.join("\n\n");
+    if !page.is_empty() {
+        page.push('\n');
+    }
+    page
 }
 
-/// A span of at least one character, and of one line: a caret under a whole script helps nobody.
-fn visible(fault: &Fault, text: &str) -> std::ops::Range<usize> {
-    let start = fault.span.start.min(text.len());
-    let line_end = text[start..].find('\n').map_or(text.len(), |newline| start + newline);
-    let end = fault.span.end.min(line_end).max(start);
+fn group<'a>(fault: &'a Fault, path: &'a str, text: &'a str, starts: &[usize]) -> Group<'a> {
+    let level = match fault.severity {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
+    };
+    let title = level.primary_title(one_line(&fault.message)).id(fault.code);
+    let mut group = if fault.is_of_file() {
+        title.element(Origin::path(path))
+    } else {
+        // Only the lines that are shown go to the renderer: it would split a long file anew for each fault.
+        let window = window(fault, text);
+        let line_start = starts.partition_point(|start| *start <= window.start);
+        let shift = |span: &Range<usize>| {
+            let span = within(span, text);
+            span.start - window.start..span.end - window.start
+        };
+        let annotations = fault
+            .related
+            .iter()
+            .map(|(span, label)| AnnotationKind::Context.span(shift(span)).label(label.as_str()))
+            .chain([AnnotationKind::Primary.span(shift(&fault.span)).label(fault.label.as_str())]);
+        title.element(
+            Snippet::source(&text[window.clone()])
+                .line_start(line_start)
+                .path(path)
+                .fold(true)
+                .annotations(annotations),
+        )
+    };
+    for help in &fault.help {
+        group = group.element(Level::HELP.message(one_line_each(help)));
+    }
+    group
+}
+
+/// The whole lines that a fault and its other places stand on.
+fn window(fault: &Fault, text: &str) -> Range<usize> {
+    let spans = std::iter::once(&fault.span).chain(fault.related.iter().map(|(span, _)| span));
+    let (start, end) = spans
+        .map(|span| within(span, text))
+        .fold((text.len(), 0), |(start, end), span| (start.min(span.start), end.max(span.end)));
+    let start = text[..start].rfind('\n').map_or(0, |at| at + 1);
+    let end = text[end..].find('\n').map_or(text.len(), |at| end + at);
     start..end
+}
+
+fn within(span: &Range<usize>, text: &str) -> Range<usize> {
+    let mut start = span.start.min(text.len());
+    let mut end = span.end.clamp(start, text.len());
+    while !text.is_char_boundary(start) {
+        start -= 1;
+    }
+    while !text.is_char_boundary(end) {
+        end += 1;
+    }
+    start..end
+}
+
+/// Control characters of a file must not reach the terminal.
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+fn one_line_each(text: &str) -> String {
+    text.split('\n').map(one_line).collect::<Vec<_>>().join("\n")
 }

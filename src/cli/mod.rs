@@ -7,7 +7,7 @@ mod completions;
 mod confirm;
 mod context;
 mod db;
-mod diagnostic;
+pub mod diagnostic;
 mod driver_watch;
 mod error;
 mod explain;
@@ -26,7 +26,7 @@ mod rehearsal;
 mod render;
 mod runs;
 mod scheduler;
-mod schema;
+pub mod schema;
 mod select;
 mod show;
 mod status;
@@ -35,7 +35,7 @@ mod tasks;
 mod test;
 mod tick;
 mod trigger;
-mod validate;
+pub mod validate;
 
 use std::env;
 use std::ffi::OsStr;
@@ -44,6 +44,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::home::Home;
 pub use context::{Context, Global};
 pub use error::CliError;
 
@@ -150,8 +151,8 @@ fn run(cli: &Cli) -> Result<ExitCode, CliError> {
     let global = &cli.global;
     match &cli.command {
         Command::Init(args) => init::run(args),
-        Command::Validate(args) => validate::run(args, global),
-        Command::Schema(args) => schema::run(args, global),
+        Command::Validate(args) => Ok(validate::run(args, || Home::find(global.home.as_deref()))),
+        Command::Schema(args) => Ok(schema::run(args)),
         Command::ListDags(args) => list_dags::run(args, global),
         Command::ListTasks(args) => list_tasks::run(args, global),
         Command::Show(args) => show::run(args, global),

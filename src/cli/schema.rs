@@ -1,48 +1,45 @@
-//! `crondag schema`: the JSON Schemas and the reference.
+//! `crondag schema`: the JSON Schemas for editors and CI.
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::ValueEnum;
+use crate::dag::file::schema::{config_schema, dag_schema};
 
-use super::context::Global;
-use super::error::CliError;
-use super::output;
-use crate::dag::file::schema;
-
-/// Options of `schema`.
-#[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Example:\n  crondag schema dag > dag.schema.json\n  # first line of a DAG file, for taplo and VS Code:\n  #:schema ../dag.schema.json"
-)]
-pub struct Args {
-    /// Which files.
-    #[arg(value_enum, default_value = "dag")]
-    what: What,
-    /// JSON Schema, or the reference in Markdown.
-    #[arg(long, value_enum, default_value = "json")]
-    format: Format,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum What {
-    /// DAG files.
+/// Which file the schema is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Which {
+    /// DAG files
+    #[default]
     Dag,
-    /// crondag.toml.
+    /// crondag.toml
     Config,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Json,
-    Markdown,
+/// The arguments of `crondag schema`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  crondag schema dag > dag.schema.json
+  then write as the first line of dags/*.toml:  #:schema ../dag.schema.json")]
+pub struct Args {
+    /// Which file the schema is of
+    #[arg(value_enum, default_value_t)]
+    pub which: Which,
 }
 
-pub(super) fn run(args: &Args, _global: &Global) -> Result<ExitCode, CliError> {
-    match (args.what, args.format) {
-        (What::Dag, Format::Json) => output::print_json(&schema::dag_schema())?,
-        (What::Config, Format::Json) => output::print_json(&schema::config_schema())?,
-        (What::Dag, Format::Markdown) => output::write_out(&schema::dag_reference())?,
-        (What::Config, Format::Markdown) => output::write_out(&schema::config_reference())?,
+/// Prints the schema.
+pub fn run(args: &Args) -> ExitCode {
+    let schema = match args.which {
+        Which::Dag => dag_schema(),
+        Which::Config => config_schema(),
+    };
+    match io::stdout().write_all(schema.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            // With standard error gone too there is nobody to tell; the exit code still says it.
+            let _ = writeln!(io::stderr(), "error: cannot write the schema: {error}");
+            ExitCode::from(3)
+        }
+        // A reader that has seen enough, such as `head`, is no failure.
+        _ => ExitCode::SUCCESS,
     }
-    Ok(ExitCode::SUCCESS)
 }

@@ -1,228 +1,395 @@
-//! `crondag validate`: all faults of all files.
+//! `crondag validate`: every fault of every file in one go, for people, programs and CI.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::{env, fs};
 
-use clap::ValueEnum;
-use serde_json::json;
+use serde::Serialize;
 
-use super::context::Global;
-use super::diagnostic::{self, Style};
-use super::error::CliError;
-use super::output;
+use super::diagnostic::{Style, render};
 use crate::dag::Config;
-use crate::dag::file::Severity;
-use crate::home::{CONFIG_FILE, Home};
-use crate::runner::catalog::{self, FaultyFile};
+use crate::dag::file::{Fault, Severity, read_config_leniently, read_dag};
+use crate::home::{CONFIG_FILE, Home, HomeError};
 
-/// Options of `validate`.
-#[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  crondag validate\n  crondag validate dags/userprofile.toml\n  crondag validate --format github"
-)]
-pub struct Args {
-    /// A DAG file, a folder of DAG files, or a home; by default the home.
-    paths: Vec<PathBuf>,
-    /// How to show the faults.
-    #[arg(long, value_enum, default_value = "human")]
-    format: Format,
-    /// Short for --format json.
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// Like a compiler.
+/// How the faults are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Format {
+    /// As rustc does, for people
+    #[default]
     Human,
-    /// An array of objects.
+    /// One array of objects
     Json,
-    /// Annotations for GitHub Actions.
+    /// Annotations of GitHub's workflows
     Github,
 }
 
-pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
-    let mut checked = Checked::default();
-    if args.paths.is_empty() {
-        let home = Home::find(global.home.as_deref())?;
-        checked.home(&home)?;
+/// The arguments of `crondag validate`.
+#[derive(Debug, Default, clap::Args)]
+#[command(after_help = "\
+Examples:
+  crondag validate                            crondag.toml and all DAG files of the home
+  crondag validate dags/userprofile.toml
+  crondag validate --format github            in a workflow of GitHub
+
+Exit codes: 0 all files are good (there may be warnings), 2 a file is faulty.")]
+pub struct Args {
+    /// DAG files, folders of DAG files, or homes [default: the home]
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// How the faults are written
+    #[arg(long, value_enum, default_value_t, conflicts_with = "json")]
+    pub format: Format,
+    /// Short for --format json
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What was found in all files.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// The files that were looked at, in order, each with its faults.
+    files: Vec<Checked>,
+}
+
+#[derive(Debug)]
+struct Checked {
+    path: PathBuf,
+    is_dag: bool,
+    text: String,
+    faults: Vec<Fault>,
+}
+
+/// Checks the paths of `args`, or the home, and writes the report to standard output.
+///
+/// `find_home` is only asked when no path is given. Exit code 2 when any file is faulty, 3 when the report cannot be written.
+pub fn run(args: &Args, find_home: impl FnOnce() -> Result<Home, HomeError>) -> ExitCode {
+    let report = if args.paths.is_empty() {
+        match find_home() {
+            Ok(home) => check(&[home.root().to_path_buf()]),
+            Err(error) => {
+                // With standard error gone there is nobody to tell; the exit code still says it.
+                let _ = writeln!(io::stderr(), "error: {error}");
+                return ExitCode::from(2);
+            }
+        }
+    } else {
+        check(&args.paths)
+    };
+    let here = env::current_dir().unwrap_or_default();
+    let stdout = io::stdout();
+    let text = match if args.json { Format::Json } else { args.format } {
+        Format::Human => {
+            let no_colour = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+            let is_colour = stdout.is_terminal() && !no_colour;
+            report.human(&here, if is_colour { Style::Colour } else { Style::Plain })
+        }
+        Format::Json => report.json(&here),
+        Format::Github => report.github(&here),
+    };
+    match stdout.lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            // As above.
+            let _ = writeln!(io::stderr(), "error: cannot write the report: {error}");
+            ExitCode::from(3)
+        }
+        _ if report.count(Severity::Error) > 0 => ExitCode::from(2),
+        _ => ExitCode::SUCCESS,
     }
-    for path in &args.paths {
-        checked.path(path, global)?;
+}
+
+/// Looks at every file of the paths: DAG files, crondag.toml files, folders of DAG files, homes.
+pub fn check(paths: &[PathBuf]) -> Report {
+    let mut work = Work::default();
+    for path in paths {
+        work.path(path);
     }
-    let format = if args.json { Format::Json } else { args.format };
-    match format {
-        Format::Human => checked.print_human()?,
-        Format::Json => checked.print_json()?,
-        Format::Github => checked.print_github()?,
-    }
-    Ok(if checked.count(Severity::Error) > 0 { ExitCode::from(2) } else { ExitCode::SUCCESS })
+    work.same_ids();
+    Report { files: work.files }
+}
+
+/// The settings that DAG files are read against.
+struct Settings {
+    config: Config,
+    is_good: bool,
 }
 
 #[derive(Default)]
-struct Checked {
-    files: Vec<FaultyFile>,
-    dags: usize,
+struct Work {
+    files: Vec<Checked>,
+    /// By home; `None` for files that are in no home.
+    settings: BTreeMap<Option<PathBuf>, Settings>,
+    /// What was looked at, so that a file named twice is checked once.
+    seen: BTreeSet<PathBuf>,
+    /// DAG files by home and id.
+    ids: BTreeMap<(Option<PathBuf>, String), Vec<usize>>,
 }
 
-impl Checked {
-    fn home(&mut self, home: &Home) -> Result<(), CliError> {
-        let config = self.config(home);
-        let files = catalog::dag_files(home).map_err(|error| {
-            CliError::environment(
-                format!("cannot read {}: {error}", home.dags_dir().display()),
-                "check who owns it (`ls -ld`)",
-            )
-        })?;
-        if files.is_empty() {
-            eprintln!("warning: {} has no DAG files", home.dags_dir().display());
-        }
-        self.all(home, &config, files);
-        Ok(())
-    }
-
-    fn path(&mut self, path: &Path, global: &Global) -> Result<(), CliError> {
-        if path.join(CONFIG_FILE).is_file() {
-            return self.home(&Home::find(Some(path))?);
-        }
-        let missing = |error: std::io::Error| {
-            CliError::usage(format!("{}: {error}", path.display()), "name a DAG file, a folder or a home")
-        };
-        let real = std::fs::canonicalize(path).map_err(missing)?;
-        // The home that the file lies in knows its pools and connections.
-        let home = match &global.home {
-            Some(home) => Home::find(Some(home))?,
-            None => match real.ancestors().find(|folder| folder.join(CONFIG_FILE).is_file()) {
-                Some(root) => Home::at(root),
-                None => Home::at(real.parent().unwrap_or(Path::new("/"))),
-            },
-        };
-        let config = if home.config_path().is_file() { self.config(&home) } else { Config::default() };
-        if real.is_dir() {
-            let entries = std::fs::read_dir(path).map_err(missing)?;
-            let mut files: Vec<PathBuf> = entries
-                .filter_map(|entry| Some(entry.ok()?.path()))
-                .filter(|file| file.extension().is_some_and(|extension| extension == "toml"))
-                .collect();
-            files.sort();
-            self.all(&home, &config, files);
-        } else if path.file_name().is_some_and(|name| name != CONFIG_FILE) {
-            self.all(&home, &config, vec![path.to_path_buf()]);
+impl Work {
+    fn path(&mut self, path: &Path) {
+        if path.is_dir() {
+            if path.join(CONFIG_FILE).is_file() {
+                self.config(&path.join(CONFIG_FILE));
+                let dags = path.join("dags");
+                if dags.is_dir() {
+                    self.folder(&dags);
+                }
+            } else {
+                self.folder(path);
+            }
+        } else if path.file_name().is_some_and(|name| name == CONFIG_FILE) {
+            self.config(path);
         } else {
-            self.config(&home);
+            self.dag(path);
         }
-        Ok(())
     }
 
-    fn config(&mut self, home: &Home) -> Config {
-        match catalog::load_config(home) {
-            Ok((config, file)) => {
-                self.add(file);
-                config
+    fn folder(&mut self, folder: &Path) {
+        let entries = match fs::read_dir(folder).and_then(Iterator::collect::<Result<Vec<_>, _>>) {
+            Ok(entries) => entries,
+            Err(error) => {
+                let fault = Fault::of_file("unreadable", format!("cannot read the folder: {error}"))
+                    .help("check who owns it and who may read it");
+                self.push(folder, false, String::new(), vec![fault]);
+                return;
             }
-            Err(file) => {
-                self.add(file);
-                // Everything else is still looked at, with what a home without settings has.
-                Config::default()
+        };
+        let mut paths: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).collect();
+        paths.sort();
+        for path in paths {
+            let is_toml = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"));
+            if is_toml && !path.is_dir() {
+                self.dag(&path);
+            } else if path.is_dir() && has_toml(&path) {
+                let message = "DAG files in this folder are not read";
+                let help = "only the files directly in the folder of DAGs are: move them up";
+                let fault =
+                    Fault { severity: Severity::Warning, ..Fault::of_file("ignored-folder", message).help(help) };
+                self.push(&path, false, String::new(), vec![fault]);
             }
         }
     }
 
-    fn all(&mut self, home: &Home, config: &Config, files: Vec<PathBuf>) {
-        self.dags += files.len();
-        for path in files {
-            match catalog::load_dag(home, &path, config) {
-                Ok((_, file)) | Err(file) => self.add(file),
+    fn push(&mut self, path: &Path, is_dag: bool, text: String, faults: Vec<Fault>) {
+        self.files.push(Checked { path: path.to_path_buf(), is_dag, text, faults });
+    }
+
+    /// Whether the file comes for the first time.
+    fn is_new(&mut self, path: &Path) -> bool {
+        // A file that cannot be resolved is reported when it is read.
+        self.seen.insert(fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf()))
+    }
+
+    fn config(&mut self, path: &Path) {
+        if !self.is_new(path) {
+            return;
+        }
+        let (text, mut faults) = read_text(path);
+        if faults.is_empty() {
+            faults = read_config_leniently(&text).1;
+        }
+        self.push(path, false, text, faults);
+    }
+
+    fn dag(&mut self, path: &Path) {
+        if !self.is_new(path) {
+            return;
+        }
+        let (text, mut faults) = read_text(path);
+        let id = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let home = home_of(path);
+        if faults.is_empty() {
+            let settings = self.settings.entry(home.clone()).or_insert_with_key(|home| settings(home.as_deref()));
+            let root = home.as_deref().or(path.parent()).unwrap_or(Path::new(""));
+            faults = read_dag(&id, &text, &settings.config, &|file: &Path| root.join(file).exists()).1;
+            if !settings.is_good {
+                // What crondag.toml would have said is not known.
+                faults.retain(|fault| {
+                    let is_of_config = matches!(fault.code, "unknown-pool" | "unknown-connection" | "pool-too-small")
+                        || (fault.code == "undefined-name" && fault.message.contains("variable"));
+                    !is_of_config
+                });
+            }
+        }
+        if path.extension().is_none_or(|extension| extension != "toml") {
+            faults.push(
+                Fault::of_file("bad-file-name", "the name of a DAG file ends with `.toml`, in small letters")
+                    .help(format!("rename it to {id}.toml")),
+            );
+        }
+        self.ids.entry((home, id)).or_default().push(self.files.len());
+        self.push(path, true, text, faults);
+    }
+
+    fn same_ids(&mut self) {
+        for ((_, id), files) in &self.ids {
+            let [first, others @ ..] = files.as_slice() else { continue };
+            let first = self.files[*first].path.display().to_string();
+            for &other in others {
+                self.files[other].faults.push(
+                    Fault::of_file(
+                        "duplicate-dag-id",
+                        format!("two files have the id `{id}`: the other one is {first}"),
+                    )
+                    .help("the id is the name of the file without `.toml`: rename one of them"),
+                );
             }
         }
     }
+}
 
-    fn add(&mut self, mut file: FaultyFile) {
-        // Short paths read better, and CI wants them relative to the checkout.
-        if let Ok(here) = std::env::current_dir()
-            && let Ok(short) = file.path.strip_prefix(&here)
-        {
-            file.path = short.to_path_buf();
+fn has_toml(folder: &Path) -> bool {
+    // A folder that cannot be read has nothing to warn about.
+    fs::read_dir(folder).is_ok_and(|entries| {
+        entries.flatten().any(|entry| entry.path().extension().is_some_and(|extension| extension == "toml"))
+    })
+}
+
+/// The text of a file, or why there is none. A text that is not UTF-8 comes with replacement characters.
+fn read_text(path: &Path) -> (String, Vec<Fault>) {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            let fault = if error.kind() == io::ErrorKind::NotFound {
+                Fault::of_file("not-found", "there is no such file or folder").help("check the name")
+            } else {
+                Fault::of_file("unreadable", format!("cannot read the file: {error}"))
+                    .help("check who owns it and who may read it")
+            };
+            return (String::new(), vec![fault]);
         }
-        if !file.faults.is_empty() && !self.files.iter().any(|other| other.path == file.path) {
-            self.files.push(file);
+    };
+    match String::from_utf8(bytes) {
+        Ok(text) => (text, Vec::new()),
+        Err(error) => {
+            let at = error.utf8_error().valid_up_to();
+            let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+            // Up to this byte the text is as it was; there the first replacement character stands.
+            let span = at..at + char::REPLACEMENT_CHARACTER.len_utf8();
+            let fault = Fault::error("not-utf8", span, "the file is not UTF-8 text", "this byte is no character")
+                .help("save the file as UTF-8");
+            (text, vec![fault])
         }
     }
+}
 
-    fn count(&self, severity: Severity) -> usize {
+/// The nearest folder above a file that has a crondag.toml.
+fn home_of(path: &Path) -> Option<PathBuf> {
+    let absolute = fs::canonicalize(path).or_else(|_| std::path::absolute(path)).ok()?;
+    absolute.ancestors().skip(1).find(|folder| folder.join(CONFIG_FILE).is_file()).map(Path::to_path_buf)
+}
+
+fn settings(home: Option<&Path>) -> Settings {
+    let Some(home) = home else { return Settings { config: Config::default(), is_good: true } };
+    let (text, unreadable) = read_text(&home.join(CONFIG_FILE));
+    let (config, faults) = read_config_leniently(&text);
+    let is_good = unreadable.is_empty() && !faults.iter().any(|fault| fault.severity == Severity::Error);
+    Settings { config, is_good }
+}
+
+/// One fault, as `--format json` has it.
+#[derive(Serialize)]
+struct Row<'r> {
+    file: String,
+    line: usize,
+    column: usize,
+    severity: &'static str,
+    code: &'static str,
+    message: &'r str,
+    help: Option<String>,
+}
+
+impl Report {
+    /// How many faults of this severity there are.
+    pub fn count(&self, severity: Severity) -> usize {
         self.files.iter().flat_map(|file| &file.faults).filter(|fault| fault.severity == severity).count()
     }
 
-    fn print_human(&self) -> Result<(), CliError> {
-        let style = if output::wants_colour(&std::io::stderr()) { Style::Colour } else { Style::Plain };
-        for file in &self.files {
-            eprint!("{}", diagnostic::render(&file.faults, &file.path, &file.text, style));
+    /// The pages of all files and a closing line; one line when all is well.
+    pub fn human(&self, here: &Path, style: Style) -> String {
+        let mut page = String::new();
+        for file in self.files.iter().filter(|file| !file.faults.is_empty()) {
+            page += &render(&file.faults, shown(&file.path, here), &file.text, style);
+            page.push('\n');
         }
         let (errors, warnings) = (self.count(Severity::Error), self.count(Severity::Warning));
-        let mut parts = Vec::new();
+        let dags = self.files.iter().filter(|file| file.is_dag).count();
+        let counted_warnings = if warnings > 0 { format!(", {}", counted(warnings, "warning")) } else { String::new() };
         if errors > 0 {
-            parts.push(plural(errors, "error"));
-        }
-        if warnings > 0 {
-            parts.push(plural(warnings, "warning"));
-        }
-        if parts.is_empty() {
-            return output::write_out(&format!(
-                "{} valid\n",
-                if self.dags == 1 { "1 DAG is".to_owned() } else { format!("{} DAGs are", self.dags) }
-            ));
+            let faulty = self.files.iter().filter(|file| !file.faults.is_empty()).count();
+            let of = counted(self.files.len(), "file");
+            let errors = counted(errors, "error");
+            page + &format!(
+                "error: {errors}{counted_warnings} in {faulty} of {of}\n\
+                 next: correct them, then type `crondag validate` again\n"
+            )
+        } else if dags == 0 {
+            page + &format!("no DAG files found{counted_warnings}\n")
         } else {
-            eprintln!("{} in {}", parts.join(" and "), plural(self.files.len(), "file"));
+            let verb = if dags == 1 { "is" } else { "are" };
+            page + &format!("{} {verb} valid{counted_warnings}\n", counted(dags, "DAG"))
         }
-        Ok(())
     }
 
-    fn print_json(&self) -> Result<(), CliError> {
-        let mut all = Vec::new();
+    fn rows(&self, here: &Path) -> Vec<Row<'_>> {
+        let mut rows = Vec::new();
         for file in &self.files {
             for fault in &file.faults {
-                let (line, column) = fault.position(&file.text);
-                all.push(json!({
-                    "file": file.path.display().to_string(),
-                    "line": line,
-                    "column": column,
-                    "severity": fault.severity.as_str(),
-                    "code": fault.code,
-                    "message": fault.message,
-                    "help": fault.help,
-                }));
+                let (line, column) = place(&file.text, fault.span.start);
+                let help = if fault.help.is_empty() { None } else { Some(fault.help.join("\n")) };
+                rows.push(Row {
+                    file: shown(&file.path, here).display().to_string(),
+                    line,
+                    column,
+                    severity: fault.severity.as_str(),
+                    code: fault.code,
+                    message: &fault.message,
+                    help,
+                });
             }
         }
-        output::print_json(&json!(all))
+        rows
     }
 
-    fn print_github(&self) -> Result<(), CliError> {
-        let escape = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
-        let property = |text: &str| escape(text).replace(':', "%3A").replace(',', "%2C");
-        let mut by_file: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for file in &self.files {
-            let name = file.path.display().to_string();
-            for fault in &file.faults {
-                let (line, column) = fault.position(&file.text);
-                let message = match &fault.help {
-                    Some(help) => format!("{}\nhelp: {help}", fault.message),
-                    None => fault.message.clone(),
-                };
-                by_file.entry(name.clone()).or_default().push(format!(
-                    "::{} file={},line={line},col={column},title={}::{}",
-                    fault.severity.as_str(),
-                    property(&name),
-                    property(fault.code),
-                    escape(&message)
-                ));
-            }
-        }
-        let lines: Vec<String> = by_file.into_values().flatten().map(|line| format!("{line}\n")).collect();
-        output::write_out(&lines.concat())
+    /// One array of objects: `file`, `line`, `column`, `severity`, `code`, `message`, `help`. Lines and columns (in
+    /// characters) count from 1; a fault of the file as a whole is at 1, 1.
+    pub fn json(&self, here: &Path) -> String {
+        format!("{:#}\n", serde_json::json!(self.rows(here)))
+    }
+
+    /// GitHub's workflow commands, one for each fault.
+    pub fn github(&self, here: &Path) -> String {
+        let data = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
+        let property = |text: &str| data(text).replace(':', "%3A").replace(',', "%2C");
+        let line = |row: Row<'_>| {
+            let help = row.help.map(|help| format!("\nhelp: {help}")).unwrap_or_default();
+            format!(
+                "::{} file={},line={},col={},title={}::{}\n",
+                row.severity,
+                property(&row.file),
+                row.line,
+                row.column,
+                property(row.code),
+                data(&format!("{}{help}", row.message)),
+            )
+        };
+        self.rows(here).into_iter().map(line).collect()
     }
 }
 
-fn plural(count: usize, one: &str) -> String {
-    if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") }
+fn counted(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}
+
+/// A path below the current folder is shown without it.
+fn shown<'p>(path: &'p Path, here: &Path) -> &'p Path {
+    if here.as_os_str().is_empty() { path } else { path.strip_prefix(here).unwrap_or(path) }
+}
+
+/// Line and column of a byte, in characters from 1.
+fn place(text: &str, at: usize) -> (usize, usize) {
+    let before = text.get(..at).unwrap_or(text);
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    (1 + before.matches('\n').count(), 1 + before[line_start..].chars().count())
 }

@@ -33,15 +33,8 @@ impl FaultyFile {
     }
 
     fn unreadable(path: &Path, error: &io::Error) -> FaultyFile {
-        let fault = Fault {
-            code: "unreadable",
-            severity: Severity::Error,
-            span: 0..0,
-            message: format!("the file cannot be read: {error}"),
-            label: String::new(),
-            related: Vec::new(),
-            help: Some("check its owner and its mode (`ls -l`); it must be UTF-8 text".to_owned()),
-        };
+        let fault = Fault::of_file("unreadable", format!("the file cannot be read: {error}"))
+            .help("check its owner and its mode (`ls -l`); it must be UTF-8 text");
         FaultyFile { path: path.to_path_buf(), text: String::new(), faults: vec![fault] }
     }
 }

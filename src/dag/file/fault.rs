@@ -1,13 +1,13 @@
-//! What is wrong with a file: where, what, what was expected, and what to type instead.
+//! What is wrong with a file, and where.
 
 use std::ops::Range;
 
-/// How bad a fault is.
+/// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
     /// The file cannot be used.
     Error,
-    /// The file can be used; something in it is probably not meant.
+    /// The file is used, but probably does not do what was meant.
     Warning,
 }
 
@@ -24,58 +24,87 @@ impl Severity {
 /// One thing that is wrong with a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// A stable name of this kind of fault, such as `unknown-key`.
+    /// A stable name of the kind of fault, in kebab-case.
     pub code: &'static str,
     /// How bad it is.
     pub severity: Severity,
-    /// The bytes of the file that are wrong; they begin and end between characters.
+    /// The bytes of the file that are wrong; within the text, on character boundaries.
     pub span: Range<usize>,
-    /// What is wrong; a lower-case fragment that reads after "error: ".
+    /// One line that reads after "error: ".
     pub message: String,
-    /// What stands under the caret.
+    /// What stands under the carets. Empty when the fault is not at any place: then the file alone is named.
     pub label: String,
-    /// Other places that belong to it, with their labels.
+    /// What to write instead, a line each.
+    pub help: Vec<String>,
+    /// Other places that explain this one, each with its label.
     pub related: Vec<(Range<usize>, String)>,
-    /// What to do.
-    pub help: Option<String>,
 }
 
 impl Fault {
-    pub(super) fn error(code: &'static str, span: Range<usize>, message: impl Into<String>) -> Fault {
+    /// An error at a place.
+    pub fn error(
+        code: &'static str,
+        span: Range<usize>,
+        message: impl Into<String>,
+        label: impl Into<String>,
+    ) -> Fault {
         Fault {
             code,
             severity: Severity::Error,
             span,
-            message: message.into(),
-            label: String::new(),
+            message: one_line(&message.into()),
+            label: one_line(&label.into()),
+            help: Vec::new(),
             related: Vec::new(),
-            help: None,
         }
     }
 
-    pub(super) fn warning(code: &'static str, span: Range<usize>, message: impl Into<String>) -> Fault {
-        Fault { severity: Severity::Warning, ..Fault::error(code, span, message) }
+    /// A warning at a place.
+    pub fn warning(
+        code: &'static str,
+        span: Range<usize>,
+        message: impl Into<String>,
+        label: impl Into<String>,
+    ) -> Fault {
+        Fault { severity: Severity::Warning, ..Fault::error(code, span, message, label) }
     }
 
-    pub(super) fn label(mut self, label: impl Into<String>) -> Fault {
-        self.label = label.into();
+    /// An error of the file as a whole, at no place in it.
+    pub fn of_file(code: &'static str, message: impl Into<String>) -> Fault {
+        Fault::error(code, 0..0, message, "")
+    }
+
+    /// Adds a line of help.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Fault {
+        self.help.push(help.into());
         self
     }
 
-    pub(super) fn help(mut self, help: impl Into<String>) -> Fault {
-        self.help = Some(help.into());
-        self
-    }
-
-    pub(super) fn related(mut self, span: Range<usize>, label: impl Into<String>) -> Fault {
+    /// Adds another place.
+    #[must_use]
+    pub fn also(mut self, span: Range<usize>, label: impl Into<String>) -> Fault {
         self.related.push((span, label.into()));
         self
     }
 
-    /// Line and column of the fault's beginning, both from 1; columns count characters.
+    /// Line and column of its beginning, both from 1; columns count characters.
     pub fn position(&self, text: &str) -> (usize, usize) {
         let before = &text[..self.span.start.min(text.len())];
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
     }
+
+    /// Whether the fault is of the file as a whole.
+    pub fn is_of_file(&self) -> bool {
+        self.label.is_empty()
+    }
+}
+
+/// Texts of a file are quoted in messages: whatever they hold, a message stays one short line.
+fn one_line(text: &str) -> String {
+    const MOST: usize = 200;
+    let text = text.trim_end();
+    let shown = text.chars().take(MOST).map(|c| if c.is_control() { ' ' } else { c }).collect::<String>();
+    if text.chars().nth(MOST).is_some() { shown + "..." } else { shown }
 }

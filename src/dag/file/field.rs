@@ -1,284 +1,596 @@
-//! Every key of DAG files and of crondag.toml, once: the reader checks against these tables, and the reference and the
-//! JSON Schemas are rendered from them.
+//! Every key of DAG files and of crondag.toml: the one table from which the reader, the reference and the JSON Schema are
+//! made. A key that is not here does not exist.
 
-/// What a key's value may be.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Kind {
-    /// A text.
-    Text,
-    /// A text in which names between `{{ }}` are replaced.
-    Template,
-    /// A list of texts; one text stands for a list of one.
-    Texts,
-    /// A list of templates.
-    Templates,
-    /// `true` or `false`.
-    Bool,
-    /// A whole number, at least this.
-    Count(u32),
-    /// A whole number, also below zero.
-    Integer,
-    /// A number, at least this.
-    Number(f64),
-    /// A duration such as `"10m"`.
-    Duration,
-    /// A duration, or the word `forever`.
-    DurationOrForever,
-    /// A size such as `"100MB"`.
-    Size,
-    /// A memory size as Spark writes it, such as `"4g"`.
-    Memory,
-    /// Five crontab fields or a shorthand.
-    Schedule,
-    /// A zone of the tz database.
-    Zone,
-    /// A date, or a date with a time.
-    Date,
-    /// One of these words.
-    OneOf(&'static [&'static str]),
-    /// A table of names and texts.
-    TextTable,
-    /// A table of names and templates.
-    TemplateTable,
-    /// A table of names and whole numbers above zero.
-    CountTable,
-    /// A table of names and any values.
-    ValueTable,
-    /// A table with these keys.
-    Table(&'static [Field]),
-    /// A table of named tables with these keys.
-    Tables(&'static [Field]),
-}
+use crate::dag::trigger_rule::TriggerRule;
 
 /// One key.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug)]
 pub struct Field {
-    /// The key.
+    /// As it is written.
     pub key: &'static str,
-    /// What its value may be.
+    /// What may stand behind `=`.
     pub kind: Kind,
-    /// The default as it would be written; empty for none.
-    pub default: &'static str,
-    /// What it means, in one or two sentences.
+    /// What holds when the key is left out, as JSON; `None` when that is nothing.
+    pub default: Option<&'static str>,
+    /// A value, as TOML.
+    pub example: &'static str,
+    /// What it does, in Markdown, without a closing dot.
     pub doc: &'static str,
 }
 
-const fn field(key: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Field {
-    Field { key, kind, default, doc }
+/// The type and unit of a value.
+#[derive(Debug, Clone, Copy)]
+pub enum Kind {
+    /// A string.
+    Text,
+    /// A string that is a template.
+    Template,
+    /// A list of strings.
+    Texts,
+    /// A list of templates; one string stands for a list of one.
+    Templates,
+    /// Names of tasks: a list, or one string.
+    TaskIds,
+    /// Addresses: a list, or one string.
+    Emails,
+    /// `true` or `false`.
+    Flag,
+    /// A whole number between two bounds, both included.
+    Whole(i64, i64),
+    /// A number not below this.
+    Number(f64),
+    /// A time span with its unit: `"10m"`.
+    Duration,
+    /// A time span, or `"forever"`.
+    DurationOrForever,
+    /// A number of bytes with its unit: `"100MB"`.
+    Size,
+    /// A size in the JVM's notation: `"4g"`.
+    Memory,
+    /// One of some words.
+    Choice(&'static [&'static str]),
+    /// A date, a local time or an instant.
+    Date,
+    /// A name of the tz database.
+    Zone,
+    /// A crontab schedule.
+    Schedule,
+    /// Chains of tasks: `a >> [b, c] >> d`.
+    Order,
+    /// Variables of the environment; the values are templates.
+    Env,
+    /// Texts by name; the values are templates.
+    TextMap,
+    /// Like [`Kind::TextMap`], where names have dots.
+    Properties,
+    /// Any TOML values by name.
+    Values,
+    /// Slots by name.
+    Pools,
+    /// A table with keys of its own.
+    Table(&'static Section),
+    /// Tables by name, each with these keys.
+    Tables(&'static Section),
 }
 
-/// The names of the trigger rules.
-pub const TRIGGER_RULES: &[&str] = &[
-    "all_success",
-    "all_failed",
-    "all_done",
-    "all_done_min_one_success",
-    "one_success",
-    "one_failed",
-    "one_done",
-    "none_failed",
-    "none_skipped",
-    "none_failed_min_one_success",
-    "all_skipped",
-    "always",
-];
-
-const DEPLOY_MODES: &[&str] = &["client", "cluster"];
-
-macro_rules! spark_options {
-    ($($extra:expr),* $(,)?) => {
-        &[
-            $($extra,)*
-            field("master", Kind::Template, "", "`--master`: `yarn`, `local[2]`, `spark://host:7077`, `k8s://...`."),
-            field("deploy_mode", Kind::OneOf(DEPLOY_MODES), "", "`--deploy-mode`."),
-            field("name", Kind::Template, "\"{{ dag.id }}.{{ task.id }} {{ ds }}\"", "`--name`: what the cluster shows."),
-            field("class", Kind::Template, "", "`--class`: the main class of a jar."),
-            field("jars", Kind::Templates, "[]", "`--jars`."),
-            field("packages", Kind::Templates, "[]", "`--packages`: Maven coordinates."),
-            field("py_files", Kind::Templates, "[]", "`--py-files`."),
-            field("files", Kind::Templates, "[]", "`--files`."),
-            field("archives", Kind::Templates, "[]", "`--archives`."),
-            field("conf", Kind::TemplateTable, "{}", "`--conf key=value` for each; merged key by key with the tables above it."),
-            field("queue", Kind::Template, "", "`--queue`: the YARN queue."),
-            field("driver_memory", Kind::Memory, "", "`--driver-memory`, such as `4g`."),
-            field("driver_cores", Kind::Count(1), "", "`--driver-cores`."),
-            field("executor_memory", Kind::Memory, "", "`--executor-memory`, such as `8g`."),
-            field("executor_cores", Kind::Count(1), "", "`--executor-cores`."),
-            field("num_executors", Kind::Count(0), "", "`--num-executors`."),
-            field("principal", Kind::Template, "", "`--principal`: the Kerberos principal."),
-            field("keytab", Kind::Template, "", "`--keytab`: its key file."),
-            field("proxy_user", Kind::Template, "", "`--proxy-user`."),
-        ]
-    };
+/// A table of a file.
+#[derive(Debug)]
+pub struct Section {
+    /// Its header, as the reference writes it.
+    pub header: &'static str,
+    /// What it is called in a message: "in ...".
+    pub place: &'static str,
+    /// What it is for.
+    pub doc: &'static str,
+    /// Keys that must be there.
+    pub required: &'static [&'static str],
+    /// Exactly one of these keys must be there; empty when there is no such rule.
+    pub one_of: &'static [&'static str],
+    /// Its keys, in groups that other tables share.
+    pub groups: &'static [&'static [Field]],
 }
 
-/// Options of `spark-submit`, as `[defaults.spark]` takes them.
-pub const SPARK_OPTIONS: &[Field] = spark_options!();
+impl Section {
+    /// All keys.
+    pub fn fields(&self) -> impl Iterator<Item = &'static Field> + use<> {
+        self.groups.iter().flat_map(|group| group.iter())
+    }
 
-/// `[tasks.NAME.spark]`
-pub const SPARK_TASK: &[Field] = spark_options!(
-    field(
-        "application",
-        Kind::Template,
-        "",
-        "The Python file or jar; relative paths are relative to the home. Required."
-    ),
-    field("args", Kind::Templates, "[]", "Arguments of the application."),
-);
-
-/// `[spark]` of crondag.toml
-pub const SPARK_SETTINGS: &[Field] = spark_options!(
-    field(
-        "spark_submit",
-        Kind::Text,
-        "",
-        "The `spark-submit` program. By default `spark_home/bin/spark-submit`, else the one on the task's `PATH`."
-    ),
-    field("spark_home", Kind::Text, "", "Where Spark is installed; set as `SPARK_HOME` for spark tasks."),
-);
-
-/// `[tasks.NAME.sql]`
-pub const SQL_TASK: &[Field] = &[
-    field("connection", Kind::Text, "", "A connection of crondag.toml. Required."),
-    field("file", Kind::Template, "", "A file of SQL statements, relative to the home. Its text is a template too."),
-    field("statements", Kind::Template, "", "The SQL statements themselves. Either this or `file`."),
-    field("to", Kind::Template, "", "A CSV file, relative to the home, that gets the last result set, whole or not at all."),
-    field(
-        "params",
-        Kind::TemplateTable,
-        "{}",
-        "Values bound to `:name` in the statements. `:ds`, `:ds_nodash`, `:ts` and the other dates are bound anyway.",
-    ),
-];
-
-macro_rules! task_settings {
-    ($($extra:expr),* $(,)?) => {
-        &[
-            $($extra,)*
-            field("retries", Kind::Count(0), "0", "Further attempts after the first one failed."),
-            field("retry_delay", Kind::Duration, "\"5m\"", "How long after a failure the next attempt starts."),
-            field("retry_backoff", Kind::Number(1.0), "1", "Each further delay is this many times the one before."),
-            field("retry_max_delay", Kind::Duration, "\"24h\"", "No delay grows beyond this."),
-            field("timeout", Kind::Duration, "", "How long one attempt may take before its process tree is ended; it has then failed."),
-            field("trigger_rule", Kind::OneOf(TRIGGER_RULES), "\"all_success\"", "When the task runs, given how its upstream tasks ended."),
-            field("depends_on_past", Kind::Bool, "false", "Wait until the same task of the previous run has succeeded or was skipped."),
-            field("pool", Kind::Text, "", "A pool of crondag.toml whose slots the task takes."),
-            field("pool_slots", Kind::Count(1), "1", "How many slots of the pool it takes."),
-            field("priority", Kind::Integer, "0", "Among tasks that could start, the highest goes first; then the oldest date."),
-            field("env", Kind::TemplateTable, "{}", "Environment, on top of the DAG's `env`."),
-            field("working_dir", Kind::Template, "", "Where the task runs, relative to the home; the home itself by default."),
-            field("email", Kind::Texts, "[]", "Who gets the task's mail."),
-            field("email_on_failure", Kind::Bool, "true", "Mail when the last attempt failed."),
-            field("email_on_retry", Kind::Bool, "false", "Mail when an attempt failed and another follows."),
-            field("email_on_success", Kind::Bool, "false", "Mail when the task succeeded."),
-        ]
-    };
+    /// The key of that name.
+    pub fn field(&self, key: &str) -> Option<&'static Field> {
+        self.fields().find(|field| field.key == key)
+    }
 }
 
-/// `[tasks.NAME]`
-pub const TASK: &[Field] = task_settings!(
-    field("description", Kind::Text, "", "For people."),
-    field("shell", Kind::Template, "", "A script for `bash -c`. Exit status 99 marks the task skipped."),
-    field("spark", Kind::Table(SPARK_TASK), "", "One `spark-submit`."),
-    field("sql", Kind::Table(SQL_TASK), "", "SQL statements on one connection, in one transaction."),
-    field("after", Kind::Texts, "[]", "Tasks that this one waits for. Means the same as an arrow in `order`."),
-);
+const fn field(key: &'static str, kind: Kind, example: &'static str, doc: &'static str) -> Field {
+    Field { key, kind, default: None, example, doc }
+}
 
-/// `[defaults]`
-pub const DEFAULTS: &[Field] = task_settings!(field(
-    "spark",
-    Kind::Table(SPARK_OPTIONS),
-    "",
-    "Options that every spark task of this DAG starts from."
-),);
+const fn with_default(
+    key: &'static str,
+    kind: Kind,
+    default: &'static str,
+    example: &'static str,
+    doc: &'static str,
+) -> Field {
+    Field { key, kind, default: Some(default), example, doc }
+}
+
+const MANY: i64 = 10_000;
+
+/// Names of trigger rules, in the order of [`TriggerRule::ALL`].
+static TRIGGER_RULES: [&str; 12] = {
+    let mut names = [""; 12];
+    let mut index = 0;
+    while index < names.len() {
+        names[index] = TriggerRule::ALL[index].as_str();
+        index += 1;
+    }
+    names
+};
 
 /// A DAG file.
-pub const DAG: &[Field] = &[
-    field("description", Kind::Text, "", "For people."),
-    field("owner", Kind::Text, "", "Who answers for it, for people."),
-    field("tags", Kind::Texts, "[]", "Labels, for people."),
-    field(
-        "schedule",
-        Kind::Schedule,
-        "",
-        "Five crontab fields, or `@hourly @daily @weekly @monthly @yearly`. Without it the DAG runs when triggered.",
+pub static DAG: Section = Section {
+    header: "",
+    place: "a DAG file",
+    doc: "One DAG. Its id is the name of the file without `.toml`. These keys stand above the first `[table]`.",
+    required: &["tasks"],
+    one_of: &[],
+    groups: &[&[
+        field("description", Kind::Text, "\"Daily user-profile tags\"", "What the DAG is for; shown in lists"),
+        field("owner", Kind::Text, "\"data-platform\"", "Who answers for it; shown in lists and mail"),
+        field("tags", Kind::Texts, "[\"profile\", \"daily\"]", "Labels to select DAGs by"),
+        field(
+            "schedule",
+            Kind::Schedule,
+            "\"0 7 * * *\"",
+            "When it fires: five crontab fields or `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`. Without it \
+             the DAG runs only when it is triggered",
+        ),
+        field(
+            "timezone",
+            Kind::Zone,
+            "\"Asia/Shanghai\"",
+            "The zone of `schedule`, of the dates here and of every template date; else the one of crondag.toml, else \
+             the machine's",
+        ),
+        field("start_date", Kind::Date, "2018-07-01", "The first logical date that may run"),
+        field("end_date", Kind::Date, "2018-12-31", "The last logical date that may run, itself included"),
+        with_default(
+            "catchup",
+            Kind::Flag,
+            "false",
+            "true",
+            "After downtime: `true` runs every interval that was missed, oldest first; `false` only the latest",
+        ),
+        with_default("max_active_runs", Kind::Whole(1, MANY), "16", "1", "How many runs may be running at once"),
+        with_default(
+            "max_active_tasks",
+            Kind::Whole(1, MANY),
+            "16",
+            "4",
+            "How many tasks may run at once, over all runs of this DAG",
+        ),
+        field(
+            "run_timeout",
+            Kind::Duration,
+            "\"6h\"",
+            "How long a run may take; then its unfinished tasks are skipped and it fails",
+        ),
+        field(
+            "params",
+            Kind::Values,
+            "{ window = 30 }",
+            "Values of `{{ params.NAME }}`; `--param NAME=VALUE` overrides them for one run",
+        ),
+        field(
+            "env",
+            Kind::Env,
+            "{ STAGE = \"prod\" }",
+            "Environment of every task, on top of crondag.toml's; the values are templates",
+        ),
+        field(
+            "defaults",
+            Kind::Table(&DEFAULTS),
+            "{ retries = 1 }",
+            "Settings for all tasks that do not say otherwise",
+        ),
+        field(
+            "order",
+            Kind::Order,
+            "[\"extract >> [clean, check] >> load\"]",
+            "Who waits for whom: chains of task ids, lists in brackets. Means the same as `after` on the tasks",
+        ),
+        field("tasks", Kind::Tables(&TASK), "{ load = { shell = \"python3 load.py {{ ds }}\" } }", "The tasks, by id"),
+    ]],
+};
+
+/// Settings that `[defaults]` shares with a task.
+static SHARED: [Field; 16] = [
+    with_default(
+        "retries",
+        Kind::Whole(0, MANY),
+        "0",
+        "3",
+        "How many further attempts follow when the first one failed",
     ),
-    field(
-        "timezone",
-        Kind::Zone,
-        "crondag.toml's, else the machine's",
-        "The zone in which schedule and dates are meant.",
+    with_default("retry_delay", Kind::Duration, "\"5m\"", "\"1m\"", "How long after a failure the next attempt starts"),
+    with_default(
+        "retry_backoff",
+        Kind::Number(1.0),
+        "1",
+        "2",
+        "Each further delay is this many times the one before; 1 keeps it constant",
     ),
-    field("start_date", Kind::Date, "", "The first logical date that is scheduled."),
-    field("end_date", Kind::Date, "", "The last logical date that is scheduled, included."),
+    with_default("retry_max_delay", Kind::Duration, "\"24h\"", "\"1h\"", "No delay grows beyond this"),
     field(
-        "catchup",
-        Kind::Bool,
+        "timeout",
+        Kind::Duration,
+        "\"2h\"",
+        "How long one attempt may take; then its whole process tree is ended and the attempt has failed",
+    ),
+    with_default(
+        "trigger_rule",
+        Kind::Choice(&TRIGGER_RULES),
+        "\"all_success\"",
+        "\"all_done\"",
+        "When the task runs, given how the tasks before it ended",
+    ),
+    with_default(
+        "depends_on_past",
+        Kind::Flag,
         "false",
-        "After downtime: run all due intervals, oldest first (from `start_date` on), or only the latest one.",
+        "true",
+        "Whether the same task of the previous run must have succeeded or been skipped",
     ),
-    field("max_active_runs", Kind::Count(1), "16", "How many runs of the DAG may be running at once."),
-    field("max_active_tasks", Kind::Count(1), "16", "How many tasks of the DAG may run at once, over all its runs."),
-    field("run_timeout", Kind::Duration, "", "From a run's start; then its unfinished tasks are skipped and it fails."),
-    field("params", Kind::ValueTable, "{}", "Values of `params.*` in templates; `--param` overrides them."),
-    field("env", Kind::TemplateTable, "{}", "Environment of every task, on top of crondag.toml's."),
-    field("defaults", Kind::Table(DEFAULTS), "", "Settings of every task that does not say otherwise."),
+    field("pool", Kind::Text, "\"yarn\"", "The pool of crondag.toml whose slots it takes"),
+    with_default("pool_slots", Kind::Whole(1, MANY), "1", "2", "How many slots of the pool it takes"),
+    with_default(
+        "priority",
+        Kind::Whole(i32::MIN as i64, i32::MAX as i64),
+        "0",
+        "10",
+        "Among tasks that could start, the higher number goes first",
+    ),
     field(
-        "order",
-        Kind::Texts,
-        "[]",
-        "Chains such as `\"a >> [b, c] >> d\"`: what stands left of an arrow comes first.",
+        "working_dir",
+        Kind::Template,
+        "\"jobs\"",
+        "Where it runs, relative to the home; the home itself when left out. A template",
     ),
-    field("tasks", Kind::Tables(TASK), "", "The tasks. Each has exactly one of `shell`, `spark` and `sql`."),
+    with_default("email", Kind::Emails, "[]", "[\"admin@example.com\"]", "Who gets its mail"),
+    with_default("email_on_failure", Kind::Flag, "true", "false", "Mail when the last attempt failed"),
+    with_default("email_on_retry", Kind::Flag, "false", "true", "Mail when an attempt failed and another one follows"),
+    with_default("email_on_success", Kind::Flag, "false", "true", "Mail when it succeeded"),
+    // `description` is last, so that the reference begins with what most files set.
+    field("description", Kind::Text, "\"Loads the day\"", "What the task is for; shown in lists"),
 ];
 
-const CONNECTION: &[Field] = &[
-    field("type", Kind::OneOf(&["sqlite"]), "", "The kind of database. Required."),
-    field("path", Kind::Text, "", "The database file, relative to the home; created when missing. Required."),
+/// `[defaults]`
+pub static DEFAULTS: Section = Section {
+    header: "[defaults]",
+    place: "[defaults]",
+    doc: "Settings of all tasks of this DAG; a task's own setting goes before.",
+    required: &[],
+    one_of: &[],
+    groups: &[
+        &SHARED,
+        &[field(
+            "spark",
+            Kind::Table(&DEFAULTS_SPARK),
+            "{ master = \"yarn\" }",
+            "Options of all `spark` tasks, on top of crondag.toml's",
+        )],
+    ],
+};
+
+/// `[tasks.NAME]`
+pub static TASK: Section = Section {
+    header: "[tasks.NAME]",
+    place: "a task",
+    doc: "One task. It has exactly one action: `shell`, `spark` or `sql`.",
+    required: &[],
+    one_of: &["shell", "spark", "sql"],
+    groups: &[
+        &[
+            field(
+                "shell",
+                Kind::Template,
+                "\"python3 jobs/load.py {{ ds }}\"",
+                "Action: a script for `bash -c`. A template; `{{ params.x | sh }}` quotes a value for the shell",
+            ),
+            field("spark", Kind::Table(&SPARK), "{ application = \"jobs/load.py\" }", "Action: one `spark-submit`"),
+            field(
+                "sql",
+                Kind::Table(&SQL),
+                "{ connection = \"warehouse\", file = \"sql/load.sql\" }",
+                "Action: SQL statements in one transaction",
+            ),
+            field(
+                "after",
+                Kind::TaskIds,
+                "[\"extract\", \"check\"]",
+                "The tasks that it waits for. Means the same as `order`",
+            ),
+            field(
+                "env",
+                Kind::Env,
+                "{ STAGE = \"prod\" }",
+                "Environment on top of the DAG's; the values are templates",
+            ),
+        ],
+        &SHARED,
+    ],
+};
+
+/// `[tasks.NAME.spark]`
+pub static SPARK: Section = Section {
+    header: "[tasks.NAME.spark]",
+    place: "a spark table",
+    doc: "One `spark-submit`, started without a shell. Lists take the place of those in `[defaults.spark]` and in \
+          crondag.toml's `[spark]`; `conf` is merged key by key. All texts are templates.",
+    required: &["application"],
+    one_of: &[],
+    groups: &[
+        &[
+            field(
+                "application",
+                Kind::Template,
+                "\"jobs/load.py\"",
+                "The Python file or jar. Relative to the home, or with a scheme such as `hdfs://`",
+            ),
+            field("args", Kind::Templates, "[\"{{ ds_nodash }}\"]", "Arguments of the application"),
+        ],
+        &SPARK_OPTIONS,
+    ],
+};
+
+/// `[defaults.spark]`
+pub static DEFAULTS_SPARK: Section = Section {
+    header: "[defaults.spark]",
+    place: "[defaults.spark]",
+    doc: "Options of all `spark` tasks of this DAG, on top of crondag.toml's `[spark]`.",
+    required: &[],
+    one_of: &[],
+    groups: &[&SPARK_OPTIONS],
+};
+
+static SPARK_OPTIONS: [Field; 19] = [
+    field("master", Kind::Template, "\"yarn\"", "`--master`"),
+    field("deploy_mode", Kind::Choice(&["client", "cluster"]), "\"client\"", "`--deploy-mode`"),
+    field("name", Kind::Template, "\"load {{ ds }}\"", "`--name`"),
+    field("class", Kind::Template, "\"com.example.Load\"", "`--class`"),
+    field("jars", Kind::Templates, "[\"lib/a.jar\"]", "`--jars`"),
+    field("packages", Kind::Templates, "[\"org.apache.spark:spark-avro_2.12:3.5.6\"]", "`--packages`"),
+    field("py_files", Kind::Templates, "[\"lib.zip\"]", "`--py-files`"),
+    field("files", Kind::Templates, "[\"conf/hive-site.xml\"]", "`--files`"),
+    field("archives", Kind::Templates, "[\"env.tar.gz#env\"]", "`--archives`"),
+    field("conf", Kind::Properties, "{ \"spark.sql.shuffle.partitions\" = 200 }", "`--conf`, one for each key"),
+    field("queue", Kind::Template, "\"etl\"", "`--queue`"),
+    field("driver_memory", Kind::Memory, "\"4g\"", "`--driver-memory`"),
+    field("driver_cores", Kind::Whole(1, MANY), "2", "`--driver-cores`"),
+    field("executor_memory", Kind::Memory, "\"8g\"", "`--executor-memory`"),
+    field("executor_cores", Kind::Whole(1, MANY), "2", "`--executor-cores`"),
+    field("num_executors", Kind::Whole(1, 1_000_000), "100", "`--num-executors`"),
+    field("principal", Kind::Template, "\"etl@EXAMPLE.COM\"", "`--principal`"),
+    field("keytab", Kind::Template, "\"/etc/security/etl.keytab\"", "`--keytab`"),
+    field("proxy_user", Kind::Template, "\"etl\"", "`--proxy-user`"),
 ];
 
-const EMAIL: &[Field] = &[
-    field("from", Kind::Text, "", "The sender, `Name <address>` or bare. Required."),
-    field("transport", Kind::OneOf(&["smtp", "sendmail", "folder"]), "\"smtp\"", "How mail leaves the machine."),
-    field("host", Kind::Text, "", "smtp: the server. Required for smtp."),
-    field("port", Kind::Count(1), "465, 587 or 25 by `tls`", "smtp: its port."),
-    field(
-        "tls",
-        Kind::OneOf(&["required", "starttls", "none"]),
-        "\"starttls\"",
-        "smtp: TLS from the first byte, STARTTLS (refused if not offered), or none.",
-    ),
-    field("tls_verify", Kind::Bool, "true", "smtp: check the server's certificate."),
-    field("tls_ca", Kind::Text, "", "smtp: a PEM file of certificates to trust beside the public ones."),
-    field("username", Kind::Text, "", "smtp: login name; no login without it."),
-    field(
-        "password_env",
-        Kind::Text,
-        "",
-        "smtp: the variable, of `env_file` or of the environment, that holds the password.",
-    ),
-    field("timeout", Kind::Duration, "\"30s\"", "smtp: how long one delivery may take."),
-    field("command", Kind::Text, "\"/usr/sbin/sendmail\"", "sendmail: the program."),
-    field("path", Kind::Text, "\"mail\"", "folder: where each mail becomes an `.eml` file, relative to the home."),
-];
-
-const LOGS: &[Field] = &[
-    field("keep", Kind::DurationOrForever, "\"90d\"", "Logs of runs that ended longer ago are deleted."),
-    field("max_size", Kind::Size, "\"100MB\"", "One attempt's log is cut in the middle beyond this."),
-];
+/// `[tasks.NAME.sql]`
+pub static SQL: Section = Section {
+    header: "[tasks.NAME.sql]",
+    place: "an sql table",
+    doc: "SQL statements, run in one transaction. Either `statements` or `file`.",
+    required: &["connection"],
+    one_of: &["statements", "file"],
+    groups: &[&[
+        field("connection", Kind::Text, "\"warehouse\"", "A connection of crondag.toml"),
+        field(
+            "statements",
+            Kind::Template,
+            "\"DELETE FROM tags WHERE data_date = :ds\"",
+            "The statements, separated by `;`. A template",
+        ),
+        field(
+            "file",
+            Kind::Template,
+            "\"sql/load.sql\"",
+            "A file of statements, relative to the home. The path and the text are templates",
+        ),
+        field(
+            "to",
+            Kind::Template,
+            "\"export/audience_{{ ds_nodash }}.csv\"",
+            "A CSV file, relative to the home, that gets the last result set, whole or not at all. A template",
+        ),
+        field(
+            "params",
+            Kind::TextMap,
+            "{ window = \"{{ params.window }}\" }",
+            "Values of `:NAME` in the statements; the values are templates. `:ds`, `:ds_nodash` and the other template \
+             variables that are plain texts need not be named",
+        ),
+    ]],
+};
 
 /// crondag.toml
-pub const CONFIG: &[Field] = &[
-    field("timezone", Kind::Zone, "the machine's", "The zone of DAGs that name none."),
-    field("parallelism", Kind::Count(1), "32", "How many tasks may run at once in this home."),
-    field("kill_grace", Kind::Duration, "\"10s\"", "How long a process tree has between TERM and KILL."),
-    field("pools", Kind::CountTable, "{}", "Slots of each pool."),
-    field("env", Kind::TextTable, "{}", "Environment of every task. `PATH` belongs here."),
-    field("env_file", Kind::Text, "", "A file of `NAME=value` lines. Its values are masked in logs."),
-    field("inherit_env", Kind::Texts, "[]", "Names of variables that tasks inherit from crondag's own environment."),
-    field("vars", Kind::ValueTable, "{}", "Values of `var.*` in templates."),
-    field("connections", Kind::Tables(CONNECTION), "", "Databases for `sql` tasks."),
-    field("email", Kind::Table(EMAIL), "", "How mail leaves. Without it no mail is written."),
-    field("logs", Kind::Table(LOGS), "", "Logs of attempts."),
-    field("spark", Kind::Table(SPARK_SETTINGS), "", "Where Spark is, and options that every spark task starts from."),
-];
+pub static CONFIG: Section = Section {
+    header: "",
+    place: "crondag.toml",
+    doc: "The settings of a home. The directory that has this file is a home; an empty file will do.",
+    required: &[],
+    one_of: &[],
+    groups: &[&[
+        field("timezone", Kind::Zone, "\"Asia/Shanghai\"", "The zone of DAGs that name none; else the machine's"),
+        with_default(
+            "parallelism",
+            Kind::Whole(1, MANY),
+            "32",
+            "8",
+            "How many tasks may run at once in this home, over all DAGs",
+        ),
+        with_default(
+            "kill_grace",
+            Kind::Duration,
+            "\"10s\"",
+            "\"30s\"",
+            "How long a process tree has between TERM and KILL",
+        ),
+        field("pools", Kind::Pools, "{ yarn = 4 }", "Slots of each pool, by name"),
+        field("env", Kind::Env, "{ JAVA_HOME = \"/usr/lib/jvm/java-17\" }", "Environment of every task; plain texts"),
+        field(
+            "env_file",
+            Kind::Text,
+            "\"secrets.env\"",
+            "A file of `NAME=value` lines, relative to the home, read when an attempt starts; its values are secrets and \
+             never shown",
+        ),
+        field(
+            "inherit_env",
+            Kind::Texts,
+            "[\"SSH_AUTH_SOCK\"]",
+            "Variables that tasks inherit from the process that started the driver; nothing else is inherited",
+        ),
+        field("vars", Kind::Values, "{ bucket = \"raw\" }", "Values of `{{ var.NAME }}`"),
+        field(
+            "connections",
+            Kind::Tables(&CONNECTION),
+            "{ warehouse = { type = \"sqlite\", path = \"warehouse.db\" } }",
+            "Databases, by name",
+        ),
+        field(
+            "email",
+            Kind::Table(&EMAIL),
+            "{ from = \"etl@example.com\", host = \"localhost\" }",
+            "How mail leaves; without it alerts are recorded but not sent",
+        ),
+        field("logs", Kind::Table(&LOGS), "{ keep = \"30d\" }", "Logs and history"),
+        field(
+            "spark",
+            Kind::Table(&CONFIG_SPARK),
+            "{ master = \"yarn\" }",
+            "Where Spark is, and options of all `spark` tasks",
+        ),
+    ]],
+};
+
+/// `[connections.NAME]`
+pub static CONNECTION: Section = Section {
+    header: "[connections.NAME]",
+    place: "a connection",
+    doc: "One database for `sql` tasks.",
+    required: &["type", "path"],
+    one_of: &[],
+    groups: &[&[
+        field("type", Kind::Choice(&["sqlite"]), "\"sqlite\"", "What it is"),
+        field("path", Kind::Text, "\"warehouse.db\"", "The database file, relative to the home; made when missing"),
+    ]],
+};
+
+/// `[email]`
+pub static EMAIL: Section = Section {
+    header: "[email]",
+    place: "[email]",
+    doc: "How mail leaves. `smtp` uses `host` to `timeout`, `sendmail` uses `command`, `folder` uses `path`.",
+    required: &["from"],
+    one_of: &[],
+    groups: &[&[
+        field("from", Kind::Text, "\"crondag <etl@example.com>\"", "The sender, `Name <address>` or bare"),
+        with_default(
+            "transport",
+            Kind::Choice(&["smtp", "sendmail", "folder"]),
+            "\"smtp\"",
+            "\"sendmail\"",
+            "An SMTP server, the local sendmail program, or a folder of `.eml` files",
+        ),
+        field("host", Kind::Text, "\"mail.example.com\"", "The SMTP server. Required for `smtp`"),
+        field(
+            "port",
+            Kind::Whole(1, 65_535),
+            "587",
+            "Its port; else 465, 587 or 25 when `tls` is `required`, `starttls` or `none`",
+        ),
+        with_default(
+            "tls",
+            Kind::Choice(&["required", "starttls", "none"]),
+            "\"starttls\"",
+            "\"required\"",
+            "TLS from the first byte, STARTTLS (refused when the server does not offer it), or in the clear",
+        ),
+        with_default(
+            "tls_verify",
+            Kind::Flag,
+            "true",
+            "false",
+            "Whether the server's certificate is checked; `false` for relays with a self-signed one",
+        ),
+        field(
+            "tls_ca",
+            Kind::Text,
+            "\"ca.pem\"",
+            "PEM certificates to trust beside the public ones, relative to the home",
+        ),
+        field("username", Kind::Text, "\"etl\"", "Login name; no login without it"),
+        field(
+            "password_env",
+            Kind::Text,
+            "\"SMTP_PASSWORD\"",
+            "The variable, of `env_file` or of the driver's environment, that holds the password",
+        ),
+        with_default("timeout", Kind::Duration, "\"30s\"", "\"10s\"", "How long one delivery may take"),
+        with_default("command", Kind::Text, "\"/usr/sbin/sendmail\"", "\"/usr/lib/sendmail\"", "The sendmail program"),
+        field(
+            "path",
+            Kind::Text,
+            "\"mail\"",
+            "The folder, relative to the home; made when missing. Required for `folder`",
+        ),
+    ]],
+};
+
+/// `[logs]`
+pub static LOGS: Section = Section {
+    header: "[logs]",
+    place: "[logs]",
+    doc: "Logs and history.",
+    required: &[],
+    one_of: &[],
+    groups: &[&[
+        with_default(
+            "keep",
+            Kind::DurationOrForever,
+            "\"90d\"",
+            "\"30d\"",
+            "Logs of runs that ended longer ago than this are deleted",
+        ),
+        with_default(
+            "max_size",
+            Kind::Size,
+            "\"100MB\"",
+            "\"20MB\"",
+            "One attempt's log is cut in the middle beyond this size",
+        ),
+    ]],
+};
+
+/// `[spark]` of crondag.toml
+pub static CONFIG_SPARK: Section = Section {
+    header: "[spark]",
+    place: "[spark]",
+    doc: "Where Spark is, and the options that every `spark` task starts from.",
+    required: &[],
+    one_of: &[],
+    groups: &[
+        &[
+            field(
+                "spark_submit",
+                Kind::Text,
+                "\"/opt/spark/bin/spark-submit\"",
+                "The `spark-submit` program; else `$SPARK_HOME/bin/spark-submit`, else the one on the task's `PATH`",
+            ),
+            field("spark_home", Kind::Text, "\"/opt/spark\"", "Set as `SPARK_HOME` for `spark` tasks"),
+        ],
+        &SPARK_OPTIONS,
+    ],
+};

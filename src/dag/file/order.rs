@@ -1,104 +1,179 @@
-//! Chains such as `a >> [b, c] >> d`.
+//! Chains of tasks: `a >> [b, c] >> d`.
 
 use std::ops::Range;
 
-/// A task named in a chain, with its place in the chain's text.
-pub(super) type Name = (String, Range<usize>);
+/// One place in a chain: the tasks that stand there, each with its bytes in the chain.
+pub(super) type Link = Vec<(String, Range<usize>)>;
 
 /// Why a text is not a chain.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct OrderFault {
     pub(super) span: Range<usize>,
-    pub(super) message: String,
+    pub(super) message: &'static str,
+    pub(super) label: &'static str,
     pub(super) help: &'static str,
 }
 
-const EXAMPLE: &str = "write for example \"a >> b\" or \"a >> [b, c] >> d\"";
+const EXAMPLE: &str = "write chains such as \"extract >> [clean, check] >> load\"";
 
-/// The groups of a chain; every task of a group comes before every task of the next one.
-pub(super) fn parse(text: &str) -> Result<Vec<Vec<Name>>, OrderFault> {
-    let mut groups = Vec::new();
-    let mut start = 0;
-    for part in text.split(">>") {
-        groups.push(group(text, start..start + part.len())?);
-        start += part.len() + 2;
-    }
-    Ok(groups)
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Token {
+    Id(String),
+    Then,
+    Open,
+    Close,
+    Comma,
 }
 
-fn group(text: &str, span: Range<usize>) -> Result<Vec<Name>, OrderFault> {
-    let (part, span) = trim(text, span);
-    let fault = |span: Range<usize>, message: String| OrderFault { span, message, help: EXAMPLE };
-    if part.is_empty() {
-        let wide = if span.is_empty() { 0..text.len() } else { span };
-        return Err(fault(wide, "a task is missing beside `>>`".to_owned()));
-    }
-    let list = match (part.strip_prefix('['), part.ends_with(']')) {
-        (Some(_), true) => span.start + 1..span.end - 1,
-        (None, false) => {
-            let (name, at) = name(text, span)?;
-            return Ok(vec![(name, at)]);
+/// Reads a chain of at least two links; each task of a link comes before each task of the next.
+pub(super) fn parse(text: &str) -> Result<Vec<Link>, OrderFault> {
+    let tokens = tokens(text)?;
+    let end = text.trim_end().len();
+    let mut tokens = tokens.into_iter().peekable();
+    let mut links: Vec<Link> = Vec::new();
+    // The place just behind the last token, for what is missing at the end.
+    let last = end.saturating_sub(1)..end;
+    let missing = |message, label| OrderFault { span: last.clone(), message, label, help: EXAMPLE };
+    loop {
+        match tokens.next() {
+            Some((Token::Id(id), span)) => links.push(vec![(id, span)]),
+            Some((Token::Open, open)) => {
+                let mut link = Link::new();
+                loop {
+                    match tokens.next() {
+                        Some((Token::Id(id), span)) => link.push((id, span)),
+                        Some((Token::Close, _)) if !link.is_empty() => break,
+                        Some((Token::Close, span)) => {
+                            return Err(OrderFault {
+                                span: open.start..span.end,
+                                message: "an empty list in an order",
+                                label: "expected task ids between the brackets",
+                                help: EXAMPLE,
+                            });
+                        }
+                        Some((_, span)) => return Err(unexpected(span, "expected a task id")),
+                        None => return Err(unclosed(open)),
+                    }
+                    match tokens.next() {
+                        Some((Token::Comma, _)) => {
+                            if tokens.next_if(|(token, _)| *token == Token::Close).is_some() {
+                                break;
+                            }
+                        }
+                        Some((Token::Close, _)) => break,
+                        Some((_, span)) => return Err(unexpected(span, "expected `,` or `]`")),
+                        None => return Err(unclosed(open)),
+                    }
+                }
+                links.push(link);
+            }
+            Some((_, span)) => return Err(unexpected(span, "expected a task id or `[`")),
+            None if links.is_empty() => {
+                return Err(OrderFault {
+                    span: 0..text.len(),
+                    message: "an empty order",
+                    label: "expected a chain of task ids",
+                    help: EXAMPLE,
+                });
+            }
+            None => return Err(missing("an order that ends with `>>`", "expected a task id after this")),
         }
-        (Some(_), false) => return Err(fault(span, "the list is not closed with `]`".to_owned())),
-        (None, true) => return Err(fault(span, "the list is not opened with `[`".to_owned())),
-    };
-    let mut names = Vec::new();
-    let mut start = list.start;
-    for part in text[list].split(',') {
-        names.push(name(text, start..start + part.len())?);
-        start += part.len() + 1;
-    }
-    Ok(names)
-}
-
-fn name(text: &str, span: Range<usize>) -> Result<Name, OrderFault> {
-    let (part, span) = trim(text, span);
-    if part.is_empty() {
-        return Err(OrderFault {
-            span: span.start.saturating_sub(1)..span.end,
-            message: "a task is missing in the list".to_owned(),
-            help: EXAMPLE,
-        });
-    }
-    match part.find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))) {
-        None => Ok((part.to_owned(), span)),
-        Some(at) => {
-            let wrong = part[at..].chars().next().unwrap_or(' ');
-            let at = span.start + at;
-            Err(OrderFault {
-                span: at..at + wrong.len_utf8(),
-                message: format!("`{wrong}` does not belong into an order"),
-                help: EXAMPLE,
-            })
+        match tokens.next() {
+            Some((Token::Then, _)) => {}
+            Some((_, span)) => return Err(unexpected(span, "expected `>>`")),
+            None if links.len() == 1 => {
+                return Err(OrderFault {
+                    span: 0..text.len(),
+                    message: "an order of one link says nothing",
+                    label: "expected `>>` and another task",
+                    help: EXAMPLE,
+                });
+            }
+            None => return Ok(links),
         }
     }
 }
 
-fn trim(text: &str, span: Range<usize>) -> (&str, Range<usize>) {
-    let part = &text[span.clone()];
-    let left = part.len() - part.trim_start().len();
-    let trimmed = part.trim();
-    let start = span.start + left;
-    (trimmed, start..start + trimmed.len())
+fn unexpected(span: Range<usize>, label: &'static str) -> OrderFault {
+    OrderFault { span, message: "the order cannot be read", label, help: EXAMPLE }
+}
+
+fn unclosed(open: Range<usize>) -> OrderFault {
+    OrderFault { span: open, message: "a list in an order is not closed", label: "this `[` has no `]`", help: EXAMPLE }
+}
+
+fn tokens(text: &str) -> Result<Vec<(Token, Range<usize>)>, OrderFault> {
+    let mut tokens = Vec::new();
+    let mut characters = text.char_indices().peekable();
+    while let Some((start, c)) = characters.next() {
+        let one = start..start + c.len_utf8();
+        match c {
+            _ if c.is_whitespace() => {}
+            '[' => tokens.push((Token::Open, one)),
+            ']' => tokens.push((Token::Close, one)),
+            ',' => tokens.push((Token::Comma, one)),
+            '>' if characters.next_if(|(_, next)| *next == '>').is_some() => {
+                tokens.push((Token::Then, start..start + 2));
+            }
+            '>' => {
+                return Err(OrderFault {
+                    span: one,
+                    message: "the order cannot be read",
+                    label: "expected `>>`",
+                    help: EXAMPLE,
+                });
+            }
+            '<' => {
+                let both = characters.next_if(|(_, next)| *next == '<').is_some();
+                return Err(OrderFault {
+                    span: start..start + if both { 2 } else { 1 },
+                    message: "an order reads from left to right",
+                    label: "expected `>>`",
+                    help: "turn the chain round: `a << b` is `b >> a`",
+                });
+            }
+            '-' if characters.next_if(|(_, next)| *next == '>').is_some() => {
+                return Err(unexpected(start..start + 2, "expected `>>`"));
+            }
+            _ => {
+                let mut end = one.end;
+                let is_part = |c: char| !c.is_whitespace() && !matches!(c, '[' | ']' | ',' | '>' | '<');
+                while let Some((at, next)) = characters.next_if(|(_, next)| is_part(*next)) {
+                    end = at + next.len_utf8();
+                }
+                tokens.push((Token::Id(text[start..end].to_owned()), start..end));
+            }
+        }
+    }
+    Ok(tokens)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn chains_and_lists() {
-        let groups = parse("a >> [b,  c]>>d").unwrap();
-        let names: Vec<Vec<&str>> =
-            groups.iter().map(|group| group.iter().map(|(name, _)| name.as_str()).collect()).collect();
-        assert_eq!(names, [vec!["a"], vec!["b", "c"], vec!["d"]]);
-        assert_eq!(groups[1][1].1, 10..11);
+    fn ids(text: &str) -> Vec<Vec<String>> {
+        let links = parse(text).unwrap();
+        links.into_iter().map(|link| link.into_iter().map(|(id, _)| id).collect()).collect()
     }
 
     #[test]
-    fn faults_point_at_the_wrong_part() {
-        for (text, span) in [("a >> >> b", 0..9), ("a >> [b", 5..7), ("a > b", 2..3), ("[a,,b]", 2..3)] {
-            assert_eq!(parse(text).unwrap_err().span, span, "{text}");
-        }
+    fn chains_are_read_with_lists_and_without_blanks() {
+        assert_eq!(ids("a >> [b, c] >> d"), [vec!["a"], vec!["b", "c"], vec!["d"]]);
+        assert_eq!(ids("a>>b>>[c,d,]"), [vec!["a"], vec!["b"], vec!["c", "d"]]);
+        assert_eq!(ids(" 表.一-x >> b "), [vec!["表.一-x"], vec!["b"]]);
+    }
+
+    #[test]
+    fn faults_point_at_the_token() {
+        let label = |text: &str| parse(text).map_err(|fault| (fault.span, fault.label)).unwrap_err();
+        assert_eq!(label("a >> "), (3..4, "expected a task id after this"));
+        assert_eq!(label("a > b"), (2..3, "expected `>>`"));
+        assert_eq!(label("a b"), (2..3, "expected `>>`"));
+        assert_eq!(label("a >> [b, c"), (5..6, "this `[` has no `]`"));
+        assert_eq!(label("a >> []"), (5..7, "expected task ids between the brackets"));
+        assert_eq!(label("b << a"), (2..4, "expected `>>`"));
+        assert_eq!(label("a"), (0..1, "expected `>>` and another task"));
+        assert_eq!(label(""), (0..0, "expected a chain of task ids"));
     }
 }

@@ -1,591 +1,819 @@
-//! Walks the parsed TOML against a table of fields, typed getter by typed getter, and collects every fault on the way.
+//! Walks a parsed TOML document against the table of keys, collecting every fault instead of stopping at the first.
 //!
-//! Not serde: it stops at the first error and loses the place of half of them.
+//! It knows types and units, not what the settings mean: that is for `dag` and `config`.
 
-use std::borrow::Cow;
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
-use jiff::civil;
-use jiff::tz::TimeZone;
-use serde_json::Value as Json;
+use jiff::tz::{Offset, TimeZone};
+use jiff::{Timestamp, civil};
+use serde_json::Value;
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeInteger, DeTable, DeValue};
+use toml::value::{Datetime, Offset as TomlOffset};
 
 use super::fault::Fault;
-use super::field::Field;
+use super::field::{Field, Kind, Section};
+use super::suggest::{nearest, or_known, unknown_key};
+use super::text::Places;
 use crate::dag::model::DateBound;
 use crate::dag::schedule::{Schedule, parse_zone};
 use crate::dag::template::Checker;
-use crate::dag::template::check::nearest;
-use crate::dag::units::{UnitFault, parse_duration, parse_size};
+use crate::dag::units::{parse_duration, parse_size};
 
-type Key<'i> = Spanned<Cow<'i, str>>;
-type Item<'t, 'i> = &'t Spanned<DeValue<'i>>;
-
-/// The text of a file and the faults found in it so far.
-pub(super) struct Reader<'i> {
-    pub(super) text: &'i str,
-    faults: RefCell<Vec<Fault>>,
-    checker: RefCell<Option<Checker>>,
-}
-
-/// One table of the file.
-pub(super) struct Section<'r, 't, 'i> {
-    reader: &'r Reader<'i>,
-    table: &'t DeTable<'i>,
-    /// Where faults about the table as a whole point: its header.
+/// A value with the bytes of the file that it came from.
+#[derive(Debug, Clone)]
+pub(super) struct At<T> {
+    pub(super) value: T,
     pub(super) span: Range<usize>,
 }
 
-/// A text with its place.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Text {
-    pub(super) value: String,
-    /// The whole literal with its quotes.
-    pub(super) span: Range<usize>,
-    /// Where the value begins in the file, if it stands there letter by letter.
-    pub(super) inner: Option<usize>,
+/// The file that is read, and what was found wrong with it so far.
+pub(super) struct Reader<'f> {
+    pub(super) text: &'f str,
+    pub(super) faults: Vec<Fault>,
+    /// Checks templates; `None` until `params` are known.
+    pub(super) checker: Option<Checker>,
 }
 
-impl Text {
-    /// A part of the value as a place in the file.
-    pub(super) fn part(&self, part: Range<usize>) -> Range<usize> {
-        match self.inner {
-            Some(start) => start + part.start..start + part.end,
-            None => self.span.clone(),
-        }
-    }
+/// One key and its value.
+#[derive(Clone)]
+pub(super) struct Entry<'a, 'f> {
+    pub(super) field: &'static Field,
+    pub(super) key: Range<usize>,
+    pub(super) value: &'a Spanned<DeValue<'f>>,
 }
 
-impl<'i> Reader<'i> {
-    pub(super) fn new(text: &'i str) -> Reader<'i> {
-        Reader { text, faults: RefCell::new(Vec::new()), checker: RefCell::new(None) }
+/// A table whose keys are all known.
+pub(super) struct Open<'a, 'f> {
+    /// The key or header that opened it.
+    pub(super) at: Range<usize>,
+    entries: Vec<Entry<'a, 'f>>,
+    /// Keys that unknown ones were probably meant to be: they are not missed on top of that.
+    meant: Vec<&'static str>,
+}
+
+impl<'a, 'f> Open<'a, 'f> {
+    pub(super) fn get(&self, key: &str) -> Option<&Entry<'a, 'f>> {
+        self.entries.iter().find(|entry| entry.field.key == key)
     }
 
-    /// Templates are checked from now on.
-    pub(super) fn check_templates(&self, checker: Checker) {
-        *self.checker.borrow_mut() = Some(checker);
+    /// Whether a key is neither there nor there under a wrong name.
+    pub(super) fn lacks(&self, key: &str) -> bool {
+        self.get(key).is_none() && !self.meant.contains(&key)
     }
 
-    pub(super) fn push(&self, fault: Fault) {
-        self.faults.borrow_mut().push(fault);
-    }
-
-    /// All faults in the order of the file, none outside of it.
-    pub(super) fn into_faults(self) -> Vec<Fault> {
-        let mut faults = self.faults.into_inner();
-        for fault in &mut faults {
-            fault.span = within(self.text, fault.span.clone());
-            for (span, _) in &mut fault.related {
-                *span = within(self.text, span.clone());
-            }
-        }
-        faults.sort_by_key(|fault| (fault.span.start, fault.span.end));
-        faults.dedup();
-        faults
-    }
-
-    /// Parses the TOML itself. With syntax errors the rest is not looked at: half a file only misleads.
-    pub(super) fn parse(&self) -> Option<Spanned<DeTable<'i>>> {
-        let (table, errors) = DeTable::parse_recoverable(self.text);
-        for error in &errors {
-            let span = error.span().unwrap_or(0..0);
-            let (code, help) = if error.message().contains("duplicate key") {
-                ("duplicate-key", "each key and each table stands only once; join the two")
-            } else {
-                ("toml-syntax", "see https://toml.io for how TOML is written")
-            };
-            let message = if code == "duplicate-key" {
-                let name = self.text.get(span.clone()).unwrap_or_default().trim_matches(['"', '\'', '[', ']', ' ']);
-                format!("`{name}` is defined twice")
-            } else {
-                error.message().replace('\n', " ")
-            };
-            let label = if code == "duplicate-key" { "the second time" } else { "here" };
-            self.push(Fault::error(code, span, message).label(label).help(help));
-        }
-        errors.is_empty().then_some(table)
-    }
-
-    fn text(&self, value: &str, span: Range<usize>) -> Text {
-        let raw = self.text.get(span.clone()).unwrap_or_default();
-        let quotes = ["\"\"\"\n", "'''\n", "\"\"\"\r\n", "'''\r\n", "\"\"\"", "'''", "\"", "'"];
-        let inner = quotes
-            .iter()
-            .find(|quote| raw.starts_with(**quote))
-            .filter(|quote| raw[quote.len()..].starts_with(value))
-            .map(|quote| span.start + quote.len());
-        Text { value: value.to_owned(), span, inner }
-    }
-
-    fn check_template(&self, text: &Text) {
-        if let Some(checker) = self.checker.borrow().as_ref() {
-            for found in checker.check(&text.value) {
-                let mut fault =
-                    Fault::error("template", text.part(found.span), found.message).label("in this template");
-                fault.help = found.help;
-                self.push(fault);
-            }
-        }
+    pub(super) fn entries(&self) -> &[Entry<'a, 'f>] {
+        &self.entries
     }
 }
 
-fn within(text: &str, span: Range<usize>) -> Range<usize> {
-    let mut start = span.start.min(text.len());
-    while !text.is_char_boundary(start) {
-        start -= 1;
-    }
-    let mut end = span.end.clamp(start, text.len());
-    while !text.is_char_boundary(end) {
-        end += 1;
-    }
-    start..end
-}
-
-/// "a number", "an array", ...: what stands where something else was expected.
-fn found(value: &DeValue<'_>) -> &'static str {
+/// What a table's values are called, for messages.
+pub(super) fn kind_of(value: &DeValue<'_>) -> &'static str {
     match value {
-        DeValue::String(_) => "a text",
+        DeValue::String(_) => "a string",
         DeValue::Integer(_) => "a whole number",
-        DeValue::Float(_) => "a number with a fraction",
+        DeValue::Float(_) => "a number",
         DeValue::Boolean(_) => "true or false",
-        DeValue::Datetime(_) => "a date",
+        DeValue::Datetime(_) => "a date or time",
         DeValue::Array(_) => "a list",
         DeValue::Table(_) => "a table",
     }
 }
 
-impl<'r, 't, 'i> Section<'r, 't, 'i> {
-    /// A table, whose keys are checked against `fields` at once.
-    pub(super) fn new(
-        reader: &'r Reader<'i>,
-        table: &'t DeTable<'i>,
-        span: Range<usize>,
-        name: &str,
-        fields: &'static [Field],
-    ) -> Section<'r, 't, 'i> {
-        let section = Section { reader, table, span };
-        for (key, _) in section.entries() {
-            if fields.iter().any(|field| field.key == key.get_ref().as_ref()) {
-                continue;
-            }
-            let fault = Fault::error("unknown-key", key.span(), format!("unknown key `{}` in {name}", key.get_ref()));
-            let known = fields.iter().map(|field| field.key);
-            reader.push(match nearest(key.get_ref(), known.clone()) {
-                Some(near) => fault.label("not a key here").help(format!("did you mean `{near}`?")),
-                None => {
-                    let names: Vec<&str> = known.collect();
-                    let list = if names.len() > 14 {
-                        format!("{}, ... (all in docs/reference)", names[..14].join(", "))
-                    } else {
-                        names.join(", ")
-                    };
-                    fault.label("not a key here").help(format!("the keys of {name} are {list}"))
-                }
-            });
-        }
-        section
-    }
-
-    /// A table of names: any keys are fine.
-    pub(super) fn names(reader: &'r Reader<'i>, table: &'t DeTable<'i>, span: Range<usize>) -> Section<'r, 't, 'i> {
-        Section { reader, table, span }
-    }
-
-    /// Its entries in the order of the file.
-    pub(super) fn entries(&self) -> Vec<(&'t Key<'i>, Item<'t, 'i>)> {
-        let mut entries: Vec<_> = self.table.iter().collect();
-        entries.sort_by_key(|(key, _)| key.span().start);
-        entries
-    }
-
-    pub(super) fn get(&self, key: &str) -> Option<(&'t Key<'i>, Item<'t, 'i>)> {
-        self.table.get_key_value(key)
-    }
-
-    pub(super) fn has(&self, key: &str) -> bool {
-        self.get(key).is_some()
-    }
-
-    pub(super) fn key_span(&self, key: &str) -> Range<usize> {
-        self.get(key).map_or_else(|| self.span.clone(), |(key, _)| key.span())
-    }
-
-    fn wrong_type(&self, key: &str, item: Item<'_, '_>, expected: &str) {
-        let fault =
-            Fault::error("wrong-type", item.span(), format!("`{key}` takes {expected}, not {}", found(item.get_ref())));
-        self.reader.push(fault.label(format!("expected {expected}")));
-    }
-
-    fn wrong_value(&self, key: &str, span: Range<usize>, expected: &str, help: &str) {
-        let fault = Fault::error("wrong-value", span, format!("`{key}` takes {expected}"));
-        self.reader.push(fault.label(format!("expected {expected}")).help(help));
-    }
-
-    pub(super) fn text(&self, key: &str) -> Option<Text> {
-        let (_, item) = self.get(key)?;
-        match item.get_ref() {
-            DeValue::String(value) => Some(self.reader.text(value, item.span())),
-            _ => {
-                self.wrong_type(key, item, "a text");
-                None
-            }
-        }
-    }
-
-    pub(super) fn string(&self, key: &str) -> Option<String> {
-        self.text(key).map(|text| text.value)
-    }
-
-    pub(super) fn template_text(&self, key: &str) -> Option<Text> {
-        let text = self.text(key)?;
-        self.reader.check_template(&text);
-        Some(text)
-    }
-
-    pub(super) fn template(&self, key: &str) -> Option<String> {
-        self.template_text(key).map(|text| text.value)
-    }
-
-    pub(super) fn texts(&self, key: &str) -> Option<Vec<Text>> {
-        let (_, item) = self.get(key)?;
-        match item.get_ref() {
-            DeValue::String(value) => Some(vec![self.reader.text(value, item.span())]),
-            DeValue::Array(items) => {
-                let mut texts = Vec::new();
-                for item in items.iter() {
-                    match item.get_ref() {
-                        DeValue::String(value) => texts.push(self.reader.text(value, item.span())),
-                        _ => self.wrong_type(key, item, "texts"),
-                    }
-                }
-                Some(texts)
-            }
-            _ => {
-                self.wrong_type(key, item, "a list of texts");
-                None
-            }
-        }
-    }
-
-    pub(super) fn strings(&self, key: &str) -> Option<Vec<String>> {
-        Some(self.texts(key)?.into_iter().map(|text| text.value).collect())
-    }
-
-    pub(super) fn templates(&self, key: &str) -> Option<Vec<String>> {
-        let texts = self.texts(key)?;
-        for text in &texts {
-            self.reader.check_template(text);
-        }
-        Some(texts.into_iter().map(|text| text.value).collect())
-    }
-
-    pub(super) fn boolean(&self, key: &str) -> Option<bool> {
-        let (_, item) = self.get(key)?;
-        let value = item.get_ref().as_bool();
-        if value.is_none() {
-            self.wrong_type(key, item, "true or false");
-        }
-        value
-    }
-
-    fn integer_of(&self, key: &str, item: Item<'_, '_>) -> Option<i64> {
-        match item.get_ref() {
-            DeValue::Integer(integer) => {
-                let value = i64::from_str_radix(integer.as_str(), integer.radix()).ok();
-                if value.is_none() {
-                    self.wrong_value(key, item.span(), "a smaller number", "it does not fit into 64 bits");
-                }
-                value
-            }
-            _ => {
-                self.wrong_type(key, item, "a whole number");
-                None
-            }
-        }
-    }
-
-    pub(super) fn integer(&self, key: &str) -> Option<i32> {
-        let (_, item) = self.get(key)?;
-        let value = i32::try_from(self.integer_of(key, item)?).ok();
-        if value.is_none() {
-            self.wrong_value(key, item.span(), "a number between -2147483648 and 2147483647", "write a smaller number");
-        }
-        value
-    }
-
-    fn count_of(&self, key: &str, item: Item<'_, '_>, least: u32) -> Option<u32> {
-        let value = self.integer_of(key, item)?;
-        let count = u32::try_from(value).ok().filter(|count| (least..=1_000_000_000).contains(count));
-        if count.is_none() {
-            self.wrong_value(
-                key,
-                item.span(),
-                &format!("a whole number of at least {least}"),
-                &format!("{value} makes no sense here"),
-            );
-        }
-        count
-    }
-
-    pub(super) fn count(&self, key: &str, least: u32) -> Option<u32> {
-        let (_, item) = self.get(key)?;
-        self.count_of(key, item, least)
-    }
-
-    pub(super) fn number(&self, key: &str, least: f64) -> Option<f64> {
-        let (_, item) = self.get(key)?;
-        let value = match item.get_ref() {
-            DeValue::Integer(integer) => integer.as_str().parse::<f64>().ok(),
-            DeValue::Float(float) => float.as_str().parse::<f64>().ok(),
-            _ => {
-                self.wrong_type(key, item, "a number");
-                return None;
-            }
-        };
-        let value = value.filter(|value| (least..=1_000_000.0).contains(value));
-        if value.is_none() {
-            self.wrong_value(key, item.span(), &format!("a number of at least {least}"), "write for example 1.5 or 2");
-        }
-        value
-    }
-
-    fn unit<T>(
-        &self,
-        key: &str,
-        code: &'static str,
-        what: &str,
-        parse: impl Fn(&str) -> Result<T, UnitFault>,
-    ) -> Option<T> {
-        let (_, item) = self.get(key)?;
-        match item.get_ref() {
-            DeValue::String(value) => {
-                let text = self.reader.text(value, item.span());
-                parse(value)
-                    .map_err(|fault| {
-                        let span = if fault.span.is_empty() { text.span.clone() } else { text.part(fault.span) };
-                        let found = Fault::error(code, span, format!("`{key}` is not {what}: {}", fault.message));
-                        self.reader.push(found.label(format!("expected {what}")).help(fault.help));
-                    })
-                    .ok()
-            }
-            DeValue::Integer(number) if code == "bad-duration" => {
-                let fault = Fault::error(code, item.span(), format!("`{key}` has no unit"));
-                let help = format!("write \"{0}s\" for seconds or \"{0}m\" for minutes", number.as_str());
-                self.reader.push(fault.label("expected a duration such as \"10m\"").help(help));
-                None
-            }
-            _ => {
-                self.wrong_type(key, item, what);
-                None
-            }
-        }
-    }
-
-    pub(super) fn duration(&self, key: &str) -> Option<Duration> {
-        self.unit(key, "bad-duration", "a duration", parse_duration)
-    }
-
-    pub(super) fn size(&self, key: &str) -> Option<u64> {
-        self.unit(key, "bad-size", "a size", parse_size)
-    }
-
-    pub(super) fn one_of(&self, key: &str, words: &[&'static str]) -> Option<&'static str> {
-        let text = self.text(key)?;
-        let found = words.iter().find(|word| **word == text.value).copied();
-        if found.is_none() {
-            let fault = Fault::error("wrong-value", text.span.clone(), format!("`{key}` cannot be `{}`", text.value));
-            let label = format!("expected one of {} words", words.len());
-            let list = words.join(", ");
-            self.reader.push(match nearest(&text.value, words.iter().copied()) {
-                Some(near) => fault
-                    .label(if words.len() > 4 { label } else { format!("expected {list}") })
-                    .help(format!("did you mean \"{near}\"?")),
-                None => fault
-                    .label(if words.len() > 4 { label } else { format!("expected {list}") })
-                    .help(format!("write one of: {list}")),
-            });
-        }
-        found
-    }
-
-    /// A memory size as Spark writes it.
-    pub(super) fn memory(&self, key: &str) -> Option<String> {
-        let text = self.template_text(key)?;
-        let digits = text.value.bytes().take_while(u8::is_ascii_digit).count();
-        let unit = text.value[digits..].to_ascii_lowercase();
-        if text.value.contains("{{")
-            || (digits > 0 && matches!(unit.as_str(), "k" | "m" | "g" | "t" | "kb" | "mb" | "gb" | "tb"))
-        {
-            return Some(text.value);
-        }
-        let help = if digits > 0 && unit.is_empty() {
-            format!("write \"{0}g\" for gigabytes or \"{0}m\" for megabytes", text.value)
-        } else {
-            "write for example \"512m\" or \"4g\"".to_owned()
-        };
-        self.wrong_value(key, text.span, "a memory size", &help);
-        None
-    }
-
-    pub(super) fn schedule(&self, key: &str) -> Option<Schedule> {
-        let text = self.text(key)?;
-        Schedule::parse(&text.value)
-            .map_err(|fault| {
-                let span = if fault.span.is_empty() { text.span.clone() } else { text.part(fault.span) };
-                self.reader
-                    .push(Fault::error("bad-schedule", span, fault.message).label("in this schedule").help(fault.help));
-            })
-            .ok()
-    }
-
-    pub(super) fn zone(&self, key: &str) -> Option<TimeZone> {
-        let text = self.text(key)?;
-        parse_zone(&text.value)
-            .map_err(|fault| {
-                let found = Fault::error("bad-zone", text.span, fault.message);
-                self.reader.push(found.label("not in the tz database").help(fault.help));
-            })
-            .ok()
-    }
-
-    pub(super) fn date(&self, key: &str) -> Option<(DateBound, Range<usize>)> {
-        let (_, item) = self.get(key)?;
-        let written = match item.get_ref() {
-            DeValue::Datetime(datetime) => datetime.to_string(),
-            DeValue::String(text) => text.to_string(),
-            _ => {
-                self.wrong_type(key, item, "a date");
-                return None;
-            }
-        };
-        let bound = written.parse::<jiff::Timestamp>().map(DateBound::Instant).or_else(|error| match written.len() {
-            0..=10 => written.parse::<civil::Date>().map(DateBound::Date),
-            _ if written.contains('[') => Err(error),
-            _ => written.parse::<civil::DateTime>().map(DateBound::DateTime),
-        });
-        match bound {
-            Ok(bound) => Some((bound, item.span())),
-            Err(_) => {
-                let fault = Fault::error("bad-date", item.span(), format!("`{key}` is not a date"));
-                self.reader.push(
-                    fault
-                        .label("expected a date")
-                        .help("write it as 2018-07-01, 2018-07-01T07:00:00 or with an offset"),
-                );
-                None
-            }
-        }
-    }
-
-    /// A table with known keys.
-    pub(super) fn section(&self, key: &str, name: &str, fields: &'static [Field]) -> Option<Section<'r, 't, 'i>> {
-        let (found, item) = self.get(key)?;
-        match item.get_ref() {
-            DeValue::Table(table) => Some(Section::new(self.reader, table, found.span(), name, fields)),
-            _ => {
-                self.wrong_type(key, item, "a table");
-                None
-            }
-        }
-    }
-
-    /// A table of names.
-    pub(super) fn name_table(&self, key: &str) -> Option<Section<'r, 't, 'i>> {
-        let (found, item) = self.get(key)?;
-        match item.get_ref() {
-            DeValue::Table(table) => Some(Section::names(self.reader, table, found.span())),
-            _ => {
-                self.wrong_type(key, item, "a table");
-                None
-            }
-        }
-    }
-
-    pub(super) fn text_table(&self, key: &str, is_template: bool) -> BTreeMap<String, String> {
-        let Some(section) = self.name_table(key) else { return BTreeMap::new() };
-        let mut texts = BTreeMap::new();
-        for (name, item) in section.entries() {
-            let value = match item.get_ref() {
-                DeValue::String(value) => {
-                    if is_template {
-                        self.reader.check_template(&self.reader.text(value, item.span()));
-                    }
-                    value.to_string()
-                }
-                DeValue::Integer(number) => number.as_str().to_owned(),
-                DeValue::Float(number) => number.as_str().to_owned(),
-                DeValue::Boolean(flag) => flag.to_string(),
-                DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => {
-                    self.wrong_type(name.get_ref(), item, "a text");
-                    continue;
-                }
-            };
-            texts.insert(name.get_ref().to_string(), value);
-        }
-        texts
-    }
-
-    /// Environment variables: like a text table, with names that a shell accepts.
-    pub(super) fn environment(&self, key: &str, is_template: bool) -> BTreeMap<String, String> {
-        if let Some(section) = self.name_table(key) {
-            for (name, _) in section.entries() {
-                let text = name.get_ref();
-                let is_name = !text.starts_with(|c: char| c.is_ascii_digit())
-                    && !text.is_empty()
-                    && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-                if !is_name {
-                    let fault =
-                        Fault::error("bad-name", name.span(), format!("`{text}` is not the name of a variable"));
-                    self.reader.push(
-                        fault.label("expected letters, digits and `_`").help("write for example `SPARK_CONF_DIR`"),
-                    );
-                } else if text.starts_with("CRONDAG_") {
-                    let fault = Fault::error("bad-name", name.span(), format!("`{text}` is set by crondag itself"));
-                    self.reader.push(fault.label("names with CRONDAG_ are taken").help("choose another name"));
-                }
-            }
-        }
-        self.text_table(key, is_template)
-    }
-
-    pub(super) fn count_table(&self, key: &str) -> BTreeMap<String, u32> {
-        let Some(section) = self.name_table(key) else { return BTreeMap::new() };
-        let mut counts = BTreeMap::new();
-        for (name, item) in section.entries() {
-            if let Some(count) = self.count_of(name.get_ref(), item, 1) {
-                counts.insert(name.get_ref().to_string(), count);
-            }
-        }
-        counts
-    }
-
-    pub(super) fn value_table(&self, key: &str) -> BTreeMap<String, Json> {
-        let Some(section) = self.name_table(key) else { return BTreeMap::new() };
-        section.entries().into_iter().map(|(name, item)| (name.get_ref().to_string(), json(item.get_ref()))).collect()
-    }
-
-    /// Says that a required key is missing.
-    pub(super) fn missing(&self, name: &str, key: &str, help: &str) {
-        let fault = Fault::error("missing-key", self.span.clone(), format!("{name} has no `{key}`"));
-        self.reader.push(fault.label(format!("`{key}` is missing")).help(help));
+fn expected(kind: Kind) -> String {
+    match kind {
+        Kind::Text | Kind::Template => "a string".into(),
+        Kind::Texts | Kind::Templates => "a list of strings".into(),
+        Kind::TaskIds => "a list of task ids".into(),
+        Kind::Emails => "an address or a list of addresses".into(),
+        Kind::Flag => "`true` or `false`".into(),
+        Kind::Whole(..) => "a whole number".into(),
+        Kind::Number(_) => "a number".into(),
+        Kind::Duration => "a duration with its unit".into(),
+        Kind::DurationOrForever => "a duration with its unit, or \"forever\"".into(),
+        Kind::Size => "a size with its unit".into(),
+        Kind::Memory => "a memory size".into(),
+        Kind::Choice(words) => format!("one of {}", words.join(", ")),
+        Kind::Date => "a date".into(),
+        Kind::Zone => "a time zone".into(),
+        Kind::Schedule => "five crontab fields".into(),
+        Kind::Order => "chains of tasks".into(),
+        Kind::Env => "a table of variables".into(),
+        Kind::TextMap | Kind::Properties | Kind::Values => "a table of names and values".into(),
+        Kind::Pools => "a table of names and slots".into(),
+        Kind::Table(_) | Kind::Tables(_) => "a table".into(),
     }
 }
 
-fn json(value: &DeValue<'_>) -> Json {
-    match value {
-        DeValue::String(text) => Json::String(text.to_string()),
-        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
-            .map_or_else(|_| Json::String(number.as_str().to_owned()), Json::from),
-        DeValue::Float(number) => number.as_str().parse::<f64>().map_or(Json::Null, Json::from),
-        DeValue::Boolean(flag) => Json::Bool(*flag),
-        DeValue::Datetime(datetime) => Json::String(datetime.to_string()),
-        DeValue::Array(items) => Json::Array(items.iter().map(|item| json(item.get_ref())).collect()),
-        DeValue::Table(table) => {
-            Json::Object(table.iter().map(|(name, item)| (name.get_ref().to_string(), json(item.get_ref()))).collect())
+impl<'f> Reader<'f> {
+    pub(super) fn new(text: &'f str) -> Reader<'f> {
+        Reader { text, faults: Vec::new(), checker: None }
+    }
+
+    pub(super) fn push(&mut self, fault: Fault) {
+        self.faults.push(fault);
+    }
+
+    /// Matches the keys of a table with those of its section, in the order of the file.
+    pub(super) fn open<'a>(
+        &mut self,
+        section: &'static Section,
+        table: &'a DeTable<'f>,
+        at: Range<usize>,
+    ) -> Open<'a, 'f> {
+        let mut entries = Vec::with_capacity(table.len());
+        let mut meant = Vec::new();
+        for (key, value) in table {
+            let name: &str = key.get_ref();
+            if let Some(field) = section.field(name) {
+                entries.push(Entry { field, key: key.span(), value });
+            } else {
+                let (fault, key) = unknown_key(section, name, key.span(), value.get_ref());
+                self.push(fault);
+                meant.extend(key);
+            }
+        }
+        entries.sort_by_key(|entry| entry.key.start);
+        Open { at, entries, meant }
+    }
+
+    /// Opens the table behind a key.
+    pub(super) fn table<'a>(&mut self, entry: &Entry<'a, 'f>) -> Option<Open<'a, 'f>> {
+        let (Kind::Table(section), DeValue::Table(table)) = (entry.field.kind, entry.value.get_ref()) else {
+            self.wrong_type(entry);
+            return None;
+        };
+        Some(self.open(section, table, entry.key.clone()))
+    }
+
+    /// The tables behind a key, by name, in the order of the file.
+    pub(super) fn tables<'a>(&mut self, entry: &Entry<'a, 'f>) -> Vec<(At<&'a str>, Option<Open<'a, 'f>>)> {
+        let (Kind::Tables(section), DeValue::Table(table)) = (entry.field.kind, entry.value.get_ref()) else {
+            self.wrong_type(entry);
+            return Vec::new();
+        };
+        let mut inner: Vec<_> = table.iter().collect();
+        inner.sort_by_key(|(key, _)| key.span().start);
+        inner
+            .into_iter()
+            .map(|(key, value)| {
+                let name = At { value: key.get_ref().as_ref(), span: key.span() };
+                let open = if let DeValue::Table(table) = value.get_ref() {
+                    Some(self.open(section, table, key.span()))
+                } else {
+                    let message = format!("`{}` is {}, not a table", name.value, kind_of(value.get_ref()));
+                    let help = format!("write {}", section.header.replace("NAME", &quoted_key(name.value)));
+                    self.push(Fault::error("wrong-type", value.span(), message, "expected a table").help(help));
+                    None
+                };
+                (name, open)
+            })
+            .collect()
+    }
+
+    fn wrong_type(&mut self, entry: &Entry<'_, 'f>) {
+        let fault = wrong_type(self.text, entry);
+        self.push(fault);
+    }
+
+    fn string<'a>(&mut self, entry: &Entry<'a, 'f>) -> Option<&'a str> {
+        let text = entry.value.get_ref().as_str();
+        if text.is_none() {
+            self.wrong_type(entry);
+        }
+        text
+    }
+
+    fn places(&self, value: &Spanned<DeValue<'_>>, text: &str) -> Places {
+        Places::of(self.text, value.span(), text)
+    }
+
+    /// A string that is not empty.
+    pub(super) fn text(&mut self, open: &Open<'_, 'f>, key: &str) -> Option<At<String>> {
+        let entry = open.get(key)?.clone();
+        let text = self.string(&entry)?;
+        self.filled(&entry, text)
+    }
+
+    fn filled(&mut self, entry: &Entry<'_, 'f>, text: &str) -> Option<At<String>> {
+        let span = entry.value.span();
+        if text.trim().is_empty() {
+            let fault = Fault::error("empty", span, format!("`{}` is empty", entry.field.key), "expected a text");
+            self.push(fault.help(example(entry.field)));
+            return None;
+        }
+        if text.contains('\0') {
+            self.push(
+                Fault::error(
+                    "bad-character",
+                    span,
+                    format!("`{}` has a NUL character", entry.field.key),
+                    "in this text",
+                )
+                .help("no program can take such a text: leave the NUL out"),
+            );
+            return None;
+        }
+        Some(At { value: text.to_owned(), span })
+    }
+
+    /// A template that is not empty, checked.
+    pub(super) fn template(&mut self, open: &Open<'_, 'f>, key: &str) -> Option<At<String>> {
+        let entry = open.get(key)?.clone();
+        let text = self.string(&entry)?;
+        self.check_template(entry.value, text);
+        self.filled(&entry, text)
+    }
+
+    fn check_template(&mut self, value: &Spanned<DeValue<'_>>, text: &str) {
+        let Some(checker) = &self.checker else { return };
+        let found = checker.check(text);
+        if found.is_empty() {
+            return;
+        }
+        let places = self.places(value, text);
+        for fault in found {
+            let code = if fault.message.contains("template is wrong") { "bad-template" } else { "undefined-name" };
+            let label = if code == "bad-template" { "in this template" } else { "not known in templates" };
+            let mut shown = Fault::error(code, places.at(fault.span), fault.message, label);
+            shown.help.extend(fault.help);
+            self.push(shown);
         }
     }
+
+    /// Strings of a list, or one string, each with its value for [`Places`].
+    fn strings<'a>(&mut self, entry: &Entry<'a, 'f>) -> Vec<(&'a str, &'a Spanned<DeValue<'f>>)> {
+        match entry.value.get_ref() {
+            DeValue::String(text) if !matches!(entry.field.kind, Kind::Texts) => vec![(text.as_ref(), entry.value)],
+            DeValue::Array(items) => {
+                let mut strings = Vec::with_capacity(items.len());
+                for item in items {
+                    if let Some(text) = item.get_ref().as_str() {
+                        strings.push((text, item));
+                        continue;
+                    }
+                    let message =
+                        format!("`{}` takes a list of strings, this is {}", entry.field.key, kind_of(item.get_ref()));
+                    let mut fault = Fault::error("wrong-type", item.span(), message, "expected a string");
+                    if let Some(scalar) = scalar(item.get_ref()) {
+                        fault = fault.help(format!("write \"{scalar}\""));
+                    }
+                    self.push(fault);
+                }
+                strings
+            }
+            _ => {
+                self.wrong_type(entry);
+                Vec::new()
+            }
+        }
+    }
+
+    /// A list of strings; `None` when the key is absent.
+    pub(super) fn texts(&mut self, open: &Open<'_, 'f>, key: &str) -> Option<Vec<At<String>>> {
+        let entry = open.get(key)?.clone();
+        let strings = self.strings(&entry);
+        if matches!(entry.field.kind, Kind::Templates) {
+            for (text, value) in &strings {
+                self.check_template(value, text);
+            }
+        }
+        Some(strings.into_iter().map(|(text, value)| At { value: text.to_owned(), span: value.span() }).collect())
+    }
+
+    /// Task ids, each with the place of the word.
+    pub(super) fn task_ids(&mut self, open: &Open<'_, 'f>, key: &str) -> Vec<At<String>> {
+        let Some(entry) = open.get(key).cloned() else { return Vec::new() };
+        let strings = self.strings(&entry);
+        let at = |reader: &Self, value, text: &str| reader.places(value, text).at(0..text.len());
+        strings.into_iter().map(|(text, value)| At { value: text.to_owned(), span: at(self, value, text) }).collect()
+    }
+
+    /// The strings behind a key, to be parsed by the caller, each with its [`Places`].
+    pub(super) fn strings_with_places(&mut self, open: &Open<'_, 'f>, key: &str) -> Vec<(String, Places)> {
+        let Some(entry) = open.get(key).cloned() else { return Vec::new() };
+        let strings = self.strings(&entry);
+        strings.into_iter().map(|(text, value)| (text.to_owned(), self.places(value, text))).collect()
+    }
+
+    /// Addresses.
+    pub(super) fn emails(&mut self, open: &Open<'_, 'f>, key: &str) -> Option<Vec<String>> {
+        let entry = open.get(key)?.clone();
+        let strings = self.strings(&entry);
+        let mut emails = Vec::with_capacity(strings.len());
+        for (text, value) in strings {
+            if is_address(text) {
+                emails.push(text.to_owned());
+            } else {
+                self.push(bad_address(text, value.span()));
+            }
+        }
+        Some(emails)
+    }
+
+    pub(super) fn flag(&mut self, open: &Open<'_, 'f>, key: &str) -> Option<bool> {
+        let entry = open.get(key)?.clone();
+        let flag = entry.value.get_ref().as_bool();
+        if flag.is_none() {
+            self.wrong_type(&entry);
+        }
+        flag
+    }
+
+    /// A whole number within the bounds of its field.
+    pub(super) fn whole(&mut self, open: &Open<'_, 'f>, key: &str) -> Option<At<i64>> {
+        let entry = open.get(key)?.clone();
+        let (DeValue::Integer(number), Kind::Whole(low, high)) = (entry.value.get_ref(), entry.field.kind) else {
+            self.wrong_type(&entry);
+            return None;
+        };
+        self.within(entry.field.key, number, entry.value.span(), low, high)
+    }
+
+    fn within(
+        &mut self,
+        name: &str,
+        number: &DeInteger<'_>,
+        span: Range<usize>,
+        low: i64,
+        high: i64,
+    ) -> Option<At<i64>> {
+        match integer(number) {
+            Some(value) if (low..=high).contains(&value) => Some(At { value, span }),
+            _ => {
+                let label = format!("expected {low} to {high}");
+                self.push(Fault::error("out-of-range", span, format!("`{name}` is out of range"), label));
+                None
+            }
+        }
+    }
+
+    /// A whole number that fits.
+    pub(super) fn count(&mut self, open: &Open<'_, 'f>, key: &str) -> Option<u32> {
+        self.whole(open, key).and_then(|number| u32::try_from(number.value).ok())
+    }
+
+    pub(super) fn number(&mut self, open: &Open<'_, 'f>, key: &str) -> Option<f64> {
+        let entry = open.get(key)?.clone();
+        let Kind::Number(low) = entry.field.kind else { return None };
+        let number = match entry.value.get_ref() {
+            DeValue::Float(number) => number.as_str().parse::<f64>().ok(),
+            DeValue::Integer(number) => integer(number).map(|number| {
+                #[allow(clippy::cast_precision_loss)] // a factor beyond 2^52 is no factor
+                let number = number as f64;
+                number
+            }),
+            _ => {
+                self.wrong_type(&entry);
+                return None;
+            }
+        };
+        match number {
+            Some(number) if number >= low && number <= 1e6 => Some(number),
+            _ => {
+                let message = format!("`{}` is out of range", entry.field.key);
+                let label = format!("expected a number from {low} to 1000000");
+                self.push(Fault::error("out-of-range", entry.value.span(), message, label));
+                None
+            }
+        }
+    }
+
+    pub(super) fn duration(&mut self, open: &Open<'_, 'f>, key: &str) -> Option<At<Duration>> {
+        let entry = open.get(key)?.clone();
+        let text = self.string(&entry)?;
+        match parse_duration(text) {
+            Ok(value) => Some(At { value, span: entry.value.span() }),
+            Err(fault) => {
+                let span = self.places(entry.value, text).at(fault.span);
+                let message = format!("`{}` is not a duration: {}", entry.field.key, fault.message);
+                let shown = Fault::error("bad-duration", span, message, "expected a duration").help(fault.help);
+                let may_be_forever = matches!(entry.field.kind, Kind::DurationOrForever);
+                self.push(if may_be_forever { shown.help("or write \"forever\"") } else { shown });
+                None
+            }
+        }
+    }
+
+    /// A duration above zero: for timeouts, where zero would end everything at once.
+    pub(super) fn span_of_time(&mut self, open: &Open<'_, 'f>, key: &str) -> Option<Duration> {
+        let duration = self.duration(open, key)?;
+        if duration.value.is_zero() {
+            let message = format!("`{key}` is zero");
+            self.push(
+                Fault::error("out-of-range", duration.span, message, "expected more than zero")
+                    .help(format!("leave `{key}` out for no limit")),
+            );
+            return None;
+        }
+        Some(duration.value)
+    }
+
+    /// `None` for "forever"; `default` when the key is absent or wrong.
+    pub(super) fn duration_or_forever(
+        &mut self,
+        open: &Open<'_, 'f>,
+        key: &str,
+        default: Option<Duration>,
+    ) -> Option<Duration> {
+        let entry = open.get(key);
+        if entry.is_some_and(|entry| entry.value.get_ref().as_str() == Some("forever")) {
+            return None;
+        }
+        self.duration(open, key).map_or(default, |duration| Some(duration.value))
+    }
+
+    pub(super) fn size(&mut self, open: &Open<'_, 'f>, key: &str) -> Option<u64> {
+        let entry = open.get(key)?.clone();
+        let text = self.string(&entry)?;
+        match parse_size(text) {
+            Ok(size) if size >= 4096 => Some(size),
+            Ok(_) => {
+                let message = format!("`{key}` is out of range");
+                self.push(Fault::error("out-of-range", entry.value.span(), message, "expected at least 4KB"));
+                None
+            }
+            Err(fault) => {
+                let span = self.places(entry.value, text).at(fault.span);
+                self.push(Fault::error("bad-size", span, fault.message, "expected a size").help(fault.help));
+                None
+            }
+        }
+    }
+
+    /// A size as the JVM takes it, or a template.
+    pub(super) fn memory(&mut self, open: &Open<'_, 'f>, key: &str) -> Option<String> {
+        let entry = open.get(key)?.clone();
+        let text = self.template(open, key)?;
+        if !is_memory(&text.value) && !is_template(&text.value) {
+            let fault = Fault::error(
+                "bad-size",
+                text.span,
+                format!("`{}` is not a memory size", text.value),
+                "expected a number with k, m, g or t",
+            );
+            self.push(fault.help(example(entry.field)));
+            return None;
+        }
+        Some(text.value)
+    }
+
+    pub(super) fn choice(&mut self, open: &Open<'_, 'f>, key: &str) -> Option<At<&'static str>> {
+        let entry = open.get(key)?.clone();
+        let Kind::Choice(words) = entry.field.kind else { return None };
+        let text = self.string(&entry)?;
+        if let Some(word) = words.iter().find(|word| **word == text) {
+            return Some(At { value: word, span: entry.value.span() });
+        }
+        let span = self.places(entry.value, text).at(0..text.len());
+        let message = format!("`{text}` is not a value of `{}`", entry.field.key);
+        let label = match words {
+            [only] => format!("expected \"{only}\""),
+            [..] if words.len() > 4 => "not one of the known words".to_owned(),
+            [..] => format!("expected {}", expected(entry.field.kind)),
+        };
+        let fault = Fault::error("unknown-value", span, message, label);
+        let fault = match nearest(text, words.iter().copied()) {
+            Some(near) => fault.help(format!("did you mean \"{near}\"?")),
+            None if words.len() > 4 => or_known(fault, text, words.iter().copied(), ""),
+            None => fault,
+        };
+        self.push(fault);
+        None
+    }
+
+    pub(super) fn zone(&mut self, open: &Open<'_, 'f>, key: &str) -> Option<TimeZone> {
+        let entry = open.get(key)?.clone();
+        let text = self.string(&entry)?;
+        match parse_zone(text) {
+            Ok(zone) => Some(zone),
+            Err(fault) => {
+                let span = self.places(entry.value, text).at(0..text.len());
+                self.push(Fault::error("bad-zone", span, fault.message, "not a known zone").help(fault.help));
+                None
+            }
+        }
+    }
+
+    pub(super) fn schedule(&mut self, open: &Open<'_, 'f>, key: &str) -> Option<Schedule> {
+        let entry = open.get(key)?.clone();
+        let text = self.string(&entry)?;
+        match Schedule::parse(text) {
+            Ok(schedule) => Some(schedule),
+            Err(fault) => {
+                let label = match &fault.message {
+                    message if message.contains("no day ever") || message.contains("never matches") => "never matches",
+                    _ if text.trim_start().starts_with('@') => "not one of the shorthands",
+                    _ if fault.span == (0..text.len()) => "expected five crontab fields",
+                    _ => "not a value of this field",
+                };
+                let span = self.places(entry.value, text).at(fault.span);
+                self.push(Fault::error("bad-schedule", span, fault.message, label).help(fault.help));
+                None
+            }
+        }
+    }
+
+    pub(super) fn date(&mut self, open: &Open<'_, 'f>, key: &str) -> Option<At<DateBound>> {
+        let entry = open.get(key)?.clone();
+        let span = entry.value.span();
+        let bound = match entry.value.get_ref() {
+            DeValue::Datetime(date) => date_of_toml(date),
+            DeValue::String(text) => date_of_text(text),
+            _ => {
+                self.wrong_type(&entry);
+                return None;
+            }
+        };
+        if let Some(value) = bound {
+            return Some(At { value, span });
+        }
+        let message = format!("`{}` is not a date", entry.field.key);
+        self.push(
+            Fault::error("bad-date", span, message, "there is no such date")
+                .help(format!("write {0} = 2018-07-01, {0} = 2018-07-01T07:00:00, or with an offset", entry.field.key)),
+        );
+        None
+    }
+
+    /// Texts by name. Numbers and flags stand for their text. `names` says what is wrong with a name.
+    pub(super) fn text_map(
+        &mut self,
+        open: &Open<'_, 'f>,
+        key: &str,
+        names: fn(&str) -> Option<&'static str>,
+    ) -> Option<BTreeMap<String, String>> {
+        let entry = open.get(key)?.clone();
+        let DeValue::Table(table) = entry.value.get_ref() else {
+            self.wrong_type(&entry);
+            return None;
+        };
+        let mut map = BTreeMap::new();
+        self.collect_texts(&entry, table, "", names, &mut map);
+        Some(map)
+    }
+
+    fn collect_texts(
+        &mut self,
+        entry: &Entry<'_, 'f>,
+        table: &DeTable<'f>,
+        prefix: &str,
+        names: fn(&str) -> Option<&'static str>,
+        map: &mut BTreeMap<String, String>,
+    ) {
+        for (key, value) in table {
+            let name = format!("{prefix}{}", key.get_ref());
+            // `spark.executor.cores = 2` without quotes is a tree of tables to TOML, and one property to Spark.
+            if let (DeValue::Table(inner), Kind::Properties) = (value.get_ref(), entry.field.kind) {
+                self.collect_texts(entry, inner, &format!("{name}."), names, map);
+                continue;
+            }
+            if let Some(wrong) = names(&name) {
+                let message = format!("`{name}` is not a name for `{}`", entry.field.key);
+                self.push(Fault::error("bad-name", key.span(), message, wrong));
+            }
+            let text = match value.get_ref() {
+                DeValue::String(text) => {
+                    self.check_template(value, text);
+                    text.to_string()
+                }
+                other => {
+                    if let Some(text) = scalar(other) {
+                        text
+                    } else {
+                        let message = format!("`{name}` takes a text, not {}", kind_of(other));
+                        self.push(Fault::error("wrong-type", value.span(), message, "expected a string"));
+                        continue;
+                    }
+                }
+            };
+            if text.contains('\0') {
+                let message = format!("`{name}` has a NUL character");
+                self.push(Fault::error("bad-character", value.span(), message, "in this text"));
+            }
+            map.insert(name, text);
+        }
+    }
+
+    /// Any values by name.
+    pub(super) fn values(&mut self, open: &Open<'_, 'f>, key: &str) -> Option<BTreeMap<String, Value>> {
+        let entry = open.get(key)?.clone();
+        let DeValue::Table(table) = entry.value.get_ref() else {
+            self.wrong_type(&entry);
+            return None;
+        };
+        let mut map = BTreeMap::new();
+        for (name, value) in table {
+            if let Some(wrong) = bad_identifier(name.get_ref()) {
+                let message = format!("`{}` is not a name for `{key}`", name.get_ref());
+                self.push(Fault::error("bad-name", name.span(), message, wrong));
+            }
+            if let Some(json) = self.json(value) {
+                map.insert(name.get_ref().to_string(), json);
+            }
+        }
+        Some(map)
+    }
+
+    fn json(&mut self, value: &Spanned<DeValue<'_>>) -> Option<Value> {
+        let number = match value.get_ref() {
+            DeValue::String(text) => return Some(Value::String(text.to_string())),
+            DeValue::Boolean(flag) => return Some(Value::Bool(*flag)),
+            DeValue::Datetime(date) => return Some(Value::String(date.to_string())),
+            DeValue::Array(items) => {
+                return Some(Value::Array(items.iter().filter_map(|item| self.json(item)).collect()));
+            }
+            DeValue::Table(table) => {
+                let members = table.iter();
+                return Some(Value::Object(
+                    members.filter_map(|(key, value)| Some((key.get_ref().to_string(), self.json(value)?))).collect(),
+                ));
+            }
+            DeValue::Integer(number) => integer(number).map(serde_json::Number::from),
+            DeValue::Float(number) => number.as_str().parse().ok().and_then(serde_json::Number::from_f64),
+        };
+        if number.is_none() {
+            let message = "this number cannot be used in templates";
+            self.push(Fault::error("out-of-range", value.span(), message, "expected a finite number of 64 bits"));
+        }
+        number.map(Value::Number)
+    }
+
+    /// Slots by name.
+    pub(super) fn pools(&mut self, open: &Open<'_, 'f>, key: &str) -> Option<BTreeMap<String, u32>> {
+        let entry = open.get(key)?.clone();
+        let DeValue::Table(table) = entry.value.get_ref() else {
+            self.wrong_type(&entry);
+            return None;
+        };
+        let mut pools = BTreeMap::new();
+        for (name, value) in table {
+            let DeValue::Integer(number) = value.get_ref() else {
+                let message =
+                    format!("pool `{}` takes its number of slots, not {}", name.get_ref(), kind_of(value.get_ref()));
+                self.push(
+                    Fault::error("wrong-type", value.span(), message, "expected a whole number")
+                        .help(format!("write {} = 4", quoted_key(name.get_ref()))),
+                );
+                continue;
+            };
+            if let Some(slots) = self.within(name.get_ref(), number, value.span(), 1, 10_000)
+                && let Ok(slots) = u32::try_from(slots.value)
+            {
+                pools.insert(name.get_ref().to_string(), slots);
+            }
+        }
+        Some(pools)
+    }
+}
+
+/// "`retries` takes a whole number, not a string", with what to write instead.
+fn wrong_type(file: &str, entry: &Entry<'_, '_>) -> Fault {
+    let Entry { field, value, .. } = entry;
+    let wanted = expected(field.kind);
+    let message = format!("`{}` takes {wanted}, not {}", field.key, kind_of(value.get_ref()));
+    let raw = file.get(value.span()).unwrap_or_default();
+    let help = match (field.kind, value.get_ref()) {
+        (Kind::Duration | Kind::DurationOrForever, DeValue::Integer(number)) => {
+            format!("write \"{}s\" for seconds", number.as_str())
+        }
+        (Kind::Flag, DeValue::String(text)) if matches!(text.to_lowercase().as_str(), "true" | "yes" | "on" | "1") => {
+            format!("write {} = true", field.key)
+        }
+        (Kind::Flag, DeValue::String(text)) if matches!(text.to_lowercase().as_str(), "false" | "no" | "off" | "0") => {
+            format!("write {} = false", field.key)
+        }
+        (Kind::Flag, DeValue::Integer(number)) if matches!(number.as_str(), "0" | "1") => {
+            format!("write {} = {}", field.key, number.as_str() == "1")
+        }
+        (Kind::Whole(..) | Kind::Number(_), DeValue::String(text)) if text.parse::<i64>().is_ok() => {
+            format!("write {} = {text}", field.key)
+        }
+        (Kind::Texts, DeValue::String(_)) => format!("write {} = [{raw}]", field.key),
+        (Kind::Text | Kind::Template, DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_)) => {
+            format!("write {} = \"{raw}\"", field.key)
+        }
+        (Kind::Tables(section), DeValue::Array(_)) => {
+            format!("write {} for each, without `[[ ]]`", section.header)
+        }
+        _ if field.key == "shell" => "write shell = \"python3 jobs/load.py {{ ds }}\"".to_owned(),
+        _ => example(field),
+    };
+    let value_span = match value.get_ref() {
+        // The span of a table is that of its header; the key is what the user looks for.
+        DeValue::Table(_) => entry.key.clone(),
+        _ => value.span(),
+    };
+    Fault::error("wrong-type", value_span, message, format!("expected {wanted}")).help(help)
+}
+
+fn example(field: &Field) -> String {
+    format!("write for example {} = {}", field.key, field.example)
+}
+
+/// A key as TOML writes it.
+pub(super) fn quoted_key(name: &str) -> String {
+    let is_bare = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
+    if is_bare { name.to_owned() } else { format!("{name:?}") }
+}
+
+fn integer(number: &DeInteger<'_>) -> Option<i64> {
+    i64::from_str_radix(number.as_str(), number.radix()).ok()
+}
+
+/// The text of a number or flag.
+fn scalar(value: &DeValue<'_>) -> Option<String> {
+    match value {
+        DeValue::Integer(number) => Some(integer(number)?.to_string()),
+        DeValue::Float(number) => Some(number.as_str().to_owned()),
+        DeValue::Boolean(flag) => Some(flag.to_string()),
+        DeValue::Datetime(date) => Some(date.to_string()),
+        DeValue::String(_) | DeValue::Array(_) | DeValue::Table(_) => None,
+    }
+}
+
+pub(super) fn is_template(text: &str) -> bool {
+    text.contains("{{") || text.contains("{%")
+}
+
+fn is_memory(text: &str) -> bool {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let unit = text[digits..].to_ascii_lowercase();
+    digits > 0 && matches!(unit.as_str(), "k" | "kb" | "m" | "mb" | "g" | "gb" | "t" | "tb" | "")
+}
+
+/// `name@host`, bare or as `Name <name@host>`.
+pub(super) fn is_address(text: &str) -> bool {
+    let bare = match text.rsplit_once('<') {
+        Some((_, rest)) => match rest.strip_suffix('>') {
+            Some(bare) => bare,
+            None => return false,
+        },
+        None => text,
+    };
+    let is_plain = |part: &str| !part.is_empty() && !part.contains(|c: char| c.is_whitespace() || c.is_control());
+    let fits = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '[' | ']' | ':');
+    !text.contains(char::is_control)
+        && bare.split_once('@').is_some_and(|(name, host)| is_plain(name) && is_plain(host) && host.chars().all(fits))
+}
+
+/// The fault of a text that is no address.
+pub(super) fn bad_address(text: &str, span: Range<usize>) -> Fault {
+    let fault = Fault::error("bad-address", span, format!("`{text}` is not a mail address"), "expected name@host");
+    if text.contains(',') || text.contains(';') {
+        fault.help("write a list: [\"a@example.com\", \"b@example.com\"]")
+    } else {
+        fault
+    }
+}
+
+/// What is wrong with a name that templates and the environment must be able to say.
+pub(super) fn bad_identifier(name: &str) -> Option<&'static str> {
+    let mut characters = name.chars();
+    let starts = characters.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
+    let goes_on = characters.all(|c| c.is_ascii_alphanumeric() || c == '_');
+    (!(starts && goes_on)).then_some("expected letters, digits and `_`, no digit first")
+}
+
+/// Any name will do.
+pub(super) fn any_name(_: &str) -> Option<&'static str> {
+    None
+}
+
+fn date_of_toml(date: &Datetime) -> Option<DateBound> {
+    let day = date.date?;
+    let day =
+        civil::Date::new(i16::try_from(day.year).ok()?, i8::try_from(day.month).ok()?, i8::try_from(day.day).ok()?)
+            .ok()?;
+    let Some(time) = date.time else { return Some(DateBound::Date(day)) };
+    let time = civil::Time::new(
+        i8::try_from(time.hour).ok()?,
+        i8::try_from(time.minute).ok()?,
+        i8::try_from(time.second.unwrap_or(0)).ok()?,
+        i32::try_from(time.nanosecond.unwrap_or(0)).ok()?,
+    )
+    .ok()?;
+    let local = day.to_datetime(time);
+    let minutes = match date.offset {
+        None => return Some(DateBound::DateTime(local)),
+        Some(TomlOffset::Z) => 0,
+        Some(TomlOffset::Custom { minutes }) => i32::from(minutes),
+    };
+    let offset = Offset::from_seconds(minutes * 60).ok()?;
+    offset.to_timestamp(local).ok().map(DateBound::Instant)
+}
+
+fn date_of_text(text: &str) -> Option<DateBound> {
+    if let Ok(instant) = text.parse::<Timestamp>() {
+        return Some(DateBound::Instant(instant));
+    }
+    if text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return civil::Date::strptime("%Y%m%d", text).ok().map(DateBound::Date);
+    }
+    if text.len() == 10 {
+        return text.parse().ok().map(DateBound::Date);
+    }
+    text.parse().ok().map(DateBound::DateTime)
 }

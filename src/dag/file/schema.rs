@@ -1,161 +1,145 @@
-//! The reference and the JSON Schemas of DAG files and of crondag.toml, rendered from the tables of fields.
-
-use std::fmt::Write as _;
+//! The JSON Schemas (draft 2020-12) of DAG files and of crondag.toml, made from the table of keys.
+//!
+//! They serve editors and CI without crondag; what needs a look at more than one value (unknown tasks, cycles, pools) only
+//! `crondag validate` finds.
 
 use serde_json::{Map, Value, json};
 
-use super::field::{CONFIG, DAG, Field, Kind};
+use super::field::{CONFIG, DAG, Field, Kind, Section};
 
-/// The JSON Schema (draft 2020-12) of DAG files.
-pub fn dag_schema() -> Value {
-    let mut schema = root("A crondag DAG file", DAG);
-    schema["required"] = json!(["tasks"]);
-    schema
+/// The schema of a DAG file, as indented JSON with a line end.
+pub fn dag_schema() -> String {
+    document(&DAG, "A DAG file of crondag")
 }
 
-/// The JSON Schema (draft 2020-12) of crondag.toml.
-pub fn config_schema() -> Value {
-    root("crondag.toml", CONFIG)
+/// The schema of crondag.toml, as indented JSON with a line end.
+pub fn config_schema() -> String {
+    document(&CONFIG, "crondag.toml")
 }
 
-fn root(title: &str, fields: &[Field]) -> Value {
-    let mut schema = object(fields);
-    schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
-    schema["title"] = json!(title);
-    schema
-}
-
-fn object(fields: &[Field]) -> Value {
-    let properties: Map<String, Value> = fields
-        .iter()
-        .map(|field| {
-            let mut property = value(field.kind);
-            property["description"] = json!(field.doc);
-            if let Some(default) = json_default(field) {
-                property["default"] = default;
-            }
-            (field.key.to_owned(), property)
-        })
-        .collect();
-    let required: Vec<&str> =
-        fields.iter().filter(|field| field.doc.ends_with(" Required.")).map(|field| field.key).collect();
-    let mut schema = json!({ "type": "object", "additionalProperties": false, "properties": properties });
-    if !required.is_empty() {
-        schema["required"] = json!(required);
+fn document(root: &'static Section, title: &str) -> String {
+    let mut definitions = Map::new();
+    let mut schema = section(root, &mut definitions);
+    if let Value::Object(members) = &mut schema {
+        members.insert("$schema".into(), json!("https://json-schema.org/draft/2020-12/schema"));
+        members.insert("title".into(), json!(title));
+        members.insert("$defs".into(), Value::Object(definitions));
     }
-    let actions = ["shell", "spark", "sql"];
-    if actions.iter().all(|action| fields.iter().any(|field| field.key == *action)) {
-        schema["oneOf"] = actions.iter().map(|action| json!({ "required": [action] })).collect();
-    }
-    schema
-}
-
-fn json_default(field: &Field) -> Option<Value> {
-    serde_json::from_str(field.default).ok()
-}
-
-fn value(kind: Kind) -> Value {
-    let duration = r"^([0-9]+(ms|s|m|h|d|w))+$";
-    let text = json!({ "type": "string" });
-    let table_of = |item: Value| json!({ "type": "object", "additionalProperties": item });
-    let scalar = json!({ "type": ["string", "number", "boolean"] });
-    match kind {
-        Kind::Text | Kind::Template | Kind::Zone => text,
-        Kind::Texts | Kind::Templates => json!({ "oneOf": [text, { "type": "array", "items": text }] }),
-        Kind::Bool => json!({ "type": "boolean" }),
-        Kind::Count(least) => json!({ "type": "integer", "minimum": least }),
-        Kind::Integer => json!({ "type": "integer" }),
-        Kind::Number(least) => json!({ "type": "number", "minimum": least }),
-        Kind::Duration => json!({ "type": "string", "pattern": duration }),
-        Kind::DurationOrForever => json!({ "type": "string", "pattern": format!("^forever$|{duration}") }),
-        Kind::Size => json!({ "type": "string", "pattern": "^[0-9]+(B|KB|MB|GB)$" }),
-        Kind::Memory => json!({ "type": "string", "pattern": r"^[0-9]+[kKmMgGtT][bB]?$|\{\{" }),
-        Kind::Schedule => json!({
-            "type": "string",
-            "pattern": r"^\s*(@(hourly|daily|midnight|weekly|monthly|yearly|annually)|\S+(\s+\S+){4})\s*$"
-        }),
-        // TOML has dates of its own, which JSON Schema sees as texts.
-        Kind::Date => json!({ "type": "string", "pattern": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}" }),
-        Kind::OneOf(words) => json!({ "enum": words }),
-        Kind::TextTable | Kind::TemplateTable => table_of(scalar),
-        Kind::CountTable => table_of(json!({ "type": "integer", "minimum": 1 })),
-        Kind::ValueTable => table_of(json!(true)),
-        Kind::Table(fields) => object(fields),
-        Kind::Tables(fields) => table_of(object(fields)),
-    }
-}
-
-/// The reference of DAG files, in Markdown.
-pub fn dag_reference() -> String {
-    let mut text = String::from(
-        "# DAG files\n\n<!-- Made by `crondag schema dag --format markdown`; do not edit. -->\n\n\
-         A DAG is a TOML file in `dags/`; its id is the file's name without `.toml`.\n\
-         Values marked *template* may contain names between `{{ }}`: see [templates](templates.md).\n\n\
-         An editor with TOML support (taplo, or Even Better TOML in VS Code) checks and completes as you type when the\n\
-         first line of the file is\n\n```toml\n#:schema ../docs/reference/dag.schema.json\n```\n\n\
-         with the path to the schema, which `crondag schema dag > dag.schema.json` writes.\n",
-    );
-    section(&mut text, "The file", DAG, "");
+    let mut text = format!("{schema:#}");
+    text.push('\n');
     text
 }
 
-/// The reference of crondag.toml, in Markdown.
-pub fn config_reference() -> String {
-    let mut text = String::from(
-        "# crondag.toml\n\n<!-- Made by `crondag schema config --format markdown`; do not edit. -->\n\n\
-         The settings of a home. An empty file is fine: everything has a default.\n\n\
-         For editors: `#:schema config.schema.json` as the first line, with the file that\n\
-         `crondag schema config > config.schema.json` writes.\n",
-    );
-    section(&mut text, "The file", CONFIG, "");
-    text
+/// The name of a table in `$defs`.
+fn name_of(section: &Section) -> String {
+    section.header.trim_matches(['[', ']']).replace('.', "-")
 }
 
-fn section(text: &mut String, title: &str, fields: &[Field], path: &str) {
-    // Writing to a String cannot fail.
-    let _ = writeln!(text, "\n## {title}\n\n| key | value | default | meaning |\n| --- | --- | --- | --- |");
-    for field in fields {
-        let default = if field.default.is_empty() { String::new() } else { format!("`{}`", field.default) };
-        let doc = field.doc.replace('|', "\\|");
-        let _ = writeln!(text, "| `{}` | {} | {default} | {doc} |", field.key, describe(field.kind));
+fn reference(to: &'static Section, definitions: &mut Map<String, Value>) -> Value {
+    let name = name_of(to);
+    if !definitions.contains_key(&name) {
+        // The name is taken before the table is described, should tables ever contain one another.
+        definitions.insert(name.clone(), Value::Null);
+        let described = section(to, definitions);
+        definitions.insert(name.clone(), described);
     }
-    for field in fields {
-        match field.kind {
-            Kind::Table(inner) => {
-                let name = format!("{path}{}", field.key);
-                section(text, &format!("`[{name}]`"), inner, &format!("{name}."));
-            }
-            Kind::Tables(inner) => {
-                let name = format!("{path}{}.NAME", field.key);
-                section(text, &format!("`[{name}]`"), inner, &format!("{name}."));
-            }
-            _ => {}
+    json!({ "$ref": format!("#/$defs/{name}") })
+}
+
+fn section(of: &'static Section, definitions: &mut Map<String, Value>) -> Value {
+    let mut properties = Map::new();
+    for field in of.fields() {
+        properties.insert(field.key.to_owned(), property(field, definitions));
+    }
+    let mut schema = json!({
+        "type": "object",
+        "description": of.doc,
+        "properties": properties,
+        "additionalProperties": false,
+    });
+    if let Value::Object(members) = &mut schema {
+        if !of.required.is_empty() {
+            members.insert("required".into(), json!(of.required));
+        }
+        if !of.one_of.is_empty() {
+            let each: Vec<Value> = of.one_of.iter().map(|key| json!({ "required": [key] })).collect();
+            members.insert("oneOf".into(), json!(each));
         }
     }
+    schema
 }
 
-fn describe(kind: Kind) -> String {
+fn property(field: &Field, definitions: &mut Map<String, Value>) -> Value {
+    let mut schema = of_kind(field.kind, definitions);
+    if let Value::Object(members) = &mut schema {
+        members.insert("description".into(), json!(field.doc));
+        if let Some(default) = field.default.and_then(|default| serde_json::from_str::<Value>(default).ok()) {
+            members.insert("default".into(), default);
+        }
+    }
+    schema
+}
+
+const DURATION: &str = "^([0-9]+(ms|s|m|h|d|w))+$";
+const IDENTIFIER: &str = "^[A-Za-z_][A-Za-z0-9_]*$";
+
+fn of_kind(kind: Kind, definitions: &mut Map<String, Value>) -> Value {
+    let text = || json!({ "type": "string", "pattern": "\\S" });
+    let scalar = || json!({ "type": ["string", "number", "boolean"] });
     match kind {
-        Kind::Text => "text".to_owned(),
-        Kind::Template => "*template*".to_owned(),
-        Kind::Texts => "text or list of texts".to_owned(),
-        Kind::Templates => "list of *templates*".to_owned(),
-        Kind::Bool => "`true` or `false`".to_owned(),
-        Kind::Count(least) => format!("whole number, at least {least}"),
-        Kind::Integer => "whole number".to_owned(),
-        Kind::Number(least) => format!("number, at least {least}"),
-        Kind::Duration => "duration: `90s`, `10m`, `1h30m`, `1d`, `2w`".to_owned(),
-        Kind::DurationOrForever => "duration, or `forever`".to_owned(),
-        Kind::Size => "size: `64KB`, `100MB`, `2GB`".to_owned(),
-        Kind::Memory => "memory: `512m`, `4g`".to_owned(),
-        Kind::Schedule => "five crontab fields or `@daily` and the like".to_owned(),
-        Kind::Zone => "zone, such as `Asia/Shanghai`".to_owned(),
-        Kind::Date => "date, or date and time".to_owned(),
-        Kind::OneOf(words) => words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", "),
-        Kind::TextTable => "table of texts".to_owned(),
-        Kind::TemplateTable => "table of *templates*".to_owned(),
-        Kind::CountTable => "table of whole numbers".to_owned(),
-        Kind::ValueTable => "table of values".to_owned(),
-        Kind::Table(_) | Kind::Tables(_) => "table, see below".to_owned(),
+        Kind::Text | Kind::Template | Kind::Zone => text(),
+        Kind::Texts => json!({ "type": "array", "items": { "type": "string" } }),
+        Kind::Templates | Kind::TaskIds => {
+            json!({ "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }] })
+        }
+        Kind::Emails => {
+            let address = json!({ "type": "string", "pattern": "@" });
+            json!({ "anyOf": [address, { "type": "array", "items": address }] })
+        }
+        Kind::Flag => json!({ "type": "boolean" }),
+        Kind::Whole(low, high) => json!({ "type": "integer", "minimum": low, "maximum": high }),
+        Kind::Number(low) => json!({ "type": "number", "minimum": low, "maximum": 1_000_000 }),
+        Kind::Duration => json!({ "type": "string", "pattern": DURATION }),
+        Kind::DurationOrForever => {
+            json!({ "anyOf": [{ "const": "forever" }, { "type": "string", "pattern": DURATION }] })
+        }
+        Kind::Size => json!({ "type": "string", "pattern": "^[0-9]+(B|KB|MB|GB)$" }),
+        Kind::Memory => json!({ "type": "string", "pattern": "^[0-9]+([kKmMgGtT][bB]?)?$|\\{[{%]" }),
+        Kind::Choice(words) => json!({ "type": "string", "enum": words }),
+        Kind::Date => json!({ "type": "string", "pattern": "^[0-9]{4}-?[0-9]{2}-?[0-9]{2}([T ].+)?$" }),
+        Kind::Schedule => json!({
+            "type": "string",
+            "pattern": "^\\s*(@(hourly|daily|midnight|weekly|monthly|yearly|annually)|\\S+(\\s+\\S+){4})\\s*$",
+        }),
+        Kind::Order => {
+            let chain = json!({ "type": "string", "pattern": ">>" });
+            json!({ "anyOf": [chain, { "type": "array", "items": chain }] })
+        }
+        Kind::Env => json!({
+            "type": "object",
+            "propertyNames": { "pattern": IDENTIFIER },
+            "additionalProperties": scalar(),
+        }),
+        Kind::TextMap => json!({ "type": "object", "additionalProperties": scalar() }),
+        Kind::Properties => {
+            json!({ "type": "object", "additionalProperties": { "type": ["string", "number", "boolean", "object"] } })
+        }
+        Kind::Values => json!({ "type": "object", "propertyNames": { "pattern": IDENTIFIER } }),
+        Kind::Pools => json!({
+            "type": "object",
+            "additionalProperties": { "type": "integer", "minimum": 1, "maximum": 10_000 },
+        }),
+        Kind::Table(section) => reference(section, definitions),
+        Kind::Tables(section) => {
+            let mut tables = json!({ "type": "object", "additionalProperties": reference(section, definitions) });
+            if section.header == "[tasks.NAME]"
+                && let Value::Object(members) = &mut tables
+            {
+                members.insert("minProperties".into(), json!(1));
+                members
+                    .insert("propertyNames".into(), json!({ "maxLength": 200, "pattern": "^[^-. /\\\\][^ /\\\\]*$" }));
+            }
+            tables
+        }
     }
 }

@@ -146,7 +146,9 @@ fn run(job: &SqlJob) -> Result<(), String> {
             write_csv(table, to).map_err(|error| format!("cannot write {}: {error}", to.display()))?;
             println!("wrote {} to {}", rows(table.total), to.display());
         }
-        (None, Some(to)) => return Err(format!("there is no result set for {}: end the statements with a SELECT", to.display())),
+        (None, Some(to)) => {
+            return Err(format!("there is no result set for {}: end the statements with a SELECT", to.display()));
+        }
         _ => {}
     }
     if let Some(table) = last_table {
