@@ -1,5 +1,7 @@
 //! One file per command.
 
+pub mod diagnostic;
+
 use std::process::ExitCode;
 
 /// Runs the command line of this process.

@@ -132,7 +132,7 @@ impl TriggerRule {
     ];
 
     /// Airflow's name of the rule.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             TriggerRule::AllSuccess => "all_success",
             TriggerRule::AllFailed => "all_failed",

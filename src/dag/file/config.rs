@@ -1,0 +1,213 @@
+//! crondag.toml, from its text to a [`Config`].
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use toml::de::DeTable;
+
+use super::fault::{Fault, Severity};
+use super::field::CONFIG;
+use super::reader::{Open, Reader, bad_address, bad_identifier, is_address};
+use super::{parse, settle, spark};
+use crate::dag::Config;
+use crate::dag::config::{Connection, Email, Logs, MailTransport, Smtp, SparkSettings, Tls};
+use crate::dag::template::Checker;
+
+/// Reads crondag.toml; the empty text is good and means all defaults.
+///
+/// The settings are `None` when any fault is an error. Faults are sorted by place.
+pub fn read_config(text: &str) -> (Option<Config>, Vec<Fault>) {
+    let mut reader = Reader::new(text);
+    let root = parse(&mut reader);
+    let config = read(&mut reader, root.get_ref());
+    let faults = settle(text, reader.faults);
+    let is_good = !faults.iter().any(|fault| fault.severity == Severity::Error);
+    (is_good.then_some(config), faults)
+}
+
+fn read<'f>(reader: &mut Reader<'f>, root: &DeTable<'f>) -> Config {
+    let open = reader.open(&CONFIG, root, 0..0);
+    let defaults = Config::default();
+    // Environment of a home is plain text: it is the same for every run, so there is nothing to fill in.
+    let env = reader.text_map(&open, "env", bad_identifier).unwrap_or_default();
+    let vars = reader.values(&open, "vars").unwrap_or_default();
+    reader.checker = Some(Checker::new(&BTreeMap::new(), &vars));
+    Config {
+        timezone: reader.zone(&open, "timezone"),
+        parallelism: reader.count(&open, "parallelism").unwrap_or(defaults.parallelism),
+        pools: reader.pools(&open, "pools").unwrap_or_default(),
+        env,
+        env_file: path(reader, &open, "env_file"),
+        inherit_env: read_inherited(reader, &open),
+        vars,
+        connections: read_connections(reader, &open),
+        email: read_email(reader, &open),
+        logs: read_logs(reader, &open),
+        spark: read_spark(reader, &open),
+        kill_grace: reader.duration(&open, "kill_grace").map_or(defaults.kill_grace, |grace| grace.value),
+    }
+}
+
+fn path<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>, key: &str) -> Option<PathBuf> {
+    reader.text(open, key).map(|text| PathBuf::from(text.value))
+}
+
+fn read_inherited<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>) -> Vec<String> {
+    let names = reader.texts(open, "inherit_env").unwrap_or_default();
+    for name in &names {
+        if let Some(wrong) = bad_identifier(&name.value) {
+            let message = format!("`{}` is not the name of a variable", name.value);
+            reader.push(Fault::error("bad-name", name.span.clone(), message, wrong));
+        }
+    }
+    names.into_iter().map(|name| name.value).collect()
+}
+
+/// A key that its table cannot do without.
+fn require(reader: &mut Reader<'_>, open: &Open<'_, '_>, key: &str, what: &str, help: &str) {
+    if open.get(key).is_none() {
+        let message = format!("{what} needs `{key}`");
+        let label = format!("expected `{key}` in this table");
+        reader.push(Fault::error("missing-key", open.at.clone(), message, label).help(help));
+    }
+}
+
+fn read_connections<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>) -> BTreeMap<String, Connection> {
+    let Some(entry) = open.get("connections").cloned() else { return BTreeMap::new() };
+    let mut connections = BTreeMap::new();
+    for (name, table) in reader.tables(&entry) {
+        let Some(table) = table else { continue };
+        require(reader, &table, "type", "a connection", "write type = \"sqlite\"");
+        require(reader, &table, "path", "a connection", "write for example path = \"warehouse.db\"");
+        let kind = reader.choice(&table, "type");
+        let path = path(reader, &table, "path");
+        if let (Some(_), Some(path)) = (kind, path) {
+            connections.insert(name.value.to_owned(), Connection::Sqlite { path });
+        }
+    }
+    connections
+}
+
+fn read_logs<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>) -> Logs {
+    let defaults = Logs::default();
+    let Some(entry) = open.get("logs").cloned() else { return defaults };
+    let Some(open) = reader.table(&entry) else { return defaults };
+    Logs {
+        keep: reader.duration_or_forever(&open, "keep").unwrap_or(defaults.keep),
+        max_size: reader.size(&open, "max_size").unwrap_or(defaults.max_size),
+    }
+}
+
+fn read_spark<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>) -> SparkSettings {
+    let Some(entry) = open.get("spark").cloned() else { return SparkSettings::default() };
+    let Some(open) = reader.table(&entry) else { return SparkSettings::default() };
+    SparkSettings {
+        spark_submit: reader.text(&open, "spark_submit").map(|text| text.value),
+        spark_home: reader.text(&open, "spark_home").map(|text| text.value),
+        options: spark::options(reader, &open),
+    }
+}
+
+/// Which keys of `[email]` belong to which transport.
+const TRANSPORT_KEYS: [(&str, &[&str]); 3] = [
+    ("smtp", &["host", "port", "tls", "tls_verify", "tls_ca", "username", "password_env", "timeout"]),
+    ("sendmail", &["command"]),
+    ("folder", &["path"]),
+];
+
+fn read_email<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>) -> Option<Email> {
+    let entry = open.get("email").cloned()?;
+    let open = reader.table(&entry)?;
+    require(reader, &open, "from", "[email]", "write for example from = \"crondag <etl@example.com>\"");
+    let from = reader.text(&open, "from");
+    if let Some(from) = &from
+        && !is_address(&from.value)
+    {
+        reader.push(bad_address(&from.value, from.span.clone()));
+    }
+    let chosen = reader.choice(&open, "transport");
+    if chosen.is_none() && open.get("transport").is_some() {
+        return None;
+    }
+    let transport = chosen.map_or("smtp", |word| word.value);
+    warn_unused(reader, &open, transport);
+    let smtp = read_smtp(reader, &open);
+    let command = reader.text(&open, "command");
+    let folder = path(reader, &open, "path");
+    let transport = match transport {
+        "sendmail" => MailTransport::Sendmail {
+            command: command.map_or_else(|| "/usr/sbin/sendmail".to_owned(), |command| command.value),
+        },
+        "folder" => {
+            require(reader, &open, "path", "transport \"folder\"", "write for example path = \"mail\"");
+            MailTransport::Folder { path: folder? }
+        }
+        _ => {
+            require(reader, &open, "host", "transport \"smtp\"", "write for example host = \"mail.example.com\"");
+            MailTransport::Smtp(smtp?)
+        }
+    };
+    Some(Email { from: from?.value, transport })
+}
+
+fn warn_unused(reader: &mut Reader<'_>, open: &Open<'_, '_>, transport: &str) {
+    for entry in open.entries() {
+        let key = entry.field.key;
+        let owner = TRANSPORT_KEYS.iter().find(|(_, keys)| keys.contains(&key)).map(|(owner, _)| *owner);
+        if let Some(owner) = owner
+            && owner != transport
+        {
+            let message = format!("`{key}` does nothing with transport \"{transport}\"");
+            reader.push(
+                Fault::warning("unused-key", entry.key.clone(), message, "not used")
+                    .help(format!("remove it, or write transport = \"{owner}\"")),
+            );
+        }
+    }
+}
+
+fn read_smtp<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>) -> Option<Smtp> {
+    let tls = match reader.choice(open, "tls").map(|word| word.value) {
+        Some("required") => Tls::Required,
+        Some("none") => Tls::None,
+        _ => Tls::Starttls,
+    };
+    let usual_port = match tls {
+        Tls::Required => 465,
+        Tls::Starttls => 587,
+        Tls::None => 25,
+    };
+    let port = reader.whole(open, "port").and_then(|port| u16::try_from(port.value).ok()).unwrap_or(usual_port);
+    let tls_verify = reader.flag(open, "tls_verify").unwrap_or(true);
+    let tls_ca = path(reader, open, "tls_ca");
+    let username = reader.text(open, "username").map(|text| text.value);
+    let password_env = reader.text(open, "password_env");
+    if let Some(name) = &password_env
+        && bad_identifier(&name.value).is_some()
+    {
+        reader.push(
+            Fault::error(
+                "bad-name",
+                name.span.clone(),
+                "`password_env` is not the name of a variable",
+                "expected letters, digits and `_`",
+            )
+            .help("write the name of the variable that holds the password, not the password"),
+        );
+    }
+    for (one, other) in [("username", "password_env"), ("password_env", "username")] {
+        if let (Some(entry), None) = (open.get(one), open.get(other)) {
+            let message = format!("`{one}` without `{other}`");
+            let label = format!("expected `{other}` too");
+            reader.push(
+                Fault::error("missing-key", entry.key.clone(), message, label)
+                    .help("a login needs both; without both there is no login"),
+            );
+        }
+    }
+    let timeout = reader.span_of_time(open, "timeout").unwrap_or(Duration::from_secs(30));
+    let host = reader.text(open, "host")?.value;
+    let password_env = password_env.map(|text| text.value);
+    Some(Smtp { host, port, tls, tls_verify, tls_ca, username, password_env, timeout })
+}

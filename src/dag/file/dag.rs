@@ -1,0 +1,156 @@
+//! A DAG file, from its text to a [`Dag`].
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use jiff::tz::TimeZone;
+use toml::de::DeTable;
+
+use super::edges::Edges;
+use super::fault::{Fault, Severity};
+use super::field::DAG;
+use super::reader::{At, Open, Reader, bad_identifier};
+use super::task::{self, Defaults, Surroundings};
+use super::{parse, settle};
+use crate::dag::graph::Graph;
+use crate::dag::model::{DateBound, Task};
+use crate::dag::template::Checker;
+use crate::dag::{Config, Dag, DagId};
+
+/// Reads a DAG file.
+///
+/// `id` is the stem of the file's name. `exists` is asked about paths as the file has them, relative to the home or
+/// absolute. The DAG is `None` when any fault is an error; warnings may come with a DAG. Faults are sorted by place.
+pub fn read_dag(id: &str, text: &str, config: &Config, exists: &dyn Fn(&Path) -> bool) -> (Option<Dag>, Vec<Fault>) {
+    let mut reader = Reader::new(text);
+    let id = match DagId::new(id) {
+        Ok(id) => Some(id),
+        Err(wrong) => {
+            reader.push(
+                Fault::of_file("bad-dag-id", format!("`{id}` cannot be the id of a DAG: {wrong}"))
+                    .help("the id is the name of the file without `.toml`: rename the file"),
+            );
+            None
+        }
+    };
+    let root = parse(&mut reader);
+    let dag = read(&mut reader, root.get_ref(), id, config, exists);
+    let faults = settle(text, reader.faults);
+    let is_good = !faults.iter().any(|fault| fault.severity == Severity::Error);
+    (dag.filter(|_| is_good), faults)
+}
+
+fn read<'f>(
+    reader: &mut Reader<'f>,
+    root: &DeTable<'f>,
+    id: Option<DagId>,
+    config: &Config,
+    exists: &dyn Fn(&Path) -> bool,
+) -> Option<Dag> {
+    let is_blank = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#');
+    if root.is_empty() && reader.faults.is_empty() && reader.text.trim_start_matches('\u{feff}').lines().all(is_blank) {
+        reader.push(
+            Fault::of_file("no-tasks", "the file is empty, and a DAG needs at least one task")
+                .help("write for example\n[tasks.hello]\nshell = \"echo hello\""),
+        );
+        return None;
+    }
+    let open = reader.open(&DAG, root, 0..0);
+    let zone = reader.zone(&open, "timezone");
+    let timezone = zone.or_else(|| config.timezone.clone()).unwrap_or_else(TimeZone::system);
+    let params = reader.values(&open, "params").unwrap_or_default();
+    reader.checker = Some(Checker::new(&params, &config.vars));
+    let start_date = reader.date(&open, "start_date");
+    let end_date = reader.date(&open, "end_date");
+    check_bounds(reader, start_date.as_ref(), end_date.as_ref(), &timezone);
+    let dag = Dag {
+        id: id?,
+        description: reader.text(&open, "description").map(|text| text.value),
+        owner: reader.text(&open, "owner").map(|text| text.value),
+        tags: values(reader.texts(&open, "tags")),
+        schedule: reader.schedule(&open, "schedule"),
+        timezone,
+        start_date: start_date.map(|date| date.value),
+        end_date: end_date.map(|date| date.value),
+        catchup: reader.flag(&open, "catchup").unwrap_or(false),
+        max_active_runs: reader.count(&open, "max_active_runs").unwrap_or(16),
+        max_active_tasks: reader.count(&open, "max_active_tasks").unwrap_or(16),
+        run_timeout: reader.span_of_time(&open, "run_timeout"),
+        params,
+        env: reader.text_map(&open, "env", bad_identifier).unwrap_or_default(),
+        tasks: Vec::new(),
+        graph: Graph::default(),
+    };
+    let defaults = match open.get("defaults").cloned() {
+        Some(entry) => reader.table(&entry).map(|open| task::read_defaults(reader, &open)).unwrap_or_default(),
+        None => Defaults::default(),
+    };
+    let surroundings = Surroundings { config, defaults: &defaults, exists };
+    let (tasks, graph) = read_tasks(reader, &open, &surroundings)?;
+    Some(Dag { tasks, graph, ..dag })
+}
+
+pub(super) fn values(texts: Option<Vec<At<String>>>) -> Vec<String> {
+    texts.unwrap_or_default().into_iter().map(|text| text.value).collect()
+}
+
+fn check_bounds(reader: &mut Reader<'_>, start: Option<&At<DateBound>>, end: Option<&At<DateBound>>, zone: &TimeZone) {
+    if let (Some(start), Some(end)) = (start, end)
+        && end.value.last_instant(zone) < start.value.first_instant(zone)
+    {
+        reader.push(
+            Fault::error(
+                "end-before-start",
+                end.span.clone(),
+                "`end_date` is before `start_date`, so this DAG never runs",
+                "the last logical date",
+            )
+            .also(start.span.clone(), "the first logical date"),
+        );
+    }
+}
+
+fn read_tasks<'f>(
+    reader: &mut Reader<'f>,
+    open: &Open<'_, 'f>,
+    surroundings: &Surroundings<'_>,
+) -> Option<(Vec<Task>, Graph)> {
+    let tables = match open.get("tasks").cloned() {
+        Some(entry) => {
+            let before = reader.faults.len();
+            let tables = reader.tables(&entry);
+            if tables.is_empty() && reader.faults.len() == before {
+                reader.push(no_tasks(entry.key));
+            }
+            tables
+        }
+        None => {
+            reader.push(no_tasks(0..0));
+            Vec::new()
+        }
+    };
+    let index: HashMap<&str, usize> = tables.iter().enumerate().map(|(index, (name, _))| (name.value, index)).collect();
+    let mut edges = Edges::new(&index, tables.iter().map(|(name, _)| name.value.to_owned()).collect());
+    for (chain, places) in reader.strings_with_places(open, "order") {
+        edges.add_chain(reader, &chain, &places);
+    }
+    let mut tasks = Vec::with_capacity(tables.len());
+    for (position, (name, table)) in tables.iter().enumerate() {
+        let Some(table) = table else { continue };
+        let after = reader.task_ids(table, "after");
+        edges.add_after(reader, position, &after);
+        tasks.extend(task::read_task(reader, name, table, surroundings));
+    }
+    let graph = edges.graph(reader)?;
+    (tasks.len() == tables.len()).then_some((tasks, graph))
+}
+
+fn no_tasks(at: std::ops::Range<usize>) -> Fault {
+    let message = "this DAG has no tasks";
+    let fault = if at.is_empty() {
+        Fault::of_file("no-tasks", message)
+    } else {
+        Fault::error("no-tasks", at, message, "expected at least one [tasks.NAME]")
+    };
+    fault.help("write for example\n[tasks.hello]\nshell = \"echo hello\"")
+}

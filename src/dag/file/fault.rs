@@ -1,0 +1,95 @@
+//! What is wrong with a file, and where.
+
+use std::ops::Range;
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// The file cannot be used.
+    Error,
+    /// The file is used, but probably does not do what was meant.
+    Warning,
+}
+
+impl Severity {
+    /// `error` or `warning`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        }
+    }
+}
+
+/// One thing that is wrong with a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// A stable name of the kind of fault, in kebab-case.
+    pub code: &'static str,
+    /// How bad it is.
+    pub severity: Severity,
+    /// The bytes of the file that are wrong; within the text, on character boundaries.
+    pub span: Range<usize>,
+    /// One line that reads after "error: ".
+    pub message: String,
+    /// What stands under the carets. Empty when the fault is not at any place: then the file alone is named.
+    pub label: String,
+    /// What to write instead, a line each.
+    pub help: Vec<String>,
+    /// Other places that explain this one, each with its label.
+    pub related: Vec<(Range<usize>, String)>,
+}
+
+impl Fault {
+    /// An error at a place.
+    pub fn error(
+        code: &'static str,
+        span: Range<usize>,
+        message: impl Into<String>,
+        label: impl Into<String>,
+    ) -> Fault {
+        Fault {
+            code,
+            severity: Severity::Error,
+            span,
+            message: message.into(),
+            label: label.into(),
+            help: Vec::new(),
+            related: Vec::new(),
+        }
+    }
+
+    /// A warning at a place.
+    pub fn warning(
+        code: &'static str,
+        span: Range<usize>,
+        message: impl Into<String>,
+        label: impl Into<String>,
+    ) -> Fault {
+        Fault { severity: Severity::Warning, ..Fault::error(code, span, message, label) }
+    }
+
+    /// An error of the file as a whole, at no place in it.
+    pub fn of_file(code: &'static str, message: impl Into<String>) -> Fault {
+        Fault::error(code, 0..0, message, "")
+    }
+
+    /// Adds a line of help.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Fault {
+        self.help.push(help.into());
+        self
+    }
+
+    /// Adds another place.
+    #[must_use]
+    pub fn also(mut self, span: Range<usize>, label: impl Into<String>) -> Fault {
+        self.related.push((span, label.into()));
+        self
+    }
+
+    /// Whether the fault is of the file as a whole.
+    pub fn is_of_file(&self) -> bool {
+        self.label.is_empty()
+    }
+}

@@ -1,0 +1,280 @@
+//! `[defaults]` and `[tasks.NAME]`.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::fault::Fault;
+use super::reader::{At, Entry, Open, Reader, any_name, bad_identifier, is_template};
+use super::spark;
+use super::suggest::or_known;
+use crate::dag::model::{Action, Shell, Sql, SqlSource, Task};
+use crate::dag::trigger_rule::TriggerRule;
+use crate::dag::{Config, SparkOptions, TaskId};
+
+/// What a task is read against.
+pub(super) struct Surroundings<'s> {
+    pub(super) config: &'s Config,
+    pub(super) defaults: &'s Defaults,
+    pub(super) exists: &'s dyn Fn(&Path) -> bool,
+}
+
+/// `[defaults]`
+#[derive(Default)]
+pub(super) struct Defaults {
+    settings: Settings,
+    pub(super) spark: SparkOptions,
+}
+
+/// What a table says of the settings that `[defaults]` and tasks share.
+#[derive(Default)]
+struct Settings {
+    description: Option<String>,
+    retries: Option<u32>,
+    retry_delay: Option<Duration>,
+    retry_backoff: Option<f64>,
+    retry_max_delay: Option<Duration>,
+    timeout: Option<Duration>,
+    trigger_rule: Option<TriggerRule>,
+    depends_on_past: Option<bool>,
+    pool: Option<At<String>>,
+    pool_slots: Option<At<i64>>,
+    priority: Option<i32>,
+    working_dir: Option<String>,
+    email: Option<Vec<String>>,
+    email_on_failure: Option<bool>,
+    email_on_retry: Option<bool>,
+    email_on_success: Option<bool>,
+}
+
+impl Settings {
+    fn read<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>) -> Settings {
+        Settings {
+            description: reader.text(open, "description").map(|text| text.value),
+            retries: reader.count(open, "retries"),
+            retry_delay: reader.duration(open, "retry_delay").map(|delay| delay.value),
+            retry_backoff: reader.number(open, "retry_backoff"),
+            retry_max_delay: reader.duration(open, "retry_max_delay").map(|delay| delay.value),
+            timeout: reader.span_of_time(open, "timeout"),
+            trigger_rule: reader.choice(open, "trigger_rule").and_then(|word| TriggerRule::parse(word.value)),
+            depends_on_past: reader.flag(open, "depends_on_past"),
+            pool: reader.text(open, "pool"),
+            pool_slots: reader.whole(open, "pool_slots"),
+            priority: reader.whole(open, "priority").and_then(|number| i32::try_from(number.value).ok()),
+            working_dir: reader.template(open, "working_dir").map(|text| text.value),
+            email: reader.emails(open, "email"),
+            email_on_failure: reader.flag(open, "email_on_failure"),
+            email_on_retry: reader.flag(open, "email_on_retry"),
+            email_on_success: reader.flag(open, "email_on_success"),
+        }
+    }
+}
+
+/// Reads `[defaults]`.
+pub(super) fn read_defaults<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>) -> Defaults {
+    let settings = Settings::read(reader, open);
+    let spark = match open.get("spark").cloned() {
+        Some(entry) => reader.table(&entry).map(|open| spark::options(reader, &open)).unwrap_or_default(),
+        None => SparkOptions::default(),
+    };
+    Defaults { settings, spark }
+}
+
+/// Reads `[tasks.NAME]`; `None` when it cannot be a task.
+pub(super) fn read_task<'f>(
+    reader: &mut Reader<'f>,
+    name: &At<&str>,
+    open: &Open<'_, 'f>,
+    surroundings: &Surroundings<'_>,
+) -> Option<Task> {
+    let id = match TaskId::new(name.value) {
+        Ok(id) => Some(id),
+        Err(wrong) => {
+            let message = format!("`{}` cannot be the id of a task: {wrong}", name.value);
+            reader.push(Fault::error("bad-task-id", name.span.clone(), message, "expected another id"));
+            None
+        }
+    };
+    let own = Settings::read(reader, open);
+    let default = &surroundings.defaults.settings;
+    let pool = own.pool.as_ref().or(default.pool.as_ref());
+    let pool_slots = own.pool_slots.as_ref().or(default.pool_slots.as_ref());
+    check_pool(reader, name, pool, pool_slots, surroundings.config);
+    let env = reader.text_map(open, "env", bad_identifier).unwrap_or_default();
+    let action = read_action(reader, name, open, surroundings);
+    Some(Task {
+        id: id?,
+        description: own.description.or_else(|| default.description.clone()),
+        action: action?,
+        retries: own.retries.or(default.retries).unwrap_or(0),
+        retry_delay: own.retry_delay.or(default.retry_delay).unwrap_or(Duration::from_secs(5 * 60)),
+        retry_backoff: own.retry_backoff.or(default.retry_backoff).unwrap_or(1.0),
+        retry_max_delay: own.retry_max_delay.or(default.retry_max_delay).unwrap_or(Duration::from_secs(24 * 3600)),
+        timeout: own.timeout.or(default.timeout),
+        trigger_rule: own.trigger_rule.or(default.trigger_rule).unwrap_or_default(),
+        depends_on_past: own.depends_on_past.or(default.depends_on_past).unwrap_or(false),
+        pool: pool.map(|pool| pool.value.clone()),
+        pool_slots: pool_slots.and_then(|slots| u32::try_from(slots.value).ok()).unwrap_or(1),
+        priority: own.priority.or(default.priority).unwrap_or(0),
+        env,
+        working_dir: own.working_dir.or_else(|| default.working_dir.clone()),
+        email: own.email.or_else(|| default.email.clone()).unwrap_or_default(),
+        email_on_failure: own.email_on_failure.or(default.email_on_failure).unwrap_or(true),
+        email_on_retry: own.email_on_retry.or(default.email_on_retry).unwrap_or(false),
+        email_on_success: own.email_on_success.or(default.email_on_success).unwrap_or(false),
+    })
+}
+
+fn check_pool(
+    reader: &mut Reader<'_>,
+    name: &At<&str>,
+    pool: Option<&At<String>>,
+    pool_slots: Option<&At<i64>>,
+    config: &Config,
+) {
+    let Some(pool) = pool else { return };
+    let Some(&slots) = config.pools.get(&pool.value) else {
+        // A pool of [defaults] is the same words for every task: one fault is enough.
+        let is_known = reader.faults.iter().rev().any(|fault| fault.code == "unknown-pool" && fault.span == pool.span);
+        if !is_known {
+            let message = format!("unknown pool `{}`", pool.value);
+            let fault = Fault::error("unknown-pool", pool.span.clone(), message, "crondag.toml has no such pool");
+            let add = format!("add it to crondag.toml, below [pools]: {} = 4", super::reader::quoted_key(&pool.value));
+            reader.push(or_known(fault, &pool.value, config.pools.keys().map(String::as_str), &add));
+        }
+        return;
+    };
+    if let Some(wanted) = pool_slots
+        && wanted.value > i64::from(slots)
+    {
+        let message = format!(
+            "task `{}` takes {} slots of pool `{}`, which has {slots}: it could never start",
+            name.value, wanted.value, pool.value
+        );
+        reader.push(
+            Fault::error("pool-too-small", wanted.span.clone(), message, format!("expected at most {slots}"))
+                .help("ask for fewer, or give the pool more slots in crondag.toml"),
+        );
+    }
+}
+
+fn read_action<'f>(
+    reader: &mut Reader<'f>,
+    name: &At<&str>,
+    open: &Open<'_, 'f>,
+    surroundings: &Surroundings<'_>,
+) -> Option<Action> {
+    let found: Vec<Entry<'_, 'f>> =
+        open.entries().iter().filter(|entry| matches!(entry.field.key, "shell" | "spark" | "sql")).cloned().collect();
+    let mut actions = Vec::with_capacity(found.len());
+    for entry in &found {
+        actions.push(match entry.field.key {
+            "shell" => reader.template(open, "shell").map(|script| Action::Shell(Shell { script: script.value })),
+            "spark" => spark::read(reader, entry, surroundings).map(|spark| Action::Spark(Box::new(spark))),
+            _ => read_sql(reader, entry, surroundings).map(Action::Sql),
+        });
+    }
+    match found.as_slice() {
+        [] => {
+            let message = format!("task `{}` has no action", name.value);
+            reader.push(
+                Fault::error("no-action", open.at.clone(), message, "expected `shell`, `spark` or `sql` in this table")
+                    .help("write for example shell = \"echo {{ ds }}\""),
+            );
+        }
+        [_] => return actions.pop().flatten(),
+        [first, others @ ..] => {
+            for other in others {
+                let message = format!("task `{}` has two actions", name.value);
+                reader.push(
+                    Fault::error("two-actions", other.key.clone(), message, "a second action")
+                        .also(first.key.clone(), "the first action")
+                        .help("make two tasks of it, one `after` the other"),
+                );
+            }
+        }
+    }
+    None
+}
+
+fn read_sql<'f>(reader: &mut Reader<'f>, entry: &Entry<'_, 'f>, surroundings: &Surroundings<'_>) -> Option<Sql> {
+    let open = reader.table(entry)?;
+    let connection = reader.text(&open, "connection");
+    let connections = &surroundings.config.connections;
+    match &connection {
+        Some(connection) if !connections.contains_key(&connection.value) => {
+            let message = format!("unknown connection `{}`", connection.value);
+            let fault = Fault::error(
+                "unknown-connection",
+                connection.span.clone(),
+                message,
+                "crondag.toml has no such connection",
+            );
+            let name = super::reader::quoted_key(&connection.value);
+            let add = format!("add it to crondag.toml: [connections.{name}] with type = \"sqlite\" and path");
+            reader.push(or_known(fault, &connection.value, connections.keys().map(String::as_str), &add));
+        }
+        None if open.get("connection").is_none() => {
+            let fault = Fault::error(
+                "missing-key",
+                open.at.clone(),
+                "an sql action needs a `connection`",
+                "expected `connection` in this table",
+            );
+            let mut names = connections.keys();
+            reader.push(match names.next() {
+                Some(name) => fault.help(format!("write for example connection = \"{name}\"")),
+                None => fault.help("crondag.toml has no connections yet: add [connections.NAME]"),
+            });
+        }
+        _ => {}
+    }
+    let params = reader.text_map(&open, "params", any_name).unwrap_or_default();
+    let statements = reader.template(&open, "statements");
+    let file = reader.template(&open, "file");
+    let source = match (open.get("statements"), open.get("file")) {
+        (Some(first), Some(second)) => {
+            reader.push(
+                Fault::error(
+                    "two-sources",
+                    second.key.clone(),
+                    "an sql action has both `statements` and `file`",
+                    "expected only one of them",
+                )
+                .also(first.key.clone(), "the other one"),
+            );
+            None
+        }
+        (None, None) => {
+            reader.push(
+                Fault::error(
+                    "missing-key",
+                    open.at.clone(),
+                    "an sql action needs `statements` or `file`",
+                    "expected one of them in this table",
+                )
+                .help("write for example file = \"sql/load.sql\""),
+            );
+            None
+        }
+        (Some(_), None) => statements.map(|text| SqlSource::Inline(text.value)),
+        (None, Some(_)) => file.map(|file| {
+            check_file(reader, &file, "SQL file", surroundings);
+            SqlSource::File(file.value)
+        }),
+    };
+    Some(Sql { connection: connection?.value, source: source?, params })
+}
+
+/// Warns about a file that is not there, unless its name is only known at run time.
+pub(super) fn check_file(reader: &mut Reader<'_>, file: &At<String>, what: &str, surroundings: &Surroundings<'_>) {
+    let path = file.value.strip_prefix("file://").unwrap_or(&file.value);
+    if is_template(path) || path.contains("://") || path.starts_with("local:") || (surroundings.exists)(Path::new(path))
+    {
+        return;
+    }
+    let message = format!("the {what} `{path}` does not exist");
+    reader.push(
+        Fault::warning("missing-file", file.span.clone(), message, "not found from the home")
+            .help("the task will fail until the file is there; relative paths begin at the home"),
+    );
+}

@@ -1,0 +1,165 @@
+//! Good files, and what is read from them.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crondag::dag::config::{Connection, Email, MailTransport, Smtp, Tls};
+use crondag::dag::file::{read_config, read_dag};
+use crondag::dag::{Action, Config, Dag, DateBound, SqlSource, TriggerRule};
+use jiff::civil::date;
+
+const CONFIG: &str = r#"
+timezone = "Europe/Berlin"
+parallelism = 8
+kill_grace = "30s"
+env_file = "secrets.env"
+inherit_env = ["SSH_AUTH_SOCK"]
+[pools]
+yarn = 4
+[env]
+JAVA_HOME = "/usr/lib/jvm/java-17"
+[vars]
+bucket = "raw"
+[connections.warehouse]
+type = "sqlite"
+path = "warehouse.db"
+[email]
+from = "crondag <etl@example.com>"
+host = "mail.example.com"
+tls = "required"
+username = "etl"
+password_env = "SMTP_PASSWORD"
+[logs]
+keep = "forever"
+max_size = "1MB"
+[spark]
+spark_home = "/opt/spark"
+queue = "etl"
+conf.spark.sql.shuffle.partitions = 200
+"#;
+
+fn config() -> Config {
+    let (config, faults) = read_config(CONFIG);
+    assert_eq!(faults, []);
+    config.unwrap()
+}
+
+fn dag(text: &str) -> Dag {
+    let (dag, faults) = read_dag("userprofile", text, &config(), &|path| path.starts_with("jobs"));
+    assert_eq!(faults, []);
+    dag.unwrap()
+}
+
+#[test]
+fn crondag_toml_is_read_completely() {
+    let config = config();
+    assert_eq!(config.timezone.unwrap().iana_name(), Some("Europe/Berlin"));
+    assert_eq!(config.parallelism, 8);
+    assert_eq!(config.kill_grace, Duration::from_secs(30));
+    assert_eq!(config.pools["yarn"], 4);
+    assert_eq!(config.env["JAVA_HOME"], "/usr/lib/jvm/java-17");
+    assert_eq!(config.env_file.as_deref(), Some(Path::new("secrets.env")));
+    assert_eq!(config.inherit_env, ["SSH_AUTH_SOCK"]);
+    assert_eq!(config.vars["bucket"], "raw");
+    assert_eq!(config.connections["warehouse"], Connection::Sqlite { path: "warehouse.db".into() });
+    assert_eq!(config.logs.keep, None);
+    assert_eq!(config.logs.max_size, 1 << 20);
+    assert_eq!(config.spark.spark_home.as_deref(), Some("/opt/spark"));
+    assert_eq!(config.spark.options.conf["spark.sql.shuffle.partitions"], "200");
+    let smtp = Smtp {
+        host: "mail.example.com".to_owned(),
+        port: 465,
+        tls: Tls::Required,
+        tls_verify: true,
+        tls_ca: None,
+        username: Some("etl".to_owned()),
+        password_env: Some("SMTP_PASSWORD".to_owned()),
+        timeout: Duration::from_secs(30),
+    };
+    let from = "crondag <etl@example.com>".to_owned();
+    assert_eq!(config.email, Some(Email { from, transport: MailTransport::Smtp(smtp) }));
+}
+
+#[test]
+fn an_empty_crondag_toml_means_all_defaults() {
+    let (config, faults) = read_config("");
+    assert_eq!(faults, []);
+    assert_eq!(format!("{:?}", config.unwrap()), format!("{:?}", Config::default()));
+}
+
+#[test]
+fn the_example_of_the_design_is_read_completely() {
+    let dag = dag(include_str!("files/userprofile.toml"));
+    assert_eq!(dag.id.as_str(), "userprofile");
+    assert_eq!(dag.schedule.as_ref().unwrap().text(), "0 7 * * *");
+    assert_eq!(dag.timezone.iana_name(), Some("Asia/Shanghai"));
+    assert_eq!(dag.start_date, Some(DateBound::Date(date(2018, 7, 1))));
+    assert!(dag.catchup);
+    assert_eq!((dag.max_active_runs, dag.max_active_tasks), (1, 16));
+    let ids: Vec<&str> = dag.tasks.iter().map(|task| task.id.as_str()).collect();
+    let expected = [
+        "check_table_finish",
+        "high_active_period",
+        "push_active",
+        "push_active_time",
+        "buy_category",
+        "edm",
+        "email_active",
+    ];
+    assert_eq!(ids, expected);
+    let upstream: Vec<&[usize]> = (0..ids.len()).map(|task| dag.graph.upstream(task)).collect();
+    assert_eq!(upstream, [&[][..], &[0], &[1], &[2], &[0], &[4], &[4, 5]]);
+
+    let first = &dag.tasks[0];
+    assert_eq!((first.retries, first.retry_delay), (6, Duration::from_secs(600)));
+    assert_eq!(first.email, ["admin@example.com"]);
+    assert!(first.email_on_failure && first.email_on_retry && !first.email_on_success);
+
+    let second = &dag.tasks[1];
+    assert_eq!((second.retries, second.retry_delay), (1, Duration::from_secs(60)));
+    assert_eq!(second.trigger_rule, TriggerRule::AllDone);
+    assert_eq!((second.pool.as_deref(), second.pool_slots), (Some("yarn"), 1));
+    assert_eq!(second.timeout, Some(Duration::from_secs(7200)));
+    let Action::Spark(spark) = &second.action else { panic!("{:?}", second.action) };
+    assert_eq!(spark.application, "jobs/high_active_period.py");
+    assert_eq!(spark.args, ["{{ ds_nodash }}"]);
+    let options = &spark.options;
+    assert_eq!(options.master.as_deref(), Some("yarn"), "of [defaults.spark]");
+    assert_eq!(options.queue.as_deref(), Some("etl"), "of crondag.toml");
+    assert_eq!(options.executor_memory.as_deref(), Some("8g"));
+    assert_eq!(options.num_executors, Some(100));
+
+    let Action::Sql(sql) = &dag.tasks[5].action else { panic!("{:?}", dag.tasks[5].action) };
+    assert!(matches!(&sql.source, SqlSource::File(file) if file == "jobs/{{ task.id }}.sql"));
+    assert_eq!(sql.params["limit"], "10");
+    assert_eq!(dag.tasks[6].env["STAGE"], "{{ ds }}");
+}
+
+#[test]
+fn a_task_without_settings_has_the_documented_ones() {
+    let dag = dag("[tasks.a]\nshell = 'true'");
+    let task = &dag.tasks[0];
+    assert_eq!((dag.max_active_runs, dag.max_active_tasks, dag.catchup), (16, 16, false));
+    assert_eq!(dag.timezone.iana_name(), Some("Europe/Berlin"), "of crondag.toml");
+    assert_eq!((task.retries, task.retry_delay), (0, Duration::from_secs(300)));
+    assert_eq!(task.retry_max_delay, Duration::from_secs(86_400));
+    assert!((task.retry_backoff - 1.0).abs() < f64::EPSILON);
+    assert_eq!((task.timeout, task.trigger_rule), (None, TriggerRule::AllSuccess));
+    assert_eq!((task.depends_on_past, task.pool_slots, task.priority), (false, 1, 0));
+    assert!(task.email_on_failure && !task.email_on_retry && !task.email_on_success && task.email.is_empty());
+}
+
+#[test]
+fn dates_may_be_toml_dates_or_strings() {
+    let bound = |value: &str| dag(&format!("start_date = {value}\n[tasks.a]\nshell = 'true'")).start_date.unwrap();
+    assert_eq!(bound("2018-07-01"), DateBound::Date(date(2018, 7, 1)));
+    assert_eq!(bound("'2018-07-01'"), DateBound::Date(date(2018, 7, 1)));
+    assert_eq!(bound("'20180701'"), DateBound::Date(date(2018, 7, 1)));
+    let local = DateBound::DateTime(date(2018, 7, 1).at(7, 0, 0, 0));
+    assert_eq!(bound("2018-07-01T07:00:00"), local);
+    assert_eq!(bound("2018-07-01 07:00"), local);
+    assert_eq!(bound("'2018-07-01T07:00'"), local);
+    let instant = DateBound::Instant("2018-06-30T23:00:00Z".parse().unwrap());
+    assert_eq!(bound("2018-07-01T07:00:00+08:00"), instant);
+    assert_eq!(bound("'2018-07-01T07:00:00+08:00'"), instant);
+}
