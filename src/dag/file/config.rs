@@ -66,7 +66,7 @@ fn read_inherited<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>) -> Vec<Strin
 
 /// A key that its table cannot do without.
 fn require(reader: &mut Reader<'_>, open: &Open<'_, '_>, key: &str, what: &str, help: &str) {
-    if open.get(key).is_none() {
+    if open.lacks(key) {
         let message = format!("{what} needs `{key}`");
         let label = format!("expected `{key}` in this table");
         reader.push(Fault::error("missing-key", open.at.clone(), message, label).help(help));
@@ -197,7 +197,9 @@ fn read_smtp<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>) -> Option<Smtp> {
         );
     }
     for (one, other) in [("username", "password_env"), ("password_env", "username")] {
-        if let (Some(entry), None) = (open.get(one), open.get(other)) {
+        if let Some(entry) = open.get(one)
+            && open.lacks(other)
+        {
             let message = format!("`{one}` without `{other}`");
             let label = format!("expected `{other}` too");
             reader.push(

@@ -105,7 +105,8 @@ fn check_bounds(reader: &mut Reader<'_>, start: Option<&At<DateBound>>, end: Opt
                 "`end_date` is before `start_date`, so this DAG never runs",
                 "the last logical date",
             )
-            .also(start.span.clone(), "the first logical date"),
+            .also(start.span.clone(), "the first logical date")
+            .help("correct one of the two, or leave `end_date` out"),
         );
     }
 }
@@ -125,7 +126,9 @@ fn read_tasks<'f>(
             tables
         }
         None => {
-            reader.push(no_tasks(0..0));
+            if open.lacks("tasks") {
+                reader.push(no_tasks(0..0));
+            }
             Vec::new()
         }
     };

@@ -82,6 +82,10 @@ pub struct Section {
     pub place: &'static str,
     /// What it is for.
     pub doc: &'static str,
+    /// Keys that must be there.
+    pub required: &'static [&'static str],
+    /// Exactly one of these keys must be there; empty when there is no such rule.
+    pub one_of: &'static [&'static str],
     /// Its keys, in groups that other tables share.
     pub groups: &'static [&'static [Field]],
 }
@@ -130,6 +134,8 @@ pub static DAG: Section = Section {
     header: "",
     place: "a DAG file",
     doc: "One DAG. Its id is the name of the file without `.toml`. These keys stand above the first `[table]`.",
+    required: &["tasks"],
+    one_of: &[],
     groups: &[&[
         field("description", Kind::Text, "\"Daily user-profile tags\"", "What the DAG is for; shown in lists"),
         field("owner", Kind::Text, "\"data-platform\"", "Who answers for it; shown in lists and mail"),
@@ -265,6 +271,8 @@ pub static DEFAULTS: Section = Section {
     header: "[defaults]",
     place: "[defaults]",
     doc: "Settings of all tasks of this DAG; a task's own setting goes before.",
+    required: &[],
+    one_of: &[],
     groups: &[
         &SHARED,
         &[field(
@@ -281,6 +289,8 @@ pub static TASK: Section = Section {
     header: "[tasks.NAME]",
     place: "a task",
     doc: "One task. It has exactly one action: `shell`, `spark` or `sql`.",
+    required: &[],
+    one_of: &["shell", "spark", "sql"],
     groups: &[
         &[
             field(
@@ -319,13 +329,15 @@ pub static SPARK: Section = Section {
     place: "a spark table",
     doc: "One `spark-submit`, started without a shell. Lists take the place of those in `[defaults.spark]` and in \
           crondag.toml's `[spark]`; `conf` is merged key by key. All texts are templates.",
+    required: &["application"],
+    one_of: &[],
     groups: &[
         &[
             field(
                 "application",
                 Kind::Template,
                 "\"jobs/load.py\"",
-                "The Python file or jar. Required. Relative to the home, or with a scheme such as `hdfs://`",
+                "The Python file or jar. Relative to the home, or with a scheme such as `hdfs://`",
             ),
             field("args", Kind::Templates, "[\"{{ ds_nodash }}\"]", "Arguments of the application"),
         ],
@@ -338,6 +350,8 @@ pub static DEFAULTS_SPARK: Section = Section {
     header: "[defaults.spark]",
     place: "[defaults.spark]",
     doc: "Options of all `spark` tasks of this DAG, on top of crondag.toml's `[spark]`.",
+    required: &[],
+    one_of: &[],
     groups: &[&SPARK_OPTIONS],
 };
 
@@ -368,8 +382,10 @@ pub static SQL: Section = Section {
     header: "[tasks.NAME.sql]",
     place: "an sql table",
     doc: "SQL statements, run in one transaction. Either `statements` or `file`.",
+    required: &["connection"],
+    one_of: &["statements", "file"],
     groups: &[&[
-        field("connection", Kind::Text, "\"warehouse\"", "A connection of crondag.toml. Required"),
+        field("connection", Kind::Text, "\"warehouse\"", "A connection of crondag.toml"),
         field(
             "statements",
             Kind::Template,
@@ -397,6 +413,8 @@ pub static CONFIG: Section = Section {
     header: "",
     place: "crondag.toml",
     doc: "The settings of a home. The directory that has this file is a home; an empty file will do.",
+    required: &[],
+    one_of: &[],
     groups: &[&[
         field("timezone", Kind::Zone, "\"Asia/Shanghai\"", "The zone of DAGs that name none; else the machine's"),
         with_default(
@@ -456,14 +474,11 @@ pub static CONNECTION: Section = Section {
     header: "[connections.NAME]",
     place: "a connection",
     doc: "One database for `sql` tasks.",
+    required: &["type", "path"],
+    one_of: &[],
     groups: &[&[
-        field("type", Kind::Choice(&["sqlite"]), "\"sqlite\"", "What it is. Required"),
-        field(
-            "path",
-            Kind::Text,
-            "\"warehouse.db\"",
-            "The database file, relative to the home; made when missing. Required",
-        ),
+        field("type", Kind::Choice(&["sqlite"]), "\"sqlite\"", "What it is"),
+        field("path", Kind::Text, "\"warehouse.db\"", "The database file, relative to the home; made when missing"),
     ]],
 };
 
@@ -472,8 +487,10 @@ pub static EMAIL: Section = Section {
     header: "[email]",
     place: "[email]",
     doc: "How mail leaves. `smtp` uses `host` to `timeout`, `sendmail` uses `command`, `folder` uses `path`.",
+    required: &["from"],
+    one_of: &[],
     groups: &[&[
-        field("from", Kind::Text, "\"crondag <etl@example.com>\"", "The sender, `Name <address>` or bare. Required"),
+        field("from", Kind::Text, "\"crondag <etl@example.com>\"", "The sender, `Name <address>` or bare"),
         with_default(
             "transport",
             Kind::Choice(&["smtp", "sendmail", "folder"]),
@@ -531,6 +548,8 @@ pub static LOGS: Section = Section {
     header: "[logs]",
     place: "[logs]",
     doc: "Logs and history.",
+    required: &[],
+    one_of: &[],
     groups: &[&[
         with_default(
             "keep",
@@ -554,6 +573,8 @@ pub static CONFIG_SPARK: Section = Section {
     header: "[spark]",
     place: "[spark]",
     doc: "Where Spark is, and the options that every `spark` task starts from.",
+    required: &[],
+    one_of: &[],
     groups: &[
         &[
             field(

@@ -10,6 +10,8 @@ mod fault;
 mod field;
 mod order;
 mod reader;
+pub mod reference;
+pub mod schema;
 mod spark;
 mod suggest;
 mod syntax;

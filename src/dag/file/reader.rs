@@ -15,7 +15,7 @@ use toml::value::{Datetime, Offset as TomlOffset};
 
 use super::fault::Fault;
 use super::field::{Field, Kind, Section};
-use super::suggest::{nearest, unknown_key};
+use super::suggest::{nearest, or_known, unknown_key};
 use super::text::Places;
 use crate::dag::model::DateBound;
 use crate::dag::schedule::{Schedule, parse_zone};
@@ -50,11 +50,18 @@ pub(super) struct Open<'a, 'f> {
     /// The key or header that opened it.
     pub(super) at: Range<usize>,
     entries: Vec<Entry<'a, 'f>>,
+    /// Keys that unknown ones were probably meant to be: they are not missed on top of that.
+    meant: Vec<&'static str>,
 }
 
 impl<'a, 'f> Open<'a, 'f> {
     pub(super) fn get(&self, key: &str) -> Option<&Entry<'a, 'f>> {
         self.entries.iter().find(|entry| entry.field.key == key)
+    }
+
+    /// Whether a key is neither there nor there under a wrong name.
+    pub(super) fn lacks(&self, key: &str) -> bool {
+        self.get(key).is_none() && !self.meant.contains(&key)
     }
 
     pub(super) fn entries(&self) -> &[Entry<'a, 'f>] {
@@ -81,7 +88,7 @@ fn expected(kind: Kind) -> String {
         Kind::Texts | Kind::Templates => "a list of strings".into(),
         Kind::TaskIds => "a list of task ids".into(),
         Kind::Emails => "an address or a list of addresses".into(),
-        Kind::Flag => "`true` or `false`, without quotes".into(),
+        Kind::Flag => "`true` or `false`".into(),
         Kind::Whole(..) => "a whole number".into(),
         Kind::Number(_) => "a number".into(),
         Kind::Duration => "a duration with its unit".into(),
@@ -117,15 +124,20 @@ impl<'f> Reader<'f> {
         at: Range<usize>,
     ) -> Open<'a, 'f> {
         let mut entries = Vec::with_capacity(table.len());
+        let mut meant = Vec::new();
         for (key, value) in table {
             let name: &str = key.get_ref();
             match section.field(name) {
                 Some(field) => entries.push(Entry { field, key: key.span(), value }),
-                None => self.push(unknown_key(section, name, key.span(), value.get_ref())),
+                None => {
+                    let (fault, key) = unknown_key(section, name, key.span(), value.get_ref());
+                    self.push(fault);
+                    meant.extend(key);
+                }
             }
         }
         entries.sort_by_key(|entry| entry.key.start);
-        Open { at, entries }
+        Open { at, entries, meant }
     }
 
     /// Opens the table behind a key.
@@ -378,7 +390,9 @@ impl<'f> Reader<'f> {
             Err(fault) => {
                 let span = self.places(entry.value, text).at(fault.span);
                 let message = format!("`{}` is not a duration: {}", entry.field.key, fault.message);
-                self.push(Fault::error("bad-duration", span, message, "expected a duration").help(fault.help));
+                let shown = Fault::error("bad-duration", span, message, "expected a duration").help(fault.help);
+                let may_be_forever = matches!(entry.field.kind, Kind::DurationOrForever);
+                self.push(if may_be_forever { shown.help("or write \"forever\"") } else { shown });
                 None
             }
         }
@@ -451,18 +465,17 @@ impl<'f> Reader<'f> {
         }
         let span = self.places(entry.value, text).at(0..text.len());
         let message = format!("`{text}` is not a value of `{}`", entry.field.key);
-        let label = if words.len() > 4 { "not one of the known words".to_owned() } else { expected(entry.field.kind) };
-        let label = if words.len() > 4 { label } else { format!("expected {label}") };
-        let mut fault = Fault::error("unknown-value", span, message, label);
-        if let Some(near) = nearest(text, words.iter().copied()) {
-            fault = fault.help(format!("did you mean \"{near}\"?"));
-        }
-        if words.len() > 4 {
-            for (index, line) in words.chunks(5).enumerate() {
-                let lead = if index == 0 { "known: " } else { "       " };
-                fault = fault.help(format!("{lead}{}", line.join(", ")));
-            }
-        }
+        let label = match words {
+            [only] => format!("expected \"{only}\""),
+            [..] if words.len() > 4 => "not one of the known words".to_owned(),
+            [..] => format!("expected {}", expected(entry.field.kind)),
+        };
+        let fault = Fault::error("unknown-value", span, message, label);
+        let fault = match nearest(text, words.iter().copied()) {
+            Some(near) => fault.help(format!("did you mean \"{near}\"?")),
+            None if words.len() > 4 => or_known(fault, text, words.iter().copied(), ""),
+            None => fault,
+        };
         self.push(fault);
         None
     }
@@ -486,9 +499,13 @@ impl<'f> Reader<'f> {
         match Schedule::parse(text) {
             Ok(schedule) => Some(schedule),
             Err(fault) => {
-                let is_whole = fault.span == (0..text.len());
+                let label = match &fault.message {
+                    message if message.contains("no day ever") || message.contains("never matches") => "never matches",
+                    _ if text.trim_start().starts_with('@') => "not one of the shorthands",
+                    _ if fault.span == (0..text.len()) => "expected five crontab fields",
+                    _ => "not a value of this field",
+                };
                 let span = self.places(entry.value, text).at(fault.span);
-                let label = if is_whole { "expected five crontab fields" } else { "not a value of this field" };
                 self.push(Fault::error("bad-schedule", span, fault.message, label).help(fault.help));
                 None
             }
@@ -655,7 +672,7 @@ fn wrong_type(file: &str, entry: &Entry<'_, '_>) -> Fault {
     let raw = file.get(value.span()).unwrap_or_default();
     let help = match (field.kind, value.get_ref()) {
         (Kind::Duration | Kind::DurationOrForever, DeValue::Integer(number)) => {
-            format!("write \"{0}s\" for seconds or \"{0}m\" for minutes", number.as_str())
+            format!("write \"{}s\" for seconds", number.as_str())
         }
         (Kind::Flag, DeValue::String(text)) if matches!(text.to_lowercase().as_str(), "true" | "yes" | "on" | "1") => {
             format!("write {} = true", field.key)

@@ -16,7 +16,7 @@ pub(super) fn read<'f>(
     let application = reader.template(&open, "application");
     if let Some(application) = &application {
         check_file(reader, application, "application", surroundings);
-    } else if open.get("application").is_none() {
+    } else if open.lacks("application") {
         reader.push(
             Fault::error(
                 "missing-key",

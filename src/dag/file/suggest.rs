@@ -58,28 +58,47 @@ const SYNONYMS: &[(&str, &str)] = &[
 pub(super) fn nearest<'n>(wanted: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     let lower = wanted.to_lowercase();
     let length = wanted.chars().count();
-    names
+    let mut names = names.peekable();
+    if length < 2 || names.peek().is_none() {
+        return None;
+    }
+    let mut begun = None;
+    let close = names
+        .inspect(|name| {
+            // Half a word, cut off.
+            if length >= 4 && begun.is_none() && name.to_lowercase().starts_with(&lower) {
+                begun = Some(*name);
+            }
+        })
         .filter(|name| name.chars().count().abs_diff(length) <= length.max(3) / 3)
         .map(|name| (strsim::damerau_levenshtein(&lower, &name.to_lowercase()), name))
         .filter(|(distance, name)| *distance <= length.max(name.chars().count()).max(3) / 3)
         .min()
-        .map(|(_, name)| name)
+        .map(|(_, name)| name);
+    close.or(begun)
 }
 
 /// A key that its table does not have: the name it has here, the table where it belongs, or the nearest one.
-pub(super) fn unknown_key(section: &'static Section, key: &str, span: Range<usize>, value: &DeValue<'_>) -> Fault {
+///
+/// Also gives the key of this table that was probably meant.
+pub(super) fn unknown_key(
+    section: &'static Section,
+    key: &str,
+    span: Range<usize>,
+    value: &DeValue<'_>,
+) -> (Fault, Option<&'static str>) {
     let fault =
         Fault::error("unknown-key", span, format!("unknown key `{key}` in {}", section.place), "no such setting here");
     let is = |other: &'static Section| std::ptr::eq(section, other);
     if let Some((_, ours)) = SYNONYMS.iter().find(|(theirs, ours)| *theirs == key && section.field(ours).is_some()) {
         let more = if *ours == "password_env" { ": it names the variable that holds the password" } else { "" };
-        return fault.help(format!("here it is called `{ours}`{more}"));
+        return (fault.help(format!("here it is called `{ours}`{more}")), Some(ours));
     }
     if key == "dag_id" && is(&DAG) {
-        return fault.help("the DAG's id is the name of its file without `.toml`");
+        return (fault.help("the DAG's id is the name of its file without `.toml`"), None);
     }
     if key == "task_id" && is(&TASK) {
-        return fault.help("the task's id stands in its header: [tasks.NAME]");
+        return (fault.help("the task's id stands in its header: [tasks.NAME]"), None);
     }
     let elsewhere = if is(&TASK) || is(&DEFAULTS) {
         if is(&TASK) && SPARK.field(key).is_some() {
@@ -105,11 +124,11 @@ pub(super) fn unknown_key(section: &'static Section, key: &str, span: Range<usiz
         None
     };
     if let Some(help) = elsewhere {
-        return fault.help(help);
+        return (fault.help(help), None);
     }
     match nearest(key, section.fields().map(|field| field.key)) {
-        Some(near) => fault.help(format!("did you mean `{near}`?")),
-        None => known(fault, "known: ", section.fields().map(|field| field.key)),
+        Some(near) => (fault.help(format!("did you mean `{near}`?")), Some(near)),
+        None => (known(fault, section.fields().map(|field| field.key)), None),
     }
 }
 
@@ -125,34 +144,37 @@ pub(super) fn or_known<'n>(
     }
     match nearest(wanted, names.clone()) {
         Some(near) => fault.help(format!("did you mean `{near}`?")),
-        None => known(fault, "known: ", names),
+        None => known(fault, names),
     }
 }
 
-/// Adds the names as lines that fit the width of the page.
-fn known<'n>(mut fault: Fault, lead: &str, names: impl Iterator<Item = &'n str>) -> Fault {
+/// Adds the names, in lines that fit the width of the page.
+fn known<'n>(fault: Fault, names: impl Iterator<Item = &'n str>) -> Fault {
     const WIDTH: usize = 84;
     const MOST: usize = 40;
-    let mut line = lead.to_owned();
-    let mut is_first = true;
-    let mut names = names.enumerate();
-    for (index, name) in names.by_ref() {
+    const LEAD: &str = "known: ";
+    let mut help = LEAD.to_owned();
+    let mut column = LEAD.len();
+    for (index, name) in names.enumerate() {
+        let name = if index < MOST { name } else { "..." };
+        let length = name.chars().count() + 2;
+        if index > 0 {
+            help.push(',');
+            if column + length > WIDTH {
+                help.push('\n');
+                help.push_str(&" ".repeat(LEAD.len()));
+                column = LEAD.len();
+            } else {
+                help.push(' ');
+            }
+        }
+        help.push_str(name);
+        column += length;
         if index == MOST {
-            line.push_str(", ...");
             break;
         }
-        if !is_first {
-            line.push(',');
-            if line.chars().count() + name.chars().count() + 2 > WIDTH {
-                fault = fault.help(std::mem::take(&mut line));
-                line.push_str(&" ".repeat(lead.len() - 1));
-            }
-            line.push(' ');
-        }
-        line.push_str(name);
-        is_first = false;
     }
-    fault.help(line)
+    fault.help(help)
 }
 
 #[cfg(test)]
@@ -166,6 +188,8 @@ mod tests {
         assert_eq!(near("retrys"), Some("retries"));
         assert_eq!(near("Retry_Delay"), Some("retry_delay"));
         assert_eq!(near("pol"), Some("pool"));
+        assert_eq!(near("retry"), Some("retry_delay"));
         assert_eq!(near("colour"), None);
+        assert_eq!(near("x"), None);
     }
 }

@@ -7,22 +7,43 @@ use toml::de::{DeTable, DeValue};
 
 use super::fault::Fault;
 
+const YAML: &str = "not TOML: this looks like YAML";
+const OPEN_LIST: &str = "not TOML: a header inside a list";
+
 /// Every fault of the syntax, sorted by place.
 pub(super) fn faults(text: &str, root: &DeTable<'_>, errors: &[toml::de::Error]) -> Vec<Fault> {
     let starts = line_starts(text);
     let mut broken_lines = HashSet::new();
     let mut faults: Vec<Fault> = Vec::new();
+    // Tables that are there twice, by their headers: the keys in them are then there twice too, and not worth a word.
+    let mut repeated: HashSet<Vec<(String, usize)>> = HashSet::new();
     for error in errors {
         let span = visible(text, error.span().unwrap_or(0..0));
         let fault = match error.message() {
-            message if message.starts_with("duplicate key") => duplicate(text, root, span),
+            message if message.starts_with("duplicate key") => {
+                let header = header_before(text, span.start);
+                if header.iter().any(|(_, at)| *at == span.start) {
+                    repeated.insert(header);
+                } else if repeated.contains(&header) {
+                    continue;
+                }
+                duplicate(text, root, span)
+            }
             message => syntax(text, message, span),
         };
         // One slip often makes the parser stumble again on the same line: the first word on a line is the one to read.
-        if fault.code == "syntax" && !broken_lines.insert(line_of(&starts, fault.span.start)) {
-            continue;
+        if fault.code == "syntax" {
+            let is_again = fault.message == YAML && faults.iter().any(|other| other.message == YAML);
+            if is_again || !broken_lines.insert(line_of(&starts, fault.span.start)) {
+                continue;
+            }
         }
+        let ends_here = fault.message == OPEN_LIST;
         faults.push(fault);
+        // What stands behind an open list is read as its items: nothing said about it would be true.
+        if ends_here {
+            break;
+        }
     }
     faults.sort_by_key(|fault| fault.span.start);
     faults
@@ -38,7 +59,7 @@ pub(super) fn line_of(starts: &[usize], at: usize) -> usize {
     starts.partition_point(|start| *start <= at)
 }
 
-/// The span, widened to something that carets can stand under and to character boundaries.
+/// The span on character boundaries; an empty one is kept only at the end of a line, where something is missing.
 fn visible(text: &str, span: Range<usize>) -> Range<usize> {
     let mut start = span.start.min(text.len());
     let mut end = span.end.clamp(start, text.len());
@@ -48,13 +69,13 @@ fn visible(text: &str, span: Range<usize>) -> Range<usize> {
     while !text.is_char_boundary(end) {
         end += 1;
     }
-    if start == end {
-        let is_at_end = matches!(text[start..].chars().next(), None | Some('\n' | '\r'));
-        if is_at_end {
-            start = text[..start].char_indices().next_back().map_or(0, |(at, _)| at);
-        } else {
-            end += text[start..].chars().next().map_or(0, char::len_utf8);
-        }
+    let first = text[start..].chars().next();
+    if start == end && !matches!(first, None | Some('\n' | '\r')) {
+        end += first.map_or(0, char::len_utf8);
+    }
+    // Carets under a line end cannot be seen: they stand behind the last character of the line.
+    if text[start..end].starts_with(['\n', '\r']) {
+        end = start;
     }
     start..end
 }
@@ -65,25 +86,58 @@ fn syntax(text: &str, message: &str, span: Range<usize>) -> Fault {
         None => (message, None),
     };
     let (line, value) = line_and_value(text, &span);
-    let bare = value.trim();
-    let label = match wanted {
-        Some("nothing") | None => "not TOML".to_owned(),
-        Some(wanted) => format!("expected {wanted}"),
+    let fault =
+        |message: &str, label: &str| Fault::error("syntax", span.clone(), format!("not TOML: {message}"), label);
+    let words = value.trim();
+    match words {
+        "True" | "TRUE" | "yes" | "Yes" | "on" => {
+            return fault("a flag in other words", "expected `true`").help("write true");
+        }
+        "False" | "FALSE" | "no" | "No" | "off" => {
+            return fault("a flag in other words", "expected `false`").help("write false");
+        }
+        "None" | "null" | "nil" => return fault("there is no null", "not a value").help("leave the key out"),
+        _ => {}
+    }
+    let trimmed = line.trim_start();
+    let at_line = span.start - text[..span.start].rfind('\n').map_or(0, |newline| newline + 1);
+    let whole_line = || {
+        let start = span.start - at_line + (line.len() - trimmed.len());
+        start..start + trimmed.trim_end().len()
     };
-    let fault = |span: Range<usize>, label: String| Fault::error("syntax", span, format!("not TOML: {what}"), label);
-    match bare {
-        "True" | "TRUE" | "yes" | "Yes" | "on" => fault(span, label).help("write true"),
-        "False" | "FALSE" | "no" | "No" | "off" => fault(span, label).help("write false"),
-        "None" | "null" | "nil" => fault(span, label).help("leave the key out: TOML has no null"),
-        "" => fault(span, label),
-        _ if what.contains("string values must be quoted") || what.contains("quoted") => {
-            fault(span, "expected quotes around this".to_owned())
-                .help(format!("write \"{}\"", bare.replace('"', "\\\"")))
+    match what {
+        "key with no value"
+            if trimmed.starts_with("- ") || trimmed.trim_end().ends_with(':') || trimmed.contains(": ") =>
+        {
+            let fault = Fault::error("syntax", whole_line(), YAML, "expected `key = value`");
+            fault.help("a table begins with [tasks.NAME], a list is [\"a\", \"b\"]")
         }
-        _ if line.trim_start().starts_with("- ") => {
-            fault(span, label).help("this looks like YAML: a list is [\"a\", \"b\"]")
+        "key with no value" => {
+            let fault =
+                Fault::error("syntax", whole_line(), "not TOML: a key without a value", "expected `=` and a value");
+            fault.help(format!("write for example {} = \"...\"", trimmed.trim_end()))
         }
-        _ => fault(span, label),
+        "string values must be quoted" if !words.is_empty() => fault(what, "expected quotes around this")
+            .help(format!("write \"{}\"", words.replace('\\', "\\\\").replace('"', "\\\""))),
+        "invalid basic string"
+        | "invalid literal string"
+        | "invalid multi-line basic string"
+        | "invalid multi-line literal string"
+            if wanted.is_some_and(|wanted| wanted.contains('"') || wanted.contains('\'')) =>
+        {
+            fault("a string is not closed", "expected the closing quotes here")
+                .help("a text of several lines stands between \"\"\" and \"\"\"")
+        }
+        "missing escaped value" => fault("a backslash that escapes nothing", "expected `n`, `t`, `\"`, `\\`, ...")
+            .help("write `\\\\` for a backslash, or put the text in single quotes, where a backslash is a backslash"),
+        "invalid unquoted key" => fault("this name needs quotes", "expected letters of English, digits, `-`, `_`")
+            .help(format!("write \"{}\"", text[span.clone()].trim())),
+        "unclosed table" => fault("a header is not closed", "expected `]`"),
+        "unclosed array" => fault("a list is not closed", "expected `]`"),
+        _ => match wanted {
+            Some("nothing") | None => fault(what, "not expected here"),
+            Some(wanted) => fault(what, &format!("expected {wanted}")),
+        },
     }
 }
 
@@ -99,47 +153,62 @@ fn line_and_value<'t>(text: &'t str, span: &Range<usize>) -> (&'t str, &'t str) 
 /// A key or table that was there before; points at both places.
 fn duplicate(text: &str, root: &DeTable<'_>, span: Range<usize>) -> Fault {
     let name = text.get(span.clone()).unwrap_or_default().trim_matches(['"', '\'']);
-    let start = text[..span.start].rfind('\n').map_or(0, |at| at + 1);
-    let is_header = text[start..].trim_start().starts_with('[');
     let path = header_before(text, span.start);
-    let mut found = None;
-    if is_header {
-        // The path down to the repeated part of the header.
-        if let Some(position) = path.iter().position(|(_, at)| *at == span.start) {
-            found = key_at(root, &path[..position], name);
-        }
-    } else {
-        found = key_at(root, &path, name).or_else(|| last_key_before(root, name, span.start));
-    }
-    let what = if is_header { "table" } else { "key" };
+    // The key is a part of its header: the table itself is repeated.
+    let part = path.iter().position(|(_, at)| *at == span.start);
+    let found = match part {
+        Some(part) => first_header(text, &path[..=part], span.start).or_else(|| key_at(root, &path[..part], name)),
+        None => key_at(root, &path, name).or_else(|| last_key_before(root, name, span.start)),
+    };
+    let what = if part.is_some() { "table" } else { "key" };
     let fault =
         Fault::error("duplicate-key", span.clone(), format!("the {what} `{name}` is there twice"), "again here");
     let fault = match found.filter(|first| first.start < span.start) {
         Some(first) => fault.also(first, "first here"),
         None => fault,
     };
-    if is_header { fault.help("join the two, or give one another name") } else { fault.help("remove one of them") }
+    if part.is_some() { fault.help("join the two, or give one another name") } else { fault.help("remove one of them") }
 }
 
-/// The parts of the last `[header]` that begins at or before the line of `at`, each with its place.
+/// The last part of the first header with this path that stands before a place.
+fn first_header(text: &str, path: &[(String, usize)], before: usize) -> Option<Range<usize>> {
+    let mut at = 0;
+    for line in text[..before].split_inclusive('\n') {
+        if line.trim_start().starts_with('[') {
+            let parts = header_parts(line, at);
+            if parts.len() == path.len() && parts.iter().zip(path).all(|((one, _), (other, _))| one == other) {
+                let (name, start) = parts.last()?;
+                let quotes = if text[*start..].starts_with(['"', '\'']) { 2 } else { 0 };
+                return Some(*start..start + name.len() + quotes).filter(|found| found.end <= before);
+            }
+        }
+        at += line.len();
+    }
+    None
+}
+
+/// The parts of a `[header]` line that begins at `at`, each with its place.
+fn header_parts(line: &str, at: usize) -> Vec<(String, usize)> {
+    let body = line.trim_start().trim_start_matches('[');
+    let mut start = at + (line.len() - body.len());
+    let body = body.split(']').next().unwrap_or_default();
+    let mut parts = Vec::new();
+    for part in body.split('.') {
+        let blanks = part.len() - part.trim_start().len();
+        parts.push((part.trim().trim_matches(['"', '\'']).to_owned(), start + blanks));
+        start += part.len() + 1;
+    }
+    parts
+}
+
+/// The parts of the last `[header]` that begins at or before the line of `at`.
 fn header_before(text: &str, at: usize) -> Vec<(String, usize)> {
     let end = text[at..].find('\n').map_or(text.len(), |newline| at + newline);
     let mut position = end;
     for line in text[..end].split('\n').rev() {
         position -= line.len();
-        let inner = line.trim_start();
-        if inner.starts_with('[') {
-            let mut start = position + (line.len() - inner.len());
-            let mut parts = Vec::new();
-            start += inner.len() - inner.trim_start_matches('[').len();
-            let body = &text[start..position + line.len()];
-            let body = body.split(']').next().unwrap_or_default();
-            for part in body.split('.') {
-                let blanks = part.len() - part.trim_start().len();
-                parts.push((part.trim().trim_matches(['"', '\'']).to_owned(), start + blanks));
-                start += part.len() + 1;
-            }
-            return parts;
+        if line.trim_start().starts_with('[') {
+            return header_parts(line, position);
         }
         position = position.saturating_sub(1);
     }

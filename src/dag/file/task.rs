@@ -174,6 +174,7 @@ fn read_action<'f>(
         });
     }
     match found.as_slice() {
+        [] if !["shell", "spark", "sql"].iter().all(|action| open.lacks(action)) => {}
         [] => {
             let message = format!("task `{}` has no action", name.value);
             reader.push(
@@ -213,7 +214,7 @@ fn read_sql<'f>(reader: &mut Reader<'f>, entry: &Entry<'_, 'f>, surroundings: &S
             let add = format!("add it to crondag.toml: [connections.{name}] with type = \"sqlite\" and path");
             reader.push(or_known(fault, &connection.value, connections.keys().map(String::as_str), &add));
         }
-        None if open.get("connection").is_none() => {
+        None if open.lacks("connection") => {
             let fault = Fault::error(
                 "missing-key",
                 open.at.clone(),
@@ -244,6 +245,7 @@ fn read_sql<'f>(reader: &mut Reader<'f>, entry: &Entry<'_, 'f>, surroundings: &S
             );
             None
         }
+        (None, None) if !(open.lacks("statements") && open.lacks("file")) => None,
         (None, None) => {
             reader.push(
                 Fault::error(
