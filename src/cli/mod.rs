@@ -1,6 +1,8 @@
 //! One file per command.
 
 pub mod diagnostic;
+pub mod schema;
+pub mod validate;
 
 use std::process::ExitCode;
 

@@ -18,12 +18,19 @@ use crate::dag::template::Checker;
 ///
 /// The settings are `None` when any fault is an error. Faults are sorted by place.
 pub fn read_config(text: &str) -> (Option<Config>, Vec<Fault>) {
+    let (config, faults) = read_config_leniently(text);
+    let is_good = !faults.iter().any(|fault| fault.severity == Severity::Error);
+    (is_good.then_some(config), faults)
+}
+
+/// Like [`read_config`], but gives what could be read also when there are errors; what could not has its default.
+///
+/// To look on at DAG files that stand beside a faulty crondag.toml, never to run anything.
+pub fn read_config_leniently(text: &str) -> (Config, Vec<Fault>) {
     let mut reader = Reader::new(text);
     let root = parse(&mut reader);
     let config = read(&mut reader, root.get_ref());
-    let faults = settle(text, reader.faults);
-    let is_good = !faults.iter().any(|fault| fault.severity == Severity::Error);
-    (is_good.then_some(config), faults)
+    (config, settle(text, reader.faults))
 }
 
 fn read<'f>(reader: &mut Reader<'f>, root: &DeTable<'f>) -> Config {

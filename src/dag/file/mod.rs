@@ -18,7 +18,7 @@ mod syntax;
 mod task;
 mod text;
 
-pub use config::read_config;
+pub use config::{read_config, read_config_leniently};
 pub use dag::read_dag;
 pub use fault::{Fault, Severity};
 

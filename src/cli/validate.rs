@@ -1,0 +1,394 @@
+//! `crondag validate`: every fault of every file in one go, for people, programs and CI.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::{env, fs};
+
+use serde::Serialize;
+
+use super::diagnostic::{Style, render};
+use crate::dag::Config;
+use crate::dag::file::{Fault, Severity, read_config_leniently, read_dag};
+use crate::home::{CONFIG_FILE, Home, HomeError};
+
+/// How the faults are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Format {
+    /// As rustc does, for people
+    #[default]
+    Human,
+    /// One array of objects
+    Json,
+    /// Annotations of GitHub's workflows
+    Github,
+}
+
+/// The arguments of `crondag validate`.
+#[derive(Debug, Default, clap::Args)]
+#[command(after_help = "\
+Examples:
+  crondag validate                            crondag.toml and all DAG files of the home
+  crondag validate dags/userprofile.toml
+  crondag validate --format github            in a workflow of GitHub
+
+Exit codes: 0 all files are good (there may be warnings), 2 a file is faulty.")]
+pub struct Args {
+    /// DAG files, folders of DAG files, or homes [default: the home]
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// How the faults are written
+    #[arg(long, value_enum, default_value_t, conflicts_with = "json")]
+    pub format: Format,
+    /// Short for --format json
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What was found in all files.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// The files that were looked at, in order, each with its faults.
+    files: Vec<Checked>,
+}
+
+#[derive(Debug)]
+struct Checked {
+    path: PathBuf,
+    is_dag: bool,
+    text: String,
+    faults: Vec<Fault>,
+}
+
+/// Checks the paths of `args`, or the home, and writes the report to standard output.
+///
+/// `find_home` is only asked when no path is given. Exit code 2 when any file is faulty, 3 when the report cannot be written.
+pub fn run(args: &Args, find_home: impl FnOnce() -> Result<Home, HomeError>) -> ExitCode {
+    let report = if args.paths.is_empty() {
+        match find_home() {
+            Ok(home) => check(&[home.root().to_path_buf()]),
+            Err(error) => {
+                // With standard error gone there is nobody to tell; the exit code still says it.
+                let _ = writeln!(io::stderr(), "error: {error}");
+                return ExitCode::from(2);
+            }
+        }
+    } else {
+        check(&args.paths)
+    };
+    let here = env::current_dir().unwrap_or_default();
+    let stdout = io::stdout();
+    let text = match if args.json { Format::Json } else { args.format } {
+        Format::Human => {
+            let no_colour = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+            let is_colour = stdout.is_terminal() && !no_colour;
+            report.human(&here, if is_colour { Style::Colour } else { Style::Plain })
+        }
+        Format::Json => report.json(&here),
+        Format::Github => report.github(&here),
+    };
+    match stdout.lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            // As above.
+            let _ = writeln!(io::stderr(), "error: cannot write the report: {error}");
+            ExitCode::from(3)
+        }
+        _ if report.count(Severity::Error) > 0 => ExitCode::from(2),
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+/// Looks at every file of the paths: DAG files, crondag.toml files, folders of DAG files, homes.
+pub fn check(paths: &[PathBuf]) -> Report {
+    let mut work = Work::default();
+    for path in paths {
+        work.path(path);
+    }
+    work.same_ids();
+    Report { files: work.files }
+}
+
+/// The settings that DAG files are read against.
+struct Settings {
+    config: Config,
+    is_good: bool,
+}
+
+#[derive(Default)]
+struct Work {
+    files: Vec<Checked>,
+    /// By home; `None` for files that are in no home.
+    settings: BTreeMap<Option<PathBuf>, Settings>,
+    /// What was looked at, so that a file named twice is checked once.
+    seen: BTreeSet<PathBuf>,
+    /// DAG files by home and id.
+    ids: BTreeMap<(Option<PathBuf>, String), Vec<usize>>,
+}
+
+impl Work {
+    fn path(&mut self, path: &Path) {
+        if path.is_dir() {
+            if path.join(CONFIG_FILE).is_file() {
+                self.config(&path.join(CONFIG_FILE));
+                let dags = path.join("dags");
+                if dags.is_dir() {
+                    self.folder(&dags);
+                }
+            } else {
+                self.folder(path);
+            }
+        } else if path.file_name().is_some_and(|name| name == CONFIG_FILE) {
+            self.config(path);
+        } else {
+            self.dag(path);
+        }
+    }
+
+    fn folder(&mut self, folder: &Path) {
+        let entries = match fs::read_dir(folder).and_then(Iterator::collect::<Result<Vec<_>, _>>) {
+            Ok(entries) => entries,
+            Err(error) => {
+                let fault = Fault::of_file("unreadable", format!("cannot read the folder: {error}"))
+                    .help("check who owns it and who may read it");
+                self.push(folder, false, String::new(), vec![fault]);
+                return;
+            }
+        };
+        let mut paths: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).collect();
+        paths.sort();
+        for path in paths {
+            let is_toml = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"));
+            if is_toml && !path.is_dir() {
+                self.dag(&path);
+            } else if path.is_dir() && has_toml(&path) {
+                let message = "DAG files in this folder are not read";
+                let help = "only the files directly in the folder of DAGs are: move them up";
+                let fault =
+                    Fault { severity: Severity::Warning, ..Fault::of_file("ignored-folder", message).help(help) };
+                self.push(&path, false, String::new(), vec![fault]);
+            }
+        }
+    }
+
+    fn push(&mut self, path: &Path, is_dag: bool, text: String, faults: Vec<Fault>) {
+        self.files.push(Checked { path: path.to_path_buf(), is_dag, text, faults });
+    }
+
+    /// Whether the file comes for the first time.
+    fn is_new(&mut self, path: &Path) -> bool {
+        // A file that cannot be resolved is reported when it is read.
+        self.seen.insert(fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf()))
+    }
+
+    fn config(&mut self, path: &Path) {
+        if !self.is_new(path) {
+            return;
+        }
+        let (text, mut faults) = read_text(path);
+        if faults.is_empty() {
+            faults = read_config_leniently(&text).1;
+        }
+        self.push(path, false, text, faults);
+    }
+
+    fn dag(&mut self, path: &Path) {
+        if !self.is_new(path) {
+            return;
+        }
+        let (text, mut faults) = read_text(path);
+        let id = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let home = home_of(path);
+        if faults.is_empty() {
+            let settings = self.settings.entry(home.clone()).or_insert_with_key(|home| settings(home.as_deref()));
+            let root = home.as_deref().or(path.parent()).unwrap_or(Path::new(""));
+            faults = read_dag(&id, &text, &settings.config, &|file: &Path| root.join(file).exists()).1;
+            if !settings.is_good {
+                // What crondag.toml would have said is not known.
+                faults.retain(|fault| {
+                    let is_of_config = matches!(fault.code, "unknown-pool" | "unknown-connection" | "pool-too-small")
+                        || (fault.code == "undefined-name" && fault.message.contains("variable"));
+                    !is_of_config
+                });
+            }
+        }
+        if path.extension().is_none_or(|extension| extension != "toml") {
+            faults.push(
+                Fault::of_file("bad-file-name", "the name of a DAG file ends with `.toml`, in small letters")
+                    .help(format!("rename it to {id}.toml")),
+            );
+        }
+        self.ids.entry((home, id)).or_default().push(self.files.len());
+        self.push(path, true, text, faults);
+    }
+
+    fn same_ids(&mut self) {
+        for ((_, id), files) in &self.ids {
+            let [first, others @ ..] = files.as_slice() else { continue };
+            let first = self.files[*first].path.display().to_string();
+            for &other in others {
+                self.files[other].faults.push(
+                    Fault::of_file(
+                        "duplicate-dag-id",
+                        format!("two files have the id `{id}`: the other one is {first}"),
+                    )
+                    .help("the id is the name of the file without `.toml`: rename one of them"),
+                );
+            }
+        }
+    }
+}
+
+fn has_toml(folder: &Path) -> bool {
+    // A folder that cannot be read has nothing to warn about.
+    fs::read_dir(folder).is_ok_and(|entries| {
+        entries.flatten().any(|entry| entry.path().extension().is_some_and(|extension| extension == "toml"))
+    })
+}
+
+/// The text of a file, or why there is none. A text that is not UTF-8 comes with replacement characters.
+fn read_text(path: &Path) -> (String, Vec<Fault>) {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            let fault = if error.kind() == io::ErrorKind::NotFound {
+                Fault::of_file("not-found", "there is no such file or folder").help("check the name")
+            } else {
+                Fault::of_file("unreadable", format!("cannot read the file: {error}"))
+                    .help("check who owns it and who may read it")
+            };
+            return (String::new(), vec![fault]);
+        }
+    };
+    match String::from_utf8(bytes) {
+        Ok(text) => (text, Vec::new()),
+        Err(error) => {
+            let at = error.utf8_error().valid_up_to();
+            let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+            // Up to this byte the text is as it was; there the first replacement character stands.
+            let span = at..at + char::REPLACEMENT_CHARACTER.len_utf8();
+            let fault = Fault::error("not-utf8", span, "the file is not UTF-8 text", "this byte is no character")
+                .help("save the file as UTF-8");
+            (text, vec![fault])
+        }
+    }
+}
+
+/// The nearest folder above a file that has a crondag.toml.
+fn home_of(path: &Path) -> Option<PathBuf> {
+    let absolute = fs::canonicalize(path).or_else(|_| std::path::absolute(path)).ok()?;
+    absolute.ancestors().skip(1).find(|folder| folder.join(CONFIG_FILE).is_file()).map(Path::to_path_buf)
+}
+
+fn settings(home: Option<&Path>) -> Settings {
+    let Some(home) = home else { return Settings { config: Config::default(), is_good: true } };
+    let (text, unreadable) = read_text(&home.join(CONFIG_FILE));
+    let (config, faults) = read_config_leniently(&text);
+    let is_good = unreadable.is_empty() && !faults.iter().any(|fault| fault.severity == Severity::Error);
+    Settings { config, is_good }
+}
+
+/// One fault, as `--format json` has it.
+#[derive(Serialize)]
+struct Row<'r> {
+    file: String,
+    line: usize,
+    column: usize,
+    severity: &'static str,
+    code: &'static str,
+    message: &'r str,
+    help: Option<String>,
+}
+
+impl Report {
+    /// How many faults of this severity there are.
+    pub fn count(&self, severity: Severity) -> usize {
+        self.files.iter().flat_map(|file| &file.faults).filter(|fault| fault.severity == severity).count()
+    }
+
+    /// The pages of all files and a closing line; one line when all is well.
+    pub fn human(&self, here: &Path, style: Style) -> String {
+        let mut page = String::new();
+        for file in self.files.iter().filter(|file| !file.faults.is_empty()) {
+            page += &render(&file.faults, shown(&file.path, here), &file.text, style);
+            page.push('\n');
+        }
+        let (errors, warnings) = (self.count(Severity::Error), self.count(Severity::Warning));
+        let dags = self.files.iter().filter(|file| file.is_dag).count();
+        let counted_warnings = if warnings > 0 { format!(", {}", counted(warnings, "warning")) } else { String::new() };
+        if errors > 0 {
+            let faulty = self.files.iter().filter(|file| !file.faults.is_empty()).count();
+            let of = counted(self.files.len(), "file");
+            page += &format!("error: {}{counted_warnings} in {faulty} of {of}\n", counted(errors, "error"));
+            page += "next: correct them, then type `crondag validate` again\n";
+        } else if dags == 0 {
+            page += &format!("crondag found no DAG files{counted_warnings}\n");
+        } else {
+            let verb = if dags == 1 { "is" } else { "are" };
+            page += &format!("{} {verb} valid{counted_warnings}\n", counted(dags, "DAG"));
+        }
+        page
+    }
+
+    fn rows(&self, here: &Path) -> Vec<Row<'_>> {
+        let mut rows = Vec::new();
+        for file in &self.files {
+            for fault in &file.faults {
+                let (line, column) = place(&file.text, fault.span.start);
+                let help = if fault.help.is_empty() { None } else { Some(fault.help.join("\n")) };
+                rows.push(Row {
+                    file: shown(&file.path, here).display().to_string(),
+                    line,
+                    column,
+                    severity: fault.severity.as_str(),
+                    code: fault.code,
+                    message: &fault.message,
+                    help,
+                });
+            }
+        }
+        rows
+    }
+
+    /// One array of objects: `file`, `line`, `column`, `severity`, `code`, `message`, `help`. Lines and columns (in
+    /// characters) count from 1; a fault of the file as a whole is at 1, 1.
+    pub fn json(&self, here: &Path) -> String {
+        format!("{:#}\n", serde_json::json!(self.rows(here)))
+    }
+
+    /// GitHub's workflow commands, one for each fault.
+    pub fn github(&self, here: &Path) -> String {
+        let data = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
+        let property = |text: &str| data(text).replace(':', "%3A").replace(',', "%2C");
+        let mut page = String::new();
+        for row in self.rows(here) {
+            let help = row.help.map(|help| format!("\nhelp: {help}")).unwrap_or_default();
+            page += &format!(
+                "::{} file={},line={},col={},title={}::{}\n",
+                row.severity,
+                property(&row.file),
+                row.line,
+                row.column,
+                property(row.code),
+                data(&format!("{}{help}", row.message)),
+            );
+        }
+        page
+    }
+}
+
+fn counted(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}
+
+/// A path below the current folder is shown without it.
+fn shown<'p>(path: &'p Path, here: &Path) -> &'p Path {
+    if here.as_os_str().is_empty() { path } else { path.strip_prefix(here).unwrap_or(path) }
+}
+
+/// Line and column of a byte, in characters from 1.
+fn place(text: &str, at: usize) -> (usize, usize) {
+    let before = text.get(..at).unwrap_or(text);
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    (1 + before.matches('\n').count(), 1 + before[line_start..].chars().count())
+}
