@@ -2,6 +2,8 @@
 //!
 //! Files that begin with `config_` are read as crondag.toml. `UPDATE=1 cargo test --test faults` writes the pages anew.
 
+#![allow(clippy::unwrap_used)] // a test that cannot go on has failed
+
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
@@ -47,7 +49,7 @@ fn cases() -> Vec<PathBuf> {
 
 #[test]
 fn every_fault_is_shown_as_expected() {
-    let mut differences = String::new();
+    let mut differences = Vec::new();
     for path in cases() {
         let name = path.file_stem().unwrap().to_str().unwrap();
         let text = fs::read_to_string(&path).unwrap();
@@ -60,8 +62,8 @@ fn every_fault_is_shown_as_expected() {
         }
         let expected = fs::read_to_string(&expected_path).unwrap_or_default();
         if page != expected {
-            differences += &format!("--- expected {name}\n{expected}\n+++ found\n{page}\n");
+            differences.push(format!("--- expected {name}\n{expected}\n+++ found\n{page}\n"));
         }
     }
-    assert!(differences.is_empty(), "{differences}");
+    assert!(differences.is_empty(), "{}", differences.concat());
 }

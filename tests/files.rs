@@ -1,5 +1,7 @@
 //! Good files, and what is read from them.
 
+#![allow(clippy::unwrap_used)] // a test that cannot go on has failed
+
 use std::path::Path;
 use std::time::Duration;
 

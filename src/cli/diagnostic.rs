@@ -30,11 +30,8 @@ pub fn render(faults: &[Fault], path: &Path, text: &str, style: Style) -> String
     };
     let renderer = renderer.decor_style(DecorStyle::Ascii).term_width(WIDTH);
     let path = path.display().to_string();
-    let mut rendered: Vec<String> = Vec::with_capacity(faults.len());
-    for fault in faults {
-        rendered.push(renderer.render(&[group(fault, &path, text)]));
-    }
-    let mut page = rendered.join("\n\n");
+    let pages: Vec<String> = faults.iter().map(|fault| renderer.render(&[group(fault, &path, text)])).collect();
+    let mut page = pages.join("\n\n");
     if !page.is_empty() {
         page.push('\n');
     }

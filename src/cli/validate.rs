@@ -319,15 +319,17 @@ impl Report {
         if errors > 0 {
             let faulty = self.files.iter().filter(|file| !file.faults.is_empty()).count();
             let of = counted(self.files.len(), "file");
-            page += &format!("error: {}{counted_warnings} in {faulty} of {of}\n", counted(errors, "error"));
-            page += "next: correct them, then type `crondag validate` again\n";
+            let errors = counted(errors, "error");
+            page + &format!(
+                "error: {errors}{counted_warnings} in {faulty} of {of}\n\
+                 next: correct them, then type `crondag validate` again\n"
+            )
         } else if dags == 0 {
-            page += &format!("crondag found no DAG files{counted_warnings}\n");
+            page + &format!("no DAG files found{counted_warnings}\n")
         } else {
             let verb = if dags == 1 { "is" } else { "are" };
-            page += &format!("{} {verb} valid{counted_warnings}\n", counted(dags, "DAG"));
+            page + &format!("{} {verb} valid{counted_warnings}\n", counted(dags, "DAG"))
         }
-        page
     }
 
     fn rows(&self, here: &Path) -> Vec<Row<'_>> {
@@ -360,10 +362,9 @@ impl Report {
     pub fn github(&self, here: &Path) -> String {
         let data = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
         let property = |text: &str| data(text).replace(':', "%3A").replace(',', "%2C");
-        let mut page = String::new();
-        for row in self.rows(here) {
+        let line = |row: Row<'_>| {
             let help = row.help.map(|help| format!("\nhelp: {help}")).unwrap_or_default();
-            page += &format!(
+            format!(
                 "::{} file={},line={},col={},title={}::{}\n",
                 row.severity,
                 property(&row.file),
@@ -371,9 +372,9 @@ impl Report {
                 row.column,
                 property(row.code),
                 data(&format!("{}{help}", row.message)),
-            );
-        }
-        page
+            )
+        };
+        self.rows(here).into_iter().map(line).collect()
     }
 }
 

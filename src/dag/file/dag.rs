@@ -116,21 +116,18 @@ fn read_tasks<'f>(
     open: &Open<'_, 'f>,
     surroundings: &Surroundings<'_>,
 ) -> Option<(Vec<Task>, Graph)> {
-    let tables = match open.get("tasks").cloned() {
-        Some(entry) => {
-            let before = reader.faults.len();
-            let tables = reader.tables(&entry);
-            if tables.is_empty() && reader.faults.len() == before {
-                reader.push(no_tasks(entry.key));
-            }
-            tables
+    let tables = if let Some(entry) = open.get("tasks").cloned() {
+        let before = reader.faults.len();
+        let tables = reader.tables(&entry);
+        if tables.is_empty() && reader.faults.len() == before {
+            reader.push(no_tasks(entry.key));
         }
-        None => {
-            if open.lacks("tasks") {
-                reader.push(no_tasks(0..0));
-            }
-            Vec::new()
+        tables
+    } else {
+        if open.lacks("tasks") {
+            reader.push(no_tasks(0..0));
         }
+        Vec::new()
     };
     let index: HashMap<&str, usize> = tables.iter().enumerate().map(|(index, (name, _))| (name.value, index)).collect();
     let mut edges = Edges::new(&index, tables.iter().map(|(name, _)| name.value.to_owned()).collect());

@@ -52,8 +52,8 @@ impl Fault {
             code,
             severity: Severity::Error,
             span,
-            message: message.into(),
-            label: label.into(),
+            message: one_line(&message.into()),
+            label: one_line(&label.into()),
             help: Vec::new(),
             related: Vec::new(),
         }
@@ -92,4 +92,12 @@ impl Fault {
     pub fn is_of_file(&self) -> bool {
         self.label.is_empty()
     }
+}
+
+/// Texts of a file are quoted in messages: whatever they hold, a message stays one short line.
+fn one_line(text: &str) -> String {
+    const MOST: usize = 200;
+    let text = text.trim_end();
+    let shown = text.chars().take(MOST).map(|c| if c.is_control() { ' ' } else { c }).collect::<String>();
+    if text.chars().nth(MOST).is_some() { shown + "..." } else { shown }
 }

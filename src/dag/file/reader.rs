@@ -127,13 +127,12 @@ impl<'f> Reader<'f> {
         let mut meant = Vec::new();
         for (key, value) in table {
             let name: &str = key.get_ref();
-            match section.field(name) {
-                Some(field) => entries.push(Entry { field, key: key.span(), value }),
-                None => {
-                    let (fault, key) = unknown_key(section, name, key.span(), value.get_ref());
-                    self.push(fault);
-                    meant.extend(key);
-                }
+            if let Some(field) = section.field(name) {
+                entries.push(Entry { field, key: key.span(), value })
+            } else {
+                let (fault, key) = unknown_key(section, name, key.span(), value.get_ref());
+                self.push(fault);
+                meant.extend(key);
             }
         }
         entries.sort_by_key(|entry| entry.key.start);
@@ -575,14 +574,15 @@ impl<'f> Reader<'f> {
                     self.check_template(value, text);
                     text.to_string()
                 }
-                other => match scalar(other) {
-                    Some(text) => text,
-                    None => {
+                other => {
+                    if let Some(text) = scalar(other) {
+                        text
+                    } else {
                         let message = format!("`{name}` takes a text, not {}", kind_of(other));
                         self.push(Fault::error("wrong-type", value.span(), message, "expected a string"));
                         continue;
                     }
-                },
+                }
             };
             if text.contains('\0') {
                 let message = format!("`{name}` has a NUL character");

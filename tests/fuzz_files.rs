@@ -1,0 +1,159 @@
+//! Whatever a file holds, reading it ends without a panic, and every fault has its place within the text.
+
+use std::path::Path;
+
+use crondag::cli::diagnostic::{Style, render};
+use crondag::dag::Config;
+use crondag::dag::file::{Fault, Severity, read_config, read_dag};
+use proptest::prelude::*;
+
+const DAG: &str = include_str!("files/userprofile.toml");
+const CONFIG: &str = "timezone = \"UTC\"\n[pools]\nyarn = 4\n[env]\nA = \"ü\"\n[connections.w]\ntype = \"sqlite\"\npath = \"w\"\n\
+                      [email]\nfrom = \"a@b\"\nhost = \"h\"\n[logs]\nkeep = \"1d\"\n[spark]\nconf.a.b = 1\n";
+
+fn check(text: &str, is_good: bool, faults: &[Fault]) {
+    let has_errors = faults.iter().any(|fault| fault.severity == Severity::Error);
+    assert_eq!(is_good, !has_errors, "{faults:?}");
+    for fault in faults {
+        for span in std::iter::once(&fault.span).chain(fault.related.iter().map(|(span, _)| span)) {
+            assert!(text.get(span.clone()).is_some(), "{span:?} is not within the text: {fault:?}");
+        }
+        assert!(!fault.message.is_empty() && !fault.message.contains('\n'), "{fault:?}");
+    }
+    let plain = render(faults, Path::new("a.toml"), text, Style::Plain);
+    assert!(!plain.contains('\u{1b}'), "a control character reached the page: {plain:?}");
+}
+
+fn read_both(text: &str) {
+    let (dag, faults) = read_dag("a", text, &Config::default(), &|_| false);
+    check(text, dag.is_some(), &faults);
+    let (config, faults) = read_config(text);
+    check(text, config.is_some(), &faults);
+}
+
+/// Pieces that mean something in these files, so that chance gets far into the reader.
+fn piece() -> impl Strategy<Value = String> {
+    let pieces = [
+        "[tasks.a]",
+        "[tasks.\"b c\"]",
+        "[defaults]",
+        "[[tasks]]",
+        "[env]",
+        "shell",
+        "spark",
+        "sql",
+        "after",
+        "order",
+        "retries",
+        "timeout",
+        "pool",
+        "email",
+        "schedule",
+        "timezone",
+        "start_date",
+        "params",
+        " = ",
+        "=",
+        "\n",
+        "\r\n",
+        "\"",
+        "'",
+        "\"\"\"",
+        "'''",
+        "{{ ds }}",
+        "{{ dss",
+        "{% if",
+        "}}",
+        "\\u00e9",
+        "\\",
+        "\\\n",
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        ".",
+        ">>",
+        "a >> b",
+        "\"a >> [b, c\"",
+        "1",
+        "-1",
+        "1e999",
+        "0x_f",
+        "99999999999999999999",
+        "2018-07-01",
+        "2018-13-01",
+        "07:00:00",
+        "\"10m\"",
+        "\"0 7 * * *\"",
+        "true",
+        "True",
+        "#",
+        "ü",
+        "日",
+        "\u{feff}",
+        "\0",
+        "\t",
+        "a",
+        "b",
+        " ",
+    ];
+    prop_oneof![8 => prop::sample::select(pieces.to_vec()).prop_map(str::to_owned), 1 => ".{0,3}"]
+}
+
+/// A good file with a part taken out and another put in.
+fn mutated(text: &'static str) -> impl Strategy<Value = String> {
+    let places: Vec<usize> = text.char_indices().map(|(at, _)| at).collect();
+    let count = places.len();
+    let change = (0..count, 0usize..12, piece());
+    prop::collection::vec(change, 1..4).prop_map(move |changes| {
+        let mut characters: Vec<String> = text.chars().map(String::from).collect();
+        for (at, length, piece) in changes {
+            let at = at.min(characters.len());
+            let end = (at + length).min(characters.len());
+            characters.splice(at..end, [piece]);
+        }
+        characters.concat()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn arbitrary_text(text in any::<String>()) {
+        read_both(&text);
+    }
+
+    #[test]
+    fn arbitrary_pieces(pieces in prop::collection::vec(piece(), 0..40)) {
+        read_both(&pieces.concat());
+    }
+
+    #[test]
+    fn mutated_dag_files(text in mutated(DAG)) {
+        read_both(&text);
+    }
+
+    #[test]
+    fn mutated_settings(text in mutated(CONFIG)) {
+        read_both(&text);
+    }
+}
+
+/// Names that are looked up one by one must not make a large file slow; this would take minutes if they did.
+#[test]
+fn a_file_of_many_tasks_is_read() {
+    use std::fmt::Write as _;
+    let mut text = String::new();
+    for task in 0..10_000 {
+        let after: Vec<String> =
+            (1..=3).filter(|back| *back <= task).map(|back| format!("\"t{}\"", task - back)).collect();
+        let _ = writeln!(text, "[tasks.t{task}]\nshell = \"run {{{{ ds }}}}\"\nafter = [{}]", after.join(", "));
+    }
+    let begin = std::time::Instant::now();
+    let (dag, faults) = read_dag("a", &text, &Config::default(), &|_| false);
+    println!("{:?}", begin.elapsed());
+    assert_eq!(faults, []);
+    assert_eq!(dag.map(|dag| dag.graph.downstream(5_000).len()), Some(3));
+}
