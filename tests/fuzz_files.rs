@@ -157,3 +157,26 @@ fn a_file_of_many_tasks_is_read() {
     assert_eq!(faults, []);
     assert_eq!(dag.map(|dag| dag.graph.downstream(5_000).len()), Some(3));
 }
+
+/// Depth costs stack: what is nested without end must be refused, not overflow.
+#[test]
+fn depth_does_not_overflow_the_stack() {
+    for depth in [100, 1_000, 100_000] {
+        read_both(&format!("params{} = 1", ".a".repeat(depth)));
+        read_both(&format!("spark.conf{} = 1", ".a".repeat(depth)));
+        read_both(&format!("[tasks.a.spark.conf{}]\n", ".a".repeat(depth)));
+        read_both(&format!("params.a = {}1{}", "[".repeat(depth), "]".repeat(depth)));
+        read_both(&format!("params.a = {}1{}", "{a=".repeat(depth), "}".repeat(depth)));
+        read_both(&format!("order = \"{}a\"", "[".repeat(depth)));
+    }
+}
+
+/// As many faults as tasks, each looked up and drawn; this would take minutes if each went over the whole file.
+#[test]
+fn a_file_of_many_faults_is_read() {
+    let task = |task: usize| format!("[tasks.t{task}]\nshel = \"x\"\nafter = [\"u{task}\"]\n");
+    let text = (0..5_000).map(task).collect::<Vec<_>>().concat();
+    let (dag, faults) = read_dag("a", &text, &Config::default(), &|_| false);
+    assert_eq!(faults.len(), 10_000);
+    check(&text, dag.is_some(), &faults);
+}

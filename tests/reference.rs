@@ -81,11 +81,9 @@ fn every_example_is_good() {
             "[connections.NAME]" => "type = 'sqlite'\n",
             "[email]" => match key.as_str() {
                 "from" => "host = 'h'\n",
-                "host" => "from = 'a@b'\n",
-                "transport" => "from = 'a@b'\n",
                 "username" => "from = 'a@b'\nhost = 'h'\npassword_env = 'P'\n",
                 "password_env" => "from = 'a@b'\nhost = 'h'\nusername = 'u'\n",
-                "command" | "path" => "from = 'a@b'\n",
+                "host" | "command" | "path" => "from = 'a@b'\n",
                 _ => "from = 'a@b'\nhost = 'h'\n",
             },
             other => panic!("no text for {other}"),

@@ -68,8 +68,9 @@ error[bad-schedule]: 25 is out of range for the hour field
   |
   = help: the hour field takes 0 to 23
 
-error[bad-dag-id]: `my dag` cannot be the id of a DAG: an id has only letters, digits, `_`, `-` and `.`, not ` `
+error[bad-dag-id]: `my dag` cannot be the id of a DAG
 --> dags/my dag.toml
+ = help: an id has only letters, digits, `_`, `-` and `.`, not ` `
  = help: the id is the name of the file without `.toml`: rename the file
 
 warning[missing-file]: the application `jobs/a.py` does not exist

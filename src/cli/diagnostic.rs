@@ -30,7 +30,9 @@ pub fn render(faults: &[Fault], path: &Path, text: &str, style: Style) -> String
     };
     let renderer = renderer.decor_style(DecorStyle::Ascii).term_width(WIDTH);
     let path = path.display().to_string();
-    let pages: Vec<String> = faults.iter().map(|fault| renderer.render(&[group(fault, &path, text)])).collect();
+    let starts: Vec<usize> = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+    let pages: Vec<String> =
+        faults.iter().map(|fault| renderer.render(&[group(fault, &path, text, &starts)])).collect();
     let mut page = pages.join("\n\n");
     if !page.is_empty() {
         page.push('\n');
@@ -38,7 +40,7 @@ pub fn render(faults: &[Fault], path: &Path, text: &str, style: Style) -> String
     page
 }
 
-fn group<'a>(fault: &'a Fault, path: &'a str, text: &'a str) -> Group<'a> {
+fn group<'a>(fault: &'a Fault, path: &'a str, text: &'a str, starts: &[usize]) -> Group<'a> {
     let level = match fault.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
@@ -49,7 +51,7 @@ fn group<'a>(fault: &'a Fault, path: &'a str, text: &'a str) -> Group<'a> {
     } else {
         // Only the lines that are shown go to the renderer: it would split a long file anew for each fault.
         let window = window(fault, text);
-        let line_start = 1 + text[..window.start].matches('\n').count();
+        let line_start = starts.partition_point(|start| *start <= window.start);
         let shift = |span: &Range<usize>| {
             let span = within(span, text);
             span.start - window.start..span.end - window.start

@@ -101,7 +101,7 @@ fn read_logs<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>) -> Logs {
     let Some(entry) = open.get("logs").cloned() else { return defaults };
     let Some(open) = reader.table(&entry) else { return defaults };
     Logs {
-        keep: reader.duration_or_forever(&open, "keep").unwrap_or(defaults.keep),
+        keep: reader.duration_or_forever(&open, "keep", defaults.keep),
         max_size: reader.size(&open, "max_size").unwrap_or(defaults.max_size),
     }
 }

@@ -27,7 +27,8 @@ pub fn read_dag(id: &str, text: &str, config: &Config, exists: &dyn Fn(&Path) ->
         Ok(id) => Some(id),
         Err(wrong) => {
             reader.push(
-                Fault::of_file("bad-dag-id", format!("`{id}` cannot be the id of a DAG: {wrong}"))
+                Fault::of_file("bad-dag-id", format!("`{id}` cannot be the id of a DAG"))
+                    .help(wrong.to_string())
                     .help("the id is the name of the file without `.toml`: rename the file"),
             );
             None

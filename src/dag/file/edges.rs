@@ -10,17 +10,20 @@ use super::suggest::or_known;
 use super::text::Places;
 use crate::dag::graph::{Cycle, Graph};
 
+/// Beyond this many faults the nearest names are no longer looked for: each search goes over all tasks.
+const MANY_FAULTS: usize = 200;
+
 /// The edges found so far.
 pub(super) struct Edges<'t> {
     index: &'t HashMap<&'t str, usize>,
     ids: Vec<String>,
     /// `(upstream, downstream)`, and the first place that says so.
-    edges: BTreeMap<(usize, usize), Range<usize>>,
+    places: BTreeMap<(usize, usize), Range<usize>>,
 }
 
 impl<'t> Edges<'t> {
     pub(super) fn new(index: &'t HashMap<&'t str, usize>, ids: Vec<String>) -> Edges<'t> {
-        Edges { index, ids, edges: BTreeMap::new() }
+        Edges { index, ids, places: BTreeMap::new() }
     }
 
     /// One text of `order`.
@@ -40,7 +43,7 @@ impl<'t> Edges<'t> {
                 let at = places.at(span);
                 let Some(task) = self.find(reader, &id, at.clone(), "order") else { continue };
                 for &upstream in &before {
-                    self.edges.entry((upstream, task)).or_insert_with(|| at.clone());
+                    self.places.entry((upstream, task)).or_insert_with(|| at.clone());
                 }
                 here.push(task);
             }
@@ -62,7 +65,7 @@ impl<'t> Edges<'t> {
                 continue;
             }
             if let Some(found) = self.find(reader, &upstream.value, upstream.span.clone(), "after") {
-                self.edges.entry((found, task)).or_insert_with(|| upstream.span.clone());
+                self.places.entry((found, task)).or_insert_with(|| upstream.span.clone());
             }
         }
     }
@@ -79,6 +82,8 @@ impl<'t> Edges<'t> {
         );
         let fault = if key == "after" && id.contains(">>") {
             fault.help("chains stand in `order`, above the first [table]; `after` lists task ids")
+        } else if reader.faults.len() > MANY_FAULTS {
+            fault
         } else {
             or_known(fault, id, self.ids.iter().map(String::as_str), "add it as [tasks.NAME]")
         };
@@ -88,7 +93,7 @@ impl<'t> Edges<'t> {
 
     /// The graph; `None`, with a fault for each knot of tasks, when there are cycles.
     pub(super) fn graph(&self, reader: &mut Reader<'_>) -> Option<Graph> {
-        match Graph::new(self.ids.len(), self.edges.keys().copied()) {
+        match Graph::new(self.ids.len(), self.places.keys().copied()) {
             Ok(graph) => Some(graph),
             Err(cycles) => {
                 for cycle in &cycles {
@@ -110,7 +115,7 @@ impl<'t> Edges<'t> {
         let places: Vec<(Range<usize>, String)> = (0..path.len())
             .filter_map(|position| {
                 let edge = (path[position], path[(position + 1) % path.len()]);
-                let at = self.edges.get(&edge)?.clone();
+                let at = self.places.get(&edge)?.clone();
                 Some((at, format!("`{}` waits for `{}`", id(position + 1), id(position))))
             })
             .collect();

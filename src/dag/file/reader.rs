@@ -128,7 +128,7 @@ impl<'f> Reader<'f> {
         for (key, value) in table {
             let name: &str = key.get_ref();
             if let Some(field) = section.field(name) {
-                entries.push(Entry { field, key: key.span(), value })
+                entries.push(Entry { field, key: key.span(), value });
             } else {
                 let (fault, key) = unknown_key(section, name, key.span(), value.get_ref());
                 self.push(fault);
@@ -411,13 +411,18 @@ impl<'f> Reader<'f> {
         Some(duration.value)
     }
 
-    /// `Some(None)` for "forever".
-    pub(super) fn duration_or_forever(&mut self, open: &Open<'_, 'f>, key: &str) -> Option<Option<Duration>> {
-        let entry = open.get(key)?;
-        if entry.value.get_ref().as_str() == Some("forever") {
-            return Some(None);
+    /// `None` for "forever"; `default` when the key is absent or wrong.
+    pub(super) fn duration_or_forever(
+        &mut self,
+        open: &Open<'_, 'f>,
+        key: &str,
+        default: Option<Duration>,
+    ) -> Option<Duration> {
+        let entry = open.get(key);
+        if entry.is_some_and(|entry| entry.value.get_ref().as_str() == Some("forever")) {
+            return None;
         }
-        self.duration(open, key).map(|duration| Some(duration.value))
+        self.duration(open, key).map_or(default, |duration| Some(duration.value))
     }
 
     pub(super) fn size(&mut self, open: &Open<'_, 'f>, key: &str) -> Option<u64> {

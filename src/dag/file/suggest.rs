@@ -113,7 +113,7 @@ pub(super) fn unknown_key(
             None
         }
     } else if is(&DAG) && TASK.field(key).is_some() {
-        Some(format!("`{key}` is a setting of tasks: put it below [tasks.NAME], or below [defaults] for all of them"))
+        Some(format!("`{key}` is a setting of tasks: put it below [tasks.NAME], or below [defaults] for all"))
     } else if is(&DAG) && matches!(value, DeValue::Table(_)) && key == "spark" {
         Some("for all tasks of the DAG write [defaults.spark]".to_owned())
     } else if is(&DAG) && CONFIG.field(key).is_some() {

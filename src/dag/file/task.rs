@@ -89,8 +89,10 @@ pub(super) fn read_task<'f>(
     let id = match TaskId::new(name.value) {
         Ok(id) => Some(id),
         Err(wrong) => {
-            let message = format!("`{}` cannot be the id of a task: {wrong}", name.value);
-            reader.push(Fault::error("bad-task-id", name.span.clone(), message, "expected another id"));
+            let message = format!("`{}` cannot be the id of a task", name.value);
+            reader.push(
+                Fault::error("bad-task-id", name.span.clone(), message, "expected another id").help(wrong.to_string()),
+            );
             None
         }
     };
