@@ -83,7 +83,7 @@ fn every_example_is_good() {
                 "from" => "host = 'h'\n",
                 "username" => "from = 'a@b'\nhost = 'h'\npassword_env = 'P'\n",
                 "password_env" => "from = 'a@b'\nhost = 'h'\nusername = 'u'\n",
-                "host" | "command" | "path" => "from = 'a@b'\n",
+                "host" | "transport" | "command" | "path" => "from = 'a@b'\n",
                 _ => "from = 'a@b'\nhost = 'h'\n",
             },
             other => panic!("no text for {other}"),
