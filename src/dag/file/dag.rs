@@ -82,6 +82,7 @@ fn read<'f>(
         tasks: Vec::new(),
         graph: Graph::default(),
     };
+    warn_of_catchup(reader, &open, &dag);
     let defaults = match open.get("defaults").cloned() {
         Some(entry) => reader.table(&entry).map(|open| task::read_defaults(reader, &open)).unwrap_or_default(),
         None => Defaults::default(),
@@ -108,6 +109,20 @@ fn check_bounds(reader: &mut Reader<'_>, start: Option<&At<DateBound>>, end: Opt
             )
             .also(start.span.clone(), "the first logical date")
             .help("correct one of the two, or leave `end_date` out"),
+        );
+    }
+}
+
+fn warn_of_catchup(reader: &mut Reader<'_>, open: &Open<'_, '_>, dag: &Dag) {
+    if let Some(entry) = open.get("catchup")
+        && dag.catchup
+        && dag.schedule.is_some()
+        && open.lacks("start_date")
+    {
+        let message = "`catchup` without `start_date`";
+        reader.push(
+            Fault::warning("catchup-without-start", entry.key.clone(), message, "from when on?")
+                .help("only intervals after the file was first seen are caught up: set `start_date`"),
         );
     }
 }
