@@ -107,7 +107,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
         );
     }
     if asked.waiting == 0 {
-        println!("nothing to do: all {} runs of {} ended before", intervals.len(), dag.id);
+        println!("nothing to do: all {} of {} ended before", runs(intervals.len()), dag.id);
         return Ok(verdict(&store, &asked.left_alone)?);
     }
     client::wake(&context.home)?;
@@ -182,7 +182,7 @@ fn dry_run(
     let tasks: Vec<&str> =
         order.filter(|id| selection.is_none_or(|only| only.contains(id))).map(TaskId::as_str).collect();
     page.gap();
-    page.line(format!("{would} runs of {} tasks: {}", tasks.len(), tasks.join(" ")));
+    page.line(format!("{} of {} tasks: {}", runs(would), tasks.len(), tasks.join(" ")));
     page.print()?;
     Ok(ExitCode::SUCCESS)
 }
@@ -498,7 +498,7 @@ fn closing(
     let took = format_duration(view.started.elapsed());
     let good = progress.len() - failed.len();
     let mut page = Page::new();
-    page.line(format!("{}: {good} runs succeeded, {} failed, in {took}", dag.id, failed.len()));
+    page.line(format!("{}: {} succeeded, {} failed, in {took}", dag.id, runs(good), failed.len()));
     if let Some(first) = failed.first() {
         let date = match dag.schedule {
             Some(_) => rfc3339(first.logical_date, &dag.timezone),
@@ -529,4 +529,8 @@ fn interrupted(dag: &Dag, view: &View<'_>, progress: &[Progress], args: &Args) -
     );
     eprintln!("next: go on with `crondag backfill -s {} -e {} {}`", args.start, args.end, dag.id);
     ExitCode::FAILURE
+}
+
+fn runs(count: usize) -> String {
+    if count == 1 { "1 run".to_owned() } else { format!("{count} runs") }
 }
