@@ -22,7 +22,7 @@ use crate::dag::schedule::{DataInterval, Timetable};
 use crate::dag::units::format_duration;
 use crate::dag::{Dag, RunNumber, RunState, RunType, TaskId, TaskState};
 use crate::runner::{client, planner};
-use crate::store::{DagRow, Intent, NewRun, Progress, Rerun as RerunIntent, RunRow, Store};
+use crate::store::{Intent, NewRun, Progress, Rerun as RerunIntent, RunRow, Store};
 
 /// Options of `backfill`.
 #[derive(Debug, clap::Args)]
@@ -220,9 +220,6 @@ impl Plan<'_> {
     /// Creates runs and intents in one transaction.
     fn ask(&self, context: &Context, store: &mut Store) -> Result<Asked, CliError> {
         let now = context.now;
-        let text = std::fs::read_to_string(context.home.dag_path(self.dag.id.as_str())).map_err(|error| {
-            CliError::environment(format!("cannot read the DAG file: {error}"), "check who owns it")
-        })?;
         // Task instances are read before the write lock is taken; the driver decides by its own, newer view anyway.
         let mut failed_tasks = std::collections::HashMap::new();
         if self.args.rerun == Rerun::Failed {
@@ -235,25 +232,7 @@ impl Plan<'_> {
             }
         }
         let write = store.write()?;
-        // A backfill works for a DAG that no tick has seen yet, and with the file as it stands now.
-        let version = write.keep_version(&self.dag.id, &text, now)?;
-        let mut row = write.dag(&self.dag.id)?.unwrap_or_else(|| DagRow {
-            dag_id: self.dag.id.clone(),
-            version_id: None,
-            file_stamp: String::new(),
-            fault: None,
-            is_active: true,
-            is_paused: false,
-            schedule_from: now,
-            scheduled_until: None,
-            next_fire_at: None,
-        });
-        row.version_id = Some(version);
-        row.fault = None;
-        if row.next_fire_at.is_none() {
-            row.next_fire_at = planner::next_fire(self.dag, &row);
-        }
-        write.put_dag(&row)?;
+        context.keep_version(&write, self.dag)?;
         let backfill = write.create_backfill(&self.dag.id, self.args.max_active_runs, self.args.reverse, now)?;
         let mut asked = Asked { backfill, waiting: 0, last_intent: 0, left_alone: Vec::new() };
         for interval in self.intervals {
