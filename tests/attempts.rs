@@ -1,6 +1,8 @@
 //! Attempts as real processes, through the built binary: endings, process trees, logs, environment, and what survives
 //! `kill -9`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a test may fail
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -170,14 +172,14 @@ fn a_timeout_ends_the_whole_tree_however_it_hides() {
 
 #[test]
 fn what_a_task_leaves_behind_is_ended_and_its_output_kept_in_order() {
-    let long = marker(86_402);
+    let sleep = marker(86_402);
     let dag = format!(
-        "[tasks.a]\nshell = '''\nnohup setsid sleep {long} > /dev/null 2>&1 &\n\
+        "[tasks.a]\nshell = '''\nnohup setsid sleep {sleep} > /dev/null 2>&1 &\n\
          for i in 1 2 3; do echo out $i; echo err $i >&2; done\nexec > /dev/null 2>&1\necho unseen\n'''\n"
     );
     let home = Home::new("", &dag);
     assert_eq!(home.backfill(), Some(0));
-    assert_eq!(processes(&long), Vec::<i32>::new());
+    assert_eq!(processes(&sleep), Vec::<i32>::new());
     let log = home.log("a");
     assert!(log.contains("\nout 1\nerr 1\nout 2\nerr 2\nout 3\nerr 3\n"), "{log}");
     assert!(log.contains("[crondag] exit status 0\n[crondag] ended 1 processes that it had left behind\n"), "{log}");
@@ -290,7 +292,7 @@ fn a_killed_shim_is_a_failed_attempt_whose_processes_are_gone_before_the_next() 
     let home = Home::new("", &dag);
     let mut backfill = home.command(&["backfill", "-s", "2024-01-01", "-e", "2024-01-01", "d"]).spawn().unwrap();
     until("the task runs", || home.has("begun"));
-    let shims = processes(&format!("__shim d/backfill__2024-01-01T00:00:00+00:00/a/1"));
+    let shims = processes("__shim d/backfill__2024-01-01T00:00:00+00:00/a/1");
     let shims: Vec<i32> = shims.into_iter().filter(|pid| belongs_to(*pid, home.path())).collect();
     assert_eq!(shims.len(), 1);
     kill(shims[0]);

@@ -3,9 +3,12 @@
 //! The server is aiosmtpd; `install/test.sh mail` installs it and sets `CRONDAG_TEST_PYTHON`. Without it these tests are
 //! ignored.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a test may fail
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -195,7 +198,6 @@ fn a_folder_and_sendmail_take_mail_too() {
     let program = home.join("sendmail");
     std::fs::write(&program, format!("#!/bin/sh\necho \"$@\" > {0}/args\ncat > {0}/mail.txt\n", home.display()))
         .unwrap();
-    use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
     let to_sendmail = settings(MailTransport::Sendmail { command: program.display().to_string() });
     deliver(&mail(), "id1@test", &to_sendmail, home, &nothing).unwrap();

@@ -108,7 +108,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     }
     if asked.waiting == 0 {
         println!("nothing to do: all {} of {} ended before", runs(intervals.len()), dag.id);
-        return Ok(verdict(&store, &asked.left_alone)?);
+        return verdict(&store, &asked.left_alone);
     }
     client::wake(&context.home)?;
     watch(&context, &dag, &store, &asked, args)
@@ -346,15 +346,12 @@ fn watch(context: &Context, dag: &Dag, store: &Store, asked: &Asked, args: &Args
         }
         let pressed = interrupts.load(Ordering::SeqCst);
         if pressed > handled {
-            let intent = match handled {
-                0 => {
-                    view.say("interrupted: running tasks end, nothing new starts; Ctrl-C again stops them");
-                    Intent::HoldBackfill { backfill: asked.backfill, hold: true }
-                }
-                _ => {
-                    view.say("stopping the running tasks");
-                    Intent::StopBackfill { backfill: asked.backfill }
-                }
+            let intent = if handled == 0 {
+                view.say("interrupted: running tasks end, nothing new starts; Ctrl-C again stops them");
+                Intent::HoldBackfill { backfill: asked.backfill, hold: true }
+            } else {
+                view.say("stopping the running tasks");
+                Intent::StopBackfill { backfill: asked.backfill }
             };
             handled += 1;
             let write = writer.write()?;
