@@ -42,12 +42,12 @@ awk -F, '
   NR > 1 { if (!($2 in seen)) { seen[$2] = 1; tags[++n] = $2 } users[$2, $1] = $3; if (!($1 in days)) { days[$1] = 1; day[++d] = $1 } }
   END {
     split("▁ ▂ ▃ ▄ ▅ ▆ ▇ █", bar, " ")
-    printf "%-24s %8s %8s %8s  %s\n", "tag", day[1], day[int(d / 2)], day[d], "every third day"
+    printf "%-24s %10s %10s %10s  %s\n", "tag", day[1], day[int(d / 2)], day[d], "every third day"
     for (i = 1; i <= n; i++) {
       tag = tags[i]; high = 1; line = ""
       for (j = 1; j <= d; j++) if (users[tag, day[j]] > high) high = users[tag, day[j]]
       for (j = 1; j <= d; j += 3) line = line bar[1 + int(7 * users[tag, day[j]] / high)]
-      printf "%-24s %8d   %8d   %8d  %s\n", tag, users[tag, day[1]], users[tag, day[int(d / 2)]], users[tag, day[d]], line
+      printf "%-24s %10d %10d %10d  %s\n", tag, users[tag, day[1]], users[tag, day[int(d / 2)]], users[tag, day[d]], line
     }
   }' "$home/export/tag_counts.csv"
 awk -F, 'NR > 1 { n++; sum += $3; last = $3; day = $1 } END { printf "\naudience repeat_high_active: %d users on %s, %d contacts in %d days\n", last, day, sum, n }' \
