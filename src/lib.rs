@@ -1,4 +1,4 @@
-//! crondag takes the place of crontab for ETL: DAG files in TOML, runs recorded in SQLite, one line in the crontab.
+//! crondag takes the place of crontab for ETL: DAG files in TOML, runs recorded in `SQLite`, one line in the crontab.
 //!
 //! A functional core in an imperative shell. The modules use one another in one direction only:
 //!

@@ -1,5 +1,7 @@
 //! The engine as a pure function: whole runs against the oracle, and the rules of retries, pools, limits and the past.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a test may fail
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

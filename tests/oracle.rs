@@ -1,5 +1,7 @@
 //! Schedules and trigger rules against facts recorded from Vixie cron and Airflow.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a test may fail
+
 use crondag::dag::schedule::Schedule;
 use crondag::dag::{Decision, TaskState, TriggerRule, UpstreamCounts};
 use jiff::{civil::DateTime, tz::TimeZone};
@@ -87,7 +89,7 @@ fn early_decisions_hold_however_the_open_tasks_end() {
                     assert!(states.contains(&None), "{rule} waits for nothing with {states:?}");
                     continue;
                 }
-                let open = states.iter().filter(|state| state.is_none()).count() as u32;
+                let open = u32::try_from(states.iter().filter(|state| state.is_none()).count()).unwrap();
                 for ending in 0..4_u32.pow(open) {
                     let mut digit = 0;
                     let settled: Vec<TaskState> = states

@@ -1,5 +1,7 @@
 //! Schedules in every zone of the tz database, every day of 1990 to 2037, and generated schedules in awkward zones.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a test may fail
+
 use std::collections::BTreeMap;
 
 use crondag::dag::schedule::Schedule;
@@ -139,6 +141,20 @@ fn half_hour_and_whole_day_changes() {
     );
 }
 
+#[test]
+fn the_only_time_of_the_year_may_fall_on_a_clock_change() {
+    // 02:00 on the first Sunday of October does not exist on Lord Howe: the time before it is a year earlier.
+    let (schedule, zone) = (Schedule::parse("0 2 * 10 *").unwrap(), TimeZone::get("Australia/Lord_Howe").unwrap());
+    let shifted: Timestamp = "2017-10-01T02:30:00+11:00".parse().unwrap();
+    assert_eq!(schedule.next_fire(shifted - 1.hour(), &zone), Some(shifted));
+    assert_eq!(schedule.prev_fire(shifted, &zone), Some("2016-10-31T02:00:00+11:00".parse().unwrap()));
+    // 01:45 on 3 November 2024 comes twice in New York: after its first occurrence the next is a year later.
+    assert_eq!(fires("45 1 3 11 *", "America/New_York", "2024-11-03T06:40:00Z", 1), ["11-03T01:45-05:00"]);
+    let (schedule, zone) = (Schedule::parse("45 1 3 11 *").unwrap(), TimeZone::get("America/New_York").unwrap());
+    let second: Timestamp = "2024-11-03T01:40:00-05:00".parse().unwrap();
+    assert_eq!(schedule.next_fire(second, &zone), Some("2025-11-03T01:45:00-05:00".parse().unwrap()));
+}
+
 fn expression() -> impl Strategy<Value = String> {
     let minute = prop_oneof![
         Just("*".to_owned()),
@@ -173,7 +189,7 @@ const AWKWARD: &[&str] = &[
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(3000))]
 
     /// Fire times found one after the other equal those found by starting anywhere between them, in both directions.
     #[test]

@@ -22,7 +22,7 @@ use crate::dag::schedule::{DataInterval, Timetable};
 use crate::dag::units::format_duration;
 use crate::dag::{Dag, RunNumber, RunState, RunType, TaskId, TaskState};
 use crate::runner::{client, planner};
-use crate::store::{DagRow, Intent, NewRun, Progress, Rerun as RerunIntent, RunRow, Store};
+use crate::store::{Intent, NewRun, Progress, Rerun as RerunIntent, RunRow, Store};
 
 /// Options of `backfill`.
 #[derive(Debug, clap::Args)]
@@ -107,8 +107,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
         );
     }
     if asked.waiting == 0 {
-        println!("nothing to do: all {} runs of {} ended before", intervals.len(), dag.id);
-        return Ok(verdict(&store, &asked.left_alone)?);
+        println!("nothing to do: all {} of {} ended before", runs(intervals.len()), dag.id);
+        return verdict(&store, &asked.left_alone);
     }
     client::wake(&context.home)?;
     watch(&context, &dag, &store, &asked, args)
@@ -182,7 +182,7 @@ fn dry_run(
     let tasks: Vec<&str> =
         order.filter(|id| selection.is_none_or(|only| only.contains(id))).map(TaskId::as_str).collect();
     page.gap();
-    page.line(format!("{would} runs of {} tasks: {}", tasks.len(), tasks.join(" ")));
+    page.line(format!("{} of {} tasks: {}", runs(would), tasks.len(), tasks.join(" ")));
     page.print()?;
     Ok(ExitCode::SUCCESS)
 }
@@ -220,9 +220,6 @@ impl Plan<'_> {
     /// Creates runs and intents in one transaction.
     fn ask(&self, context: &Context, store: &mut Store) -> Result<Asked, CliError> {
         let now = context.now;
-        let text = std::fs::read_to_string(context.home.dag_path(self.dag.id.as_str())).map_err(|error| {
-            CliError::environment(format!("cannot read the DAG file: {error}"), "check who owns it")
-        })?;
         // Task instances are read before the write lock is taken; the driver decides by its own, newer view anyway.
         let mut failed_tasks = std::collections::HashMap::new();
         if self.args.rerun == Rerun::Failed {
@@ -235,25 +232,7 @@ impl Plan<'_> {
             }
         }
         let write = store.write()?;
-        // A backfill works for a DAG that no tick has seen yet, and with the file as it stands now.
-        let version = write.keep_version(&self.dag.id, &text, now)?;
-        let mut row = write.dag(&self.dag.id)?.unwrap_or_else(|| DagRow {
-            dag_id: self.dag.id.clone(),
-            version_id: None,
-            file_stamp: String::new(),
-            fault: None,
-            is_active: true,
-            is_paused: false,
-            schedule_from: now,
-            scheduled_until: None,
-            next_fire_at: None,
-        });
-        row.version_id = Some(version);
-        row.fault = None;
-        if row.next_fire_at.is_none() {
-            row.next_fire_at = planner::next_fire(self.dag, &row);
-        }
-        write.put_dag(&row)?;
+        context.keep_version(&write, self.dag)?;
         let backfill = write.create_backfill(&self.dag.id, self.args.max_active_runs, self.args.reverse, now)?;
         let mut asked = Asked { backfill, waiting: 0, last_intent: 0, left_alone: Vec::new() };
         for interval in self.intervals {
@@ -367,15 +346,12 @@ fn watch(context: &Context, dag: &Dag, store: &Store, asked: &Asked, args: &Args
         }
         let pressed = interrupts.load(Ordering::SeqCst);
         if pressed > handled {
-            let intent = match handled {
-                0 => {
-                    view.say("interrupted: running tasks end, nothing new starts; Ctrl-C again stops them");
-                    Intent::HoldBackfill { backfill: asked.backfill, hold: true }
-                }
-                _ => {
-                    view.say("stopping the running tasks");
-                    Intent::StopBackfill { backfill: asked.backfill }
-                }
+            let intent = if handled == 0 {
+                view.say("interrupted: running tasks end, nothing new starts; Ctrl-C again stops them");
+                Intent::HoldBackfill { backfill: asked.backfill, hold: true }
+            } else {
+                view.say("stopping the running tasks");
+                Intent::StopBackfill { backfill: asked.backfill }
             };
             handled += 1;
             let write = writer.write()?;
@@ -498,7 +474,7 @@ fn closing(
     let took = format_duration(view.started.elapsed());
     let good = progress.len() - failed.len();
     let mut page = Page::new();
-    page.line(format!("{}: {good} runs succeeded, {} failed, in {took}", dag.id, failed.len()));
+    page.line(format!("{}: {} succeeded, {} failed, in {took}", dag.id, runs(good), failed.len()));
     if let Some(first) = failed.first() {
         let date = match dag.schedule {
             Some(_) => rfc3339(first.logical_date, &dag.timezone),
@@ -529,4 +505,8 @@ fn interrupted(dag: &Dag, view: &View<'_>, progress: &[Progress], args: &Args) -
     );
     eprintln!("next: go on with `crondag backfill -s {} -e {} {}`", args.start, args.end, dag.id);
     ExitCode::FAILURE
+}
+
+fn runs(count: usize) -> String {
+    if count == 1 { "1 run".to_owned() } else { format!("{count} runs") }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use super::confirm::confirm;
-use super::context::{Context, Global};
+use super::context::{Context, Found, Global};
 use super::error::CliError;
 use super::output::{Cell, Page, Table, Tone, minute};
 use super::{select, tasks};
@@ -88,6 +88,10 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
         params: run.params.clone(),
     };
     let write = store.write()?;
+    if let Some(Found::Dag(dag)) = context.find(&dag_id)? {
+        // Whoever clears a task has just corrected the file.
+        context.keep_version(&write, &dag)?;
+    }
     write.ask(&Intent::Rerun(rerun), context.now)?;
     write.commit()?;
     context.wake_driver()?;

@@ -17,7 +17,7 @@ use crate::dag::file::{Fault, read_config, read_dag};
 use crate::dag::{Config, Dag, DagId};
 use crate::home::Home;
 use crate::runner::client;
-use crate::store::{RunRow, Store};
+use crate::store::{DagRow, RunRow, Store, Write};
 
 /// Options that every command takes.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -209,6 +209,29 @@ impl Context {
     pub fn store_for_writing(&self) -> Result<Store, CliError> {
         self.home.make_state_dir()?;
         Ok(Store::open(&self.home.database_path())?)
+    }
+
+    /// Makes the file as it stands now the version that runs start with: what people ask for works for a DAG that no tick
+    /// has seen, and with the correction they have just typed.
+    pub fn keep_version(&self, write: &Write<'_>, dag: &Dag) -> Result<(), CliError> {
+        let text = read_text(&self.home.dag_path(dag.id.as_str()))?;
+        let version = write.keep_version(&dag.id, &text, self.now)?;
+        let mut row = write.dag(&dag.id)?.unwrap_or_else(|| DagRow {
+            dag_id: dag.id.clone(),
+            version_id: None,
+            // No file looks like this: the next tick reads it again.
+            file_stamp: String::new(),
+            fault: None,
+            is_active: true,
+            is_paused: false,
+            schedule_from: self.now,
+            scheduled_until: None,
+            next_fire_at: None,
+        });
+        row.version_id = Some(version);
+        row.fault = None;
+        write.put_dag(&row)?;
+        Ok(())
     }
 
     /// Wakes the driver after something was written for it.

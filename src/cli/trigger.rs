@@ -65,6 +65,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     };
     let mut store = context.store_for_writing()?;
     let write = store.write()?;
+    context.keep_version(&write, &dag)?;
     let mut created = write.create_run(&run, context.now)?;
     let mut nth = 0;
     while created.is_none() {

@@ -60,7 +60,7 @@ impl Default for Config {
 /// One database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Connection {
-    /// A SQLite file, relative to the home.
+    /// A `SQLite` file, relative to the home.
     Sqlite {
         /// Path of the database file; created when missing.
         path: PathBuf,

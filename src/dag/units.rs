@@ -70,11 +70,11 @@ pub fn format_duration(duration: Duration) -> String {
     let seconds = (millis + 500) / 1_000;
     match seconds {
         _ if millis < 1_000 => format!("{millis}ms"),
-        _ if millis < 59_950 && millis % 1_000 != 0 => {
+        _ if millis < 59_950 && !millis.is_multiple_of(1_000) => {
             format!("{}.{}s", (millis + 50) / 1_000, (millis + 50) % 1_000 / 100)
         }
         0..60 => format!("{seconds}s"),
-        60..3_600 if seconds % 60 == 0 => format!("{}m", seconds / 60),
+        60..3_600 if seconds.is_multiple_of(60) => format!("{}m", seconds / 60),
         60..3_600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
         3_600..86_400 if seconds % 3_600 < 60 => format!("{}h", seconds / 3_600),
         3_600..86_400 => format!("{}h{:02}m", seconds / 3_600, seconds % 3_600 / 60),

@@ -15,7 +15,7 @@ pub enum EnvironmentError {
     /// A value's template.
     #[error(transparent)]
     Render(#[from] RenderError),
-    /// The env_file of crondag.toml.
+    /// The `env_file` of crondag.toml.
     #[error("env_file {place}: {message}")]
     EnvFile {
         /// The file, with the line where there is one.

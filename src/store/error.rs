@@ -8,7 +8,7 @@ use rusqlite::ErrorCode;
 /// Why the database did not do it. Reads after "error: ".
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// SQLite's own words, with the database's path and what to do.
+    /// `SQLite`'s own words, with the database's path and what to do.
     #[error("{what}\nnext: {next}")]
     Database {
         /// What happened, naming the file.
@@ -41,7 +41,7 @@ pub enum StoreError {
     /// A row that this program cannot have written.
     #[error("the database holds an impossible value: {0}\nnext: run `crondag db check`")]
     Impossible(String),
-    /// SQLite's error before the path is known.
+    /// `SQLite`'s error before the path is known.
     #[error("the database failed: {0}\nnext: run `crondag db check`")]
     Sqlite(#[from] rusqlite::Error),
 }

@@ -65,11 +65,11 @@ fn fold(runs: &mut BTreeMap<RunNumber, Rebuilt>, number: RunNumber, event: &Even
             run.tasks.insert(task.clone(), (TaskState::None, 0));
         }
     }
-    let mut task = match transition.task() {
+    let task = match transition.task() {
         Some(id) => Some(run.tasks.get_mut(id).ok_or_else(|| format!("the run has no task {id}"))?),
         None => None,
     };
-    match (transition, task.as_deref_mut()) {
+    match (transition, task) {
         (Transition::RunStarted { .. }, _) => run.state = RunState::Running,
         (Transition::RunEnded { state, .. }, _) => run.state = *state,
         (Transition::RunReopened { .. }, _) => run.state = RunState::Queued,

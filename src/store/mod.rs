@@ -1,4 +1,4 @@
-//! The only SQL about runs: one SQLite database per home.
+//! The only SQL about runs: one `SQLite` database per home.
 //!
 //! Writers take the write lock when they begin (`IMMEDIATE`), so that a busy database makes them wait instead of
 //! failing half-way. `synchronous=FULL`: what was committed survives power loss.
@@ -69,7 +69,7 @@ impl Store {
         connection.set_prepared_statement_cache_capacity(64);
         connection.execute_batch("PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY;")?;
         let applied: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-        let known = MIGRATIONS.len() as i64;
+        let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
         if applied > known {
             return Err(StoreError::Newer { path: path.display().to_string(), found: applied, known });
         }

@@ -236,7 +236,7 @@ impl Store {
         let order = if filter.dag_id.is_some() { "logical_date DESC, id DESC" } else { "id DESC" };
         let limit = filter.limit.map_or_else(String::new, |limit| format!("LIMIT {limit}"));
         let mut runs = self.select_runs(&format!("{wanted} ORDER BY {order} {limit}"), &params)?;
-        runs.sort_by(|a, b| (a.logical_date, a.number).cmp(&(b.logical_date, b.number)));
+        runs.sort_by_key(|a| (a.logical_date, a.number));
         Ok(runs)
     }
 

@@ -123,28 +123,42 @@ impl Schedule {
     // ---- wall clock: every matching local time once ----------------------------------------------------------------
 
     fn next_by_wall_clock(&self, after: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
-        let local = zone.to_datetime(after);
-        let next = self.next_local(local)?;
-        let candidate = zone.to_ambiguous_timestamp(next).compatible().ok()?;
-        if is_quiet(zone, after, candidate) {
-            return Some(candidate);
+        let mut local = zone.to_datetime(after);
+        loop {
+            let next = self.next_local(local)?;
+            let candidate = zone.to_ambiguous_timestamp(next).compatible().ok()?;
+            if candidate > after && is_quiet(zone, after, candidate) {
+                return Some(candidate);
+            }
+            // Near a clock change shifted times may overtake others or coincide with them: look at all around it.
+            let from = local.checked_sub(LARGEST_CHANGE).ok()?;
+            let to = next.checked_add(LARGEST_CHANGE * 2).ok()?;
+            let found = self.around(from, to, zone).into_iter().filter(|fire| *fire > after).min();
+            if found.is_some() {
+                return found;
+            }
+            // The only time nearby had its first occurrence before: the next one may be a year away.
+            local = to;
         }
-        // Near a clock change shifted times may overtake others or coincide with them: look at all around it.
-        let from = local.checked_sub(LARGEST_CHANGE).ok()?;
-        let to = next.checked_add(LARGEST_CHANGE * 2).ok()?;
-        self.around(from, to, zone).into_iter().filter(|fire| *fire > after).min()
     }
 
     fn prev_by_wall_clock(&self, before: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
-        let local = zone.to_datetime(before);
-        let prev = self.prev_local(local)?;
-        let candidate = zone.to_ambiguous_timestamp(prev).compatible().ok()?;
-        if is_quiet(zone, candidate, before) {
-            return Some(candidate);
+        let mut local = zone.to_datetime(before);
+        loop {
+            let prev = self.prev_local(local)?;
+            let candidate = zone.to_ambiguous_timestamp(prev).compatible().ok()?;
+            if candidate < before && is_quiet(zone, candidate, before) {
+                return Some(candidate);
+            }
+            let from = prev.checked_sub(LARGEST_CHANGE * 2).ok()?;
+            let to = local.checked_add(LARGEST_CHANGE).ok()?;
+            let found = self.around(from, to, zone).into_iter().filter(|fire| *fire < before).max();
+            if found.is_some() {
+                return found;
+            }
+            // The only time nearby was shifted to `before` itself.
+            local = from;
         }
-        let from = prev.checked_sub(LARGEST_CHANGE * 2).ok()?;
-        let to = local.checked_add(LARGEST_CHANGE).ok()?;
-        self.around(from, to, zone).into_iter().filter(|fire| *fire < before).max()
     }
 
     fn around(&self, from: civil::DateTime, to: civil::DateTime, zone: &TimeZone) -> Vec<Timestamp> {

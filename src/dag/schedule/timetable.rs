@@ -38,34 +38,32 @@ impl<'a> Timetable<'a> {
     }
 
     fn fire_after(&self, after: Timestamp) -> Option<Timestamp> {
-        match self.schedule {
-            Some(schedule) => schedule.next_fire(after, self.zone),
-            None => {
-                let mut date = self.zone.to_datetime(after).date();
-                // A zone that skipped a whole day has no midnight of its own on that date.
-                loop {
-                    date = date.checked_add(1.day()).ok()?;
-                    let midnight = start_of_day(date, self.zone);
-                    if midnight > after {
-                        return Some(midnight);
-                    }
+        if let Some(schedule) = self.schedule {
+            schedule.next_fire(after, self.zone)
+        } else {
+            let mut date = self.zone.to_datetime(after).date();
+            // A zone that skipped a whole day has no midnight of its own on that date.
+            loop {
+                date = date.checked_add(1.day()).ok()?;
+                let midnight = start_of_day(date, self.zone);
+                if midnight > after {
+                    return Some(midnight);
                 }
             }
         }
     }
 
     fn fire_before(&self, before: Timestamp) -> Option<Timestamp> {
-        match self.schedule {
-            Some(schedule) => schedule.prev_fire(before, self.zone),
-            None => {
-                let mut date = self.zone.to_datetime(before).date();
-                loop {
-                    let midnight = start_of_day(date, self.zone);
-                    if midnight < before {
-                        return Some(midnight);
-                    }
-                    date = date.checked_sub(1.day()).ok()?;
+        if let Some(schedule) = self.schedule {
+            schedule.prev_fire(before, self.zone)
+        } else {
+            let mut date = self.zone.to_datetime(before).date();
+            loop {
+                let midnight = start_of_day(date, self.zone);
+                if midnight < before {
+                    return Some(midnight);
                 }
+                date = date.checked_sub(1.day()).ok()?;
             }
         }
     }

@@ -75,12 +75,11 @@ impl Checker {
             let mut parts = path.split('.');
             let (root, member) = (parts.next().unwrap_or_default(), parts.next());
             match (self.names.get(root), member) {
-                (None, _) => {
+                (None, _)
                     // Functions such as `range` are globals of the engine.
-                    if self.environment.globals().all(|(name, _)| name != root) {
+                    if self.environment.globals().all(|(name, _)| name != root) => {
                         faults.extend(places(text, root).into_iter().map(|span| self.undefined(span, root)));
                     }
-                }
                 (Some(members), Some(member)) if !members.is_empty() || matches!(root, "params" | "var") => {
                     let dated = matches!(root, "ds" | "ts");
                     if !dated && !members.iter().any(|known| known == member) {

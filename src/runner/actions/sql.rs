@@ -177,7 +177,7 @@ fn bind(statement: &mut Statement<'_>, params: &BTreeMap<String, String>) -> Res
     Ok(())
 }
 
-/// The statements of a script: each span begins at its first word and ends with its `;`. SQLite itself says where a
+/// The statements of a script: each span begins at its first word and ends with its `;`. `SQLite` itself says where a
 /// statement is complete, so that texts, comments and trigger bodies may contain semicolons.
 fn split(script: &str) -> Vec<Range<usize>> {
     let mut spans = Vec::new();
@@ -228,7 +228,7 @@ struct Table {
 
 /// Reads a result set; all of it when it is to be written, else only as many rows as are shown.
 fn read_table(statement: &mut Statement<'_>, is_written: bool) -> rusqlite::Result<Table> {
-    let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+    let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
     let mut table = Table { rows: Vec::new(), total: 0, names };
     let columns = table.names.len();
     let mut rows = statement.raw_query();
@@ -262,7 +262,7 @@ impl Table {
         let mut text = table.to_string();
         let left_out = self.total - shown.len() as u64;
         if left_out > 0 {
-            text.push_str(&format!("\n... and {} more", rows(left_out)));
+            text = format!("{text}\n... and {} more", rows(left_out));
         }
         text
     }

@@ -165,11 +165,11 @@ impl Driver {
                 let _ = sender.send(Message::Ended(key, record));
             }
         };
-        self.in_background("adopted", wait);
+        Driver::in_background("adopted", wait);
     }
 
     /// Runs something in a thread; when the system refuses one, right here.
-    pub(super) fn in_background(&self, name: &str, work: impl FnOnce() + Send + 'static) {
+    pub(super) fn in_background(name: &str, work: impl FnOnce() + Send + 'static) {
         let slot = std::sync::Arc::new(std::sync::Mutex::new(Some(work)));
         let in_thread = slot.clone();
         let run = move || {
@@ -258,7 +258,7 @@ impl Driver {
                 }
             }
         };
-        self.in_background("stop", stop);
+        Driver::in_background("stop", stop);
     }
 }
 
@@ -276,7 +276,7 @@ fn launch_error(error: &std::io::Error) -> String {
 fn random() -> String {
     let mut bytes = [0_u8; 8];
     match fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes)) {
-        Ok(()) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+        Ok(()) => format!("{:016x}", u64::from_ne_bytes(bytes)),
         // Time and process tell attempts apart as well, only not from those of other machines.
         Err(_) => format!("{:x}{:x}", Timestamp::now().as_nanosecond(), std::process::id()),
     }

@@ -140,7 +140,7 @@ impl Driver {
         }
         self.is_mailing = true;
         let (home, config, sender) = (self.home.clone(), self.config.clone(), self.sender.clone());
-        self.in_background("mailer", move || {
+        Driver::in_background("mailer", move || {
             let variable = |name: &str| environment::lookup(home.root(), &config, name);
             for waiting in due {
                 let result = match serde_json::from_str::<Mail>(&waiting.mail) {

@@ -1,0 +1,475 @@
+//! Attempts as real processes, through the built binary: endings, process trees, logs, environment, and what survives
+//! `kill -9`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a test may fail
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+struct Home {
+    folder: TempDir,
+}
+
+impl Home {
+    fn new(config: &str, dag: &str) -> Home {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("dags")).unwrap();
+        fs::write(folder.path().join("crondag.toml"), format!("timezone = 'UTC'\nkill_grace = '300ms'\n{config}"))
+            .unwrap();
+        fs::write(folder.path().join("dags/d.toml"), dag).unwrap();
+        Home { folder }
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_crondag"));
+        command.arg("--home").arg(self.path()).args(args);
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    /// Backfills one day and gives the exit code.
+    fn backfill(&self) -> Option<i32> {
+        self.run(&["backfill", "-s", "2024-01-01", "-e", "2024-01-01", "d"]).status.code()
+    }
+
+    /// State and reason of each task of the newest run.
+    fn tasks(&self) -> BTreeMap<String, (String, String, u64)> {
+        let output = self.run(&["tasks", "d", "--json"]);
+        let rows: Vec<Value> = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        rows.iter()
+            .map(|row| {
+                (
+                    text(&row["task_id"]),
+                    (text(&row["state"]), text(&row["reason"]), row["try_number"].as_u64().unwrap()),
+                )
+            })
+            .collect()
+    }
+
+    fn state(&self, task: &str) -> (String, String) {
+        let (state, reason, _) = self.tasks()[task].clone();
+        (state, reason)
+    }
+
+    fn log(&self, task: &str) -> String {
+        String::from_utf8_lossy(&self.run(&["logs", "d", task]).stdout).into_owned()
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.path().join(name).exists()
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path().join(name)).unwrap()
+    }
+
+    fn driver_pid(&self) -> i32 {
+        self.read(".crondag/driver.lock").trim().parse().unwrap()
+    }
+
+    fn is_sound(&self) {
+        let output = self.run(&["db", "check"]);
+        assert!(
+            output.status.success(),
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let left: Vec<_> = fs::read_dir(self.path().join(".crondag/attempts")).unwrap().collect();
+        assert!(left.is_empty(), "attempt files are left: {left:?}");
+    }
+}
+
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Live processes whose command line holds a text.
+fn processes(marker: &str) -> Vec<i32> {
+    fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| entry.unwrap().file_name().to_str()?.parse::<i32>().ok())
+        .filter(|pid| {
+            fs::read(format!("/proc/{pid}/cmdline"))
+                .is_ok_and(|line| String::from_utf8_lossy(&line).replace('\0', " ").contains(marker))
+        })
+        .collect()
+}
+
+fn kill(pid: i32) {
+    assert!(Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap().success());
+}
+
+/// A number that no other test's `sleep` has.
+fn marker(base: u32) -> String {
+    format!("{}.{}", base, std::process::id())
+}
+
+#[test]
+fn endings_become_states_with_reasons() {
+    let home = Home::new(
+        "",
+        "[tasks.good]\nshell = 'exit 0'\n[tasks.bad]\nshell = 'exit 7'\n[tasks.nothing_to_do]\nshell = 'exit 99'\n\
+         [tasks.killed]\nshell = 'kill -SEGV $$'\n[tasks.no_folder]\nshell = 'true'\nworking_dir = 'nowhere'\n\
+         [tasks.no_program.spark]\napplication = 'a.py'\n\
+         [tasks.retried]\nretries = 2\nretry_delay = '10ms'\nshell = 'test {{ try_number }} = 3'\n",
+    );
+    assert_eq!(home.backfill(), Some(1));
+    let state = |task: &str| home.state(task);
+    let is = |state: &str, reason: &str| (state.to_owned(), reason.to_owned());
+    assert_eq!(state("good"), is("success", ""));
+    assert_eq!(state("bad"), is("failed", "exit status 7"));
+    assert_eq!(state("nothing_to_do"), is("skipped", "the task skipped itself (exit status 99)"));
+    assert_eq!(state("killed"), is("failed", "killed by signal 11 SIGSEGV"));
+    let folder = fs::canonicalize(home.path()).unwrap();
+    let missing = format!("the working directory {}/nowhere does not exist", folder.display());
+    assert_eq!(state("no_folder"), is("failed", &missing));
+    let missing = "spark-submit is not on the task's PATH (/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin); \
+                   set spark_submit or spark_home under [spark] in crondag.toml";
+    assert_eq!(state("no_program"), is("failed", missing));
+    assert_eq!(home.tasks()["retried"], ("success".to_owned(), String::new(), 3));
+    home.is_sound();
+}
+
+#[test]
+fn a_timeout_ends_the_whole_tree_however_it_hides() {
+    let long = marker(86_401);
+    let dag = format!(
+        "[tasks.stubborn]\ntimeout = '500ms'\nshell = '''\n\
+         trap '' TERM\n\
+         setsid sleep {long} &\n\
+         (setsid bash -c 'trap \"\" TERM; (sleep {long} & echo deep > deep; sleep {long})' &)\n\
+         env -i setsid sleep {long} &\n\
+         sleep {long}\nsleep {long}\n'''\n"
+    );
+    let home = Home::new("", &dag);
+    assert_eq!(home.backfill(), Some(1));
+    assert!(home.has("deep"), "the tree was never there");
+    let (state, reason) = home.state("stubborn");
+    assert!(state == "failed" && reason.starts_with("timed out after "), "{reason}");
+    assert_eq!(processes(&long), Vec::<i32>::new());
+    home.is_sound();
+}
+
+#[test]
+fn what_a_task_leaves_behind_is_ended_and_its_output_kept_in_order() {
+    let sleep = marker(86_402);
+    let dag = format!(
+        "[tasks.a]\nshell = '''\nnohup setsid sleep {sleep} > /dev/null 2>&1 &\n\
+         for i in 1 2 3; do echo out $i; echo err $i >&2; done\nexec > /dev/null 2>&1\necho unseen\n'''\n"
+    );
+    let home = Home::new("", &dag);
+    assert_eq!(home.backfill(), Some(0));
+    assert_eq!(processes(&sleep), Vec::<i32>::new());
+    let log = home.log("a");
+    assert!(log.contains("\nout 1\nerr 1\nout 2\nerr 2\nout 3\nerr 3\n"), "{log}");
+    assert!(log.contains("[crondag] exit status 0\n[crondag] ended 1 processes that it had left behind\n"), "{log}");
+}
+
+#[test]
+fn the_environment_is_the_defined_one_and_secrets_are_masked() {
+    let home = Home::new(
+        "env_file = 'secrets.env'\n[env]\nWAREHOUSE = 'hdfs:///w'\n",
+        "[env]\nDAY = '{{ ds }}'\n[params]\ntop = 5\n[tasks.a]\nenv = { EXTRA = '{{ params.top }}' }\nshell = 'env | sort > env.txt; echo \"got $TOKEN\"'\n",
+    );
+    fs::write(home.path().join("secrets.env"), "TOKEN=hunter2hunter2\n").unwrap();
+    assert_eq!(home.backfill(), Some(0));
+    let text = home.read("env.txt");
+    let names: Vec<&str> = text.lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name).collect();
+    let expected = "CRONDAG_ATTEMPT CRONDAG_DAG_ID CRONDAG_DATA_INTERVAL_END CRONDAG_DATA_INTERVAL_START CRONDAG_DS \
+                    CRONDAG_DS_NODASH CRONDAG_HOME CRONDAG_LOGICAL_DATE CRONDAG_NEXT_DS CRONDAG_NEXT_DS_NODASH \
+                    CRONDAG_PARAM_TOP CRONDAG_PREV_DS CRONDAG_PREV_DS_NODASH CRONDAG_RUN_ID CRONDAG_TASK_ID \
+                    CRONDAG_TOMORROW_DS CRONDAG_TOMORROW_DS_NODASH CRONDAG_TRY_NUMBER CRONDAG_TS CRONDAG_TS_NODASH \
+                    CRONDAG_YESTERDAY_DS CRONDAG_YESTERDAY_DS_NODASH DAY EXTRA HOME LANG LOGNAME PATH PWD SHELL SHLVL \
+                    TOKEN TZ USER WAREHOUSE _";
+    assert_eq!(names.join(" "), expected);
+    assert!(text.contains("\nDAY=2024-01-01\n") && text.contains("\nEXTRA=5\n") && text.contains("\nTZ=UTC\n"));
+    let log = home.log("a");
+    assert!(log.contains("got ***\n") && !log.contains("hunter2"), "{log}");
+    assert!(log.contains(" TOKEN "), "its name is shown: {log}");
+    let render = String::from_utf8(home.run(&["render", "d", "a", "20240101"]).stdout).unwrap();
+    assert!(render.contains("TOKEN") && !render.contains("hunter2"), "{render}");
+    let bytes = fs::read(home.path().join(".crondag/crondag.db")).unwrap();
+    assert!(!bytes.windows(7).any(|window| window == b"hunter2"), "a secret is in the database");
+}
+
+#[test]
+fn a_long_log_is_bounded_and_binary_output_does_no_harm() {
+    let home = Home::new(
+        "[logs]\nmax_size = '1MB'\n",
+        "[tasks.long]\nshell = 'echo first; yes 0123456789 | head -c 20000000; echo last'\n\
+         [tasks.binary]\nshell = 'head -c 100000 /dev/urandom; echo; echo end'\n",
+    );
+    assert_eq!(home.backfill(), Some(0));
+    let log = home.log("long");
+    assert!(log.len() < 1_100_000 && log.contains("\nfirst\n") && log.contains("last\n"), "{}", log.len());
+    assert!(log.contains("left out here: the log has reached its max_size"));
+    assert!(home.log("binary").contains("\nend\n"));
+}
+
+#[test]
+fn sql_runs_in_one_transaction_with_bound_params_and_writes_csv() {
+    let home = Home::new(
+        "[connections.w]\ntype = 'sqlite'\npath = 'w.db'\n",
+        "order = ['make >> wrong >> look']\n\
+         [tasks.make.sql]\nconnection = 'w'\nstatements = \"CREATE TABLE t (ds TEXT, n INTEGER, s TEXT); INSERT INTO t VALUES (:ds, 1, ';'), (:ds, 2, :quoted);\"\nparams = { quoted = \"it's {{ ds_nodash }}\" }\n\
+         [tasks.wrong]\n[tasks.wrong.sql]\nconnection = 'w'\nfile = 'wrong.sql'\n\
+         [tasks.look]\ntrigger_rule = 'all_done'\n[tasks.look.sql]\nconnection = 'w'\nstatements = 'SELECT n, s, NULL AS x FROM t ORDER BY n'\nto = 'out/{{ ds }}.csv'\n",
+    );
+    fs::write(home.path().join("wrong.sql"), "-- first\nDELETE FROM t;\n\nINSERT INTO t VALUES (1, 2);\n").unwrap();
+    assert_eq!(home.backfill(), Some(0), "the leaf decides");
+    let log = home.log("wrong");
+    let expected = "wrong.sql:2: 2 rows changed in 0ms\n\
+                    error: wrong.sql:4: table t has 3 columns but 2 values were supplied\n  \
+                    in: INSERT INTO t VALUES (1, 2);\n  everything was rolled back\n";
+    let shown = log.replace(" in 1ms", " in 0ms");
+    assert!(shown.contains(expected), "{log}");
+    let log = home.log("look");
+    assert!(log.contains("| n | s             | x    |\n|---|---------------|------|\n| 1 | ;             | NULL |\n| 2 | it's 20240101 | NULL |"), "{log}");
+    assert_eq!(home.read("out/2024-01-01.csv"), "n,s,x\n1,;,NULL\n2,it's 20240101,NULL\n");
+}
+
+/// The driver is killed while tasks run; the next one adopts them: nothing runs twice, nothing is lost.
+#[test]
+fn a_killed_driver_is_replaced_and_attempts_are_adopted() {
+    let home = Home::new(
+        "",
+        "[tasks.long]\nshell = 'echo start >> starts; until [ -e go ]; do sleep 0.05; done; echo done'\n\
+         [tasks.short]\nshell = 'echo start >> short_starts; until [ -e short_go ]; do sleep 0.05; done'\n\
+         [tasks.after]\nafter = ['long', 'short']\nshell = 'true'\n",
+    );
+    let mut backfill = home.command(&["backfill", "-s", "2024-01-01", "-e", "2024-01-01", "d"]).spawn().unwrap();
+    until("both tasks run", || home.has("starts") && home.has("short_starts"));
+    kill(home.driver_pid());
+    backfill.kill().unwrap();
+    backfill.wait().unwrap();
+    // One ends while nobody watches.
+    fs::write(home.path().join("short_go"), "").unwrap();
+    let ended = || processes("__shim d/backfill__2024-01-01T00:00:00+00:00/short").is_empty();
+    until("the short attempt's shim is gone", ended);
+    assert!(home.run(&["tick"]).status.success());
+    until("the short task is a success", || home.state("short").0 == "success");
+    assert_eq!(home.state("long").0, "running");
+    fs::write(home.path().join("go"), "").unwrap();
+    until("the run is over", || home.state("after").0 == "success");
+    assert_eq!(home.read("starts"), "start\n");
+    assert_eq!(home.read("short_starts"), "start\n");
+    until("the driver is gone", || {
+        home.run(&["tick"]).status.success()
+            && fs::read_dir(home.path().join(".crondag/attempts")).unwrap().count() == 0
+    });
+    home.is_sound();
+}
+
+/// The shim is killed: its orphans are found and ended before the task is tried again.
+#[test]
+fn a_killed_shim_is_a_failed_attempt_whose_processes_are_gone_before_the_next() {
+    let long = marker(86_403);
+    let dag = format!(
+        "[tasks.a]\nretries = 1\nretry_delay = '10ms'\nshell = '''\n\
+         [ {{{{ try_number }}}} = 2 ] && {{ pgrep -fx \"sleep {long}\" > left || true; exit 0; }}\n\
+         setsid sleep {long} &\necho > begun\nsleep {long}\n'''\n"
+    );
+    let home = Home::new("", &dag);
+    let mut backfill = home.command(&["backfill", "-s", "2024-01-01", "-e", "2024-01-01", "d"]).spawn().unwrap();
+    until("the task runs", || home.has("begun"));
+    let shims = processes("__shim d/backfill__2024-01-01T00:00:00+00:00/a/1");
+    let shims: Vec<i32> = shims.into_iter().filter(|pid| belongs_to(*pid, home.path())).collect();
+    assert_eq!(shims.len(), 1);
+    kill(shims[0]);
+    assert!(backfill.wait().unwrap().success());
+    assert_eq!(home.read("left"), "", "processes of the first attempt lived when the second began");
+    assert_eq!(home.tasks()["a"], ("success".to_owned(), String::new(), 2));
+    home.is_sound();
+}
+
+/// Whether a shim works for this home: its standard output is an attempt file in it.
+fn belongs_to(pid: i32, home: &Path) -> bool {
+    let home = fs::canonicalize(home).unwrap();
+    fs::read_link(format!("/proc/{pid}/fd/1")).is_ok_and(|file| file.starts_with(home))
+}
+
+#[test]
+fn ctrl_c_holds_a_backfill_and_the_same_command_takes_it_up() {
+    let home = Home::new(
+        "",
+        "max_active_runs = 1\n[tasks.a]\nshell = 'echo {{ ds }} >> ran; until [ -e go ]; do sleep 0.05; done'\n[tasks.b]\nafter = 'a'\nshell = 'true'\n",
+    );
+    let args = ["backfill", "-s", "2024-01-01", "-e", "2024-01-03", "d"];
+    let backfill = home.command(&args).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    until("the first task runs", || home.has("ran"));
+    let interrupt =
+        || assert!(Command::new("kill").args(["-INT", &backfill.id().to_string()]).status().unwrap().success());
+    interrupt();
+    until("the interruption is taken in", || held(&home));
+    fs::write(home.path().join("go"), "").unwrap();
+    let output = backfill.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        said.ends_with(
+            "d: interrupted; 0 of 3 runs are done, 1 are begun and wait, 2 have not begun\n\
+         next: go on with `crondag backfill -s 2024-01-01 -e 2024-01-03 d`\n"
+        ),
+        "{said}"
+    );
+    assert_eq!(home.read("ran"), "2024-01-01\n", "nothing new started");
+    assert_eq!(home.run(&args).status.code(), Some(0));
+    assert_eq!(home.read("ran"), "2024-01-01\n2024-01-02\n2024-01-03\n", "what had ended was not done again");
+    home.is_sound();
+}
+
+#[test]
+fn ctrl_c_twice_stops_the_running_tasks_and_they_start_again_later() {
+    let home = Home::new("", "[tasks.a]\nshell = 'echo start >> ran; until [ -e go ]; do sleep 0.05; done'\n");
+    let args = ["backfill", "-s", "2024-01-01", "-e", "2024-01-01", "d"];
+    let backfill = home.command(&args).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    until("the task runs", || home.has("ran"));
+    let pid = backfill.id().to_string();
+    let interrupt = || assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    interrupt();
+    // The second one must not melt into the first.
+    until("the first is taken in", || home.run(&["status", "--json"]).status.success() && held(&home));
+    interrupt();
+    let output = backfill.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(home.state("a").0, "none");
+    fs::write(home.path().join("go"), "").unwrap();
+    assert_eq!(home.run(&args).status.code(), Some(0));
+    assert_eq!(home.read("ran"), "start\nstart\n");
+    home.is_sound();
+}
+
+fn held(home: &Home) -> bool {
+    let path = home.path().join(".crondag/crondag.db");
+    let database = rusqlite::Connection::open(path).unwrap();
+    database.query_row("SELECT max(is_held) FROM backfills", [], |row| row.get::<_, i64>(0)).unwrap() == 1
+}
+
+#[test]
+fn a_hundred_ticks_at_once_make_one_run() {
+    let home = Home::new(
+        "",
+        "schedule = '* * * * *'\nstart_date = 2024-01-01\nend_date = 2024-01-01T00:02:00\ncatchup = true\n[tasks.a]\nshell = 'echo {{ ts }} >> ran'\n",
+    );
+    let ticks: Vec<_> = (0..100).map(|_| home.command(&["tick"]).output()).collect::<Vec<_>>();
+    let together: Vec<_> = (0..30).map(|_| home.command(&["tick"]).spawn().unwrap()).collect();
+    for output in ticks {
+        let output = output.unwrap();
+        assert!(output.status.success() && output.stderr.is_empty() && output.stdout.is_empty(), "{output:?}");
+    }
+    for mut child in together {
+        assert!(child.wait().unwrap().success());
+    }
+    until("three runs", || home.has("ran") && home.read("ran").lines().count() >= 3);
+    let mut lines: Vec<String> = home.read("ran").lines().map(str::to_owned).collect();
+    lines.sort();
+    assert_eq!(lines, ["2024-01-01T00:00:00+00:00", "2024-01-01T00:01:00+00:00", "2024-01-01T00:02:00+00:00"]);
+}
+
+#[test]
+fn a_faulty_file_never_stops_the_others_and_its_last_good_version_goes_on() {
+    let good = "schedule = '* * * * *'\nstart_date = 2024-01-01\nend_date = 2024-01-01T00:00:00\ncatchup = true\n[tasks.a]\nshell = 'echo {{ dag.id }} >> ran'\n";
+    let home = Home::new("", good);
+    fs::write(home.path().join("dags/broken.toml"), "[tasks.a]\nshel = 'true'\n").unwrap();
+    let first = home.run(&["tick"]);
+    assert_eq!(first.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&first.stderr).contains("unknown key `shel`"));
+    until("the good one ran", || home.has("ran"));
+    let second = home.run(&["tick"]);
+    assert!(second.status.success() && second.stderr.is_empty(), "said once: {second:?}");
+    // A good file becomes faulty: it goes on as it was.
+    fs::write(home.path().join("dags/d.toml"), good.replace("00:00:00", "00:01:00")).unwrap();
+    assert!(home.run(&["tick"]).status.success());
+    until("the second interval ran", || home.read("ran").lines().count() == 2);
+    fs::write(home.path().join("dags/d.toml"), "nonsense").unwrap();
+    assert_eq!(home.run(&["tick"]).status.code(), Some(2));
+    let status = String::from_utf8(home.run(&["status"]).stdout).unwrap();
+    assert!(status.contains("faulty"), "{status}");
+}
+
+#[test]
+fn a_running_run_keeps_its_version_and_a_cleared_one_gets_the_new() {
+    let dag = |word: &str| {
+        format!(
+            "[tasks.a]\nshell = 'echo begun > begun; until [ -e go ]; do sleep 0.05; done'\n[tasks.b]\nafter = 'a'\nshell = 'echo {word} >> words'\n"
+        )
+    };
+    let home = Home::new("", &dag("old"));
+    let mut backfill = home.command(&["backfill", "-s", "2024-01-01", "-e", "2024-01-01", "d"]).spawn().unwrap();
+    until("the task runs", || home.has("begun"));
+    fs::write(home.path().join("dags/d.toml"), dag("new")).unwrap();
+    assert!(home.run(&["tick"]).status.success());
+    fs::write(home.path().join("go"), "").unwrap();
+    assert!(backfill.wait().unwrap().success());
+    assert_eq!(home.read("words"), "old\n");
+    assert!(home.run(&["clear", "d", "2024-01-01", "--task", "b", "-y"]).status.success());
+    until("it ran again", || home.read("words").lines().count() == 2);
+    assert_eq!(home.read("words"), "old\nnew\n");
+    until("the run is over", || home.state("b").0 == "success");
+    home.is_sound();
+}
+
+#[test]
+fn stop_mark_and_trigger_do_what_they_say() {
+    let long = marker(86_404);
+    let dag = format!(
+        "[params]\nname = 'x'\n[tasks.a]\nshell = 'echo {{{{ params.name }}}} >> begun; sleep {long}'\n[tasks.b]\nafter = 'a'\nshell = 'echo b > b'\n"
+    );
+    let home = Home::new("", &dag);
+    let triggered = home.run(&["trigger", "d", "--date", "2024-01-01", "--param", "name=y z"]);
+    assert!(triggered.status.success(), "{triggered:?}");
+    until("the task runs", || home.has("begun"));
+    assert_eq!(home.read("begun"), "y z\n");
+    let stopped = home.run(&["stop", "d"]);
+    assert!(stopped.status.success(), "{stopped:?}");
+    until("the processes are gone", || processes(&long).is_empty());
+    let (state, reason) = home.state("a");
+    assert!(state == "failed" && reason.starts_with("stopped by "), "{state}: {reason}");
+    assert_eq!(home.state("b").0, "skipped");
+    let run: Vec<Value> = serde_json::from_slice(&home.run(&["runs", "d", "--json"]).stdout).unwrap();
+    assert_eq!(run[0]["state"], "failed");
+    let id = run[0]["run_id"].as_str().unwrap();
+    let marked = home.run(&["mark", "d", id, "success", "--task", "a"]);
+    assert!(marked.status.success(), "{marked:?}");
+    until("the mark is set", || home.state("a").0 == "success");
+    let cleared = home.run(&["clear", "d", id, "--task", "b", "-y"]);
+    assert!(cleared.status.success(), "{cleared:?}");
+    until("b ran", || home.has("b"));
+    until("the run is over", || home.state("b").0 == "success");
+    home.is_sound();
+}
+
+#[test]
+fn test_and_backfill_of_a_missing_disk_are_clear() {
+    let home = Home::new("", "[tasks.a]\nshell = 'true'\n");
+    fs::create_dir(home.path().join(".crondag")).unwrap();
+    fs::write(
+        home.path().join(".crondag/crondag.db"),
+        "this is not a database, it is far too short to be one\n".repeat(100),
+    )
+    .unwrap();
+    let output = home.run(&["tick"]);
+    assert_eq!(output.status.code(), Some(3));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("is corrupt") && said.contains("next: stop the crontab line"), "{said}");
+}

@@ -1,0 +1,266 @@
+//! Mail against a real SMTP server on loopback, and through the whole program.
+//!
+//! The server is aiosmtpd; `install/test.sh mail` installs it and sets `CRONDAG_TEST_PYTHON`. Without it these tests are
+//! ignored.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a test may fail
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crondag::alert::{DeliveryError, Mail, deliver};
+use crondag::dag::config::{Email, MailTransport, Smtp, Tls};
+use tempfile::TempDir;
+
+struct Server {
+    child: Child,
+    port: u16,
+    folder: TempDir,
+}
+
+impl Server {
+    fn start(args: &[&str]) -> Server {
+        Server::start_in(tempfile::tempdir().unwrap(), args)
+    }
+
+    fn start_in(folder: TempDir, args: &[&str]) -> Server {
+        let python = std::env::var("CRONDAG_TEST_PYTHON")
+            .expect("CRONDAG_TEST_PYTHON names a Python with aiosmtpd and cryptography: run `./install/test.sh mail`");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers/smtp_server.py");
+        let mut child = Command::new(python)
+            .arg(script)
+            .arg(folder.path())
+            .args(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let port = line.trim().parse().unwrap_or_else(|_| panic!("the server said {line:?}"));
+        Server { child, port, folder }
+    }
+
+    fn smtp(&self, tls: Tls) -> Smtp {
+        Smtp {
+            host: "localhost".to_owned(),
+            port: self.port,
+            tls,
+            tls_verify: true,
+            tls_ca: Some(self.folder.path().join("ca.pem")),
+            username: None,
+            password_env: None,
+            timeout: Duration::from_secs(10),
+        }
+    }
+
+    /// The stored messages as Python's mail library reads them: subject, plain text, number of parts.
+    fn message(&self, number: u32) -> (String, String, u32) {
+        let path = self.folder.path().join(format!("{number}.eml"));
+        let script = "import email,email.policy,sys,json\n\
+                      m=email.message_from_binary_file(open(sys.argv[1],'rb'),policy=email.policy.default)\n\
+                      parts=[p.get_content_type() for p in m.iter_parts()]\n\
+                      assert parts==['text/plain','text/html'],parts\n\
+                      assert m['Auto-Submitted']=='auto-generated' and m['Message-ID']=='<id1@test>',m.items()\n\
+                      print(json.dumps([m['Subject'],m.get_body(('plain',)).get_content(),len(parts)]))";
+        let output = Command::new("python3").args(["-c", script]).arg(&path).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+fn mail() -> Mail {
+    Mail {
+        to: vec!["Admin <admin@example.com>".to_owned(), "second@example.com".to_owned()],
+        subject: "[crondag] 用户画像 failed".to_owned(),
+        text: "plain: 失败\n.a line with a dot\n".to_owned(),
+        html: "<p>失败</p>\n".to_owned(),
+    }
+}
+
+fn send(smtp: Smtp, password: Option<&str>) -> Result<(), DeliveryError> {
+    send_to(smtp, password, &mail())
+}
+
+fn send_to(smtp: Smtp, password: Option<&str>, mail: &Mail) -> Result<(), DeliveryError> {
+    let settings = Email { from: "crondag@example.com".to_owned(), transport: MailTransport::Smtp(smtp) };
+    let variable = |name: &str| (name == "SMTP_PASSWORD").then(|| password.map(str::to_owned)).flatten();
+    deliver(mail, "id1@test", &settings, Path::new("/"), &variable)
+}
+
+#[test]
+#[ignore = "needs a real SMTP server: ./install/test.sh mail"]
+fn arrives_intact_in_the_clear_by_starttls_and_by_tls() {
+    for (option, tls) in [("none", Tls::None), ("starttls", Tls::Starttls), ("required", Tls::Required)] {
+        let server = Server::start(&["--tls", option]);
+        let mut smtp = server.smtp(tls);
+        if tls == Tls::None {
+            smtp.tls_ca = None;
+        }
+        send(smtp, None).unwrap_or_else(|error| panic!("{option}: {error}"));
+        let (subject, text, parts) = server.message(1);
+        assert_eq!((subject.as_str(), parts), ("[crondag] 用户画像 failed", 2), "{option}");
+        assert_eq!(text.replace("\r\n", "\n"), "plain: 失败\n.a line with a dot\n", "{option}");
+    }
+}
+
+#[test]
+#[ignore = "needs a real SMTP server: ./install/test.sh mail"]
+fn logs_in_and_says_what_is_wrong_when_it_cannot() {
+    let server = Server::start(&["--tls", "starttls", "--login", "robot", "s3cret"]);
+    let login = || Smtp {
+        username: Some("robot".to_owned()),
+        password_env: Some("SMTP_PASSWORD".to_owned()),
+        ..server.smtp(Tls::Starttls)
+    };
+    send(login(), Some("s3cret")).unwrap();
+    let wrong = send(login(), Some("wr0ng")).unwrap_err();
+    assert!(wrong.message.contains("refuses the login of robot") && !wrong.message.contains("wr0ng"), "{wrong}");
+    let missing = send(login(), None).unwrap_err();
+    assert_eq!(missing.message, "the mail password is missing: put SMTP_PASSWORD=... into env_file of crondag.toml");
+}
+
+#[test]
+#[ignore = "needs a real SMTP server: ./install/test.sh mail"]
+fn an_untrusted_certificate_is_refused_unless_asked_otherwise() {
+    let server = Server::start(&["--tls", "required"]);
+    let untrusted = Smtp { tls_ca: None, ..server.smtp(Tls::Required) };
+    let error = send(untrusted.clone(), None).unwrap_err();
+    assert!(error.message.contains("is not trusted") && error.message.contains("tls_verify = false"), "{error}");
+    assert!(!error.permanent);
+    send(Smtp { tls_verify: false, ..untrusted }, None).unwrap();
+}
+
+#[test]
+#[ignore = "needs a real SMTP server: ./install/test.sh mail"]
+fn starttls_is_never_skipped_and_a_refused_recipient_is_final() {
+    let server = Server::start(&["--tls", "none", "--refuse", "nobody@example.com"]);
+    let error = send(Smtp { tls_ca: None, ..server.smtp(Tls::Starttls) }, None).unwrap_err();
+    assert!(error.message.contains("does not offer STARTTLS"), "{error}");
+    let mail = Mail { to: vec!["nobody@example.com".to_owned()], ..mail() };
+    let error = send_to(Smtp { tls_ca: None, ..server.smtp(Tls::None) }, None, &mail).unwrap_err();
+    assert!(error.permanent && error.message.contains("no such user here"), "{error}");
+}
+
+fn without_tls(port: u16) -> Smtp {
+    Smtp {
+        host: "127.0.0.1".to_owned(),
+        port,
+        tls: Tls::None,
+        tls_verify: true,
+        tls_ca: None,
+        username: None,
+        password_env: None,
+        timeout: Duration::from_secs(1),
+    }
+}
+
+#[test]
+fn a_server_that_is_down_or_hangs_is_tried_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    // Nobody accepts: the connection stands in the backlog and nothing is ever said.
+    let hanging = send(without_tls(port), None).unwrap_err();
+    assert_eq!(
+        (hanging.permanent, hanging.message),
+        (false, format!("the mail server 127.0.0.1:{port} did not answer in time"))
+    );
+    drop(listener);
+    let down = send(without_tls(port), None).unwrap_err();
+    let expected = format!("the mail server 127.0.0.1:{port} refuses connections: is it running, is the port right?");
+    assert_eq!((down.permanent, down.message), (false, expected));
+}
+
+#[test]
+fn a_folder_and_sendmail_take_mail_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path();
+    let settings = |transport| Email { from: "crondag@example.com".to_owned(), transport };
+    let nothing = |_: &str| None;
+    let to_folder = settings(MailTransport::Folder { path: PathBuf::from("mail") });
+    deliver(&mail(), "id1@test", &to_folder, home, &nothing).unwrap();
+    let stored = std::fs::read_to_string(home.join("mail/id1-test.eml")).unwrap();
+    assert!(stored.contains("Message-ID: <id1@test>"), "{stored}");
+
+    let program = home.join("sendmail");
+    std::fs::write(&program, format!("#!/bin/sh\necho \"$@\" > {0}/args\ncat > {0}/mail.txt\n", home.display()))
+        .unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let to_sendmail = settings(MailTransport::Sendmail { command: program.display().to_string() });
+    deliver(&mail(), "id1@test", &to_sendmail, home, &nothing).unwrap();
+    assert!(std::fs::read_to_string(home.join("args")).unwrap().contains("admin@example.com second@example.com"));
+    assert!(std::fs::read_to_string(home.join("mail.txt")).unwrap().contains("Subject: "));
+
+    let missing = settings(MailTransport::Sendmail { command: "/nowhere/sendmail".to_owned() });
+    let error = deliver(&mail(), "id1@test", &missing, home, &nothing).unwrap_err();
+    assert_eq!(error.message, "the program /nowhere/sendmail does not exist: set `command` under [email]");
+}
+
+#[test]
+fn a_bad_address_is_final_and_named() {
+    let mail = Mail { to: vec!["no address".to_owned()], ..mail() };
+    let error = send_to(without_tls(1), None, &mail).unwrap_err();
+    assert!(error.permanent && error.message.contains("`no address` is not a mail address"), "{error}");
+}
+
+/// The whole way: a task fails while the mail server is down; the mail waits in the outbox and `status` says why; when the
+/// server is up, the mail arrives without anybody doing anything.
+#[test]
+#[ignore = "needs a real SMTP server: ./install/test.sh mail"]
+fn mail_outlives_a_server_that_is_down_at_first() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let home = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(home.path().join(name), text).unwrap();
+    std::fs::create_dir(home.path().join("dags")).unwrap();
+    write(
+        "crondag.toml",
+        &format!(
+            "timezone = 'UTC'\n[email]\nfrom = 'crondag@example.com'\nhost = '127.0.0.1'\nport = {free}\ntls = 'none'\n"
+        ),
+    );
+    write(
+        "dags/bad.toml",
+        "[tasks.fails]\nshell = 'echo the reason; exit 3'\nemail = 'team@example.com'\n[tasks.after]\nafter = 'fails'\nshell = 'true'\n",
+    );
+    let crondag = |args: &[&str]| {
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_crondag")).arg("--home").arg(home.path()).args(args).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+    };
+    crondag(&["backfill", "-s", "2024-01-01", "-e", "2024-01-01", "bad"]);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !crondag(&["status"]).contains("refuses connections") {
+        assert!(Instant::now() < deadline, "{}", crondag(&["status"]));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let server = Server::start(&["--port", &free.to_string()]);
+    while !server.folder.path().join("2.eml").exists() {
+        assert!(Instant::now() < deadline, "no mail came: {}", crondag(&["status"]));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let subjects: BTreeMap<String, String> = (1..=2)
+        .map(|number| {
+            let text = std::fs::read_to_string(server.folder.path().join(format!("{number}.eml"))).unwrap();
+            let subject = text.lines().find(|line| line.starts_with("Subject: ")).unwrap().to_owned();
+            (subject, text)
+        })
+        .collect();
+    let failed = &subjects["Subject: [crondag] bad fails failed (ds 2024-01-01, try 1 of 1)"];
+    assert!(failed.contains("why       exit status 3") && failed.contains("| the reason"), "{failed}");
+    assert!(failed.contains("It blocks:\r\n  after"), "{failed}");
+    let run = &subjects["Subject: [crondag] bad run failed (ds 2024-01-01, 1 task failed)"];
+    assert!(run.contains("fails: exit status 3") && run.contains("  after"), "{run}");
+}
