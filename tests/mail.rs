@@ -6,7 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test may fail
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -214,6 +214,142 @@ fn a_bad_address_is_final_and_named() {
     let mail = Mail { to: vec!["no address".to_owned()], ..mail() };
     let error = send_to(without_tls(1), None, &mail).unwrap_err();
     assert!(error.permanent && error.message.contains("`no address` is not a mail address"), "{error}");
+}
+
+#[test]
+#[ignore = "needs a real SMTP server: ./install/test.sh mail"]
+fn one_refused_recipient_costs_nobody_else_the_mail() {
+    let server = Server::start(&["--refuse", "nobody@example.com"]);
+    let to = ["first@example.com", "nobody@example.com", "last@example.com"];
+    let mail = Mail { to: to.map(str::to_owned).to_vec(), ..mail() };
+    let error = send_to(Smtp { tls_ca: None, ..server.smtp(Tls::None) }, None, &mail).unwrap_err();
+    let expected = format!(
+        "the mail server localhost:{} refuses the mail: 550 5.1.1 no such user here (nobody@example.com; the other \
+         recipients have it)",
+        server.port
+    );
+    assert_eq!((error.permanent, error.message), (true, expected));
+    let got = |number: u32| std::fs::read_to_string(server.folder.path().join(format!("{number}.to"))).unwrap();
+    assert_eq!([got(1), got(2)], ["first@example.com", "last@example.com"]);
+}
+
+#[test]
+#[ignore = "needs a real SMTP server: ./install/test.sh mail"]
+fn a_relay_with_a_self_signed_certificate_needs_tls_verify_off() {
+    for (option, tls) in [("starttls", Tls::Starttls), ("required", Tls::Required)] {
+        let server = Server::start(&["--tls", option, "--self-signed"]);
+        // Even when named as tls_ca: a CA's certificate is not taken for a server's.
+        let error = send(server.smtp(tls), None).unwrap_err();
+        assert!(error.message.contains("is not trusted") && error.message.contains("tls_verify = false"), "{error}");
+        send(Smtp { tls_verify: false, ..server.smtp(tls) }, None).unwrap();
+    }
+}
+
+#[test]
+#[ignore = "needs a real SMTP server: ./install/test.sh mail"]
+fn a_login_that_is_wanted_or_not_offered_is_told() {
+    let login = |smtp: Smtp| Smtp {
+        username: Some("robot".to_owned()),
+        password_env: Some("SMTP_PASSWORD".to_owned()),
+        ..smtp
+    };
+    let wants = Server::start(&["--tls", "starttls", "--login", "robot", "s3cret"]);
+    let error = send(wants.smtp(Tls::Starttls), None).unwrap_err();
+    assert!(error.message.contains("wants a login: set username and password_env"), "{error}");
+    assert!(!error.permanent);
+    // It offers AUTH only once the connection is encrypted.
+    let error = send(login(Smtp { tls_ca: None, ..wants.smtp(Tls::None) }), Some("s3cret")).unwrap_err();
+    assert!(error.message.contains("offers no login by password"), "{error}");
+    let nameless = Smtp { password_env: None, ..login(wants.smtp(Tls::Starttls)) };
+    let error = send(nameless, Some("s3cret")).unwrap_err();
+    assert!(error.message.contains("username robot but no password_env"), "{error}");
+}
+
+#[test]
+#[ignore = "needs a real SMTP server: ./install/test.sh mail"]
+fn tls_settings_that_do_not_fit_the_server_are_told() {
+    let server = Server::start(&["--tls", "none"]);
+    let error = send(Smtp { tls_ca: None, ..server.smtp(Tls::Required) }, None).unwrap_err();
+    assert!(error.message.contains("does not speak TLS from the first byte"), "{error}");
+    let empty = server.folder.path().join("empty.pem");
+    std::fs::write(&empty, "").unwrap();
+    let error = send(Smtp { tls_ca: Some(empty.clone()), ..server.smtp(Tls::Required) }, None).unwrap_err();
+    assert!(error.message.contains(&format!("tls_ca {}: no certificate in it", empty.display())), "{error}");
+    let error = send(Smtp { tls_ca: Some(PathBuf::from("/nowhere.pem")), ..server.smtp(Tls::Required) }, None);
+    assert!(error.unwrap_err().message.contains("tls_ca /nowhere.pem: No such file"));
+}
+
+/// A server that says these lines, one after each command, and then closes the connection.
+fn scripted(replies: &'static [&'static str]) -> Smtp {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut commands = BufReader::new(stream.try_clone().unwrap()).lines();
+            for reply in replies {
+                // The client may have gone; it is the one that is tested.
+                let _ = write!(stream, "{reply}\r\n");
+                let _ = commands.next();
+            }
+        }
+    });
+    Smtp { timeout: Duration::from_secs(10), ..without_tls(port) }
+}
+
+/// What the reply's code says holds, whatever its words resemble.
+#[test]
+fn the_words_of_a_server_do_not_mislead() {
+    let words = "550 no STARTTLS certificate, 535 timed out";
+    let smtp = scripted(&["220 here", "250 here", "250 ok", "550 no STARTTLS certificate, 535 timed out", "221 bye"]);
+    let to_one = Mail { to: vec!["admin@example.com".to_owned()], ..mail() };
+    let error = send_to(smtp.clone(), None, &to_one).unwrap_err();
+    let expected = format!("the mail server 127.0.0.1:{} refuses the mail: {words}", smtp.port);
+    assert_eq!((error.permanent, error.message), (true, expected));
+
+    let smtp = scripted(&["220 here", "250 here", "451 4.7.1 greylisted, come back", "221 bye"]);
+    let error = send(smtp.clone(), None).unwrap_err();
+    let expected =
+        format!("the mail server 127.0.0.1:{} does not take the mail now: 451 4.7.1 greylisted, come back", smtp.port);
+    assert_eq!((error.permanent, error.message), (false, expected));
+
+    let smtp = scripted(&["220 here"]);
+    let error = send(smtp.clone(), None).unwrap_err();
+    let expected = format!("the mail server 127.0.0.1:{} closed the connection", smtp.port);
+    assert_eq!((error.permanent, error.message), (false, expected));
+}
+
+#[test]
+fn a_password_that_the_server_repeats_is_hidden() {
+    let smtp = scripted(&["220 here", "250-here\r\n250 AUTH PLAIN", "535 5.7.8 s3cret is not the password", "221 bye"]);
+    let smtp = Smtp { username: Some("robot".to_owned()), password_env: Some("SMTP_PASSWORD".to_owned()), ..smtp };
+    let error = send(smtp.clone(), Some("s3cret")).unwrap_err();
+    let expected = format!(
+        "the mail server 127.0.0.1:{} refuses the login of robot: 535 5.7.8 *** is not the password",
+        smtp.port
+    );
+    assert_eq!((error.permanent, error.message), (false, expected));
+}
+
+#[test]
+fn a_bad_address_among_good_ones_keeps_nobody_else_from_the_mail() {
+    let folder = tempfile::tempdir().unwrap();
+    let to = ["good@example.com", "no address"].map(str::to_owned).to_vec();
+    let settings =
+        |from: &str| Email { from: from.to_owned(), transport: MailTransport::Folder { path: PathBuf::from("mail") } };
+    let deliver =
+        |from| deliver(&Mail { to: to.clone(), ..mail() }, "id1@test", &settings(from), folder.path(), &|_| None);
+    let error = deliver("crondag@example.com").unwrap_err();
+    assert!(
+        error.permanent && error.message.starts_with("the recipient `no address` is not a mail address"),
+        "{error}"
+    );
+    assert!(error.message.ends_with("; the other recipients have it"), "{error}");
+    let stored = std::fs::read_to_string(folder.path().join("mail/id1-test.eml")).unwrap();
+    assert!(stored.contains("To: good@example.com\r\n"), "{stored}");
+    // crondag.toml may be put right while the mail waits.
+    let error = deliver("nobody").unwrap_err();
+    assert!(!error.permanent && error.message.starts_with("`from = \"nobody\"` under [email]"), "{error}");
 }
 
 /// The whole way: a task fails while the mail server is down; the mail waits in the outbox and `status` says why; when the

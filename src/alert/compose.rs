@@ -2,12 +2,17 @@
 
 use std::fmt::Write as _;
 
+use super::line::{one_line, printable, wrap};
 use super::{Incident, IncidentKind, Mail, TaskIncident};
 use crate::dag::template::quote;
 use crate::dag::units::format_duration;
 
 /// Log lines in a mail are cut beyond this many characters.
-const LINE_WIDTH: usize = 400;
+const LOG_WIDTH: usize = 400;
+/// Plain text is broken here; log lines, paths and commands are not, so that they can be copied.
+const WIDTH: usize = 78;
+/// A list of tasks says only how many more there are beyond so many.
+const LIST_LENGTH: usize = 30;
 
 /// Writes the mail of an incident. Pure.
 pub fn compose(incident: &Incident) -> Mail {
@@ -43,80 +48,113 @@ struct Body {
 
 impl Body {
     fn of(incident: &Incident) -> Body {
-        let home = quote(&incident.home.display().to_string());
         let (dag, ds) = (&incident.dag_id, &incident.ds);
         let mut body =
             Body { headline: String::new(), facts: Vec::new(), lists: Vec::new(), log: None, commands: Vec::new() };
         match &incident.kind {
             IncidentKind::TaskFailed(task) => {
                 body.headline = format!("Task {} of {dag} failed for {ds}.", task.task_id);
-                body.task(task, incident);
+                body.task(task, incident, Some("It blocks"));
             }
             IncidentKind::TaskRetry(task, next) => {
                 body.headline = format!("Task {} of {dag} failed for {ds}; it will be tried again.", task.task_id);
-                body.task(task, incident);
+                body.task(task, incident, Some("Waiting for it"));
                 body.facts.insert(1, ("next try", next.clone()));
             }
             IncidentKind::TaskSucceeded(task) => {
                 body.headline = format!("Task {} of {dag} succeeded for {ds}.", task.task_id);
-                body.task(task, incident);
+                body.task(task, incident, None);
             }
             IncidentKind::RunFailed { reason, failed, blocked } => {
                 body.headline = format!("The run of {dag} for {ds} failed.");
                 body.facts.push(("why", reason.clone()));
-                body.facts.push(("data", format!("{} to {}", incident.data_interval.0, incident.data_interval.1)));
-                body.facts.push(("run", incident.run_id.clone()));
-                body.facts.push(("where", incident.host.clone()));
+                body.run(incident);
                 let failed = failed.iter().map(|(task, reason)| format!("{task}: {reason}")).collect();
                 body.lists.push(("Failed tasks", failed));
                 body.lists.push(("Could not run because of them", blocked.clone()));
-                body.commands.push(("see the tasks", format!("crondag --home {home} tasks {dag} {ds}")));
-                body.commands
-                    .push(("run the failed ones again", format!("crondag --home {home} clear {dag} {ds} --failed")));
+                body.command(incident, "see the tasks", &format!("tasks {dag} {}", run_selector(incident)));
+                let again = format!("clear {dag} {} --failed", run_selector(incident));
+                body.command(incident, "run the failed ones again, and what they blocked", &again);
             }
         }
+        for (_, value) in &mut body.facts {
+            *value = one_line(value);
+        }
+        for item in body.lists.iter_mut().flat_map(|(_, items)| items) {
+            *item = one_line(item);
+        }
+        for (_, items) in &mut body.lists {
+            let more = items.len().saturating_sub(LIST_LENGTH);
+            if more > 0 {
+                items.truncate(LIST_LENGTH);
+                items.push(format!("... and {more} more"));
+            }
+        }
+        body.headline = one_line(&body.headline);
         body
     }
 
-    fn task(&mut self, task: &TaskIncident, incident: &Incident) {
-        let home = quote(&incident.home.display().to_string());
-        let (dag, ds, id) = (&incident.dag_id, &incident.ds, &task.task_id);
-        let is_failure = !matches!(incident.kind, IncidentKind::TaskSucceeded(_));
-        if is_failure {
+    /// What is told of a task; `blocks` is the title of those that wait for it, none if it did not fail.
+    fn task(&mut self, task: &TaskIncident, incident: &Incident, blocks: Option<&'static str>) {
+        let (dag, id, run) = (&incident.dag_id, &task.task_id, run_selector(incident));
+        if blocks.is_some() {
             self.facts.push(("why", task.reason.clone()));
         }
         self.facts.push(("when", format!("started {}, took {}", task.started, format_duration(task.duration))));
         self.facts.push(("try", format!("{} of {}", task.try_number, task.max_tries)));
+        self.run(incident);
+        if !task.log_file.is_empty() {
+            self.facts.push(("log", incident.home.join(&task.log_file).display().to_string()));
+        }
+        self.log = Some(task.log_tail.iter().map(|line| printable(line, LOG_WIDTH)).collect());
+        self.command(incident, "see the whole log", &format!("logs {dag} {id} {run}"));
+        if let Some(title) = blocks {
+            self.lists.push((title, task.blocks.clone()));
+            self.command(incident, "run it again", &format!("clear {dag} {run} --task {id}"));
+        }
+    }
+
+    fn run(&mut self, incident: &Incident) {
         self.facts.push(("data", format!("{} to {}", incident.data_interval.0, incident.data_interval.1)));
         self.facts.push(("run", incident.run_id.clone()));
         self.facts.push(("where", format!("{} {}", incident.host, incident.home.display())));
-        self.facts.push(("log", task.log_file.clone()));
-        if is_failure {
-            self.lists.push(("It blocks", task.blocks.clone()));
-        }
-        self.log = Some(task.log_tail.iter().map(|line| printable(line)).collect());
-        self.commands.push(("see the whole log", format!("crondag --home {home} logs {dag} {id} {ds}")));
-        if is_failure {
-            self.commands.push(("run it again", format!("crondag --home {home} clear {dag} {ds} --task {id}")));
+    }
+
+    fn command(&mut self, incident: &Incident, what: &'static str, arguments: &str) {
+        let home = quote(&incident.home.display().to_string());
+        self.commands.push((what, one_line(&format!("crondag --home {home} {arguments}"))));
+    }
+
+    fn log_title(log: &[String]) -> String {
+        match log.len() {
+            0 => "Its log is empty.".to_owned(),
+            1 => "The last line of its log:".to_owned(),
+            count => format!("The last {count} lines of its log:"),
         }
     }
 
     // Writing to a String cannot fail.
     fn text(&self) -> String {
-        let mut text = format!("{}\n\n", self.headline);
+        let mut text = format!("{}\n\n", wrap("", 0, &self.headline, WIDTH));
         for (name, value) in &self.facts {
-            let _ = writeln!(text, "  {name:<9} {}", one_line(value));
+            let lead = format!("  {name:<9} ");
+            let is_path = matches!(*name, "where" | "log");
+            let _ = if is_path {
+                writeln!(text, "{lead}{value}")
+            } else {
+                writeln!(text, "{}", wrap(&lead, 12, value, WIDTH))
+            };
         }
         for (title, items) in self.lists.iter().filter(|(_, items)| !items.is_empty()) {
             let _ = writeln!(text, "\n{title}:");
             for item in items {
-                let _ = writeln!(text, "  {}", one_line(item));
+                let _ = writeln!(text, "{}", wrap("  ", 6, item, WIDTH));
             }
         }
         if let Some(log) = &self.log {
-            let _ = writeln!(text, "\nThe last {} lines of its log:", log.len());
+            let _ = writeln!(text, "\n{}", Body::log_title(log));
             for line in log {
-                let _ = writeln!(text, "  | {line}");
+                let _ = writeln!(text, "{}", format!("  | {line}").trim_end());
             }
         }
         text.push_str("\nWhat to type:\n");
@@ -128,72 +166,57 @@ impl Body {
 
     fn html(&self) -> String {
         let mut html = format!(
-            "<!DOCTYPE html>\n<html><body style=\"font-family:sans-serif;font-size:15px;color:#222;max-width:52em\">\n\
+            "<!DOCTYPE html>\n<html><head><meta charset=\"utf-8\">\
+             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"></head>\n\
+             <body style=\"font-family:sans-serif;font-size:15px;color:#222;max-width:52em\">\n\
              <p style=\"font-size:18px\"><b>{}</b></p>\n<table style=\"border-spacing:0 4px\">\n",
             escape(&self.headline)
         );
+        let (name_style, value_style) =
+            ("color:#777;padding-right:1em;vertical-align:top;white-space:nowrap", "overflow-wrap:anywhere");
         for (name, value) in &self.facts {
             let _ = writeln!(
                 html,
-                "<tr><td style=\"color:#777;padding-right:1em;vertical-align:top\">{name}</td><td>{}</td></tr>",
-                escape(&one_line(value))
+                "<tr><td style=\"{name_style}\">{name}</td><td style=\"{value_style}\">{}</td></tr>",
+                escape(value)
             );
         }
         html.push_str("</table>\n");
         for (title, items) in self.lists.iter().filter(|(_, items)| !items.is_empty()) {
             let _ = writeln!(html, "<p><b>{title}</b></p>\n<ul>");
             for item in items {
-                let _ = writeln!(html, "<li>{}</li>", escape(&one_line(item)));
+                let _ = writeln!(html, "<li>{}</li>", escape(item));
             }
             html.push_str("</ul>\n");
         }
-        let pre = "style=\"background:#f5f5f5;padding:8px;font-size:13px;white-space:pre-wrap;overflow-wrap:anywhere\"";
+        let pre = "style=\"font-family:monospace;background:#f5f5f5;padding:8px;font-size:13px;\
+                   white-space:pre-wrap;overflow-wrap:anywhere\"";
         if let Some(log) = &self.log {
-            let _ = writeln!(html, "<p><b>The last {} lines of its log</b></p>\n<pre {pre}>", log.len());
-            for line in log {
-                let _ = writeln!(html, "{}", escape(line));
+            let _ = writeln!(html, "<p><b>{}</b></p>", Body::log_title(log).trim_end_matches([':', '.']));
+            if !log.is_empty() {
+                let lines: Vec<String> = log.iter().map(|line| escape(line)).collect();
+                let _ = writeln!(html, "<pre {pre}>\n{}\n</pre>", lines.join("\n"));
             }
-            html.push_str("</pre>\n");
         }
         html.push_str("<p><b>What to type</b></p>\n");
         for (what, command) in &self.commands {
             let _ =
-                writeln!(html, "<pre {pre}>{}</pre><p style=\"color:#777;margin-top:0\">{what}</p>", escape(command));
+                writeln!(html, "<pre {pre}>{}</pre>\n<p style=\"color:#777;margin-top:0\">{what}</p>", escape(command));
         }
         html.push_str("</body></html>\n");
         html
     }
 }
 
-/// A line of a log without control characters and terminal colours.
-fn printable(line: &str) -> String {
-    let mut text = String::new();
-    let mut characters = line.chars();
-    while let Some(c) = characters.next() {
-        match c {
-            '\u{1b}' => {
-                // An escape sequence ends with a letter.
-                for c in characters.by_ref() {
-                    if c.is_ascii_alphabetic() {
-                        break;
-                    }
-                }
-            }
-            '\t' => text.push_str("    "),
-            c if c.is_control() => {}
-            c => text.push(c),
-        }
-        if text.chars().count() >= LINE_WIDTH {
-            text.push_str(" ...");
-            break;
-        }
-    }
-    text
-}
-
-/// No line break gets into a header or a fact.
-fn one_line(text: &str) -> String {
-    text.split(['\r', '\n']).map(str::trim).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+/// What names the run in a command: its date where the schedule fires at most once a day, else its id, which names it
+/// exactly (by the date alone, `logs` would show the day's newest run and `clear` would have to ask which).
+fn run_selector(incident: &Incident) -> &str {
+    let (start, end) = (&incident.data_interval.0, &incident.data_interval.1);
+    let is_manual = incident.run_id.starts_with("manual__");
+    // A cron schedule has the same fire times on all its days: an interval that begins and ends at the same time of two
+    // days has no other beside it.
+    let is_only_one_of_day = start.get(..10) != end.get(..10) && start.get(11..19) == end.get(11..19);
+    if is_only_one_of_day && !is_manual { &incident.ds } else { &incident.run_id }
 }
 
 fn escape(text: &str) -> String {
@@ -233,58 +256,113 @@ mod tests {
         }
     }
 
+    /// Compares subject, text and HTML with the files in `snapshots/`; `SNAPSHOTS=overwrite` writes them.
+    macro_rules! assert_mail {
+        ($text:literal, $html:literal, $subject:literal, $kind:expr) => {
+            let mail = compose(&incident($kind));
+            assert_eq!(mail.subject, $subject);
+            assert_eq!(mail.to, ["admin@example.com"]);
+            snapbox::assert_data_eq!(mail.text, snapbox::file![$text].raw());
+            snapbox::assert_data_eq!(mail.html, snapbox::file![$html].raw());
+        };
+    }
+
     #[test]
     fn a_failed_task() {
-        let mail = compose(&incident(IncidentKind::TaskFailed(task())));
-        assert_eq!(mail.subject, "[crondag] userprofile high_active_period failed (ds 2018-07-01, try 2 of 2)");
-        let expected = "\
-Task high_active_period of userprofile failed for 2018-07-01.
-
-  why       exit status 1
-  when      started 2018-07-02T07:00:12+08:00, took 1m15s
-  try       2 of 2
-  data      2018-07-01T07:00:00+08:00 to 2018-07-02T07:00:00+08:00
-  run       scheduled__2018-07-01T07:00:00+08:00
-  where     gateway1 /data/my etl
-  log       .crondag/logs/userprofile/x/high_active_period.2.log
-
-It blocks:
-  push_active
-
-The last 2 lines of its log:
-  | Traceback <b>
-  | ValueError: x
-
-What to type:
-  crondag --home '/data/my etl' logs userprofile high_active_period 2018-07-01
-      see the whole log
-  crondag --home '/data/my etl' clear userprofile 2018-07-01 --task high_active_period
-      run it again
-";
-        assert_eq!(mail.text, expected);
-        assert!(mail.html.contains("Traceback &lt;b&gt;") && !mail.html.contains('\u{1b}'));
-    }
-
-    #[test]
-    fn subjects_of_the_other_kinds() {
-        let subject = |kind| compose(&incident(kind)).subject;
-        let retry =
-            IncidentKind::TaskRetry(TaskIncident { try_number: 1, ..task() }, "2018-07-02T07:10:00+08:00".to_owned());
-        assert_eq!(
-            subject(retry),
-            "[crondag] userprofile high_active_period failed, will retry (ds 2018-07-01, try 1 of 2)"
+        assert_mail!(
+            "snapshots/task_failed.txt",
+            "snapshots/task_failed.html",
+            "[crondag] userprofile high_active_period failed (ds 2018-07-01, try 2 of 2)",
+            IncidentKind::TaskFailed(task())
         );
-        let success = IncidentKind::TaskSucceeded(task());
-        assert_eq!(subject(success), "[crondag] userprofile high_active_period succeeded (ds 2018-07-01, try 2 of 2)");
-        let failed = vec![("a".to_owned(), "x".to_owned()), ("b".to_owned(), "y".to_owned())];
-        let run = IncidentKind::RunFailed { reason: "r".to_owned(), failed, blocked: Vec::new() };
-        assert_eq!(subject(run), "[crondag] userprofile run failed (ds 2018-07-01, 2 tasks failed)");
     }
 
     #[test]
-    fn no_text_can_add_a_header() {
+    fn a_task_that_will_be_tried_again() {
+        let task = TaskIncident { try_number: 1, reason: "killed by signal 9 (SIGKILL)".to_owned(), ..task() };
+        assert_mail!(
+            "snapshots/task_retry.txt",
+            "snapshots/task_retry.html",
+            "[crondag] userprofile high_active_period failed, will retry (ds 2018-07-01, try 1 of 2)",
+            IncidentKind::TaskRetry(task, "2018-07-02T07:10:00+08:00".to_owned())
+        );
+    }
+
+    #[test]
+    fn a_task_that_succeeded() {
+        let task = TaskIncident { log_tail: Vec::new(), ..task() };
+        assert_mail!(
+            "snapshots/task_succeeded.txt",
+            "snapshots/task_succeeded.html",
+            "[crondag] userprofile high_active_period succeeded (ds 2018-07-01, try 2 of 2)",
+            IncidentKind::TaskSucceeded(task)
+        );
+    }
+
+    #[test]
+    fn a_failed_run() {
+        let failed = vec![
+            ("high_active_period".to_owned(), "exit status 1".to_owned()),
+            (
+                "buy_category".to_owned(),
+                "timed out after 2h: the process tree was ended with TERM, and with KILL 10 s later".to_owned(),
+            ),
+        ];
+        let blocked = (1..=40).map(|number| format!("push_{number}")).collect();
+        assert_mail!(
+            "snapshots/run_failed.txt",
+            "snapshots/run_failed.html",
+            "[crondag] userprofile run failed (ds 2018-07-01, 2 tasks failed)",
+            IncidentKind::RunFailed { reason: "a leaf task failed".to_owned(), failed, blocked }
+        );
+    }
+
+    #[test]
+    fn one_failed_task_is_one_task() {
+        let failed = vec![("a".to_owned(), "x".to_owned())];
+        let run = IncidentKind::RunFailed { reason: "r".to_owned(), failed, blocked: Vec::new() };
+        assert_eq!(compose(&incident(run)).subject, "[crondag] userprofile run failed (ds 2018-07-01, 1 task failed)");
+    }
+
+    #[test]
+    fn commands_name_the_run_exactly_where_a_day_has_several() {
+        let mut hourly = incident(IncidentKind::TaskFailed(task()));
+        hourly.run_id = "scheduled__2018-07-01T23:00:00+08:00".to_owned();
+        hourly.data_interval = ("2018-07-01T23:00:00+08:00".to_owned(), "2018-07-02T00:00:00+08:00".to_owned());
+        let mut manual = incident(IncidentKind::TaskFailed(task()));
+        manual.run_id = "manual__2018-07-01T07:00:00+08:00".to_owned();
+        for incident in [hourly, manual] {
+            let text = compose(&incident).text;
+            for command in [
+                format!("logs userprofile high_active_period {}\n", incident.run_id),
+                format!("clear userprofile {} --task high_active_period\n", incident.run_id),
+            ] {
+                assert!(text.contains(&command), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_text_can_add_a_header_or_a_line_of_its_own() {
         let mut bad = incident(IncidentKind::TaskFailed(task()));
-        bad.ds = "2018\r\nBcc: x@y".to_owned();
-        assert!(!compose(&bad).subject.contains(['\r', '\n']));
+        bad.ds = "2018\r\nBcc: x@y\u{1b}[31m\u{2028}z".to_owned();
+        let mail = compose(&bad);
+        assert_eq!(mail.subject, "[crondag] userprofile high_active_period failed (ds 2018 Bcc: x@y z, try 2 of 2)");
+        assert!(mail.text.lines().all(|line| !line.starts_with("Bcc")), "{}", mail.text);
+    }
+
+    #[test]
+    fn html_shows_markup_and_never_obeys_it() {
+        let mut bad = incident(IncidentKind::TaskFailed(TaskIncident {
+            reason: "<script>alert(1)</script>".to_owned(),
+            log_tail: vec!["</pre><img src=x onerror=\"y\">".to_owned()],
+            blocks: vec!["<i>".to_owned()],
+            ..task()
+        }));
+        bad.host = "<b>host".to_owned();
+        let html = compose(&bad).html;
+        for tag in ["<script", "<img", "<i>", "<b>host"] {
+            assert!(!html.contains(tag), "{tag} in {html}");
+        }
     }
 }

@@ -1,6 +1,5 @@
-//! Hands a mail to an SMTP server, to the local sendmail, or to a folder.
+//! Builds the message and hands it to the transport of `[email]`: an SMTP server, the local sendmail, or a folder.
 
-use std::error::Error as _;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -9,13 +8,9 @@ use std::time::SystemTime;
 
 use lettre::message::header::{Header, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, Message, MultiPart};
-use lettre::transport::sendmail::SendmailTransport;
-use lettre::transport::smtp::authentication::Credentials;
-use lettre::transport::smtp::client::{Certificate, Tls as LettreTls, TlsParameters};
-use lettre::{SmtpTransport, Transport};
 
-use super::Mail;
-use crate::dag::config::{Email, MailTransport, Smtp, Tls};
+use super::{Mail, sendmail, smtp};
+use crate::dag::config::{Email, MailTransport};
 
 /// Why a mail was not delivered. Reads after "error: ".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -27,11 +22,11 @@ pub struct DeliveryError {
     pub message: String,
 }
 
-fn transient(message: String) -> DeliveryError {
+pub(super) fn transient(message: String) -> DeliveryError {
     DeliveryError { permanent: false, message }
 }
 
-fn permanent(message: String) -> DeliveryError {
+pub(super) fn permanent(message: String) -> DeliveryError {
     DeliveryError { permanent: true, message }
 }
 
@@ -53,8 +48,10 @@ impl Header for AutoSubmitted {
     }
 }
 
-/// Delivers a mail. `message_id` stays the same however often it is tried; `variable` looks a variable up in `env_file`
-/// or the environment.
+/// Delivers a mail. `message_id` stays the same however often it is tried, so that a mail that arrives twice shows as
+/// one; `variable` looks a variable up in `env_file` or the environment.
+///
+/// A recipient who cannot be reached keeps nobody else from the mail: the others get it, and the error names him.
 ///
 /// # Errors
 /// With the words that save the call to the mail administrator; says whether trying again can help.
@@ -65,107 +62,48 @@ pub fn deliver(
     home: &Path,
     variable: &dyn Fn(&str) -> Option<String>,
 ) -> Result<(), DeliveryError> {
-    let message = message(mail, message_id, settings)?;
-    match &settings.transport {
-        MailTransport::Smtp(smtp) => deliver_smtp(&message, smtp, home, variable),
-        MailTransport::Sendmail { command } => deliver_sendmail(&message, command),
-        MailTransport::Folder { path } => deliver_folder(&message, &home.join(path), message_id),
+    let (recipients, faulty) = recipients(mail);
+    if recipients.is_empty() {
+        return Err(permanent(faulty.unwrap_or_else(|| "the mail has no recipients".to_owned())));
     }
+    let message = message(mail, recipients, message_id, settings)?;
+    match &settings.transport {
+        MailTransport::Smtp(settings) => smtp::deliver(&message, settings, home, variable),
+        MailTransport::Sendmail { command } => sendmail::deliver(&message, command),
+        MailTransport::Folder { path } => deliver_folder(&message, &home.join(path), message_id),
+    }?;
+    faulty.map_or(Ok(()), |faulty| Err(permanent(format!("{faulty}; the other recipients have it"))))
 }
 
-fn message(mail: &Mail, message_id: &str, settings: &Email) -> Result<Message, DeliveryError> {
-    let mailbox = |text: &str, whose: &str| {
-        text.parse::<Mailbox>().map_err(|error| permanent(format!("{whose} `{text}` is not a mail address: {error}")))
-    };
+/// The recipients, and what is wrong with the rest.
+fn recipients(mail: &Mail) -> (Vec<Mailbox>, Option<String>) {
+    let (mut good, mut faulty) = (Vec::new(), Vec::new());
+    for text in &mail.to {
+        match text.parse::<Mailbox>() {
+            Ok(mailbox) => good.push(mailbox),
+            Err(error) => faulty.push(format!("the recipient `{text}` is not a mail address: {error}")),
+        }
+    }
+    (good, (!faulty.is_empty()).then(|| faulty.join("; ")))
+}
+
+fn message(mail: &Mail, to: Vec<Mailbox>, message_id: &str, settings: &Email) -> Result<Message, DeliveryError> {
+    // The sender may be put right in crondag.toml while the mail waits.
+    let from = settings.from.parse::<Mailbox>().map_err(|error| {
+        transient(format!("`from = \"{}\"` under [email] is not a mail address: {error}", settings.from))
+    })?;
     let mut builder = Message::builder()
-        .from(mailbox(&settings.from, "[email] from")?)
+        .from(from)
         .subject(&mail.subject)
         .date(SystemTime::now())
         .message_id(Some(format!("<{message_id}>")))
         .header(AutoSubmitted);
-    for to in &mail.to {
-        builder = builder.to(mailbox(to, "the recipient")?);
+    for mailbox in to {
+        builder = builder.to(mailbox);
     }
     builder
         .multipart(MultiPart::alternative_plain_html(mail.text.clone(), mail.html.clone()))
         .map_err(|error| permanent(format!("the mail cannot be built: {error}")))
-}
-
-fn deliver_smtp(
-    message: &Message,
-    smtp: &Smtp,
-    home: &Path,
-    variable: &dyn Fn(&str) -> Option<String>,
-) -> Result<(), DeliveryError> {
-    let server = format!("{}:{}", smtp.host, smtp.port);
-    let tls = match smtp.tls {
-        Tls::None => LettreTls::None,
-        Tls::Required => LettreTls::Wrapper(tls_parameters(smtp, home)?),
-        Tls::Starttls => LettreTls::Required(tls_parameters(smtp, home)?),
-    };
-    let mut transport =
-        SmtpTransport::builder_dangerous(&smtp.host).port(smtp.port).tls(tls).timeout(Some(smtp.timeout));
-    if let (Some(username), Some(name)) = (&smtp.username, &smtp.password_env) {
-        // May be put right in env_file while the mail waits, so it is worth trying again.
-        let password = variable(name).ok_or_else(|| {
-            transient(format!("the mail password is missing: put {name}=... into env_file of crondag.toml"))
-        })?;
-        transport = transport.credentials(Credentials::new(username.clone(), password));
-    }
-    transport.build().send(message).map(|_| ()).map_err(|error| explain(&error, &server, smtp))
-}
-
-fn tls_parameters(smtp: &Smtp, home: &Path) -> Result<TlsParameters, DeliveryError> {
-    let mut builder = TlsParameters::builder(smtp.host.clone()).dangerous_accept_invalid_certs(!smtp.tls_verify);
-    if let Some(path) = &smtp.tls_ca {
-        let path = home.join(path);
-        let wrong = |what: String| transient(format!("tls_ca {}: {what}", path.display()));
-        let pem = fs::read(&path).map_err(|error| wrong(error.to_string()))?;
-        builder = builder.add_root_certificate(Certificate::from_pem(&pem).map_err(|error| wrong(error.to_string()))?);
-    }
-    builder.build().map_err(|error| transient(format!("TLS cannot be set up: {error}")))
-}
-
-fn explain(error: &lettre::transport::smtp::Error, server: &str, smtp: &Smtp) -> DeliveryError {
-    let mut whole = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        let inner_text = inner.to_string();
-        if !whole.contains(&inner_text) {
-            whole.push_str(": ");
-            whole.push_str(&inner_text);
-        }
-        source = inner.source();
-    }
-    let has = |words: &[&str]| words.iter().any(|word| whole.contains(word));
-    if has(&["Connection refused"]) {
-        transient(format!("the mail server {server} refuses connections: is it running, is the port right?"))
-    } else if error.is_timeout() || has(&["os error 11", "timed out", "WouldBlock"]) {
-        transient(format!("the mail server {server} did not answer in time"))
-    } else if has(&["certificate", "CaUsedAsEndEntity", "UnknownIssuer", "NotValidForName"]) {
-        transient(format!(
-            "the certificate of the mail server {server} is not trusted ({whole}): set tls_ca to your company's \
-             certificate, or tls_verify = false"
-        ))
-    } else if has(&["STARTTLS"]) {
-        transient(format!("the mail server {server} does not offer STARTTLS: set tls = \"required\" or \"none\""))
-    } else if has(&["535", "Authentication", "authentication", "No compatible"]) {
-        let user = smtp.username.as_deref().unwrap_or_default();
-        transient(format!("the mail server {server} refuses the login of {user}: {whole}"))
-    } else if error.is_permanent() {
-        permanent(format!("the mail server {server} refuses the mail: {whole}"))
-    } else {
-        transient(format!("the mail server {server}: {whole}"))
-    }
-}
-
-fn deliver_sendmail(message: &Message, command: &str) -> Result<(), DeliveryError> {
-    if !Path::new(command).exists() {
-        return Err(transient(format!("the program {command} does not exist: set `command` under [email]")));
-    }
-    SendmailTransport::new_with_command(command)
-        .send(message)
-        .map_err(|error| transient(format!("{command} failed: {error}")))
 }
 
 fn deliver_folder(message: &Message, folder: &Path, message_id: &str) -> Result<(), DeliveryError> {
@@ -177,7 +115,9 @@ fn deliver_folder(message: &Message, folder: &Path, message_id: &str) -> Result<
         let mut file = fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
         file.write_all(&message.formatted())?;
         file.sync_all()?;
-        fs::rename(&temporary, &target)
+        fs::rename(&temporary, &target)?;
+        // The name survives power loss only once the folder is on disk.
+        fs::File::open(folder)?.sync_all()
     };
     write().map_err(|error| transient(format!("cannot write mail to {}: {error}", target.display())))
 }

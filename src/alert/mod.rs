@@ -3,6 +3,9 @@
 
 mod compose;
 mod deliver;
+mod line;
+mod sendmail;
+mod smtp;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,9 +1,9 @@
 """A real SMTP server on a free loopback port, for the tests of mail.
 
-    smtp_server.py FOLDER [--tls none|starttls|required] [--login USER PASSWORD] [--refuse ADDRESS] [--port N]
+    smtp_server.py FOLDER [--tls none|starttls|required] [--self-signed] [--login USER PASSWORD] [--refuse ADDRESS] [--port N]
 
 Makes a certificate authority and a server certificate for `localhost` in FOLDER (ca.pem), prints the port as soon as it
-listens, stores each message as FOLDER/N.eml, and ends when its standard input ends.
+listens, stores each message as FOLDER/N.eml with its recipients in N.to, and ends when its standard input ends.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from cryptography.x509.oid import NameOID
 parser = argparse.ArgumentParser()
 parser.add_argument("folder", type=pathlib.Path)
 parser.add_argument("--tls", choices=["none", "starttls", "required"], default="none")
+parser.add_argument("--self-signed", action="store_true")
 parser.add_argument("--login", nargs=2)
 parser.add_argument("--refuse")
 parser.add_argument("--port", type=int, default=0)
@@ -42,7 +43,7 @@ def certificate(name, key, issuer, issuer_key, is_ca):
         .not_valid_after(now + datetime.timedelta(days=2))
         .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
     )
-    if not is_ca:
+    if name == "localhost":
         names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     return builder.sign(issuer_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
@@ -51,7 +52,13 @@ def certificate(name, key, issuer, issuer_key, is_ca):
 def context():
     ca_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     (args.folder / "ca.pem").write_bytes(certificate("test CA", ca_key, "test CA", ca_key, True))
-    (args.folder / "server.pem").write_bytes(certificate("localhost", key, "test CA", ca_key, False))
+    if args.self_signed:
+        # As many relays have it: one certificate that signs itself, a CA and a server at once.
+        own = certificate("localhost", key, "localhost", key, True)
+        (args.folder / "ca.pem").write_bytes(own)
+        (args.folder / "server.pem").write_bytes(own)
+    else:
+        (args.folder / "server.pem").write_bytes(certificate("localhost", key, "test CA", ca_key, False))
     pem, pkcs8, plain = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     (args.folder / "server.key").write_bytes(key.private_bytes(pem, pkcs8, plain))
     found = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -72,6 +79,7 @@ class Handler:
         self.count += 1
         new = args.folder / f".{self.count}.new"
         new.write_bytes(envelope.content)
+        (args.folder / f"{self.count}.to").write_text("\n".join(envelope.rcpt_tos))
         new.rename(args.folder / f"{self.count}.eml")
         return "250 OK"
 
