@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // a test may fail
 
+use std::fmt::Write;
 use std::path::Path;
 use std::process::Command;
 
@@ -29,7 +30,7 @@ fn the_page_of_commands_is_current() {
         .filter(|name| *name != "help");
     let mut count = 0;
     for name in names {
-        page += &format!("\n## {name}\n\n```\n{}\n```\n", help(&[name]).trim_end());
+        write!(page, "\n## {name}\n\n```\n{}\n```\n", help(&[name]).trim_end()).unwrap();
         count += 1;
     }
     assert!(count > 20, "{count}");
