@@ -473,3 +473,19 @@ fn test_and_backfill_of_a_missing_disk_are_clear() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("is corrupt") && said.contains("next: stop the crontab line"), "{said}");
 }
+
+/// `tick --foreground` is done when the work is done, and leaves no process behind.
+#[test]
+fn a_tick_in_the_foreground_ends_with_the_work() {
+    let home = Home::new(
+        "",
+        "schedule = '@daily'\nstart_date = 2024-01-01\nend_date = 2024-01-03\ncatchup = true\n[tasks.a]\nshell = 'sleep 0.3; echo {{ ds }} >> ran'\n",
+    );
+    let output = home.run(&["tick", "--foreground"]);
+    assert!(output.status.success() && output.stdout.is_empty() && output.stderr.is_empty(), "{output:?}");
+    assert_eq!(home.read("ran").lines().count(), 3);
+    assert!(!processes("__shim").into_iter().any(|pid| belongs_to(pid, home.path())));
+    let again = home.run(&["tick", "--foreground"]);
+    assert!(again.status.success() && home.read("ran").lines().count() == 3, "each interval once");
+    home.is_sound();
+}

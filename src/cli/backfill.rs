@@ -384,7 +384,7 @@ impl<'a> View<'a> {
         let is_terminal = std::io::stderr().is_terminal();
         let bars = MultiProgress::new();
         let total = bars.add(ProgressBar::new(runs as u64));
-        let style = ProgressStyle::with_template("{prefix:<26} {bar:30} {pos}/{len} runs  {msg}");
+        let style = ProgressStyle::with_template("{prefix:<26} {bar:30} {pos}/{len} runs, {msg}");
         total.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━━ "));
         total.set_prefix(dag.id.to_string());
         View {
@@ -428,7 +428,6 @@ impl<'a> View<'a> {
         if !self.is_terminal {
             return;
         }
-        let tasks_running: u32 = progress.iter().map(|run| run.tasks.running).sum();
         for run in progress.iter().filter(|run| run.state == RunState::Running) {
             let bar = self.active.entry(run.number).or_insert_with(|| {
                 let bar = self.bars.insert_before(&self.total, ProgressBar::new(1));
@@ -445,13 +444,13 @@ impl<'a> View<'a> {
         let left = if done > 0 {
             let per_run = elapsed.as_secs_f64() / done as f64;
             let left = Duration::from_secs_f64(per_run * (progress.len() - done) as f64);
-            format!(", about {} left", format_duration(Duration::from_secs(left.as_secs())))
+            format!(", ~{} left", format_duration(Duration::from_secs(left.as_secs())))
         } else {
             String::new()
         };
         self.total.set_position(done as u64);
         let elapsed = format_duration(Duration::from_secs(elapsed.as_secs()));
-        self.total.set_message(format!("{tasks_running} tasks running, {failed} runs failed, {elapsed}{left}"));
+        self.total.set_message(format!("{failed} failed, {elapsed}{left}"));
     }
 
     fn clear(&self) {

@@ -23,8 +23,9 @@ pub struct Args {
     json: bool,
 }
 
+/// A task of `list_tasks --json`.
 #[derive(Serialize)]
-struct Row<'a> {
+pub(super) struct Row<'a> {
     task_id: &'a str,
     description: Option<&'a str>,
     action: &'static str,
@@ -54,7 +55,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn rows(dag: &Dag) -> Vec<Row<'_>> {
+/// The tasks as `--json` shows them.
+pub(super) fn rows(dag: &Dag) -> Vec<Row<'_>> {
     let names = |tasks: &[usize]| tasks.iter().map(|&task| dag.tasks[task].id.as_str()).collect();
     dag.graph
         .order()

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::context::{Context, Global};
 use super::error::CliError;
-use super::output::{Cell, Page, Table, Tone, clock, elapsed};
+use super::output::{Cell, Page, Table, Tone, clock, elapsed, print_json, rfc3339};
 use super::{select, tasks};
 use crate::dag::units::format_duration;
 use crate::dag::{DagId, TaskId, TaskState};
@@ -33,8 +33,11 @@ pub struct Args {
     #[arg(long = "try", value_name = "N")]
     try_number: Option<u32>,
     /// Print what is added until the task has ended
-    #[arg(short, long, requires = "task")]
+    #[arg(short, long, requires = "task", conflicts_with = "json")]
     follow: bool,
+    /// Print the attempts with their log files as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// How often `-f` looks for more.
@@ -47,6 +50,9 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     // Several runs of one day: the newest.
     let found = select::runs(&context, store.as_ref(), &dag_id, args.run.as_deref())?.pop();
     let (Some(run), Some(store)) = (found, &store) else { return Ok(ExitCode::SUCCESS) };
+    if args.json {
+        return list_json(args, &context, store, &run);
+    }
     let Some(name) = &args.task else {
         list(&context, store, &run)?;
         return Ok(ExitCode::SUCCESS);
@@ -82,6 +88,33 @@ fn list(context: &Context, store: &Store, run: &RunRow) -> Result<(), CliError> 
         page.table(&table);
     }
     page.print()
+}
+
+fn list_json(args: &Args, context: &Context, store: &Store, run: &RunRow) -> Result<ExitCode, CliError> {
+    let zone = context.zone_of(&run.dag_id);
+    let attempts = match &args.task {
+        Some(name) => store.attempts(run.number, &task_of(context, store, run, name)?)?,
+        None => store.attempts_of_run(run.number)?,
+    };
+    let rows: Vec<serde_json::Value> = attempts
+        .iter()
+        .filter(|attempt| args.try_number.is_none_or(|wanted| attempt.try_number == wanted))
+        .map(|attempt| {
+            serde_json::json!({
+                "dag_id": run.dag_id,
+                "run_id": run.run_id,
+                "task_id": attempt.task_id,
+                "try_number": attempt.try_number,
+                "start_date": rfc3339(attempt.started_at, &zone),
+                "end_date": attempt.ended_at.map(|at| rfc3339(at, &zone)),
+                "cpu_seconds": attempt.cpu_seconds,
+                "max_rss_bytes": attempt.max_rss_bytes,
+                "log_file": context.home.root().join(&attempt.log_file),
+            })
+        })
+        .collect();
+    print_json(&rows)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn task_of(context: &Context, store: &Store, run: &RunRow, name: &str) -> Result<TaskId, CliError> {

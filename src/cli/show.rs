@@ -7,8 +7,8 @@ use clap::ValueEnum;
 
 use super::context::{Context, Global};
 use super::error::CliError;
-use super::output::{Cell, Page, Table, Tone, minute, width};
-use super::select;
+use super::output::{Cell, Page, Table, Tone, minute, print_json, width};
+use super::{list_tasks, select};
 use crate::dag::{Dag, TaskId, TaskState, TriggerRule};
 
 /// Options of `show`.
@@ -26,6 +26,9 @@ pub struct Args {
     /// What to draw it as
     #[arg(long, default_value = "text")]
     format: Format,
+    /// Print the tasks and their edges as JSON
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -64,6 +67,10 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
             }
         }
     };
+    if args.json {
+        print_json(&list_tasks::rows(&dag))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut page = Page::new();
     match args.format {
         Format::Text => text(&dag, heading.as_deref(), states.as_ref(), &mut page),
