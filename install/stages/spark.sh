@@ -11,7 +11,6 @@ cp -r examples/spark "$home"
 ./install/fetch-cdnow.sh "$home"
 SPARK_HOME=$("$venv/bin/python" -c 'import os, pyspark; print(os.path.dirname(pyspark.__file__))')
 export SPARK_HOME PYSPARK_PYTHON=$venv/bin/python
-sed -i "s|^\[spark\]$|[spark]\nspark_home = \"$SPARK_HOME\"|" "$home/crondag.toml"
 "$crondag" --home "$home" validate
 "$crondag" --home "$home" render spark_profile activity_level 1997-02-14
 for date in 1997-02-14 1997-03-31; do

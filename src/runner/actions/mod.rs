@@ -74,7 +74,8 @@ pub fn prepare(
             }
             let default_name =
                 format!("{}.{} {}", dag.id, task.id, renderer.variables().get("ds").map_or("", String::as_str));
-            let argv = spark::argv(&config.spark, spark, &default_name, renderer)?;
+            let spark_home = environment.variables.get("SPARK_HOME").map(String::as_str);
+            let argv = spark::argv(config.spark.spark_submit.as_deref(), spark_home, spark, &default_name, renderer)?;
             let display = spark::display(&argv);
             (argv, display, None)
         }

@@ -1,18 +1,19 @@
 //! `spark-submit`: every option as an argument of its own, no shell in between.
 
 use crate::dag::Spark;
-use crate::dag::config::SparkSettings;
 use crate::dag::template::{RenderError, Renderer, quote};
 
-/// The argument vector, in the order of `spark-submit --help`.
+/// The argument vector: the program of crondag.toml, else the one of the task's `SPARK_HOME`, else the one on its `PATH`;
+/// options in the order of `spark-submit --help`.
 pub(super) fn argv(
-    settings: &SparkSettings,
+    spark_submit: Option<&str>,
+    spark_home: Option<&str>,
     spark: &Spark,
     default_name: &str,
     renderer: &Renderer,
 ) -> Result<Vec<String>, RenderError> {
-    let program = match (&settings.spark_submit, &settings.spark_home) {
-        (Some(program), _) => program.clone(),
+    let program = match (spark_submit, spark_home) {
+        (Some(program), _) => program.to_owned(),
         (None, Some(home)) => format!("{}/bin/spark-submit", home.trim_end_matches('/')),
         (None, None) => "spark-submit".to_owned(),
     };
@@ -66,4 +67,86 @@ pub(super) fn display(argv: &[String]) -> String {
         after_flag = argument.starts_with("--") && !after_flag;
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dag::file::{read_config, read_dag};
+    use crate::dag::schedule::Timetable;
+    use crate::dag::template::Scope;
+    use crate::dag::{Action, Dag};
+
+    fn rendered(dag: &Dag, spark_submit: Option<&str>, spark_home: Option<&str>) -> Vec<String> {
+        let Action::Spark(spark) = &dag.tasks[0].action else { panic!("not spark") };
+        let interval = Timetable::of(dag).on_date("2018-07-01".parse().unwrap())[0];
+        let (params, vars) = (dag.params.clone(), std::collections::BTreeMap::new());
+        let scope =
+            Scope { dag, task: &dag.tasks[0], interval, run_id: "r", try_number: 1, params: &params, vars: &vars };
+        argv(spark_submit, spark_home, spark, "d.t 2018-07-01", &Renderer::new(&scope)).unwrap()
+    }
+
+    #[test]
+    fn every_option_becomes_an_argument_of_its_own_and_tables_are_merged() {
+        let config = "[spark]\nmaster = 'yarn'\nconf = { a = '1', b = '1' }\n";
+        let file = "schedule = '0 7 * * *'\ntimezone = 'UTC'\n\
+                    [defaults.spark]\ndeploy_mode = 'client'\nconf = { b = '2' }\ndriver_memory = '4g'\n\
+                    [tasks.t.spark]\napplication = 'jobs/x y.py'\nargs = ['{{ ds_nodash }}', '$(rm -rf /)', '']\n\
+                    name = 'n {{ ds }}'\nclass = 'C'\njars = ['a.jar', 'b.jar']\npackages = ['g:a:1']\npy_files = ['p.py']\n\
+                    files = ['f']\narchives = ['z']\nqueue = 'etl'\ndriver_cores = 1\nexecutor_memory = '8g'\n\
+                    executor_cores = 2\nnum_executors = 100\nprincipal = 'p@R'\nkeytab = 'k'\nproxy_user = 'u'\n";
+        let config = read_config(config).0.unwrap();
+        let (dag, faults) = read_dag("d", file, &config, &|_| true);
+        let dag = dag.unwrap_or_else(|| panic!("{faults:?}"));
+        let expected = [
+            "spark-submit",
+            "--master",
+            "yarn",
+            "--deploy-mode",
+            "client",
+            "--class",
+            "C",
+            "--name",
+            "n 2018-07-01",
+            "--jars",
+            "a.jar,b.jar",
+            "--packages",
+            "g:a:1",
+            "--py-files",
+            "p.py",
+            "--files",
+            "f",
+            "--archives",
+            "z",
+            "--conf",
+            "a=1",
+            "--conf",
+            "b=2",
+            "--queue",
+            "etl",
+            "--driver-memory",
+            "4g",
+            "--driver-cores",
+            "1",
+            "--executor-memory",
+            "8g",
+            "--executor-cores",
+            "2",
+            "--num-executors",
+            "100",
+            "--principal",
+            "p@R",
+            "--keytab",
+            "k",
+            "--proxy-user",
+            "u",
+            "jobs/x y.py",
+            "20180701",
+            "$(rm -rf /)",
+            "",
+        ];
+        assert_eq!(rendered(&dag, None, None), expected);
+        assert_eq!(rendered(&dag, None, Some("/opt/spark/"))[0], "/opt/spark/bin/spark-submit");
+        assert_eq!(rendered(&dag, Some("spark3-submit"), Some("/opt/spark"))[0], "spark3-submit");
+    }
 }
