@@ -11,9 +11,9 @@ use jiff::tz::TimeZone;
 
 use super::diagnostic;
 use super::error::CliError;
-use super::nearest::nearest;
 use super::output::wants_colour;
 use crate::dag::file::{Fault, read_config, read_dag};
+use crate::dag::nearest::nearest;
 use crate::dag::{Config, Dag, DagId};
 use crate::home::Home;
 use crate::runner::client;

@@ -17,7 +17,6 @@ mod list_tasks;
 mod logs;
 mod man;
 mod mark;
-mod nearest;
 mod next;
 mod output;
 mod params;

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::error::CliError;
-use super::nearest::nearest;
 use crate::dag::Dag;
+use crate::dag::nearest::nearest;
 
 /// Reads `name=value` pairs.
 ///

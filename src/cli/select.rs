@@ -5,8 +5,8 @@ use jiff::tz::TimeZone;
 
 use super::context::Context;
 use super::error::CliError;
-use super::nearest::nearest;
 use super::output::{minute, rfc3339};
+use crate::dag::nearest::nearest;
 use crate::dag::schedule::{DataInterval, Timetable, When, parse_when};
 use crate::dag::{Dag, DagId, TaskId};
 use crate::store::{RunFilter, RunRow, Store};

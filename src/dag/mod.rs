@@ -5,6 +5,7 @@ pub mod file;
 pub mod graph;
 pub mod id;
 pub mod model;
+pub mod nearest;
 pub mod schedule;
 pub mod state;
 pub mod template;

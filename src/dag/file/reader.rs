@@ -15,9 +15,10 @@ use toml::value::{Datetime, Offset as TomlOffset};
 
 use super::fault::Fault;
 use super::field::{Field, Kind, Section};
-use super::suggest::{nearest, or_known, unknown_key};
+use super::suggest::{or_known, unknown_key};
 use super::text::Places;
 use crate::dag::model::DateBound;
+use crate::dag::nearest::nearest;
 use crate::dag::schedule::{Schedule, parse_zone};
 use crate::dag::template::Checker;
 use crate::dag::units::{parse_duration, parse_size};

@@ -6,6 +6,7 @@ use toml::de::DeValue;
 
 use super::fault::Fault;
 use super::field::{CONFIG, DAG, DEFAULTS, SPARK, Section, TASK};
+use crate::dag::nearest::nearest;
 
 /// What other schedulers call it, and what it is called here.
 const SYNONYMS: &[(&str, &str)] = &[
@@ -53,30 +54,6 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("password", "password_env"),
     ("mail_from", "from"),
 ];
-
-/// The nearest of some names, if it is near enough to be meant.
-pub(super) fn nearest<'n>(wanted: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
-    let lower = wanted.to_lowercase();
-    let length = wanted.chars().count();
-    let mut names = names.peekable();
-    if length < 2 || names.peek().is_none() {
-        return None;
-    }
-    let mut begun = None;
-    let close = names
-        .inspect(|name| {
-            // Half a word, cut off.
-            if length >= 4 && begun.is_none() && name.to_lowercase().starts_with(&lower) {
-                begun = Some(*name);
-            }
-        })
-        .filter(|name| name.chars().count().abs_diff(length) <= length.max(3) / 3)
-        .map(|name| (strsim::damerau_levenshtein(&lower, &name.to_lowercase()), name))
-        .filter(|(distance, name)| *distance <= length.max(name.chars().count()).max(3) / 3)
-        .min()
-        .map(|(_, name)| name);
-    close.or(begun)
-}
 
 /// A key that its table does not have: the name it has here, the table where it belongs, or the nearest one.
 ///
@@ -175,21 +152,4 @@ fn known<'n>(fault: Fault, names: impl Iterator<Item = &'n str>) -> Fault {
         }
     }
     fault.help(help)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::nearest;
-
-    #[test]
-    fn only_near_names_are_suggested() {
-        let names = ["retries", "retry_delay", "pool", "email"];
-        let near = |wanted| nearest(wanted, names.into_iter());
-        assert_eq!(near("retrys"), Some("retries"));
-        assert_eq!(near("Retry_Delay"), Some("retry_delay"));
-        assert_eq!(near("pol"), Some("pool"));
-        assert_eq!(near("retry"), Some("retry_delay"));
-        assert_eq!(near("colour"), None);
-        assert_eq!(near("x"), None);
-    }
 }

@@ -8,6 +8,8 @@ use jiff::tz::TimeZone;
 use minijinja::{Environment, ErrorKind, Value};
 use serde_json::Value as Json;
 
+use crate::dag::nearest::nearest;
+
 use super::{Dates, context, describe, environment, is_template};
 
 /// What is wrong with a template.
@@ -126,15 +128,6 @@ fn unknown_member(span: Range<usize>, root: &str, member: &str, members: &[Strin
         None => place.to_owned(),
     };
     TemplateFault { span, message, help: Some(help) }
-}
-
-/// The nearest of some names, if it is near enough to be meant.
-pub(crate) fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    names
-        .map(|name| (strsim::jaro_winkler(&wanted.to_lowercase(), &name.to_lowercase()), name))
-        .filter(|(score, _)| *score > 0.82)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, name)| name)
 }
 
 fn fault(text: &str, error: &minijinja::Error) -> TemplateFault {

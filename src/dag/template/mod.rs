@@ -1,6 +1,6 @@
 //! Jinja templates with Airflow's names. Undefined names are errors, found when a DAG file is read.
 
-pub(crate) mod check;
+mod check;
 mod date;
 
 use std::collections::BTreeMap;
