@@ -1,0 +1,149 @@
+//! Which runs exist, given when ticks looked at the clock: the first promise, without processes and without waiting.
+
+#![allow(clippy::unwrap_used)] // a test may fail
+
+use std::fs;
+
+use crondag::home::Home;
+use crondag::runner::{catalog, planner};
+use crondag::store::{RunFilter, Store};
+use jiff::{Timestamp, ToSpan};
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+struct World {
+    _folder: TempDir,
+    home: Home,
+    store: Store,
+}
+
+impl World {
+    fn new(dag: &str) -> World {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("dags")).unwrap();
+        fs::write(folder.path().join("crondag.toml"), "timezone = 'America/New_York'\n").unwrap();
+        fs::write(folder.path().join("dags/d.toml"), format!("{dag}\n[tasks.a]\nshell = 'true'\n")).unwrap();
+        let home = Home::at(folder.path());
+        home.make_state_dir().unwrap();
+        let store = Store::open(&home.database_path()).unwrap();
+        World { _folder: folder, home, store }
+    }
+
+    fn tick(&mut self, at: &str) -> usize {
+        self.tick_at(at.parse().unwrap())
+    }
+
+    fn tick_at(&mut self, now: Timestamp) -> usize {
+        let (config, _) = catalog::load_config(&self.home).unwrap();
+        planner::plan(&self.home, &mut self.store, &config, now).unwrap().created
+    }
+
+    /// Logical dates of all runs.
+    fn runs(&self) -> Vec<String> {
+        let zone = jiff::tz::TimeZone::get("America/New_York").unwrap();
+        self.store
+            .runs(&RunFilter::default())
+            .unwrap()
+            .iter()
+            .map(|run| run.logical_date.to_zoned(zone.clone()).strftime("%m-%dT%H:%M%:z").to_string())
+            .collect()
+    }
+}
+
+#[test]
+fn without_catchup_the_first_run_is_the_next_fire_time_and_downtime_costs_all_but_the_latest() {
+    let mut world = World::new("schedule = '0 7 * * *'\nstart_date = 2024-01-01");
+    assert_eq!(world.tick("2024-06-10T16:00:00-04:00"), 0);
+    assert_eq!(world.tick("2024-06-11T06:59:00-04:00"), 0);
+    assert_eq!(world.tick("2024-06-11T07:00:00-04:00"), 1);
+    assert_eq!(world.tick("2024-06-11T07:00:00-04:00"), 0, "the same minute again");
+    // The machine sleeps for three days.
+    assert_eq!(world.tick("2024-06-14T12:00:00-04:00"), 1);
+    assert_eq!(world.runs(), ["06-10T07:00-04:00", "06-13T07:00-04:00"]);
+    // The clock is set back an hour, then runs on.
+    assert_eq!(world.tick("2024-06-14T11:00:00-04:00") + world.tick("2024-06-15T06:30:00-04:00"), 0);
+    assert_eq!(world.tick("2024-06-15T07:01:00-04:00"), 1);
+}
+
+#[test]
+fn with_catchup_everything_since_start_date_runs_once_until_end_date() {
+    let mut world =
+        World::new("schedule = '0 7 * * *'\nstart_date = 2024-06-01\nend_date = 2024-06-05\ncatchup = true");
+    assert_eq!(world.tick("2024-06-03T12:00:00-04:00"), 2);
+    assert_eq!(world.tick("2024-07-01T12:00:00-04:00"), 3);
+    let days = ["06-01", "06-02", "06-03", "06-04", "06-05"].map(|day| format!("{day}T07:00-04:00"));
+    assert_eq!(world.runs(), days);
+}
+
+#[test]
+fn clock_changes_neither_lose_nor_double_a_day() {
+    let mut world = World::new("schedule = '30 2 * * *'\nstart_date = 2024-03-08\ncatchup = true");
+    let mut now: Timestamp = "2024-03-08T00:00:00-05:00".parse().unwrap();
+    while now < "2024-03-13T12:00:00-04:00".parse().unwrap() {
+        world.tick_at(now);
+        now += 10.minutes();
+    }
+    // On the 10th 02:30 does not exist: that day's run is shifted to 03:30.
+    let expected =
+        ["03-08T02:30-05:00", "03-09T02:30-05:00", "03-10T03:30-04:00", "03-11T02:30-04:00", "03-12T02:30-04:00"];
+    assert_eq!(world.runs(), expected);
+}
+
+#[test]
+fn a_deleted_file_gets_no_runs_and_starts_afresh_when_it_comes_back() {
+    let mut world = World::new("schedule = '@hourly'");
+    world.tick("2024-06-10T10:30:00-04:00");
+    assert_eq!(world.tick("2024-06-10T11:00:00-04:00"), 1);
+    let path = world.home.dag_path("d");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    assert_eq!(world.tick("2024-06-10T12:00:00-04:00") + world.tick("2024-06-10T14:00:00-04:00"), 0);
+    fs::write(&path, text).unwrap();
+    assert_eq!(world.tick("2024-06-10T15:30:00-04:00"), 0);
+    assert_eq!(world.tick("2024-06-10T16:00:00-04:00"), 1);
+}
+
+#[test]
+fn a_changed_schedule_counts_from_the_newest_run_on() {
+    let mut world = World::new("schedule = '0 7 * * *'\ncatchup = true\nstart_date = 2024-06-01");
+    assert_eq!(world.tick("2024-06-03T08:00:00-04:00"), 2);
+    fs::write(
+        world.home.dag_path("d"),
+        "schedule = '0 9 * * *'\ncatchup = true\nstart_date = 2024-06-01\n[tasks.a]\nshell = 'true'\n",
+    )
+    .unwrap();
+    assert_eq!(world.tick("2024-06-03T08:30:00-04:00"), 0);
+    assert_eq!(world.tick("2024-06-03T09:00:00-04:00"), 1);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    /// Whatever the moments at which ticks look (early, late, twice, backwards), with catchup each due interval has
+    /// exactly one run, and without it no run is older than the newest due interval at its tick.
+    #[test]
+    fn exactly_one_run_per_due_interval(steps in prop::collection::vec(-90..600_i64, 1..40), catchup in any::<bool>()) {
+        let mut world = World::new(&format!("schedule = '*/20 * * * *'\nstart_date = 2024-11-02\ncatchup = {catchup}"));
+        let first: Timestamp = "2024-11-02T00:00:00-04:00".parse().unwrap();
+        let mut now = first;
+        let mut latest = now;
+        world.tick_at(now);
+        let mut created = 0;
+        for step in steps {
+            now = (now + step.minutes()).max(first);
+            let new = world.tick_at(now);
+            latest = latest.max(now);
+            prop_assert!(catchup || new <= 1);
+            created += new;
+        }
+        let runs = world.runs();
+        let mut distinct = runs.clone();
+        distinct.dedup();
+        prop_assert_eq!(runs.len(), created);
+        prop_assert_eq!(runs.len(), distinct.len());
+        if catchup {
+            let due = (latest.as_second() - first.as_second()) / 1_200;
+            prop_assert_eq!(i64::try_from(runs.len()).unwrap(), due);
+        }
+    }
+}
