@@ -1,0 +1,204 @@
+//! What the driver tells the engine, and what the engine answers.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::run::RunInput;
+use super::slots::Limits;
+use crate::dag::{Dag, RunNumber, TaskId, TaskState, Transition};
+
+/// A version of a DAG file that runs can use.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The DAG.
+    pub dag: Arc<Dag>,
+    /// The version's number in the store.
+    pub version: i64,
+    indexes: Arc<HashMap<TaskId, usize>>,
+}
+
+impl Plan {
+    /// The version of a DAG with its number in the store.
+    pub fn new(dag: Arc<Dag>, version: i64) -> Plan {
+        let indexes = dag.tasks.iter().enumerate().map(|(index, task)| (task.id.clone(), index)).collect();
+        Plan { dag, version, indexes: Arc::new(indexes) }
+    }
+
+    /// The index of a task in the DAG.
+    pub fn index(&self, task: &TaskId) -> Option<usize> {
+        self.indexes.get(task).copied()
+    }
+}
+
+/// How an attempt ended, as far as the engine cares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Exit status 0.
+    Success,
+    /// Exit status 99: the task itself says that it has nothing to do.
+    Skipped,
+    /// Anything else, with the reason in words.
+    Failed {
+        /// Reads after "failed: ".
+        reason: String,
+    },
+}
+
+/// What happened.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// Only time has passed: retries and timeouts may be due.
+    TimePassed,
+    /// The home's limits, at the beginning or after crondag.toml changed.
+    Limits(Limits),
+    /// The newest good version of a DAG; runs that start from now on use it.
+    Plan(Plan),
+    /// A run that the engine does not know yet: new, or taken up from the store.
+    Run(Box<RunInput>),
+    /// The last process of an attempt is gone.
+    AttemptEnded {
+        /// The run.
+        run: RunNumber,
+        /// The task.
+        task: TaskId,
+        /// The attempt.
+        try_number: u32,
+        /// How it ended.
+        outcome: Outcome,
+    },
+    /// Take a run up again.
+    Rerun(Box<RerunRequest>),
+    /// Somebody sets the state of a task, or of all open tasks of a run.
+    Mark {
+        /// The run.
+        run: RunNumber,
+        /// The task; `None` means every task that has not ended.
+        task: Option<TaskId>,
+        /// A final state.
+        state: TaskState,
+        /// Who, for the record.
+        by: String,
+    },
+    /// Somebody ends a run.
+    Stop {
+        /// The run.
+        run: RunNumber,
+        /// Who, for the record.
+        by: String,
+    },
+    /// A backfill is interrupted (starts nothing new) or goes on.
+    HoldBackfill {
+        /// The backfill.
+        backfill: i64,
+        /// Interrupted, or going on.
+        hold: bool,
+    },
+    /// The live attempts of a backfill are stopped; their tasks are as if they had not started.
+    StopBackfill {
+        /// The backfill.
+        backfill: i64,
+    },
+}
+
+/// Which tasks of a known run are done again, and under whose limits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RerunRequest {
+    /// The run.
+    pub run: RunNumber,
+    /// Tasks to clear.
+    pub clear: Vec<TaskId>,
+    /// Clear all tasks.
+    pub clear_all: bool,
+    /// The backfill that now owns the run, with its own limit of running runs and its direction.
+    pub backfill: Option<BackfillLimits>,
+    /// Which tasks the run has from now on; `None` means all.
+    pub selection: Option<Vec<TaskId>>,
+}
+
+/// What a backfill says about the runs it owns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BackfillLimits {
+    /// The backfill.
+    pub backfill: i64,
+    /// Its own limit of running runs; without one its runs share the DAG's.
+    pub max_active_runs: Option<u32>,
+    /// Newest first.
+    pub is_reverse: bool,
+}
+
+/// What to do. Transitions and alerts first go to the store, in one transaction; then starts and stops are carried out.
+#[derive(Debug, Clone)]
+pub enum Effect {
+    /// Record a change of state.
+    Record(Transition),
+    /// Record that an attempt starts, then start it.
+    Start(Start),
+    /// Stop an attempt's process tree; its end is reported as [`Event::AttemptEnded`] all the same.
+    StopAttempt {
+        /// The run.
+        run: RunNumber,
+        /// The task.
+        task: TaskId,
+        /// The attempt.
+        try_number: u32,
+    },
+    /// Tell somebody.
+    Alert(Alert),
+}
+
+/// An attempt to start.
+#[derive(Debug, Clone)]
+pub struct Start {
+    /// The run.
+    pub run: RunNumber,
+    /// The version of the DAG that the run is bound to.
+    pub plan: Plan,
+    /// The task's index in the DAG.
+    pub task: usize,
+    /// 1 for the first attempt.
+    pub try_number: u32,
+}
+
+/// Something that people want to hear of.
+#[derive(Debug, Clone)]
+pub struct Alert {
+    /// The run.
+    pub run: RunNumber,
+    /// The version of the DAG that the run is bound to.
+    pub plan: Plan,
+    /// What happened.
+    pub kind: AlertKind,
+}
+
+/// What an alert is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AlertKind {
+    /// The last attempt failed.
+    TaskFailed(TaskReport),
+    /// An attempt failed and another follows.
+    TaskRetry(TaskReport, Timestamp),
+    /// A task succeeded.
+    TaskSucceeded(TaskReport),
+    /// The run failed; every task that is failed or `upstream_failed`, in file order.
+    RunFailed {
+        /// Why.
+        reason: String,
+        /// The tasks.
+        tasks: Vec<(TaskReport, TaskState)>,
+    },
+}
+
+/// A task in an alert.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskReport {
+    /// The task's index in the DAG.
+    pub task: usize,
+    /// The newest attempt; 0 when there was none.
+    pub try_number: u32,
+    /// Attempts it may take.
+    pub max_tries: u32,
+    /// Why, in words.
+    pub reason: String,
+}
