@@ -82,9 +82,11 @@ impl StoreError {
                 "check that the home's state folder exists and belongs to you".to_owned(),
                 false,
             ),
-            Some(ErrorCode::SystemIoFailure) => {
-                (format!("the disk of the database {path} fails: {error}"), "check the disk (`dmesg`)".to_owned(), true)
-            }
+            Some(ErrorCode::SystemIoFailure) => (
+                format!("the disk of the database {path} fails: {error}"),
+                "look whether the disk is full (`df -h`) or fails (`dmesg`)".to_owned(),
+                true,
+            ),
             _ => (format!("the database {path} failed: {error}"), "run `crondag db check`".to_owned(), false),
         };
         StoreError::Database { what, next, transient }
