@@ -335,7 +335,7 @@ fn watch(context: &Context, dag: &Dag, store: &Store, asked: &Asked, args: &Args
         view.show(&progress);
         let is_over = is_read && progress.iter().all(|run| run.state.is_final());
         if is_over {
-            return closing(context, dag, &view, &progress, args);
+            return closing(dag, &view, &progress, args);
         }
         if handled > 0
             && is_read
@@ -461,13 +461,7 @@ impl<'a> View<'a> {
     }
 }
 
-fn closing(
-    context: &Context,
-    dag: &Dag,
-    view: &View<'_>,
-    progress: &[Progress],
-    args: &Args,
-) -> Result<ExitCode, CliError> {
+fn closing(dag: &Dag, view: &View<'_>, progress: &[Progress], args: &Args) -> Result<ExitCode, CliError> {
     view.clear();
     let failed: Vec<&Progress> = progress.iter().filter(|run| run.state == RunState::Failed).collect();
     let took = format_duration(view.started.elapsed());
@@ -480,13 +474,7 @@ fn closing(
             None => first.logical_date.to_zoned(dag.timezone.clone()).date().to_string(),
         };
         page.next(&format!("crondag tasks {} {date}", dag.id));
-        page.line(format!(
-            "then: crondag backfill -s {} -e {} {} --rerun failed   (home {})",
-            args.start,
-            args.end,
-            dag.id,
-            context.home.root().display()
-        ));
+        page.line(format!("then: crondag backfill -s {} -e {} {} --rerun failed", args.start, args.end, dag.id));
     }
     page.print()?;
     Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
