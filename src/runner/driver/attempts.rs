@@ -8,7 +8,7 @@ use std::{fs, thread};
 
 use jiff::Timestamp;
 
-use super::{Driver, Item, Key, Live, Message, Starting, record_of, report};
+use super::{Driver, EndedAttempt, Item, Key, Live, Message, Starting, record_of, report};
 use crate::dag::schedule::DataInterval;
 use crate::dag::template::{Renderer, Scope, iso};
 use crate::dag::units::format_duration;
@@ -212,7 +212,13 @@ impl Driver {
     pub(super) fn attempt_ended(&mut self, key: &Key, record: Box<ExitRecord>) {
         let Some(live) = self.live.get(key) else { return };
         let (run, task, try_number) = key.clone();
-        self.ended.insert((run, task.clone()), (record.started_at, record.ended_at, live.log_file.clone()));
+        let ended = EndedAttempt {
+            started_at: record.started_at,
+            ended_at: record.ended_at,
+            ending: record.ending.clone(),
+            log_file: live.log_file.clone(),
+        };
+        self.ended.insert((run, task.clone()), ended);
         let outcome = match &record.ending {
             Ending::Exited { code: 0 } => Outcome::Success,
             Ending::Exited { code: SKIPPED } => Outcome::Skipped,

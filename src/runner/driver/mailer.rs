@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Driver, Item, Message, report};
+use super::{Driver, EndedAttempt, Item, Message, report};
 use crate::alert::{self, DeliveryError, Incident, IncidentKind, Mail, TaskIncident};
 use crate::dag::template::iso;
 use crate::dag::{Task, TaskState};
+use crate::diagnose::Diagnosis;
 use crate::runner::engine::{Alert, AlertKind, TaskReport};
 use crate::runner::environment;
+use crate::runner::evidence::{self, Failed};
 use crate::runner::shim::host;
 
 /// How many lines of a log a mail shows.
@@ -29,13 +31,17 @@ impl Driver {
         let dag = &alert.plan.dag;
         let run = self.runs.get(&alert.run)?;
         let zone = &dag.timezone;
+        let date = run.logical_date.to_zoned(zone.clone());
+        let ds = date.date().to_string();
+        let data_interval = (iso(&date), iso(&run.data_interval_end.to_zoned(zone.clone())));
+        let selector = alert::run_selector(&run.run_id, &ds, &data_interval);
         let (to, kind) = match &alert.kind {
             AlertKind::TaskFailed(report) => {
                 let task = &dag.tasks[report.task];
                 if !task.email_on_failure {
                     return None;
                 }
-                (task.email.clone(), IncidentKind::TaskFailed(self.task_incident(alert, task, report)))
+                (task.email.clone(), IncidentKind::TaskFailed(self.task_incident(alert, task, report, Some(selector))))
             }
             AlertKind::TaskRetry(report, next) => {
                 let task = &dag.tasks[report.task];
@@ -43,14 +49,17 @@ impl Driver {
                     return None;
                 }
                 let next = iso(&next.to_zoned(zone.clone()));
-                (task.email.clone(), IncidentKind::TaskRetry(self.task_incident(alert, task, report), next))
+                (
+                    task.email.clone(),
+                    IncidentKind::TaskRetry(self.task_incident(alert, task, report, Some(selector)), next),
+                )
             }
             AlertKind::TaskSucceeded(report) => {
                 let task = &dag.tasks[report.task];
                 if !task.email_on_success {
                     return None;
                 }
-                (task.email.clone(), IncidentKind::TaskSucceeded(self.task_incident(alert, task, report)))
+                (task.email.clone(), IncidentKind::TaskSucceeded(self.task_incident(alert, task, report, None)))
             }
             AlertKind::RunFailed { reason, tasks } => {
                 let mut to: Vec<String> = tasks
@@ -76,13 +85,12 @@ impl Driver {
         if to.is_empty() {
             return None;
         }
-        let date = run.logical_date.to_zoned(zone.clone());
         let incident = Incident {
             kind,
             dag_id: dag.id.to_string(),
             run_id: run.run_id.clone(),
-            ds: date.date().to_string(),
-            data_interval: (iso(&date), iso(&run.data_interval_end.to_zoned(zone.clone()))),
+            ds,
+            data_interval,
             to,
             host: host(),
             home: self.home.root().to_path_buf(),
@@ -97,11 +105,14 @@ impl Driver {
         })
     }
 
-    fn task_incident(&self, alert: &Alert, task: &Task, found: &TaskReport) -> TaskIncident {
+    /// What is told of a task; `failed_run` names the run of a task that failed, which is diagnosed.
+    fn task_incident(&self, alert: &Alert, task: &Task, found: &TaskReport, failed_run: Option<&str>) -> TaskIncident {
         let dag = &alert.plan.dag;
+        let attempt = self.ended.get(&(alert.run, task.id.clone()));
         let now = Timestamp::now();
-        let (started, ended, log_file) =
-            self.ended.get(&(alert.run, task.id.clone())).cloned().unwrap_or((now, now, String::new()));
+        let (started, ended) = attempt.map_or((now, now), |attempt| (attempt.started_at, attempt.ended_at));
+        let log_file = attempt.map(|attempt| attempt.log_file.clone()).unwrap_or_default();
+        let diagnosis = failed_run.and_then(|run| Some(self.diagnosis(alert, found.task, run, attempt?)));
         TaskIncident {
             task_id: task.id.to_string(),
             try_number: found.try_number,
@@ -110,9 +121,30 @@ impl Driver {
             started: iso(&started.to_zoned(dag.timezone.clone())),
             duration: Duration::try_from(ended.duration_since(started)).unwrap_or_default(),
             log_tail: tail(&self.home.root().join(&log_file)),
+            diagnosis,
             log_file,
             blocks: dag.graph.descendants(found.task).into_iter().map(|next| dag.tasks[next].id.to_string()).collect(),
         }
+    }
+
+    fn diagnosis(&self, alert: &Alert, task: usize, run: &str, attempt: &EndedAttempt) -> Diagnosis {
+        // Faults of diagnosis.toml are for `validate`: a mail goes out with the causes that can be read.
+        let (catalogue, _) = evidence::catalogue(&self.home);
+        let tasks = self.store.task_instances(alert.run).unwrap_or_else(|error| {
+            report(&format!("cannot read the upstreams for a diagnosis: {error}"));
+            Vec::new()
+        });
+        let failed = Failed {
+            home: &self.home,
+            dag: &alert.plan.dag,
+            task,
+            run: run.to_owned(),
+            ending: Some(attempt.ending.clone()),
+            started: Some(attempt.started_at),
+            log_file: &attempt.log_file,
+            tasks: &tasks,
+        };
+        catalogue.diagnose(&evidence::gather(&failed, &catalogue))
     }
 
     /// Delivers what is due, in a thread: a mail server may take its time.

@@ -39,6 +39,16 @@ pub enum Mode {
     Resident,
 }
 
+/// The newest ended attempt of a task, until its end is committed.
+#[derive(Debug, Clone)]
+struct EndedAttempt {
+    started_at: Timestamp,
+    ended_at: Timestamp,
+    ending: Ending,
+    /// Relative to the home.
+    log_file: String,
+}
+
 /// Why a driver ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
@@ -135,7 +145,7 @@ struct Driver {
     items: Vec<Item>,
     stops: Vec<Key>,
     live: HashMap<Key, Live>,
-    ended: HashMap<(RunNumber, TaskId), (Timestamp, Timestamp, String)>,
+    ended: HashMap<(RunNumber, TaskId), EndedAttempt>,
     runs: HashMap<RunNumber, RunRow>,
     plans: HashMap<i64, Plan>,
     versions: HashMap<DagId, i64>,
