@@ -88,12 +88,12 @@ impl Driver {
             home: self.home.root().to_path_buf(),
         };
         let mail = alert::compose(&incident);
-        self.tokens += 1;
+        self.mails += 1;
         let stamp = Timestamp::now().as_microsecond();
         Some(Item::Mail {
             dag_id: dag.id.to_string(),
             mail: serde_json::to_string(&mail).ok()?,
-            message_id: format!("{stamp}.{}.{}@{}", alert.run.0, self.tokens, host()),
+            message_id: format!("{stamp}.{}.{}@{}", alert.run.0, self.mails, host()),
         })
     }
 

@@ -11,7 +11,6 @@ mod requests;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::File;
 use std::io::Read;
-use std::process::Child;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
@@ -24,8 +23,9 @@ use super::attempt::{Ending, ExitRecord};
 use super::catalog;
 use super::client::{self, ClientError};
 use super::engine::{Effect, Engine, Event, Limits, Plan, Start};
-use super::launch::Found;
+use super::launch::{AttemptFiles, Claim, Found};
 use super::planner::{self, PlanError};
+use super::spawner::{Report, Spawner};
 use crate::dag::{Config, DagId, RunNumber, TaskId, Transition};
 use crate::home::Home;
 use crate::store::{RunRow, Store, StoreError};
@@ -70,8 +70,10 @@ pub enum DriverError {
 enum Message {
     /// A client has something.
     Doorbell,
-    /// A shim of ours may have ended.
+    /// A child has ended: perhaps the spawner.
     Child,
+    /// A shim of ours has something to say.
+    Report(Report),
     /// Go.
     Terminate,
     /// The end of an attempt that a thread waited for.
@@ -89,10 +91,12 @@ struct Live {
     token: String,
     log_file: String,
     started_at: Timestamp,
-    /// The shim, if this driver started it.
-    child: Option<Child>,
-    /// The number of its process has been asked to stop.
+    /// Whether its shim reports to this driver; else a thread waits for its lock.
+    is_reporting: bool,
+    /// Its shim has been asked to stop it.
     is_stopping: bool,
+    /// Its end is known and about to be committed.
+    has_ended: bool,
 }
 
 /// Something to write in the next transaction.
@@ -120,7 +124,7 @@ enum Item {
 
 struct Starting {
     start: Start,
-    token: String,
+    claim: Claim,
     log_file: String,
 }
 
@@ -135,6 +139,10 @@ struct Driver {
     items: Vec<Item>,
     stops: Vec<Key>,
     live: HashMap<Key, Live>,
+    /// The live attempts by their tokens.
+    keys: HashMap<String, Key>,
+    attempt_files: AttemptFiles,
+    spawner: Option<Spawner>,
     ended: HashMap<(RunNumber, TaskId), (Timestamp, Timestamp, String)>,
     runs: HashMap<RunNumber, RunRow>,
     plans: HashMap<i64, Plan>,
@@ -145,8 +153,9 @@ struct Driver {
     sender: Sender<Message>,
     is_mailing: bool,
     next_mail_at: Option<Timestamp>,
+    /// How many mails this driver has written: part of their ids.
+    mails: u64,
     next_plan_at: Option<Timestamp>,
-    tokens: u64,
 }
 
 /// Becomes the driver of a home and works until there is nothing left to do, or until a signal asks it to go.
@@ -171,6 +180,10 @@ pub fn run(home: &Home, mode: Mode) -> Result<End, DriverError> {
             items: Vec::new(),
             stops: Vec::new(),
             live: HashMap::new(),
+            keys: HashMap::new(),
+            mails: 0,
+            attempt_files: AttemptFiles::new(home.attempts_dir(), []),
+            spawner: None,
             ended: HashMap::new(),
             runs: HashMap::new(),
             plans: HashMap::new(),
@@ -182,7 +195,6 @@ pub fn run(home: &Home, mode: Mode) -> Result<End, DriverError> {
             is_mailing: false,
             next_mail_at: None,
             next_plan_at: (mode == Mode::Resident).then_some(Timestamp::UNIX_EPOCH),
-            tokens: 0,
         };
         let end = driver.work(&receiver)?;
         if end == End::Asked {
@@ -259,7 +271,8 @@ impl Driver {
                 match message {
                     Message::Terminate => return Ok(End::Asked),
                     Message::Doorbell => rang = true,
-                    Message::Child => self.collect_children(),
+                    Message::Child => self.look_after_spawner(),
+                    Message::Report(report) => self.take_report(report),
                     Message::Ended(key, record) => self.attempt_ended(&key, record),
                     Message::Mail(id, tries, created_at, result) => self.mail_tried(id, tries, created_at, &result),
                     Message::MailerDone => self.mailer_done(),
@@ -367,6 +380,9 @@ impl Driver {
         if let Err(error) = parked {
             report(&format!("cannot park: {error}"));
         }
+        if let Err(error) = self.attempt_files.remove_all() {
+            report(&format!("cannot remove the attempt files: {error}"));
+        }
         self.delete_old_logs();
     }
 
@@ -421,7 +437,7 @@ fn write(store: &mut Store, items: &[Item], now: Timestamp) -> Result<(), StoreE
         match item {
             Item::Transition(transition) => write.apply(transition, now)?,
             Item::Start(starting) => {
-                let Starting { start, token, log_file } = &**starting;
+                let Starting { start, claim: Claim { token, .. }, log_file } = &**starting;
                 let task = &start.plan.dag.tasks[start.task].id;
                 write.apply(
                     &Transition::TaskStarted {
