@@ -521,3 +521,21 @@ fn a_tick_in_the_foreground_ends_with_the_work() {
     assert!(again.status.success() && home.read("ran").lines().count() == 3, "each interval once");
     home.is_sound();
 }
+
+/// What is older than `keep_runs` leaves the database, all but the newest run, and what comes later is not confused.
+#[test]
+fn old_runs_are_forgotten_with_their_logs() {
+    let home =
+        Home::new("[logs]\nkeep_runs = '1ms'\n", "max_active_runs = 1\n[tasks.a]\nshell = 'echo {{ ds }} >> ran'\n");
+    let args = ["backfill", "-s", "2024-01-01", "-e", "2024-01-05", "d"];
+    assert_eq!(home.run(&args).status.code(), Some(0));
+    let runs = || -> Vec<Value> { serde_json::from_slice(&home.run(&["runs", "d", "--json"]).stdout).unwrap() };
+    until("the driver has tidied up", || runs().len() == 1);
+    let logs = || fs::read_dir(home.path().join(".crondag/logs/d")).unwrap().count();
+    until("their logs are gone", || logs() == 1);
+    assert!(home.run(&["db", "check"]).status.success());
+    assert_eq!(home.run(&["backfill", "-s", "2024-01-01", "-e", "2024-01-02", "d"]).status.code(), Some(0));
+    assert_eq!(home.read("ran").lines().filter(|line| *line == "2024-01-02").count(), 2, "forgotten, so done again");
+    until("the driver has tidied up again", || runs().len() == 1);
+    home.is_sound();
+}

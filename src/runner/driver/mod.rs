@@ -5,6 +5,7 @@
 //! both and goes on.
 
 mod attempts;
+mod housekeeping;
 mod mailer;
 mod requests;
 
@@ -156,6 +157,7 @@ struct Driver {
     /// How many mails this driver has written: part of their ids.
     mails: u64,
     next_plan_at: Option<Timestamp>,
+    next_tidy_at: Timestamp,
 }
 
 /// Becomes the driver of a home and works until there is nothing left to do, or until a signal asks it to go.
@@ -194,6 +196,7 @@ pub fn run(home: &Home, mode: Mode) -> Result<End, DriverError> {
             sender: sender.clone(),
             is_mailing: false,
             next_mail_at: None,
+            next_tidy_at: Timestamp::UNIX_EPOCH,
             next_plan_at: (mode == Mode::Resident).then_some(Timestamp::UNIX_EPOCH),
         };
         let end = driver.work(&receiver)?;
@@ -383,7 +386,7 @@ impl Driver {
         if let Err(error) = self.attempt_files.remove_all() {
             report(&format!("cannot remove the attempt files: {error}"));
         }
-        self.delete_old_logs();
+        self.tidy();
     }
 
     fn limits(&self) -> Limits {
@@ -414,6 +417,7 @@ impl Driver {
             return;
         }
         self.reload_config();
+        self.tidy_if_due(now);
         match planner::plan(&self.home, &mut self.store, &self.config, now) {
             Ok(found) => {
                 for file in &found.faulty {
