@@ -76,7 +76,7 @@ enum Rerun {
 }
 
 /// How often the database is looked at while a backfill goes on.
-const LOOK: Duration = Duration::from_millis(20);
+const LOOK: Duration = Duration::from_millis(40);
 /// Looking may take at most this share of the time: what is watched needs the machine.
 const SHARE: u32 = 20;
 /// The longest pause between two looks.

@@ -2,18 +2,18 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rustix::fs::{FlockOperation, MemfdFlags, flock, memfd_create};
+use rustix::fs::{FlockOperation, flock};
 use rustix::process::Signal;
 use rustix::rand::GetRandomFlags;
 use serde::{Deserialize, Serialize};
 
-use super::attempt::{AttemptSpec, ExitRecord};
+use super::attempt::ExitRecord;
 use super::process;
 
 /// Room for the holder and the exit record, taken from the disk before a task starts.
@@ -137,14 +137,6 @@ fn lock_file(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Puts a specification where only processes that are handed it can read it.
-pub(super) fn in_memory(spec: &AttemptSpec) -> io::Result<File> {
-    let mut memory = File::from(memfd_create("crondag-attempt", MemfdFlags::CLOEXEC)?);
-    memory.write_all(&serde_json::to_vec(spec)?)?;
-    memory.seek(SeekFrom::Start(0))?;
-    Ok(memory)
-}
-
 /// What an attempt file says now.
 ///
 /// # Errors
@@ -201,8 +193,12 @@ pub fn stop(path: &Path, token: &str) -> io::Result<bool> {
 /// Ends the processes of an attempt whose shim is gone. Gives how many there were.
 pub fn end_survivors(path: &Path, token: &str, grace: Duration) -> u32 {
     let holder = open(path).ok().flatten().and_then(|file| read_holder(&file));
-    // After a reboot the session's number means nothing.
-    let is_known = |holder: &Holder| holder.token == token && holder.boot_id == process::boot_id();
+    // After a reboot the session's number means nothing; neither does it when another process has it by now.
+    let is_known = |holder: &Holder| {
+        holder.token == token
+            && holder.boot_id == process::boot_id()
+            && process::start_ticks(holder.pid).is_none_or(|ticks| ticks == holder.start_ticks)
+    };
     let session = holder.filter(is_known).map(|holder| holder.pid);
     process::end_all(|| process::with_token(token, session), grace, || {})
 }

@@ -27,21 +27,51 @@ use super::spawner::{Report, Reporter};
 use super::sys::{self, Signals};
 use crate::dag::units::{format_duration, format_size};
 
-/// Runs one attempt in a process just forked for it: reads the specification, holds the lock of the attempt file, and
-/// reports the end when it is on the disk.
-///
-/// # Errors
-/// Memory, signals or the attempt file fail. The driver finds the lock free and no record.
-pub(super) fn run(spec: File, record_file: &File, reporter: &Reporter, title: Option<&sys::Title>) -> io::Result<()> {
-    // A group leader cannot begin a session; just forked, the shim is none.
-    let _ = setsid();
-    let spec: AttemptSpec = serde_json::from_str(&io::read_to_string(spec)?)?;
-    if let Some(title) = title {
-        let key = &spec.key;
-        let attempt = format!("{}/{}/{}/{}", key.dag_id, key.run_id, key.task_id, key.try_number);
-        title.set(&["crondag", "__shim", &attempt]);
+/// A process just forked that waits to be told which attempt is its own.
+pub(super) struct Spare {
+    holder: Holder,
+    signals: Signals,
+}
+
+impl Spare {
+    /// Does what can be done before the attempt is known.
+    ///
+    /// # Errors
+    /// The system lacks memory or files.
+    pub(super) fn prepare() -> io::Result<Spare> {
+        // A group leader cannot begin a session; just forked, the shim is none.
+        let _ = setsid();
+        let signals = Signals::instead_of(&[libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGCHLD])?;
+        // Orphans of the task come back to the shim instead of escaping to init.
+        sys::become_subreaper()?;
+        let pid = i32::try_from(std::process::id()).unwrap_or(0);
+        let start_ticks = process::start_ticks(pid).unwrap_or(0);
+        let holder = Holder { token: String::new(), pid, start_ticks, boot_id: process::boot_id().to_owned() };
+        Ok(Spare { holder, signals })
     }
-    Shim { spec, record_file, reporter }.run()
+
+    /// Runs the attempt: reads the specification, holds the lock of the attempt file, reports the end.
+    ///
+    /// # Errors
+    /// The specification or the attempt file fail, or the driver is gone. Who comes later finds the lock free.
+    pub(super) fn run(
+        self,
+        spec: &[u8],
+        record_file: &File,
+        reporter: &Reporter,
+        title: Option<&sys::Title>,
+    ) -> io::Result<()> {
+        // Whoever signalled the spare did not mean this attempt.
+        while self.signals.take().is_some() {}
+        let spec: AttemptSpec = serde_json::from_slice(spec)?;
+        if let Some(title) = title {
+            let key = &spec.key;
+            let attempt = format!("{}/{}/{}/{}", key.dag_id, key.run_id, key.task_id, key.try_number);
+            title.set(&["crondag", "__shim", &attempt]);
+        }
+        let holder = Holder { token: spec.token.clone(), ..self.holder };
+        Shim { spec, record_file, reporter }.run(&holder, &self.signals)
+    }
 }
 
 struct Shim<'a> {
@@ -51,17 +81,14 @@ struct Shim<'a> {
 }
 
 impl Shim<'_> {
-    fn run(self) -> io::Result<()> {
-        let signals = Signals::instead_of(&[libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGCHLD])?;
-        // Orphans of the task come back to the shim instead of escaping to init.
-        sys::become_subreaper()?;
-        let record_at = self.announce()?;
+    fn run(self, holder: &Holder, signals: &Signals) -> io::Result<()> {
+        let record_at = self.announce(holder)?;
         let started_at = Timestamp::now();
         let mut log = AttemptLog::open(&self.spec.log_file, self.spec.log_max_size, &self.spec.secrets);
         self.write_header(&mut log, started_at);
         let clock = Instant::now();
         let (ending, left_behind) = match self.spawn() {
-            Ok((child, pipe)) => self.watch(child, pipe, &signals, &mut log),
+            Ok((child, pipe)) => self.watch(child, pipe, signals, &mut log),
             Err(reason) => (Ending::NotStarted { reason }, 0),
         };
         let (cpu_seconds, max_rss_bytes) = sys::children_usage();
@@ -79,15 +106,8 @@ impl Shim<'_> {
     }
 
     /// Says who holds the lock, and blanks the record of the file's last attempt.
-    fn announce(&self) -> io::Result<u64> {
-        let pid = i32::try_from(std::process::id()).unwrap_or(0);
-        let holder = Holder {
-            token: self.spec.token.clone(),
-            pid,
-            start_ticks: process::start_ticks(pid).unwrap_or(0),
-            boot_id: process::boot_id().to_owned(),
-        };
-        let mut text = serde_json::to_vec(&holder)?;
+    fn announce(&self, holder: &Holder) -> io::Result<u64> {
+        let mut text = serde_json::to_vec(holder)?;
         text.push(b'\n');
         let record_at = text.len() as u64;
         let size = usize::try_from(self.record_file.metadata()?.len()).unwrap_or(ATTEMPT_FILE_SIZE);

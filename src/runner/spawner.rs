@@ -4,33 +4,37 @@
 //! up) costs more than most of what the shim does. The driver itself cannot fork: it has threads. The spawner has none,
 //! holds next to nothing, and a forked shim goes on from there without being loaded again.
 //!
-//! Two sockets join them. By one the driver sends a token with two descriptors, the specification in memory and the
-//! locked attempt file. By the other come [`Report`]s: from a shim when its exit record is on the disk, from the spawner
+//! Two sockets join them. By one the driver sends a token, the specification and the locked attempt file. By the other come [`Report`]s: from a shim when its exit record is on the disk, from the spawner
 //! when a shim ended without a word. A driver that dies takes the spawner along, but no shim; a spawner that dies takes
 //! nobody along, and the driver watches its attempts by their locks until it has a new one.
 
 use std::fs::File;
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{self, IoSlice, IoSliceMut, Read, Seek, SeekFrom, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitCode, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, Shutdown, SocketFlags, SocketType, recvmsg, sendmsg, shutdown, socketpair,
 };
+use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{WaitOptions, setsid};
 use rustix::stdio::{dup2_stdin, dup2_stdout};
 use serde::{Deserialize, Serialize};
 
-use super::attempt::ExitRecord;
-use super::{process, shim, sys};
+use super::attempt::{AttemptSpec, ExitRecord};
+use super::shim::Spare;
+use super::{process, sys};
 
-/// Longer than any token.
-const LONGEST_TOKEN: usize = 256;
+/// A specification that is longer than this, for its script or its environment, goes by a file in memory.
+const LONGEST_MESSAGE: usize = 16 << 10;
 /// Longer than any report: an exit record whose reason names a long `PATH` is the longest.
 const LONGEST_REPORT: usize = 128 << 10;
 /// Room on the command line, in which each shim says which attempt it is.
@@ -42,11 +46,8 @@ const TITLE_ROOM: usize = 240;
 pub(super) enum Report {
     /// The shim has written its exit record and let go of the lock.
     Ended(Box<ExitRecord>),
-    /// The shim is gone without having said so.
-    Gone {
-        /// The attempt.
-        token: String,
-    },
+    /// A shim is gone without having said so; whose, the locks tell.
+    Gone,
     /// There could be no shim.
     Refused {
         /// The attempt.
@@ -109,17 +110,27 @@ impl Spawner {
         Ok((Spawner { control, process }, Reports { socket: reports }))
     }
 
-    /// Asks for a shim, which gets both files.
+    /// Asks for a shim, which gets the specification and the attempt file. Neither passes through a file on disk: a
+    /// specification holds secrets.
     ///
     /// # Errors
-    /// The spawner is gone.
-    pub(super) fn spawn(&self, token: &str, spec: &File, attempt: &File) -> io::Result<()> {
-        let descriptors = [spec.as_fd(), attempt.as_fd()];
+    /// The spawner is gone, or the system lacks memory.
+    pub(super) fn spawn(&self, spec: &AttemptSpec, attempt: &File) -> io::Result<()> {
+        let json = serde_json::to_vec(spec)?;
+        let token = format!("{}\n", spec.token);
+        let (message, memory) = if token.len() + json.len() <= LONGEST_MESSAGE {
+            (&json[..], None)
+        } else {
+            (&[][..], Some(in_memory(&json)?))
+        };
+        let descriptors: Vec<BorrowedFd<'_>> =
+            std::iter::once(attempt.as_fd()).chain(memory.as_ref().map(AsFd::as_fd)).collect();
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
         let mut ancillary = SendAncillaryBuffer::new(&mut space);
         ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
+        let parts = [IoSlice::new(token.as_bytes()), IoSlice::new(message)];
         loop {
-            match sendmsg(&self.control, &[IoSlice::new(token.as_bytes())], &mut ancillary, SendFlags::NOSIGNAL) {
+            match sendmsg(&self.control, &parts, &mut ancillary, SendFlags::NOSIGNAL) {
                 Ok(_) => return Ok(()),
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
@@ -174,6 +185,9 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// The exit status of a spare shim that the driver no longer needs.
+const NOT_NEEDED: i32 = 5;
+
 fn serve() -> io::Result<()> {
     // Whatever a terminal sends to the driver is for the driver to act upon. Just started, the spawner leads no group.
     let _ = setsid();
@@ -183,55 +197,95 @@ fn serve() -> io::Result<()> {
     // No shim may hold the driver's end open by having inherited it.
     dup2_stdin(File::open("/dev/null")?)?;
     let title = sys::Title::of_this_process();
-    let signals = sys::Signals::instead_of(&[libc::SIGCHLD])?;
     // Read once, known to every shim.
     process::boot_id();
-    let mut shims: Vec<(i32, String)> = Vec::new();
+    let signals = sys::Signals::instead_of(&[libc::SIGCHLD])?;
+    let (taken, take) = pipe_with(PipeFlags::CLOEXEC)?;
+    // The shim of the next attempt is there before it is asked for, so that nobody waits for the fork.
+    let mut spare: Option<i32> = None;
     loop {
-        let mut ready = [PollFd::new(&control, PollFlags::IN), PollFd::new(&signals, PollFlags::IN)];
+        let mut failure = None;
+        if spare.is_none() {
+            match sys::fork() {
+                Ok(None) => {
+                    drop((signals, taken));
+                    sys::exit_at_once(be_a_shim(&control, &take, &reporter, title.as_ref()));
+                }
+                Ok(Some(pid)) => spare = Some(pid),
+                Err(error) => failure = error.raw_os_error(),
+            }
+        }
+        let mut ready = vec![PollFd::new(&taken, PollFlags::IN), PollFd::new(&signals, PollFlags::IN)];
+        if spare.is_none() {
+            ready.push(PollFd::new(&control, PollFlags::IN));
+        }
         match poll(&mut ready, None) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
-        let [has_request, has_signal] = ready.map(|fd| !fd.revents().is_empty());
-        if has_signal {
+        let is_ready: Vec<bool> = ready.iter().map(|fd| !fd.revents().is_empty()).collect();
+        drop(ready);
+        if is_ready[0] {
+            let mut pid = [0; 4];
+            let is_whole = rustix::io::read(&taken, &mut pid) == Ok(pid.len());
+            if is_whole && spare == Some(i32::from_ne_bytes(pid)) {
+                spare = None;
+            }
+        }
+        if is_ready[1] {
             signals.take();
-            collect(&mut shims, &reporter)?;
-        }
-        if !has_request {
-            continue;
-        }
-        let Some((token, [spec, attempt])) = receive(control.as_fd())? else { return Ok(()) };
-        match sys::fork() {
-            Ok(None) => {
-                drop((control, signals, shims));
-                let is_shown = dup2_stdout(&attempt).is_ok();
-                let done = is_shown && shim::run(spec, &attempt, &reporter, title.as_ref()).is_ok();
-                sys::exit_at_once(if done { 0 } else { 3 });
+            while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
+                let was_spare = spare.take_if(|spare| *spare == pid.as_raw_nonzero().get()).is_some();
+                match status.exit_status() {
+                    Some(0) => {}
+                    Some(NOT_NEEDED) => return Ok(()),
+                    _ => {
+                        reporter.send(&Report::Gone)?;
+                        if was_spare {
+                            // One that cannot even wait will hardly be followed by a better one at once.
+                            thread::sleep(Duration::from_millis(10));
+                        }
+                    }
+                }
             }
-            Ok(Some(pid)) => shims.push((pid, token)),
-            Err(error) => {
-                reporter.send(&Report::Refused { token, errno: error.raw_os_error().unwrap_or(libc::EAGAIN) })?;
-            }
+        }
+        // Without a spare the request would wait for ever.
+        if is_ready.get(2) == Some(&true) {
+            let Some(request) = receive(control.as_fd())? else { return Ok(()) };
+            reporter.send(&Report::Refused { token: request.token, errno: failure.unwrap_or(libc::EAGAIN) })?;
         }
     }
 }
 
-/// Takes note of shims that have ended; those that could not say so themselves are reported.
-fn collect(shims: &mut Vec<(i32, String)>, reporter: &Reporter) -> io::Result<()> {
-    while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
-        let Some(position) = shims.iter().position(|(shim, _)| *shim == pid.as_raw_nonzero().get()) else { continue };
-        let (_, token) = shims.swap_remove(position);
-        if status.exit_status() != Some(0) {
-            reporter.send(&Report::Gone { token })?;
-        }
-    }
-    Ok(())
+/// What a forked process does: waits for a request, and is the shim of that attempt. Gives its exit status.
+fn be_a_shim(control: &OwnedFd, take: &OwnedFd, reporter: &Reporter, title: Option<&sys::Title>) -> i32 {
+    const FAILED: i32 = 3;
+    let Ok(shim) = Spare::prepare() else { return FAILED };
+    let Request { spec, attempt, .. } = match receive(control.as_fd()) {
+        Ok(Some(request)) => request,
+        Ok(None) => return NOT_NEEDED,
+        Err(_) => return FAILED,
+    };
+    let pid = rustix::process::getpid().as_raw_nonzero().get();
+    let is_known = rustix::io::write(take, &pid.to_ne_bytes()).is_ok();
+    // The file is shown as standard output, where people find out whose shim it is.
+    let is_shown = dup2_stdout(&attempt).is_ok();
+    let done = is_known && is_shown && shim.run(&spec, &attempt, reporter, title).is_ok();
+    if done { 0 } else { FAILED }
 }
 
-/// A request: the token and its two files. `None` when the driver is gone.
-fn receive(control: BorrowedFd<'_>) -> io::Result<Option<(String, [File; 2])>> {
-    let mut bytes = [0; LONGEST_TOKEN];
+/// What the driver asks for.
+struct Request {
+    token: String,
+    /// JSON of the [`AttemptSpec`].
+    spec: Vec<u8>,
+    /// Locked.
+    attempt: File,
+}
+
+/// The next request; `None` when the driver is gone.
+fn receive(control: BorrowedFd<'_>) -> io::Result<Option<Request>> {
+    let mut bytes: Vec<u8> = vec![0; LONGEST_MESSAGE];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let received = loop {
@@ -245,16 +299,30 @@ fn receive(control: BorrowedFd<'_>) -> io::Result<Option<(String, [File; 2])>> {
     if received.bytes == 0 {
         return Ok(None);
     }
+    bytes.truncate(received.bytes);
     let mut files = ancillary.drain().flat_map(|message| match message {
         RecvAncillaryMessage::ScmRights(descriptors) => descriptors.map(File::from).collect(),
         _ => Vec::new(),
     });
-    let token = String::from_utf8_lossy(&bytes[..received.bytes]).into_owned();
-    match (files.next(), files.next()) {
-        (Some(spec), Some(attempt)) if !received.flags.contains(ReturnFlags::CTRUNC) => {
-            Ok(Some((token, [spec, attempt])))
+    let attempt = files.next().filter(|_| !received.flags.contains(ReturnFlags::CTRUNC));
+    // The descriptors did not arrive: this process has too many open files.
+    let Some(attempt) = attempt else { return Err(io::Error::from_raw_os_error(libc::EMFILE)) };
+    let end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
+    let token = String::from_utf8_lossy(&bytes[..end]).into_owned();
+    let spec = match files.next() {
+        None => bytes.split_off((end + 1).min(bytes.len())),
+        Some(mut memory) => {
+            let mut spec = Vec::new();
+            memory.read_to_end(&mut spec)?;
+            spec
         }
-        // The descriptors did not arrive: this process has too many open files.
-        _ => Err(io::Error::from_raw_os_error(libc::EMFILE)),
-    }
+    };
+    Ok(Some(Request { token, spec, attempt }))
+}
+
+fn in_memory(bytes: &[u8]) -> io::Result<File> {
+    let mut memory = File::from(memfd_create("crondag-attempt", MemfdFlags::CLOEXEC)?);
+    memory.write_all(bytes)?;
+    memory.seek(SeekFrom::Start(0))?;
+    Ok(memory)
 }

@@ -53,9 +53,8 @@ impl Driver {
 
     /// Hands the attempt to the spawner; starts one when there is none, or when it has been killed.
     fn launch(&mut self, spec: &AttemptSpec, file: &fs::File) -> io::Result<()> {
-        let memory = launch::in_memory(spec)?;
         if let Some(spawner) = &self.spawner {
-            match spawner.spawn(&spec.token, &memory, file) {
+            match spawner.spawn(spec, file) {
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.lose_spawner(),
                 done => return done,
             }
@@ -69,7 +68,7 @@ impl Driver {
                 }
             }
         })?;
-        self.spawner.insert(spawner).spawn(&spec.token, &memory, file)
+        self.spawner.insert(spawner).spawn(spec, file)
     }
 
     /// Watches the attempts of a spawner that is gone by their locks.
@@ -103,8 +102,14 @@ impl Driver {
                 }
             }
             // Killed, or its disk fails. Looking for survivors may take a while, and not in this thread.
-            Report::Gone { token } => {
-                if let Some(key) = self.keys.get(&token).cloned() {
+            Report::Gone => {
+                let is_free = |live: &Live| {
+                    let path = self.attempt_files.path(&live.token);
+                    live.is_reporting && !matches!(launch::inspect(&path, &live.token), Ok(launch::Found::Alive))
+                };
+                let lost: Vec<Key> =
+                    self.live.iter().filter(|(_, live)| is_free(live)).map(|(key, _)| key.clone()).collect();
+                for key in lost {
                     self.wait_for_lock(&key);
                 }
             }
