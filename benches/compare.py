@@ -206,14 +206,11 @@ def fill(path, dags, runs, tasks):
                (i / {dags} + 1) * {day}, (i / {dags} + 1) * {day} + 60000000 FROM n"""
     )
     first = base.execute("SELECT min(id) FROM runs WHERE run_id LIKE 'scheduled__%'").fetchone()[0]
-    each = f"SELECT id, 't' || k, end_date FROM runs JOIN (SELECT value AS k FROM json_each('{json.dumps(list(range(tasks)))}')) WHERE id >= {first}"
     base.execute(
         f"""INSERT INTO task_instances (run, task_id, state, try_number, max_tries, start_date, end_date)
-        SELECT id, k, 'success', 1, 1, e - 1000000, e FROM (SELECT id, column2 AS k, column3 AS e FROM (
-            SELECT id, k AS column2, e AS column3 FROM (SELECT runs.id AS id, 't' || j.value AS k, runs.end_date AS e
-            FROM runs JOIN json_each('{json.dumps(list(range(tasks)))}') AS j WHERE runs.id >= {first})))"""
+        SELECT runs.id, 't' || j.value, 'success', 1, 1, runs.end_date - 1000000, runs.end_date
+        FROM runs JOIN json_each('{json.dumps(list(range(tasks)))}') AS j WHERE runs.id >= {first}"""
     )
-    del each
     base.execute(
         f"""INSERT INTO attempts (run, task_id, try_number, token, log_file, started_at, ended_at, ending, cpu_seconds,
                                   max_rss_bytes)
@@ -227,7 +224,6 @@ def fill(path, dags, runs, tasks):
             FROM task_instances WHERE run >= {first}"""
         )
     base.commit()
-    base.execute("ANALYZE") if False else None
     base.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     base.close()
 
@@ -334,7 +330,7 @@ def bound(entry):
 def table(entries, last):
     lines = []
     for entry in entries:
-        spread = f"{number(entry['min'], '')}..{number(entry['max'], '')}" if entry["min"] != entry["max"] else ""
+        spread = f"{entry['min']:.3g}..{entry['max']:.3g}" if entry["min"] != entry["max"] else ""
         rival = f"{entry['rival']} {number(entry['rival_value'], entry['unit'])}" if "rival" in entry else ""
         before = last.get(entry["name"])
         change = f"{entry['score'] / before['score'] - 1:+.0%}" if before and before["score"] > 0 else ""
@@ -381,7 +377,8 @@ def main():
     args = parser.parse_args()
     last = {entry["name"]: entry for entry in json.loads(RESULTS.read_text())["rows"]} if RESULTS.exists() else {}
     entries = []
-    with tempfile.TemporaryDirectory(prefix="crondag-bench-") as folder:
+    # On the disk of the checkout: /tmp may be in memory, where syncing costs nothing.
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=ROOT / "target") as folder:
         bench = Bench(Path(folder), args.rounds)
         for name in args.only or GROUPS:
             print(f"measuring {name} ...", file=sys.stderr)

@@ -539,3 +539,13 @@ fn old_runs_are_forgotten_with_their_logs() {
     until("the driver has tidied up again", || runs().len() == 1);
     home.is_sound();
 }
+
+/// A specification that does not fit into one message goes another way.
+#[test]
+fn a_long_script_reaches_its_attempt_whole() {
+    let words = "crondag ".repeat(12_000);
+    let home = Home::new("", &format!("[tasks.a]\nshell = '''\nset -- {words}\necho $# > count\n'''\n"));
+    assert_eq!(home.backfill(), Some(0));
+    assert_eq!(home.read("count"), "12000\n");
+    home.is_sound();
+}
