@@ -245,9 +245,10 @@ fn listen(home: &Home, sender: &Sender<Message>) -> Result<(), DriverError> {
 
 impl Driver {
     fn work(&mut self, receiver: &Receiver<Message>) -> Result<End, DriverError> {
+        self.take_up()?;
+        // Without limits the engine starts nothing: it must know every live attempt before it gives slots away.
         let limits = self.limits();
         self.events.push_back(Event::Limits(limits));
-        self.take_up()?;
         loop {
             self.plan_if_due();
             self.settle();
