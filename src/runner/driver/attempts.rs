@@ -231,10 +231,18 @@ impl Driver {
         let grace = self.config.kill_grace;
         let sender = self.sender.clone();
         let wait = move || {
-            let found = launch::wait(&path, &token).unwrap_or_else(|error| {
-                report(&format!("cannot read {}: {error}", path.display()));
-                launch::Found::Gone
-            });
+            // Too many open files, a disk that fails: an attempt of which nothing is known may live.
+            let mut pause = Duration::from_millis(100);
+            let found = loop {
+                match launch::wait(&path, &token) {
+                    Ok(found) => break found,
+                    // Not text: waiting does not make a record of it.
+                    Err(error) if error.kind() == io::ErrorKind::InvalidData => break launch::Found::Gone,
+                    Err(error) => report(&format!("cannot read {}, trying again: {error}", path.display())),
+                }
+                thread::sleep(pause);
+                pause = (pause * 2).min(Duration::from_secs(10));
+            };
             let record = record_of(found, &token, started_at, || launch::end_survivors(&path, &token, grace));
             if let Some(record) = record {
                 // A driver that is gone needs no message.
