@@ -143,7 +143,9 @@ fn store_transitions(bencher: Bencher<'_, '_>) {
         let write = store.write().unwrap();
         let (ended, started) = (name(next % tasks), name((next + 1) % tasks));
         next += 1;
-        write.apply(&Transition::TaskEnded { run: number, task: ended, state: TaskState::Success, reason: None }, now).unwrap();
+        write
+            .apply(&Transition::TaskEnded { run: number, task: ended, state: TaskState::Success, reason: None }, now)
+            .unwrap();
         let start = Transition::TaskStarted { run: number, task: started, try_number: 1, token: "0.0".to_owned() };
         write.apply(&start, now).unwrap();
         write.commit().unwrap();
