@@ -373,6 +373,7 @@ pub fn describe(ending: &Ending) -> String {
                                          see `dmesg`)"
                 .to_owned()
         }
+        Ending::Exited { code: 127 } => "exit status 127: the shell did not find a program (see the log)".to_owned(),
         Ending::Exited { code } => format!("exit status {code}"),
         Ending::Signaled { signal } => {
             let name = signal_hook::low_level::signal_name(*signal).unwrap_or("unknown");
