@@ -22,7 +22,7 @@ fn main() {
 
 /// A file of tasks in layers of ten, each after the one above it.
 fn text(tasks: usize) -> String {
-    let mut text = "schedule = '0 7 * * *'\ntimezone = 'Europe/Berlin'\nmax_active_tasks = 100000\n".to_owned();
+    let mut text = "schedule = '0 7 * * *'\ntimezone = 'Europe/Berlin'\nmax_active_tasks = 10000\n".to_owned();
     for task in 0..tasks {
         writeln!(text, "[tasks.t{task}]\nshell = 'echo {{{{ ds }}}} {{{{ macros.ds_add(ds, -30) }}}}'").unwrap();
         if task >= 10 {

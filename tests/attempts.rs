@@ -495,9 +495,9 @@ fn stop_mark_and_trigger_do_what_they_say() {
     let stopped = home.run(&["stop", "d"]);
     assert!(stopped.status.success(), "{stopped:?}");
     until("the processes are gone", || processes(&long).is_empty());
+    until("the end is recorded", || home.state("b").0 == "skipped");
     let (state, reason) = home.state("a");
     assert!(state == "failed" && reason.starts_with("stopped by "), "{state}: {reason}");
-    assert_eq!(home.state("b").0, "skipped");
     let run: Vec<Value> = serde_json::from_slice(&home.run(&["runs", "d", "--json"]).stdout).unwrap();
     assert_eq!(run[0]["state"], "failed");
     let id = run[0]["run_id"].as_str().unwrap();
