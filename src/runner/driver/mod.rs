@@ -211,9 +211,10 @@ impl<H: Host> Driver<H> {
             next_tidy_at: Timestamp::UNIX_EPOCH,
             next_plan_at: (mode == Mode::Resident).then_some(Timestamp::UNIX_EPOCH),
         };
+        driver.read_all()?;
+        // Without limits the engine starts nothing: it must know every live attempt before it gives slots away.
         let limits = driver.limits();
         driver.events.push_back(Event::Limits(limits));
-        driver.read_all()?;
         Ok(driver)
     }
 

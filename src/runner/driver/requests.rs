@@ -29,7 +29,8 @@ impl<H: Host> Driver<H> {
                 runs.push(UnfinishedRun { run, tasks });
             }
         }
-        runs.sort_by_key(|unfinished| (unfinished.run.logical_date, unfinished.run.number));
+        // Those that run first: queued ones must not start before `max_active_runs` counts them.
+        runs.sort_by_key(|UnfinishedRun { run, .. }| (run.state == RunState::Queued, run.logical_date, run.number));
         for UnfinishedRun { run, tasks } in runs {
             let attempts = by_run.remove(&run.number).unwrap_or_default();
             self.take_run(run, tasks, &attempts, false)?;

@@ -257,10 +257,18 @@ impl Host for System {
         let path = self.attempt_files.path(&token);
         let sender = self.sender.clone();
         in_background("adopted", move || {
-            let found = launch::wait(&path, &token).unwrap_or_else(|error| {
-                report(&format!("cannot read {}: {error}", path.display()));
-                Found::Gone
-            });
+            // Too many open files, a disk that fails: an attempt of which nothing is known may live.
+            let mut pause = Duration::from_millis(100);
+            let found = loop {
+                match launch::wait(&path, &token) {
+                    Ok(found) => break found,
+                    // Not text: waiting does not make a record of it.
+                    Err(error) if error.kind() == io::ErrorKind::InvalidData => break Found::Gone,
+                    Err(error) => report(&format!("cannot read {}, trying again: {error}", path.display())),
+                }
+                thread::sleep(pause);
+                pause = (pause * 2).min(Duration::from_secs(10));
+            };
             let record = record_of(found, &token, started_at, || launch::end_survivors(&path, &token, grace));
             if let Some(record) = record {
                 // A driver that is gone needs no message.
@@ -358,7 +366,8 @@ fn in_background(name: &str, work: impl FnOnce() + Send + 'static) {
 
 /// A line in the driver's log.
 fn report(line: &str) {
-    eprintln!("{:.3} {}", Timestamp::now(), line.replace('\n', "; "));
+    // The disk of the log may be the one that is full: a driver that cannot speak works on.
+    let _ = writeln!(io::stderr(), "{:.3} {}", Timestamp::now(), line.replace('\n', "; "));
 }
 
 /// What an attempt file says, as an exit record.
