@@ -127,7 +127,8 @@ fn run(job: &SqlJob) -> Result<(), String> {
     let statements = split(&job.statements, session.dialect()).map_err(|unclosed| {
         format!("{}: this {} is never closed; nothing was run", job.point(unclosed.at), unclosed.what)
     })?;
-    cancel_on_stop(session.canceller()).map_err(|error| format!("cannot watch for signals: {error}"))?;
+    cancel_on_stop(session.canceller(), job.to.clone())
+        .map_err(|error| format!("cannot watch for signals: {error}"))?;
     let commits_early = session.dialect() == Dialect::Mysql && statements.iter().any(commits_implicitly);
     if commits_early && statements.len() > 1 {
         println!(
@@ -168,7 +169,7 @@ fn run(job: &SqlJob) -> Result<(), String> {
 }
 
 /// TERM cancels the statement on the server, which would else run on; the error that follows ends the process.
-fn cancel_on_stop(cancel: Canceller) -> std::io::Result<()> {
+fn cancel_on_stop(cancel: Canceller, to: Option<PathBuf>) -> std::io::Result<()> {
     let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT])?;
     std::thread::spawn(move || {
         if signals.forever().next().is_some() {
@@ -179,6 +180,10 @@ fn cancel_on_stop(cancel: Canceller) -> std::io::Result<()> {
             }
             // Between two statements there is nothing to cancel: the rest must not run either.
             std::thread::sleep(CANCEL_GRACE);
+            if let Some(to) = &to {
+                // It may not exist, and the process ends here.
+                let _ = std::fs::remove_file(output::temporary(to));
+            }
             std::process::exit(1);
         }
     });

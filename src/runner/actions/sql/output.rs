@@ -86,12 +86,17 @@ struct Csv {
     temporary: PathBuf,
 }
 
+/// Where the rows are until they are whole; a file beside `to`.
+pub(super) fn temporary(to: &Path) -> PathBuf {
+    let name = to.file_name().unwrap_or_default().to_string_lossy();
+    to.with_file_name(format!(".{name}.{}", std::process::id()))
+}
+
 impl Csv {
     fn create(to: &Path) -> std::io::Result<Csv> {
         let folder = to.parent().unwrap_or(Path::new("/"));
         std::fs::create_dir_all(folder)?;
-        let name = to.file_name().unwrap_or_default().to_string_lossy();
-        let temporary = folder.join(format!(".{name}.{}", std::process::id()));
+        let temporary = temporary(to);
         Ok(Csv { file: Some(BufWriter::new(File::create(&temporary)?)), temporary })
     }
 
