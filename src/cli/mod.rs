@@ -7,6 +7,7 @@ mod completions;
 mod confirm;
 mod context;
 mod db;
+mod diagnose;
 pub mod diagnostic;
 mod driver_watch;
 mod error;
@@ -113,6 +114,8 @@ enum Command {
     Tasks(tasks::Args),
     /// Print what a task printed
     Logs(logs::Args),
+    /// Say why a task failed: the probable cause, the evidence, what to do
+    Diagnose(diagnose::Args),
     /// Show what goes on and what needs a look
     Status(status::Args),
     /// Say why a task is not running, and what would change that
@@ -128,9 +131,9 @@ enum Command {
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let first = env::args_os().nth(1);
-    // The inner programs come first: they start for every attempt and must not pay for the parser.
+    // The inner programs come first: nobody types them, and they must not pay for the parser.
     match first.as_deref().and_then(OsStr::to_str) {
-        Some("__shim") => return crate::runner::shim::main(),
+        Some("__spawner") => return crate::runner::spawner::main(),
         Some("__sql") => return crate::runner::actions::sql::main(),
         Some("__driver") => return scheduler::driver(),
         _ => {}
@@ -170,6 +173,7 @@ fn run(cli: &Cli) -> Result<ExitCode, CliError> {
         Command::Runs(args) => runs::run(args, global),
         Command::Tasks(args) => tasks::run(args, global),
         Command::Logs(args) => logs::run(args, global),
+        Command::Diagnose(args) => diagnose::run(args, global),
         Command::Status(args) => status::run(args, global),
         Command::Explain(args) => explain::run(args, global),
         Command::Db(args) => db::run(args, global),

@@ -1,5 +1,6 @@
 //! `crondag scheduler`, the resident mode, and the background driver that clients start.
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use super::context::{Context, Global};
@@ -7,6 +8,7 @@ use super::error::CliError;
 use crate::home::Home;
 use crate::runner::client;
 use crate::runner::driver::{self, End, Mode};
+use crate::runner::process;
 
 /// Options of `scheduler`.
 #[derive(Debug, clap::Args)]
@@ -30,10 +32,12 @@ pub(super) fn driver() -> ExitCode {
     let Some(home) = std::env::args_os().nth(2) else { return ExitCode::from(2) };
     // Fails only for somebody who started it by hand as the leader of a group.
     let _ = rustix::process::setsid();
+    process::name_this_process();
     match driver::run(&Home::at(home), Mode::UntilIdle) {
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{:.3} the driver ends: {error}", jiff::Timestamp::now());
+            // The log's disk may be full: the exit code says it all the same.
+            let _ = writeln!(io::stderr(), "{:.3} the driver ends: {error}", jiff::Timestamp::now());
             ExitCode::from(3)
         }
     }

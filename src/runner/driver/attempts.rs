@@ -1,76 +1,98 @@
 //! Attempts: starting, adopting, stopping, and taking note of their ends.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write as _};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::time::Duration;
-use std::{fs, thread};
 
 use jiff::Timestamp;
 
-use super::{Driver, Item, Key, Live, Message, Starting, record_of, report};
+use super::{Driver, EndedAttempt, Host, Item, Key, Live, Starting};
 use crate::dag::schedule::DataInterval;
 use crate::dag::template::{Renderer, Scope, iso};
 use crate::dag::units::format_duration;
 use crate::runner::actions;
 use crate::runner::attempt::{ATTEMPT_VARIABLE, AttemptKey, AttemptSpec, Ending, ExitRecord};
 use crate::runner::engine::{Event, Outcome, Start};
-use crate::runner::launch;
 use crate::runner::shim::describe;
 
 /// The exit status with which a task says that it has nothing to do.
 const SKIPPED: i32 = 99;
 
-impl Driver {
+impl<H: Host> Driver<H> {
     /// Names an attempt before it is committed.
     pub(super) fn starting(&mut self, start: Start) -> Starting {
         let task = &start.plan.dag.tasks[start.task].id;
-        self.tokens += 1;
-        let token = format!("{}-{}-{}-{}", start.run.0, start.try_number, random(), self.tokens);
         let run_id = self.runs.get(&start.run).map_or_else(|| start.run.0.to_string(), |run| run.run_id.clone());
         let log_file = format!(".crondag/logs/{}/{run_id}/{task}.{}.log", start.plan.dag.id, start.try_number);
-        Starting { start, token, log_file }
+        Starting { start, token: self.host.claim(), log_file }
     }
 
     /// Starts an attempt that has been committed.
     pub(super) fn start(&mut self, starting: Starting) {
-        let task = starting.start.plan.dag.tasks[starting.start.task].id.clone();
-        let key: Key = (starting.start.run, task, starting.start.try_number);
-        let started_at = Timestamp::now();
-        let mut live = Live {
-            token: starting.token.clone(),
-            log_file: starting.log_file.clone(),
-            started_at,
-            child: None,
-            is_stopping: false,
-        };
-        let launched = self
-            .spec(&starting)
-            .and_then(|spec| launch::launch(&self.home.attempts_dir(), &spec).map_err(|error| launch_error(&error)));
-        match launched {
-            Ok(child) => {
-                live.child = Some(child);
-                self.live.insert(key, live);
-            }
-            Err(reason) => {
-                self.log_failed_start(&starting, &reason);
-                self.live.insert(key.clone(), live);
-                let record = ExitRecord {
-                    token: starting.token,
-                    started_at,
-                    ended_at: Timestamp::now(),
-                    ending: Ending::NotStarted { reason },
-                    cpu_seconds: 0.0,
-                    max_rss_bytes: 0,
-                    left_behind: 0,
-                };
-                self.attempt_ended(&key, Box::new(record));
-            }
+        let Starting { start, token, log_file } = starting;
+        let task = start.plan.dag.tasks[start.task].id.clone();
+        let key: Key = (start.run, task, start.try_number);
+        let started_at = self.host.now();
+        let spec = self.spec(&start, &token, &log_file);
+        let launched = spec.and_then(|spec| self.host.launch(&spec));
+        self.keys.insert(token.clone(), key.clone());
+        self.live.insert(
+            key.clone(),
+            Live { token, log_file, started_at, is_reporting: true, is_stopping: false, has_ended: false },
+        );
+        if let Err(reason) = launched {
+            self.could_not_start(&key, reason);
         }
     }
 
-    fn spec(&mut self, starting: &Starting) -> Result<AttemptSpec, String> {
-        let Starting { start, token, log_file } = starting;
+    /// Nobody reports any more: watches all attempts.
+    pub(super) fn watch_all(&mut self) {
+        self.watch_where(|_, live| live.is_reporting);
+    }
+
+    /// Watches those that should report and are gone. Looking for what they left may take a while, so it is not done here.
+    pub(super) fn watch_gone(&mut self) {
+        self.watch_where(|host, live| live.is_reporting && host.is_gone(&live.token));
+    }
+
+    fn watch_where(&mut self, is_meant: impl Fn(&H, &Live) -> bool) {
+        let mut keys: Vec<Key> =
+            self.live.iter().filter(|(_, live)| is_meant(&self.host, live)).map(|(key, _)| key.clone()).collect();
+        keys.sort();
+        for key in keys {
+            self.watch(&key);
+        }
+    }
+
+    /// Takes in a shim's record.
+    pub(super) fn attempt_reported(&mut self, record: Box<ExitRecord>) {
+        if let Some(key) = self.keys.get(&record.token).cloned() {
+            self.attempt_ended(&key, record);
+        }
+    }
+
+    /// Takes in that an attempt could not be started after all.
+    pub(super) fn attempt_refused(&mut self, token: &str, reason: String) {
+        if let Some(key) = self.keys.get(token).cloned() {
+            self.could_not_start(&key, reason);
+        }
+    }
+
+    fn could_not_start(&mut self, key: &Key, reason: String) {
+        let Some(live) = self.live.get(key) else { return };
+        self.host.log_failed_start(&live.log_file, &reason);
+        let record = ExitRecord {
+            token: live.token.clone(),
+            started_at: live.started_at,
+            ended_at: self.host.now(),
+            ending: Ending::NotStarted { reason },
+            cpu_seconds: 0.0,
+            max_rss_bytes: 0,
+            left_behind: 0,
+        };
+        self.attempt_ended(key, Box::new(record));
+    }
+
+    fn spec(&mut self, start: &Start, token: &str, log_file: &str) -> Result<AttemptSpec, String> {
         let dag = &start.plan.dag;
         let task = &dag.tasks[start.task];
         let run = self.runs.get(&start.run).ok_or("the driver has lost sight of the run; this is a bug of crondag")?;
@@ -89,7 +111,7 @@ impl Driver {
         let prepared =
             actions::prepare(self.home.root(), &self.config, dag, task, &renderer).map_err(|e| e.to_string())?;
         let mut env: BTreeMap<String, String> = prepared.environment.variables;
-        env.insert(ATTEMPT_VARIABLE.to_owned(), token.clone());
+        env.insert(ATTEMPT_VARIABLE.to_owned(), token.to_owned());
         let key = AttemptKey {
             dag_id: dag.id.clone(),
             run_id: run.run_id.clone(),
@@ -97,10 +119,9 @@ impl Driver {
             try_number: start.try_number,
         };
         let logical_date = iso(&run.logical_date.to_zoned(dag.timezone.clone()));
-        self.make_log_folder(log_file)?;
         Ok(AttemptSpec {
             key,
-            token: token.clone(),
+            token: token.to_owned(),
             logical_date,
             argv: prepared.argv,
             display: prepared.display,
@@ -115,104 +136,35 @@ impl Driver {
         })
     }
 
-    fn make_log_folder(&mut self, log_file: &str) -> Result<(), String> {
-        let folder = log_file.rsplit_once('/').map_or("", |(folder, _)| folder);
-        if self.folders.contains(folder) {
-            return Ok(());
-        }
-        let path = self.home.root().join(folder);
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&path)
-            .map_err(|error| format!("cannot make the log folder {}: {error}", path.display()))?;
-        self.folders.insert(folder.to_owned());
-        Ok(())
-    }
-
-    /// An attempt that could not start has a log too: it is where people look first.
-    fn log_failed_start(&mut self, starting: &Starting, reason: &str) {
-        let path = self.home.root().join(&starting.log_file);
-        let written = self.make_log_folder(&starting.log_file).and_then(|()| {
-            let mut file = fs::File::options()
-                .append(true)
-                .create(true)
-                .mode(0o600)
-                .open(&path)
-                .map_err(|error| error.to_string())?;
-            writeln!(file, "[crondag] the attempt could not start\nerror: {reason}").map_err(|error| error.to_string())
-        });
-        if let Err(error) = written {
-            report(&format!("cannot write {}: {error}", path.display()));
-        }
-    }
-
     /// Takes an attempt up that another driver started.
-    pub(super) fn adopt(&mut self, key: Key, token: String, log_file: String, started_at: Timestamp) {
-        let path = launch::attempt_file(&self.home.attempts_dir(), &token);
-        let live = Live { token: token.clone(), log_file, started_at, child: None, is_stopping: false };
+    pub(super) fn adopt(&mut self, key: &Key, token: String, log_file: String, started_at: Timestamp) {
+        self.keys.insert(token.clone(), key.clone());
+        let live = Live { token, log_file, started_at, is_reporting: false, is_stopping: false, has_ended: false };
         self.live.insert(key.clone(), live);
-        let grace = self.config.kill_grace;
-        let sender = self.sender.clone();
-        let wait = move || {
-            let found = launch::wait(&path, &token).unwrap_or_else(|error| {
-                report(&format!("cannot read {}: {error}", path.display()));
-                launch::Found::Gone
-            });
-            let record = record_of(found, &token, started_at, || launch::end_survivors(&path, &token, grace));
-            if let Some(record) = record {
-                // A driver that is gone needs no message.
-                let _ = sender.send(Message::Ended(key, record));
-            }
-        };
-        Driver::in_background("adopted", wait);
+        self.watch(key);
     }
 
-    /// Runs something in a thread; when the system refuses one, right here.
-    pub(super) fn in_background(name: &str, work: impl FnOnce() + Send + 'static) {
-        let slot = std::sync::Arc::new(std::sync::Mutex::new(Some(work)));
-        let in_thread = slot.clone();
-        let run = move || {
-            if let Some(work) = in_thread.lock().ok().and_then(|mut slot| slot.take()) {
-                work();
-            }
-        };
-        if let Err(error) = thread::Builder::new().name(name.to_owned()).spawn(run) {
-            report(&format!("no thread for `{name}`, waiting instead: {error}"));
-            if let Some(work) = slot.lock().ok().and_then(|mut slot| slot.take()) {
-                work();
-            }
-        }
-    }
-
-    /// Looks which of the shims that this driver started have ended.
-    pub(super) fn collect_children(&mut self) {
-        let mut ended = Vec::new();
-        for (key, live) in &mut self.live {
-            if let Some(child) = &mut live.child
-                && child.try_wait().is_ok_and(|status| status.is_some())
-            {
-                ended.push(key.clone());
-            }
-        }
-        for key in ended {
-            let Some(live) = self.live.get_mut(&key) else { continue };
-            live.child = None;
-            let (token, started_at, log_file) = (live.token.clone(), live.started_at, live.log_file.clone());
-            let path = launch::attempt_file(&self.home.attempts_dir(), &token);
-            match launch::inspect(&path, &token) {
-                Ok(launch::Found::Ended(record)) => self.attempt_ended(&key, record),
-                // Killed, or the disk fails: looking for survivors may take a while, and not in this thread.
-                Ok(launch::Found::Gone | launch::Found::Alive) | Err(_) => self.adopt(key, token, log_file, started_at),
-            }
-        }
+    fn watch(&mut self, key: &Key) {
+        let Some(live) = self.live.get_mut(key) else { return };
+        live.is_reporting = false;
+        self.host.watch(key.clone(), live.token.clone(), live.started_at, self.config.kill_grace);
     }
 
     /// Takes note of the end of an attempt.
     pub(super) fn attempt_ended(&mut self, key: &Key, record: Box<ExitRecord>) {
-        let Some(live) = self.live.get(key) else { return };
+        let Some(live) = self.live.get_mut(key) else { return };
+        // A shim whose spawner was killed may both report and let its lock be seen.
+        if std::mem::replace(&mut live.has_ended, true) {
+            return;
+        }
         let (run, task, try_number) = key.clone();
-        self.ended.insert((run, task.clone()), (record.started_at, record.ended_at, live.log_file.clone()));
+        let ended = EndedAttempt {
+            started_at: record.started_at,
+            ended_at: record.ended_at,
+            ending: record.ending.clone(),
+            log_file: live.log_file.clone(),
+        };
+        self.ended.insert((run, task.clone()), ended);
         let outcome = match &record.ending {
             Ending::Exited { code: 0 } => Outcome::Success,
             Ending::Exited { code: SKIPPED } => Outcome::Skipped,
@@ -231,12 +183,8 @@ impl Driver {
     pub(super) fn forget_attempt(&mut self, key: &Key) {
         self.ended.remove(&(key.0, key.1.clone()));
         if let Some(live) = self.live.remove(key) {
-            let path = launch::attempt_file(&self.home.attempts_dir(), &live.token);
-            if let Err(error) = fs::remove_file(&path)
-                && error.kind() != std::io::ErrorKind::NotFound
-            {
-                report(&format!("cannot remove {}: {error}", path.display()));
-            }
+            self.keys.remove(&live.token);
+            self.host.release(&live.token);
         }
     }
 
@@ -246,38 +194,6 @@ impl Driver {
         if std::mem::replace(&mut live.is_stopping, true) {
             return;
         }
-        let path = launch::attempt_file(&self.home.attempts_dir(), &live.token);
-        let token = live.token.clone();
-        // A shim that has only just been started has not said yet who it is.
-        let stop = move || {
-            for _ in 0..100 {
-                match launch::stop(&path, &token) {
-                    Ok(true) => return,
-                    Ok(false) => thread::sleep(Duration::from_millis(20)),
-                    Err(error) => return report(&format!("cannot stop {token}: {error}")),
-                }
-            }
-        };
-        Driver::in_background("stop", stop);
-    }
-}
-
-fn launch_error(error: &std::io::Error) -> String {
-    match error.raw_os_error() {
-        Some(libc::EAGAIN) => "the process table is full (see `ulimit -u`)".to_owned(),
-        Some(libc::EMFILE | libc::ENFILE) => "too many open files (see `ulimit -n`)".to_owned(),
-        Some(libc::ENOSPC) => "the disk of the state folder is full".to_owned(),
-        Some(libc::EROFS) => "the disk of the state folder is read-only".to_owned(),
-        _ => format!("the shim cannot be started: {error}"),
-    }
-}
-
-/// A few random hexadecimal digits.
-fn random() -> String {
-    let mut bytes = [0_u8; 8];
-    match fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes)) {
-        Ok(()) => format!("{:016x}", u64::from_ne_bytes(bytes)),
-        // Time and process tell attempts apart as well, only not from those of other machines.
-        Err(_) => format!("{:x}{:x}", Timestamp::now().as_nanosecond(), std::process::id()),
+        self.host.stop(&live.token);
     }
 }
