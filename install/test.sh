@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Sets up all that the tests need and runs them: ./install/test.sh [STAGE...]   (--list shows the stages)
 #
-# Installs, if missing: the Debian packages build-essential, cron, procps, python3-venv, openjdk-17-jre-headless and valgrind;
-# and below target/ a Python environment with aiosmtpd, cryptography and pyspark. Runs again without harm.
+# Installs, if missing: the Debian packages build-essential, cron, procps, python3-venv, openjdk-17-jre-headless,
+# valgrind, mariadb-server, postgresql, openssl; and below target/
+# a Python environment with aiosmtpd, cryptography and pyspark. Runs again without harm.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . install/require.sh
 
-stages=(core instructions kills outage mail userprofile spark cron)
+stages=(core instructions kills outage mail databases userprofile spark cron)
 if [ "${1:-}" = --list ]; then
   cat << 'LIST'
 core         engine, schedules, files, command line, driver and shim with real processes
@@ -15,6 +16,7 @@ instructions a tick needs no more instructions than was written down (valgrind)
 kills        300 random kill -9s of driver, spawner, shims, ticks and clients; nothing lost, nothing twice
 outage       full and read-only disks, limits of processes, files and memory (needs root)
 mail         a real SMTP server on loopback, with TLS and login
+databases    sql on real PostgreSQL, MariaDB, Spark SQL and a Hive server, with TLS and bad days
 userprofile  examples/userprofile on real data, every number compared
 spark        examples/spark through real spark-submit
 cron         Debian's cron ticks for three minutes (needs root)
@@ -55,6 +57,15 @@ stage_mail() {
   ensure_venv
   is_installed aiosmtpd && is_installed cryptography || python_packages aiosmtpd cryptography
   CRONDAG_TEST_PYTHON=$venv/bin/python cargo test --quiet --test mail -- --include-ignored
+}
+stage_databases() {
+  # Debian's package starts a server of its own, which is not used.
+  require_packages mariadbd:mariadb-server mariadb:mariadb-client psql:postgresql openssl:openssl setpriv:util-linux
+  ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || require_packages no-such-command:postgresql
+  require_packages java:openjdk-17-jre-headless
+  ensure_venv
+  is_installed pyspark || python_packages pyspark==3.5.6
+  CRONDAG_VENV=$venv ./install/stages/databases.sh
 }
 stage_userprofile() {
   cargo build --release --quiet

@@ -117,11 +117,13 @@ fn every_example_is_good() {
             _ => "",
         };
         let rest = match header.as_str() {
-            "" | "[logs]" | "[spark]" => "",
+            "" | "[logs]" | "[spark]" | "[connections.NAME.spark]" => "",
             "[connections.NAME]" if key == "type" => "database = 'd'\nusername = 'u'\n",
             "[connections.NAME]" if key == "path" => "type = 'sqlite'\n",
             "[connections.NAME]" if key == "database" => "type = 'mysql'\nusername = 'u'\n",
             "[connections.NAME]" if key == "username" => "type = 'mysql'\ndatabase = 'd'\n",
+            "[connections.NAME]" if key == "url" => "type = 'hive'\n",
+            "[connections.NAME]" if ["program", "spark"].contains(&key.as_str()) => "type = 'spark_sql'\n",
             "[connections.NAME]" => "type = 'mysql'\ndatabase = 'd'\nusername = 'u'\n",
             "[email]" => match key.as_str() {
                 "from" => "host = 'h'\n",
@@ -133,7 +135,8 @@ fn every_example_is_good() {
             other => panic!("no text for {other}"),
         };
         let transport = if header == "[email]" { transport } else { "" };
-        let text = format!("{header}\n{transport}{rest}{key} = {example}");
+        let parent = if header == "[connections.NAME.spark]" { "[connections.NAME]\ntype = 'spark_sql'\n" } else { "" };
+        let text = format!("{parent}{header}\n{transport}{rest}{key} = {example}");
         assert_eq!(read_config(&text).1, [], "{text}");
     }
 }

@@ -10,6 +10,7 @@ use super::error::CliError;
 use super::output::{Page, Tone, minute, print_json, rfc3339};
 use super::rehearsal::Rehearsal;
 use crate::dag::Action;
+use crate::runner::log::mask;
 
 /// Options of `render`.
 #[derive(Debug, clap::Args)]
@@ -91,11 +92,4 @@ fn section(page: &mut Page, title: &str, texts: impl IntoIterator<Item = String>
             page.line(format!("  {line}"));
         }
     }
-}
-
-/// The text with every secret replaced, longer ones first, so that none shows through a shorter one.
-fn mask(text: &str, secrets: &[String]) -> String {
-    let mut secrets: Vec<&String> = secrets.iter().filter(|secret| !secret.is_empty()).collect();
-    secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-    secrets.into_iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), "***"))
 }

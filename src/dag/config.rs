@@ -68,6 +68,34 @@ pub enum Connection {
     },
     /// A database on a server.
     Server(DatabaseServer),
+    /// Hive, or whatever else speaks its protocol, through `beeline`.
+    Hive(Hive),
+    /// Spark SQL through `spark-sql`.
+    SparkSql(Box<SparkSql>),
+}
+
+/// A `HiveServer2`, and how `beeline` logs in there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hive {
+    /// `beeline`; `None` means the one on the task's `PATH`.
+    pub program: Option<String>,
+    /// The JDBC address: `jdbc:hive2://host:10000/database`.
+    pub url: String,
+    /// Login name; `None` leaves it to the address.
+    pub username: Option<String>,
+    /// Where the password is; `None` sends none.
+    pub password: Option<Password>,
+}
+
+/// How `spark-sql` is started. The texts of the options are templates.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SparkSql {
+    /// `spark-sql`; `None` means `$SPARK_HOME/bin/spark-sql`, else the one on the task's `PATH`.
+    pub program: Option<String>,
+    /// The database that unqualified names are in; `None` means Spark's `default`.
+    pub database: Option<String>,
+    /// Options on top of `[spark]`.
+    pub options: SparkOptions,
 }
 
 /// A database server, and how to log in.
@@ -95,7 +123,7 @@ pub struct DatabaseServer {
 pub enum ServerKind {
     /// `PostgreSQL`.
     Postgres,
-    /// MySQL or `MariaDB`.
+    /// `MySQL` or `MariaDB`.
     Mysql,
 }
 
@@ -132,7 +160,7 @@ impl Default for Logs {
 pub struct SparkSettings {
     /// The `spark-submit` program; by default `$SPARK_HOME/bin/spark-submit`, else the one on the task's `PATH`.
     pub spark_submit: Option<String>,
-    /// Set as `SPARK_HOME` for spark tasks.
+    /// Set as `SPARK_HOME` for tasks that are no scripts.
     pub spark_home: Option<String>,
     /// Options that every spark task starts from.
     pub options: SparkOptions,

@@ -150,6 +150,13 @@ impl AttemptLog {
     }
 }
 
+/// The text with every secret replaced, longer ones first, so that none shows through a shorter one.
+pub fn mask(text: &str, secrets: &[String]) -> String {
+    let mut secrets: Vec<&String> = secrets.iter().filter(|secret| !secret.is_empty()).collect();
+    secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+    secrets.into_iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), "***"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,8 +12,10 @@ use super::reader::{Open, Reader, bad_address, bad_identifier, is_address};
 use super::{parse, settle, spark};
 use crate::dag::Config;
 use crate::dag::config::{
-    Connection, DatabaseServer, Email, Logs, MailTransport, Password, ServerKind, Smtp, SparkSettings, Tls,
+    Connection, DatabaseServer, Email, Hive, Logs, MailTransport, Password, ServerKind, Smtp, SparkSettings, SparkSql,
+    Tls,
 };
+use crate::dag::model::SparkOptions;
 use crate::dag::template::Checker;
 
 /// Reads crondag.toml; the empty text is good and means all defaults.
@@ -82,15 +84,23 @@ fn require(reader: &mut Reader<'_>, open: &Open<'_, '_>, key: &str, what: &str, 
     }
 }
 
+const CONNECTION_TYPES: &str = "write type = \"sqlite\", \"postgres\", \"mysql\", \"hive\" or \"spark_sql\"";
+
 fn read_connections<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>) -> BTreeMap<String, Connection> {
     let Some(entry) = open.get("connections").cloned() else { return BTreeMap::new() };
     let mut connections = BTreeMap::new();
     for (name, table) in reader.tables(&entry) {
         let Some(table) = table else { continue };
-        require(reader, &table, "type", "a connection", "write type = \"sqlite\", \"postgres\" or \"mysql\"");
+        require(reader, &table, "type", "a connection", CONNECTION_TYPES);
         let connection = match reader.choice(&table, "type").map(|word| word.value) {
             Some("postgres") => read_server(reader, &table, ServerKind::Postgres).map(Connection::Server),
             Some("mysql") => read_server(reader, &table, ServerKind::Mysql).map(Connection::Server),
+            Some("hive") => read_hive(reader, &table).map(Connection::Hive),
+            Some("spark_sql") => Some(Connection::SparkSql(Box::new(SparkSql {
+                program: reader.text(&table, "program").map(|text| text.value),
+                database: reader.text(&table, "database").map(|text| text.value),
+                options: read_spark_options(reader, &table),
+            }))),
             Some(_) => {
                 require(reader, &table, "path", "a connection to sqlite", "write for example path = \"warehouse.db\"");
                 path(reader, &table, "path").map(|path| Connection::Sqlite { path })
@@ -111,6 +121,35 @@ fn read_server<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>, kind: ServerKin
         ServerKind::Postgres => 5432,
         ServerKind::Mysql => 3306,
     };
+    let password = read_password(reader, open);
+    let port = reader.whole(open, "port").and_then(|port| u16::try_from(port.value).ok()).unwrap_or(usual_port);
+    let host = reader.text(open, "host").map_or_else(|| "localhost".to_owned(), |host| host.value);
+    let tls_ca = path(reader, open, "tls_ca");
+    let database = reader.text(open, "database");
+    let username = reader.text(open, "username");
+    Some(DatabaseServer { kind, host, port, database: database?.value, username: username?.value, password, tls_ca })
+}
+
+fn read_hive<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>) -> Option<Hive> {
+    require(
+        reader,
+        open,
+        "url",
+        "a connection to hive",
+        "write for example url = \"jdbc:hive2://localhost:10000/default\"",
+    );
+    let program = reader.text(open, "program").map(|text| text.value);
+    let username = reader.text(open, "username").map(|text| text.value);
+    let password = read_password(reader, open);
+    Some(Hive { program, url: reader.text(open, "url")?.value, username, password })
+}
+
+fn read_spark_options<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>) -> SparkOptions {
+    let Some(entry) = open.get("spark").cloned() else { return SparkOptions::default() };
+    reader.table(&entry).map(|open| spark::options(reader, &open)).unwrap_or_default()
+}
+
+fn read_password<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>) -> Option<Password> {
     let passwords = [
         reader.text(open, "password_env").map(|name| (name.span.clone(), Password::Env(name.value))),
         reader.text(open, "password_file").map(|file| (file.span.clone(), Password::File(file.value.into()))),
@@ -122,12 +161,7 @@ fn read_server<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>, kind: ServerKin
         let message = "a connection has one password only".to_owned();
         reader.push(Fault::error("two-passwords", span, message, "this is a second one").help("remove one of them"));
     }
-    let port = reader.whole(open, "port").and_then(|port| u16::try_from(port.value).ok()).unwrap_or(usual_port);
-    let host = reader.text(open, "host").map_or_else(|| "localhost".to_owned(), |host| host.value);
-    let tls_ca = path(reader, open, "tls_ca");
-    let database = reader.text(open, "database");
-    let username = reader.text(open, "username");
-    Some(DatabaseServer { kind, host, port, database: database?.value, username: username?.value, password, tls_ca })
+    password
 }
 
 fn read_logs<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>) -> Logs {

@@ -423,7 +423,8 @@ pub static SQL: Section = Section {
             "to",
             Kind::Template,
             "\"export/audience_{{ ds_nodash }}.csv\"",
-            "A CSV file, relative to the home, that gets the last result set, whole or not at all. A template",
+            "A CSV file, relative to the home, that gets the last result set, whole or not at all. NULL is an empty cell, an \
+             empty text is `\"\"`. A template",
         ),
         field(
             "params",
@@ -772,15 +773,22 @@ pub static CONFIG: Section = Section {
 pub static CONNECTION: Section = Section {
     header: "[connections.NAME]",
     place: "a connection",
-    doc: "One database for `sql` tasks. `sqlite` uses `path`; `postgres` and `mysql` (also MariaDB) use the other keys.",
+    doc: "One database for `sql` tasks. `sqlite` uses `path`; `postgres` and `mysql` (also MariaDB) use `host` to `tls_ca`; \
+          `hive` uses `url`, `username`, a password and `program`; `spark_sql` uses `database`, `program` and `spark`. The \
+          last two have no transactions and do not bind: `:name` becomes a quoted text.",
     required: &["type"],
     one_of: &[],
     groups: &[&[
-        field("type", Kind::Choice(&["sqlite", "postgres", "mysql"]), "\"postgres\"", "What it is"),
+        field(
+            "type",
+            Kind::Choice(&["sqlite", "postgres", "mysql", "hive", "spark_sql"]),
+            "\"postgres\"",
+            "What it is",
+        ),
         field("path", Kind::Text, "\"warehouse.db\"", "The database file, relative to the home; made when missing"),
         with_default("host", Kind::Text, "\"localhost\"", "\"db.example.com\"", "The server"),
         field("port", Kind::Whole(1, 65_535), "5433", "The server's port; else 5432 for postgres, 3306 for mysql"),
-        field("database", Kind::Text, "\"warehouse\"", "The database on the server"),
+        field("database", Kind::Text, "\"warehouse\"", "The database on the server, or that of `spark-sql`"),
         field("username", Kind::Text, "\"etl\"", "Login name"),
         field(
             "password_env",
@@ -801,7 +809,36 @@ pub static CONNECTION: Section = Section {
             "\"/etc/ssl/certs/ca-certificates.crt\"",
             "PEM certificates to trust. With it the connection is by TLS or fails; without it, in the clear",
         ),
+        field(
+            "url",
+            Kind::Text,
+            "\"jdbc:hive2://hive.example.com:10000/warehouse\"",
+            "The address that `beeline` connects to",
+        ),
+        field(
+            "program",
+            Kind::Text,
+            "\"/opt/hive/bin/beeline\"",
+            "`beeline`, else the one on the task's `PATH`; or `spark-sql`, else `$SPARK_HOME/bin/spark-sql`, else the one on \
+             the task's `PATH`",
+        ),
+        field(
+            "spark",
+            Kind::Table(&CONNECTION_SPARK),
+            "{ master = \"yarn\" }",
+            "Options of `spark-sql`, on top of `[spark]`; `deploy_mode` and `class` do not apply",
+        ),
     ]],
+};
+
+/// `[connections.NAME.spark]`
+pub static CONNECTION_SPARK: Section = Section {
+    header: "[connections.NAME.spark]",
+    place: "a connection's spark table",
+    doc: "Options of `spark-sql`, on top of `[spark]`.",
+    required: &[],
+    one_of: &[],
+    groups: &[&SPARK_OPTIONS],
 };
 
 /// `[email]`
@@ -912,7 +949,7 @@ pub static CONFIG_SPARK: Section = Section {
                 "\"/opt/spark/bin/spark-submit\"",
                 "The `spark-submit` program; else `$SPARK_HOME/bin/spark-submit`, else the one on the task's `PATH`",
             ),
-            field("spark_home", Kind::Text, "\"/opt/spark\"", "Set as `SPARK_HOME` for `spark` tasks"),
+            field("spark_home", Kind::Text, "\"/opt/spark\"", "Set as `SPARK_HOME` for tasks that are no scripts"),
         ],
         &SPARK_OPTIONS,
     ],

@@ -29,7 +29,7 @@ pub(super) fn read<'f>(
     }
     let args = values(reader.texts(&open, "args"));
     let own = options(reader, &open);
-    let options = merge(merge(surroundings.config.spark.options.clone(), &surroundings.defaults.spark), &own);
+    let options = surroundings.config.spark.options.clone().with(&surroundings.defaults.spark).with(&own);
     Some(Spark { application: application?.value, args, options })
 }
 
@@ -61,33 +61,5 @@ pub(super) fn options<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>) -> Spark
         principal,
         keytab,
         proxy_user,
-    }
-}
-
-/// `over` on top of `base`: single values and lists take the place of the base's, `conf` is merged key by key.
-fn merge(base: SparkOptions, over: &SparkOptions) -> SparkOptions {
-    let list = |base: Vec<String>, over: &Vec<String>| if over.is_empty() { base } else { over.clone() };
-    let mut conf = base.conf;
-    conf.extend(over.conf.clone());
-    SparkOptions {
-        master: over.master.clone().or(base.master),
-        deploy_mode: over.deploy_mode.clone().or(base.deploy_mode),
-        name: over.name.clone().or(base.name),
-        class: over.class.clone().or(base.class),
-        jars: list(base.jars, &over.jars),
-        packages: list(base.packages, &over.packages),
-        py_files: list(base.py_files, &over.py_files),
-        files: list(base.files, &over.files),
-        archives: list(base.archives, &over.archives),
-        conf,
-        queue: over.queue.clone().or(base.queue),
-        driver_memory: over.driver_memory.clone().or(base.driver_memory),
-        driver_cores: over.driver_cores.or(base.driver_cores),
-        executor_memory: over.executor_memory.clone().or(base.executor_memory),
-        executor_cores: over.executor_cores.or(base.executor_cores),
-        num_executors: over.num_executors.or(base.num_executors),
-        principal: over.principal.clone().or(base.principal),
-        keytab: over.keytab.clone().or(base.keytab),
-        proxy_user: over.proxy_user.clone().or(base.proxy_user),
     }
 }

@@ -1,7 +1,7 @@
 //! `check`: queries, judges and records, by a process of its own (`crondag __check`).
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write as _};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -9,9 +9,10 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
+use super::sql::say;
 use super::sql::session::Value;
 use super::sql::{self, SqlJob, Table};
-use super::{Occasion, PrepareError};
+use super::{Occasion, PrepareError, default_name};
 use crate::alert::{self, CheckWarning};
 use crate::check::{self, Cell, EarlierDate, Judgement, Reconciliation, Rows};
 use crate::dag::check::{Check, Rule, Rules, Source};
@@ -55,6 +56,7 @@ impl CheckJob {
         renderer: &Renderer,
         occasion: &Occasion<'_>,
     ) -> Result<CheckJob, PrepareError> {
+        let name = default_name(dag, task, renderer);
         let query = |source: &Source| {
             let sql = Sql {
                 connection: source.connection.clone(),
@@ -62,7 +64,7 @@ impl CheckJob {
                 params: source.params.clone(),
                 to: None,
             };
-            sql::job(home, config, &sql, renderer)
+            sql::job(home, config, &sql, renderer, &name)
         };
         let reconcile = match &check.reconcile {
             Some(second) => Some((query(&second.source)?, second.tolerance, second.verdict)),
@@ -119,7 +121,7 @@ impl CheckJob {
         });
         let judgement = check::judge(&self.rules, &rows, &history, (&self.interval, &zone), reconciliation)
             .map_err(|fault| fault.to_string())?;
-        print!("{}", check::table(&judgement));
+        say(check::table(&judgement).trim_end());
         let counts: Vec<String> = Verdict::ALL
             .iter()
             .rev()
@@ -127,19 +129,17 @@ impl CheckJob {
             .filter(|(_, count)| *count > 0)
             .map(|(verdict, count)| format!("{count} {verdict}"))
             .collect();
-        println!("verdict: {} ({} values: {})", judgement.verdict, judgement.values.len(), counts.join(", "));
+        say(&format!("verdict: {} ({} values: {})", judgement.verdict, judgement.values.len(), counts.join(", ")));
         if let (Some(store), false) = (store, self.is_rehearsal) {
             self.record(store, &judgement, &zone).map_err(|error| error.to_string())?;
             client::ring(&home);
             if let Some(gate) = &self.gate {
                 let is = if judgement.verdict == Verdict::Fail { "shut" } else { "open" };
-                println!("gate {gate} is {is} for {}", self.ds);
+                say(&format!("gate {gate} is {is} for {}", self.ds));
             }
         } else {
-            println!("nothing is recorded, no gate is set");
+            say("nothing is recorded, no gate is set");
         }
-        // What was recorded counts, not whether somebody reads this.
-        let _ = std::io::stdout().flush();
         Ok(judgement.verdict)
     }
 
@@ -268,7 +268,7 @@ pub fn main() -> ExitCode {
         Ok(Verdict::Ok | Verdict::Warn) => ExitCode::SUCCESS,
         Ok(Verdict::Fail) => ExitCode::FAILURE,
         Err(reason) => {
-            eprintln!("error: {reason}");
+            say(&format!("error: {reason}"));
             ExitCode::FAILURE
         }
     }

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::PrepareError;
+use super::sql::say;
 use super::sql::session::Value;
 use super::sql::{self, SqlJob};
+use super::{PrepareError, default_name};
 use crate::dag::schedule::DataInterval;
 use crate::dag::template::Renderer;
 use crate::dag::wait::NOT_YET;
-use crate::dag::{Condition, Config, Dag, Sql, SqlSource};
+use crate::dag::{Condition, Config, Dag, Sql, SqlSource, Task};
 use crate::home::Home;
 use crate::runner::awaited::{self, Awaited};
 use crate::runner::engine::Look;
@@ -29,7 +30,7 @@ const BODY: u64 = 10 << 20;
 /// What the process is told on its standard input.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum LookJob {
-    Query(SqlJob),
+    Query(Box<SqlJob>),
     Url { url: String, status: Option<u16>, contains: Option<String> },
     File { home: PathBuf, path: String },
     Gate { home: PathBuf, gate: String, ds: String },
@@ -53,7 +54,7 @@ impl LookJob {
         condition: &Condition,
         home: &Path,
         config: &Config,
-        dag: &Dag,
+        (dag, task): (&Dag, &Task),
         interval: DataInterval,
         renderer: &Renderer,
     ) -> Result<LookJob, PrepareError> {
@@ -67,7 +68,7 @@ impl LookJob {
                     params: params.clone(),
                     to: None,
                 };
-                LookJob::Query(sql::job(home, config, &sql, renderer)?)
+                LookJob::Query(Box::new(sql::job(home, config, &sql, renderer, &default_name(dag, task, renderer))?))
             }
             Condition::Url { url, status, contains } => LookJob::Url {
                 url: renderer.render(url)?,
@@ -80,12 +81,12 @@ impl LookJob {
                 gate: renderer.render(gate)?,
                 ds: renderer.variables().get("ds").cloned().unwrap_or_default(),
             },
-            Condition::Dag { dag: other, task, offset } => LookJob::Dag {
+            Condition::Dag { dag: other, task: awaited, offset } => LookJob::Dag {
                 home: home_path,
                 own: dag.id.to_string(),
                 interval,
                 dag: other.clone(),
-                task: task.clone(),
+                task: awaited.clone(),
                 offset: *offset,
             },
         })
@@ -192,15 +193,15 @@ pub fn main() -> ExitCode {
     };
     match job.look() {
         Look::Found => {
-            println!("it is there");
+            say("it is there");
             ExitCode::SUCCESS
         }
         Look::NotYet(what) => {
-            println!("not yet: {what}");
+            say(&format!("not yet: {what}"));
             ExitCode::from(u8::try_from(NOT_YET).unwrap_or(1))
         }
         Look::Failed(reason) => {
-            eprintln!("error: {reason}");
+            say(&format!("error: {reason}"));
             ExitCode::FAILURE
         }
     }

@@ -94,27 +94,28 @@ pub fn prepare(
         Some(folder) => home.join(renderer.render(folder)?),
         None => home.to_path_buf(),
     };
+    if let (Some(spark_home), Action::Spark(_) | Action::Sql(_) | Action::Wait(_) | Action::Check(_)) =
+        (&config.spark.spark_home, &task.action)
+    {
+        environment.variables.insert("SPARK_HOME".to_owned(), spark_home.clone());
+    }
+    let default_name = default_name(dag, task, renderer);
     let (argv, display, stdin) = match &task.action {
         Action::Shell(shell) => bash(renderer.render(&shell.script)?),
         Action::Spark(spark) => {
-            if let Some(spark_home) = &config.spark.spark_home {
-                environment.variables.insert("SPARK_HOME".to_owned(), spark_home.clone());
-            }
-            let default_name =
-                format!("{}.{} {}", dag.id, task.id, renderer.variables().get("ds").map_or("", String::as_str));
             let spark_home = environment.variables.get("SPARK_HOME").map(String::as_str);
             let argv = spark::argv(config.spark.spark_submit.as_deref(), spark_home, spark, &default_name, renderer)?;
             let display = spark::display(&argv);
             (argv, display, None)
         }
         Action::Sql(sql) => {
-            let job = sql::job(home, config, sql, renderer)?;
+            let job = sql::job(home, config, sql, renderer, &default_name)?;
             own_program("__sql", job.describe(), &job)?
         }
         Action::Wait(wait) => match &wait.condition {
             Condition::Command(script) => bash(renderer.render(script)?),
             condition => {
-                let job = LookJob::of(condition, home, config, dag, occasion.interval, renderer)?;
+                let job = LookJob::of(condition, home, config, (dag, task), occasion.interval, renderer)?;
                 own_program("__look", job.describe(), &job)?
             }
         },
@@ -128,6 +129,12 @@ pub fn prepare(
         }
     };
     Ok(Prepared { argv, display, stdin, environment, working_dir })
+}
+
+/// What Spark's own pages show of a task.
+fn default_name(dag: &Dag, task: &Task, renderer: &Renderer) -> String {
+    let ds = renderer.variables().get("ds").map_or("", String::as_str);
+    format!("{}.{} {ds}", dag.id, task.id)
 }
 
 type Command = (Vec<String>, String, Option<String>);

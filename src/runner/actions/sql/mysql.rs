@@ -1,4 +1,4 @@
-//! MySQL and `MariaDB`. Text parameters are bound by the server's prepared statements.
+//! `MySQL` and `MariaDB`. Text parameters are bound by the server's prepared statements.
 
 use std::path::Path;
 use std::time::Duration;

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
+use super::say::keep_secret;
 use super::script::{Dialect, Statement};
-use super::{mysql, postgres, sqlite};
+use super::{mysql, postgres, program, sqlite};
 use crate::dag::config::{Connection, DatabaseServer, Password, ServerKind};
 
 /// Values of `:name`, as texts; the server converts them.
@@ -39,7 +40,11 @@ impl std::fmt::Display for Value {
             Value::Integer(number) => write!(f, "{number}"),
             Value::Real(number) => write!(f, "{number}"),
             Value::Decimal(text) | Value::Text(text) => f.write_str(text),
-            Value::Bytes(bytes) => write!(f, "<{} bytes>", bytes.len()),
+            // As PostgreSQL writes them.
+            Value::Bytes(bytes) => {
+                f.write_str("\\x")?;
+                bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
         }
     }
 }
@@ -65,6 +70,8 @@ pub enum Outcome {
     Returned(u64),
     /// It changed so many rows.
     Changed(u64),
+    /// It was run; nothing is known of rows.
+    Done,
 }
 
 /// What went wrong, as far as it decides what to do next.
@@ -107,7 +114,7 @@ impl SqlError {
     /// The next thing to do about it, where there is one to name.
     pub fn next(&self, name: &str) -> Option<String> {
         let text = match self.kind {
-            ErrorKind::Refused => format!("is the server up, and are host and port of [connections.{name}] right?"),
+            ErrorKind::Refused => format!("is the server up, and is the address in [connections.{name}] right?"),
             ErrorKind::Authentication => {
                 format!("check username and the password of [connections.{name}] in crondag.toml")
             }
@@ -126,7 +133,17 @@ pub trait Session {
     /// How scripts for it are split.
     fn dialect(&self) -> Dialect;
 
-    /// Begins a transaction.
+    /// Tells which statements will be run, in this order. Where a program runs them, it then runs them all, and what one
+    /// sets is there for the next; else this does nothing.
+    ///
+    /// # Errors
+    /// An unknown parameter, or the program cannot be started.
+    fn expect(&mut self, statements: &[Statement], params: &Params) -> Result<(), SqlError> {
+        let _ = (statements, params);
+        Ok(())
+    }
+
+    /// Begins a transaction, where there are any.
     ///
     /// # Errors
     /// The server's.
@@ -165,6 +182,11 @@ pub fn connect(name: &str, connection: &Connection, home: &Path) -> Result<Box<d
                 ServerKind::Mysql => Ok(Box::new(mysql::Mysql::open(server, password, home)?)),
             }
         }
+        Connection::Hive(hive) => {
+            let password = hive.password.as_ref().map(|password| read_password(password, home)).transpose()?;
+            Ok(Box::new(program::Program::beeline(hive, password.as_deref())?))
+        }
+        Connection::SparkSql(spark) => Ok(Box::new(program::Program::spark_sql(spark))),
     }
 }
 
@@ -186,7 +208,14 @@ pub(super) fn value<'p>(name: &str, params: &'p Params) -> Result<&'p str, SqlEr
     })
 }
 
+/// The password, which is not shown from now on.
 fn read_password(password: &Password, home: &Path) -> Result<String, SqlError> {
+    let password = find_password(password, home)?;
+    keep_secret(&password);
+    Ok(password)
+}
+
+fn find_password(password: &Password, home: &Path) -> Result<String, SqlError> {
     let first_line = |text: &str| text.lines().next().unwrap_or("").to_owned();
     match password {
         Password::Env(name) => std::env::var(name).map_err(|_| {
