@@ -11,8 +11,10 @@
 //! - [`runner`] says how a run happens: the pure engine, the driver that obeys it, the shim that watches one attempt.
 //! - [`store`] holds the only SQL about runs.
 //! - [`alert`] turns an incident into mail and delivers it.
+//! - [`access`] says which files are open to people who must not change or see them.
 //! - [`cli`] has one file per command: parse, call, print.
 
+pub mod access;
 pub mod alert;
 pub mod cli;
 pub mod dag;

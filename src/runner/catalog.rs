@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{fs, io};
 
+use crate::access;
 use crate::dag::file::{Fault, Severity, read_config, read_dag};
 use crate::dag::{Config, Dag};
 use crate::home::Home;
@@ -32,6 +33,15 @@ impl FaultyFile {
         }
     }
 
+    /// Reads the file, unless everybody may write it.
+    fn read(path: &Path) -> Result<String, FaultyFile> {
+        let text = fs::read_to_string(path).map_err(|error| FaultyFile::unreadable(path, &error))?;
+        match access::refuse_world_writable(path) {
+            Ok(()) => Ok(text),
+            Err(exposed) => Err(FaultyFile { path: path.to_path_buf(), text, faults: vec![exposed.fault()] }),
+        }
+    }
+
     fn unreadable(path: &Path, error: &io::Error) -> FaultyFile {
         let fault = Fault::of_file("unreadable", format!("the file cannot be read: {error}"))
             .help("check its owner and its mode (`ls -l`); it must be UTF-8 text");
@@ -45,7 +55,7 @@ pub type Loaded<T> = Result<(T, FaultyFile), FaultyFile>;
 /// Reads crondag.toml.
 pub fn load_config(home: &Home) -> Loaded<Config> {
     let path = home.config_path();
-    let text = fs::read_to_string(&path).map_err(|error| FaultyFile::unreadable(&path, &error))?;
+    let text = FaultyFile::read(&path)?;
     let (config, faults) = read_config(&text);
     let file = FaultyFile { path, text, faults };
     match config {
@@ -56,7 +66,7 @@ pub fn load_config(home: &Home) -> Loaded<Config> {
 
 /// Reads a DAG file.
 pub fn load_dag(home: &Home, path: &Path, config: &Config) -> Loaded<Dag> {
-    let text = fs::read_to_string(path).map_err(|error| FaultyFile::unreadable(path, &error))?;
+    let text = FaultyFile::read(path)?;
     let id = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let (dag, faults) = read_dag(&id, &text, config, &|file| home.root().join(file).exists());
     let file = FaultyFile { path: path.to_path_buf(), text, faults };

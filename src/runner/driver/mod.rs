@@ -397,8 +397,9 @@ impl<H: Host> Driver<H> {
                     self.patiently(Driver::read_requests);
                 }
             }
-            Err(PlanError::Store(error)) => self.host.report(&error.to_string()),
-            Err(error @ PlanError::Folder { .. }) => self.host.report(&error.to_string()),
+            Err(error @ (PlanError::Store(_) | PlanError::Exposed(_) | PlanError::Folder { .. })) => {
+                self.host.report(&error.to_string());
+            }
         }
         let seconds = now.as_second() - now.as_second().rem_euclid(60) + 60;
         self.next_plan_at = Some(Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX));

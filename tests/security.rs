@@ -1,0 +1,194 @@
+//! What must not be seen, written or smuggled in by others, through the built binary: modes of files, secrets, hostile
+//! names and values. docs/reliability-security.md lists the threats with the tests here.
+
+#![allow(clippy::unwrap_used)] // a test that cannot go on has failed
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+const GOOD: &str = "[tasks.a]\nshell = 'true'\n";
+
+struct Home {
+    folder: TempDir,
+}
+
+impl Home {
+    fn new(config: &str, dag: &str) -> Home {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("dags")).unwrap();
+        let home = Home { folder };
+        home.write("crondag.toml", &format!("timezone = 'UTC'\nkill_grace = '300ms'\n{config}"));
+        home.write("dags/d.toml", dag);
+        home
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().canonicalize().unwrap()
+    }
+
+    fn write(&self, name: &str, text: &str) -> &Home {
+        let path = self.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        self.mode(name, 0o600)
+    }
+
+    fn mode(&self, name: &str, mode: u32) -> &Home {
+        fs::set_permissions(self.path().join(name), fs::Permissions::from_mode(mode)).unwrap();
+        self
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_crondag"));
+        command.arg("--home").arg(self.path()).args(args);
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    /// Exit code and standard error.
+    fn refusal(&self, args: &[&str]) -> (Option<i32>, String) {
+        let output = self.run(args);
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    }
+
+    fn json(&self, args: &[&str]) -> Vec<Value> {
+        serde_json::from_slice(&self.run(args).stdout).unwrap()
+    }
+}
+
+/// Every file and folder below.
+fn below(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(below(&path));
+        }
+        found.push(path);
+    }
+    found
+}
+
+fn mode_of(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+// ---- modes --------------------------------------------------------------------------------------------------------
+
+#[test]
+fn what_crondag_writes_is_for_its_owner_alone_whatever_the_umask() {
+    for umask in ["000", "022", "077"] {
+        let home = Home::new("[email]\nfrom = 'a@b.c'\ntransport = 'folder'\npath = 'mail'\n", GOOD);
+        home.write(
+            "dags/d.toml",
+            "schedule = '@daily'\nstart_date = 2024-01-01\n[tasks.a]\nshell = 'echo hello; exit 1'\nemail = 'x@y.z'\n",
+        );
+        let crondag = |args: &str| {
+            let line = format!(
+                "umask {umask}; exec '{}' --home '{}' {args}",
+                env!("CARGO_BIN_EXE_crondag"),
+                home.path().display()
+            );
+            Command::new("sh").args(["-c", &line]).output().unwrap()
+        };
+        assert!(crondag("tick").status.success());
+        assert_eq!(crondag("backfill -s 2024-01-01 -e 2024-01-01 d").status.code(), Some(1));
+        assert!(crondag("tick --foreground").status.success());
+        let backup = home.path().join("backup.db");
+        assert!(crondag(&format!("db backup '{}'", backup.display())).status.success());
+        assert_eq!(mode_of(&backup), 0o600);
+        let state = home.path().join(".crondag");
+        assert_eq!(mode_of(&state), 0o700);
+        let found = below(&state);
+        assert!(found.iter().any(|path| path.ends_with("a.1.log")), "{found:?}");
+        assert!(found.iter().any(|path| path.ends_with("crondag.db")), "{found:?}");
+        for path in found.iter().chain(&below(&home.path().join("mail"))) {
+            let expected = if path.is_dir() { 0o700 } else { 0o600 };
+            assert_eq!(mode_of(path), expected, "{} under umask {umask}", path.display());
+        }
+    }
+}
+
+#[test]
+fn a_state_folder_that_was_opened_to_others_is_closed_again() {
+    let home = Home::new("", GOOD);
+    assert!(home.run(&["tick"]).status.success());
+    home.mode(".crondag", 0o755).mode(".crondag/logs", 0o777).mode(".crondag/crondag.db", 0o644);
+    assert!(home.run(&["tick"]).status.success());
+    assert_eq!(mode_of(&home.path().join(".crondag")), 0o700);
+    assert_eq!(mode_of(&home.path().join(".crondag/logs")), 0o700);
+    assert_eq!(mode_of(&home.path().join(".crondag/crondag.db")), 0o600);
+}
+
+#[test]
+fn what_everybody_may_write_is_refused_with_the_command_that_corrects_it() {
+    let home = Home::new("", GOOD);
+    for (name, wrong, right) in [("", 0o777, 0o755), ("dags", 0o1777, 0o755), ("crondag.toml", 0o666, 0o644)] {
+        home.mode(name, wrong);
+        let path = home.path().join(name);
+        let path = path.display().to_string();
+        let remedy = format!("chmod o-w {}", path.trim_end_matches('/'));
+        for args in [&["tick"][..], &["list_dags"], &["test", "d", "a", "20240101"], &["scheduler"]] {
+            let (code, said) = home.refusal(args);
+            assert_eq!(code, Some(2), "{name} {args:?}: {said}");
+            assert!(said.contains(&remedy) && said.contains(&format!("{wrong:04o}")), "{name} {args:?}: {said}");
+        }
+        let faults = home.json(&["validate", "--json"]);
+        assert_eq!(faults.len(), 1, "{faults:?}");
+        assert_eq!((&faults[0]["code"], &faults[0]["severity"]), (&"world-writable".into(), &"error".into()));
+        assert!(faults[0]["help"].as_str().unwrap().contains(&remedy), "{faults:?}");
+        home.mode(name, right);
+    }
+    assert!(home.run(&["validate"]).status.success());
+    assert!(home.run(&["tick"]).status.success());
+}
+
+#[test]
+fn a_sticky_folder_above_the_home_is_no_concern() {
+    let home = Home::new("", GOOD);
+    home.mode("", 0o1777);
+    let inner = home.path().join("etl");
+    assert!(Command::new(env!("CARGO_BIN_EXE_crondag")).arg("init").arg(&inner).status().unwrap().success());
+    let tick = Command::new(env!("CARGO_BIN_EXE_crondag")).arg("--home").arg(&inner).arg("tick").status().unwrap();
+    assert!(tick.success());
+}
+
+#[test]
+fn a_dag_file_that_everybody_may_write_stops_no_other_dag() {
+    let home = Home::new(
+        "",
+        "schedule = '0 */6 * * *'\ncatchup = true\nstart_date = 2024-01-01\nend_date = 2024-01-01\nmax_active_runs = 1\n[tasks.a]\nshell = 'echo first >> d.txt'\n",
+    );
+    home.write("dags/other.toml", "[tasks.a]\nshell = 'echo other > other.txt'\n");
+    // A good version is known; then somebody opens the file, and another puts his own words into it.
+    assert!(home.run(&["pause", "d"]).status.success());
+    assert!(home.run(&["tick"]).status.success());
+    home.write("dags/d.toml", "schedule = '0 */6 * * *'\n[tasks.a]\nshell = 'echo smuggled >> d.txt'\n")
+        .mode("dags/d.toml", 0o646);
+    let (code, said) = home.refusal(&["tick"]);
+    assert_eq!(code, Some(2));
+    assert!(said.contains("world-writable") && said.contains("chmod o-w"), "{said}");
+    let (code, said) = home.refusal(&["test", "d", "a", "20240101"]);
+    assert!(code == Some(2) && said.contains("chmod o-w"), "{said}");
+    let faults = home.json(&["validate", "--json"]);
+    assert_eq!((faults.len(), &faults[0]["code"]), (1, &"world-writable".into()));
+    assert_eq!(home.run(&["backfill", "-s", "2024-01-01", "-e", "2024-01-01", "other"]).status.code(), Some(0));
+    assert!(home.path().join("other.txt").exists());
+    // The version from before goes on being scheduled.
+    assert!(home.run(&["unpause", "d"]).status.success());
+    home.run(&["tick", "--foreground"]);
+    let text = fs::read_to_string(home.path().join("d.txt")).unwrap();
+    assert!(text.lines().all(|line| line == "first"), "{text}");
+    // `chmod` alone is enough to be believed again: no need to touch the file.
+    home.mode("dags/d.toml", 0o644);
+    let (code, said) = home.refusal(&["tick"]);
+    assert_eq!((code, said.as_str()), (Some(0), ""));
+}
