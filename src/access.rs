@@ -35,6 +35,11 @@ impl Exposed {
         Fault::of_file("world-writable", self.reason()).help(format!("type `{}`", self.remedy()))
     }
 
+    /// All of it on one line.
+    pub fn sentence(&self) -> String {
+        format!("{}: {}; type `{}`", self.path.display(), self.reason(), self.remedy())
+    }
+
     fn reason(&self) -> String {
         if self.is_secret {
             format!("its mode {:04o} opens it to everybody on this machine, and it holds secrets", self.mode)

@@ -12,6 +12,7 @@
 //! - [`store`] holds the only SQL about runs.
 //! - [`alert`] turns an incident into mail and delivers it.
 //! - [`access`] says which files are open to people who must not change or see them.
+//! - [`mask`] takes secrets out of texts.
 //! - [`cli`] has one file per command: parse, call, print.
 
 pub mod access;
@@ -20,5 +21,6 @@ pub mod cli;
 pub mod dag;
 pub mod diagnose;
 pub mod home;
+pub mod mask;
 pub mod runner;
 pub mod store;

@@ -81,7 +81,7 @@ fn every_example_is_good() {
             _ => "",
         };
         let rest = match header.as_str() {
-            "" | "[logs]" | "[spark]" => "",
+            "" | "[logs]" | "[spark]" | "[secrets.NAME]" => "",
             "[connections.NAME]" if key == "type" => "path = 'x'\n",
             "[connections.NAME]" => "type = 'sqlite'\n",
             "[email]" => match key.as_str() {

@@ -192,3 +192,174 @@ fn a_dag_file_that_everybody_may_write_stops_no_other_dag() {
     let (code, said) = home.refusal(&["tick"]);
     assert_eq!((code, said.as_str()), (Some(0), ""));
 }
+
+// ---- secrets ------------------------------------------------------------------------------------------------------
+
+/// The value of each secret contains the same word, so that one search finds any of them.
+const SECRET_CONFIG: &str = r#"
+env_file = "secrets.env"
+[secrets]
+QUOTED  = { env = "QUOTED" }
+FILE    = { file = "secrets/key" }
+COMMAND = { command = "printf 'xyzzy-from-%s\n' command" }
+PEM     = { file = "secrets/pem" }
+[connections.w]
+type = "sqlite"
+path = "w.db"
+[email]
+from = "etl@example.com"
+transport = "folder"
+path = "mail"
+"#;
+
+const SECRET_DAG: &str = r#"
+[env]
+KEY = "{{ secret.FILE }}"
+[defaults]
+email = "admin@example.com"
+trigger_rule = "all_done"
+[tasks.prints]
+shell = '''
+# line 2
+echo {{ secret.QUOTED | sh }} {{ secret.COMMAND }} "$TOKEN" "$KEY"
+printf '%s' '{{ secret.FILE }}' | head -c 5; sleep 0.2; printf '%s\n' '{{ secret.FILE }}' | tail -c +6
+printf '%s\n' '{{ secret.PEM }}' >&2
+tr '\0' '\n' < /proc/$$/cmdline > title.txt
+ps -eo args > ps.txt
+env > env.txt
+[ "{{ secret.QUOTED | length }}" = 18 ] && [ $LINENO = 9 ] && exit 7
+'''
+[tasks.vanishes]
+shell = "true"
+working_dir = "nowhere/{{ secret.FILE }}"
+[tasks.renders]
+shell = "{{ macros.ds_add(secret.COMMAND, 1) }}"
+[tasks.path]
+shell = "true"
+env = { PATH = "/{{ secret.COMMAND }}" }
+[tasks.no_program]
+[tasks.no_program.spark]
+application = "a.py"
+[tasks.no_program.env]
+PATH = "/{{ secret.COMMAND }}"
+[tasks.statements.sql]
+connection = "w"
+statements = "SELECT '{{ secret.FILE }}' AS a, :b AS b; SELECT '                                                                                                  {{ secret.COMMAND }}' FROM missing"
+params = { b = "{{ secret.QUOTED }}" }
+[tasks.reads.sql]
+connection = "w"
+file = "{{ secret.FILE }}.sql"
+"#;
+
+fn secret_home() -> Home {
+    let home = Home::new(SECRET_CONFIG, SECRET_DAG);
+    home.write("secrets.env", "TOKEN=xyzzy-from-env-file\nQUOTED=\"xyzzy it's $quoted\"\n");
+    home.write("secrets/key", "xyzzy-from-file\n").write("secrets/pem", "xyzzy-line-1\nxyzzy-line-2\n");
+    home.write("a.py", "");
+    home
+}
+
+fn assert_no_secret(what: &str, bytes: &[u8]) {
+    let at = bytes.windows(5).position(|window| window == b"xyzzy" || window == b"zyzzy");
+    let around =
+        at.map(|at| String::from_utf8_lossy(&bytes[at.saturating_sub(80)..(at + 80).min(bytes.len())]).into_owned());
+    assert_eq!(around, None, "a secret is in {what}");
+}
+
+#[test]
+fn no_secret_is_in_any_byte_that_crondag_writes_or_shows() {
+    let home = secret_home();
+    assert_eq!(home.run(&["backfill", "-s", "2024-01-01", "-e", "2024-01-01", "d"]).status.code(), Some(1));
+    home.run(&["tick", "--foreground"]);
+    let mut searched = 0;
+    for folder in [".crondag", "mail"] {
+        for path in below(&home.path().join(folder)).iter().filter(|path| path.is_file()) {
+            searched += 1;
+            assert_no_secret(&path.display().to_string(), &fs::read(path).unwrap());
+        }
+    }
+    assert!(searched > 15, "{searched}");
+    let tasks = ["prints", "vanishes", "renders", "path", "no_program", "statements", "reads"];
+    let mut commands: Vec<Vec<&str>> = vec![vec!["tasks", "d"], vec!["runs", "d"], vec!["status"], vec!["validate"]];
+    for task in tasks {
+        commands.extend([
+            vec!["logs", "d", task],
+            vec!["diagnose", "d", task],
+            vec!["explain", "d", task],
+            vec!["render", "d", task, "20240101"],
+            vec!["render", "d", task, "20240101", "--json"],
+            vec!["test", "d", task, "20240101"],
+        ]);
+    }
+    for command in commands {
+        let output = home.run(&command);
+        assert_no_secret(&format!("the output of {command:?}"), &[output.stdout, output.stderr].concat());
+    }
+    // It was all there, and the tasks had it.
+    let log = String::from_utf8(home.run(&["logs", "d", "prints"]).stdout).unwrap();
+    assert!(log.contains("\n*** *** *** ***\n***\n***\n"), "{log}");
+    assert!(log.contains("exit status 7"), "{log}");
+    let environment = fs::read_to_string(home.path().join("env.txt")).unwrap();
+    assert!(environment.contains("TOKEN=xyzzy-from-env-file\n") && environment.contains("KEY=xyzzy-from-file\n"));
+    assert!(!environment.contains("CRONDAG_SCRIPT"), "{environment}");
+    assert_no_secret("the title of the shell", &fs::read(home.path().join("title.txt")).unwrap());
+    assert_no_secret("the titles of all processes", &fs::read(home.path().join("ps.txt")).unwrap());
+    let reasons = home.json(&["tasks", "d", "--json"]);
+    let reason = |task: &str| {
+        let row = reasons.iter().find(|row| row["task_id"] == task).unwrap();
+        row["reason"].as_str().unwrap_or_default().to_owned()
+    };
+    assert!(reason("vanishes").contains("nowhere/*** does not exist"), "{}", reason("vanishes"));
+    assert!(reason("renders").contains("not a date: ***"), "{}", reason("renders"));
+    assert!(reason("no_program").contains("PATH (/***)"), "{}", reason("no_program"));
+    assert!(reason("reads").contains("***.sql"), "{}", reason("reads"));
+}
+
+#[test]
+fn test_prints_what_the_task_prints_with_secrets_masked() {
+    let home = secret_home();
+    let output = home.run(&["test", "d", "prints", "20240101"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "*** *** *** ***\n***\n");
+    assert!(String::from_utf8(output.stderr).unwrap().contains("\n***\n"));
+}
+
+#[test]
+fn render_masks_and_runs_no_command_of_a_secret() {
+    let home = Home::new(
+        "[secrets]\nA = { command = 'touch ran; echo xyzzy' }\n",
+        "[tasks.a]\nshell = 'login {{ secret.A | sh }}'\n",
+    );
+    let shown = String::from_utf8(home.run(&["render", "d", "a", "20240101"]).stdout).unwrap();
+    assert!(shown.contains("login '***'"), "{shown}");
+    assert!(!home.path().join("ran").exists());
+}
+
+#[test]
+fn a_secret_that_cannot_be_had_fails_the_attempt_with_the_reason() {
+    for (source, why) in [
+        ("command = 'echo abc'", "the secret A is not to be had: it has fewer than 4 characters"),
+        ("command = 'echo xyzzy; exit 4'", "the secret A is not to be had: its command ended with exit status: 4"),
+        ("env = 'NOT_THERE'", "the secret A is not to be had: NOT_THERE is neither in env_file nor"),
+    ] {
+        let home = Home::new(&format!("[secrets]\nA = {{ {source} }}\n"), "[tasks.a]\nshell = 'echo {{ secret.A }}'\n");
+        assert_eq!(home.run(&["backfill", "-s", "2024-01-01", "-e", "2024-01-01", "d"]).status.code(), Some(1));
+        let row = &home.json(&["tasks", "d", "--json"])[0];
+        assert!(row["reason"].as_str().unwrap().contains(why), "{row}");
+    }
+}
+
+#[test]
+fn secret_files_that_are_open_to_others_are_refused() {
+    let home = secret_home();
+    home.mode("secrets.env", 0o644).mode("secrets/key", 0o604);
+    let faults = home.json(&["validate", "--json"]);
+    let messages: Vec<&str> = faults.iter().map(|fault| fault["message"].as_str().unwrap()).collect();
+    assert!(faults.iter().all(|fault| fault["code"] == "bad-secret"), "{faults:?}");
+    assert_eq!(messages.len(), 2, "{messages:?}");
+    assert!(messages.iter().all(|message| message.contains("chmod o-rwx")), "{messages:?}");
+    let (code, said) = home.refusal(&["test", "d", "prints", "20240101"]);
+    assert!(code == Some(2) && said.contains("chmod o-rwx"), "{said}");
+    home.mode("secrets.env", 0o640).mode("secrets/key", 0o400);
+    assert!(home.json(&["validate", "--json"]).is_empty());
+}

@@ -13,6 +13,7 @@ use crate::access::{self, Exposed};
 use crate::dag::Config;
 use crate::dag::file::{Fault, Severity, read_config_leniently, read_dag, read_diagnosis};
 use crate::home::{CONFIG_FILE, DIAGNOSIS_FILE, Home, HomeError};
+use crate::runner::secrets;
 
 /// How the faults are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -201,7 +202,11 @@ impl Work {
         }
         let (text, mut faults) = read_text(path);
         if faults.is_empty() {
-            faults = read_config_leniently(&text).1;
+            let (config, found) = read_config_leniently(&text);
+            let home = path.parent().unwrap_or(Path::new(""));
+            let secrets = secrets::faults(home, &config);
+            faults = found;
+            faults.extend(secrets.into_iter().map(|message| Fault::of_file("bad-secret", message)));
             faults.extend(exposed(path));
         }
         self.push(path, false, text, faults);
@@ -234,7 +239,8 @@ impl Work {
                 // What crondag.toml would have said is not known.
                 faults.retain(|fault| {
                     let is_of_config = matches!(fault.code, "unknown-pool" | "unknown-connection" | "pool-too-small")
-                        || (fault.code == "undefined-name" && fault.message.contains("variable"));
+                        || (fault.code == "undefined-name"
+                            && (fault.message.contains("variable") || fault.message.contains("secret")));
                     !is_of_config
                 });
             }

@@ -22,6 +22,8 @@ pub struct Config {
     pub env: BTreeMap<String, String>,
     /// A file of `NAME=value` lines, relative to the home, read when an attempt starts; its values are secrets.
     pub env_file: Option<PathBuf>,
+    /// Where the values of `secret.*` in templates come from, by name.
+    pub secrets: BTreeMap<String, SecretSource>,
     /// Names of variables that tasks inherit from the process that started the driver.
     pub inherit_env: Vec<String>,
     /// Values of `var.*` in templates.
@@ -46,6 +48,7 @@ impl Default for Config {
             pools: BTreeMap::new(),
             env: BTreeMap::new(),
             env_file: None,
+            secrets: BTreeMap::new(),
             inherit_env: Vec::new(),
             vars: BTreeMap::new(),
             connections: BTreeMap::new(),
@@ -55,6 +58,17 @@ impl Default for Config {
             kill_grace: Duration::from_secs(10),
         }
     }
+}
+
+/// Where a secret's value comes from. It is fetched when an attempt that uses it starts, and never stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretSource {
+    /// A variable of `env_file`, else of the driver's environment.
+    Env(String),
+    /// The text of a file, relative to the home, without its last newline.
+    File(PathBuf),
+    /// What a command for `sh -c` prints, without its last newline.
+    Command(String),
 }
 
 /// One database.

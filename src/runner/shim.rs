@@ -26,6 +26,7 @@ use super::process;
 use super::spawner::{Report, Reporter};
 use super::sys::{self, Signals};
 use crate::dag::units::{format_duration, format_size};
+use crate::mask::Mask;
 
 /// A process just forked that waits to be told which attempt is its own.
 pub(super) struct Spare {
@@ -84,12 +85,13 @@ impl Shim<'_> {
     fn run(self, holder: &Holder, signals: &Signals) -> io::Result<()> {
         let record_at = self.announce(holder)?;
         let started_at = Timestamp::now();
-        let mut log = AttemptLog::open(&self.spec.log_file, self.spec.log_max_size, &self.spec.secrets);
+        let mask = Mask::new(self.spec.secrets.iter().map(String::as_str));
+        let mut log = AttemptLog::open(&self.spec.log_file, self.spec.log_max_size, &mask);
         self.write_header(&mut log, started_at);
         let clock = Instant::now();
         let (ending, left_behind) = match self.spawn() {
             Ok((child, pipe)) => self.watch(child, pipe, signals, &mut log),
-            Err(reason) => (Ending::NotStarted { reason }, 0),
+            Err(reason) => (Ending::NotStarted { reason: mask.text(&reason) }, 0),
         };
         let (cpu_seconds, max_rss_bytes) = sys::children_usage();
         let record = ExitRecord {

@@ -446,8 +446,14 @@ pub static CONFIG: Section = Section {
             "env_file",
             Kind::Text,
             "\"secrets.env\"",
-            "A file of `NAME=value` lines, relative to the home, read when an attempt starts; its values are secrets and \
-             never shown",
+            "A file of `NAME=value` lines, relative to the home, read when an attempt starts: environment of every task. Its \
+             values are secrets and never shown; others may not read the file",
+        ),
+        field(
+            "secrets",
+            Kind::Tables(&SECRET),
+            "{ DB_PASSWORD = { env = \"DB_PASSWORD\" } }",
+            "Where the values of `{{ secret.NAME }}` come from, by name",
         ),
         field(
             "inherit_env",
@@ -474,6 +480,36 @@ pub static CONFIG: Section = Section {
             Kind::Table(&CONFIG_SPARK),
             "{ master = \"yarn\" }",
             "Where Spark is, and options of all `spark` tasks",
+        ),
+    ]],
+};
+
+/// `[secrets.NAME]`
+pub static SECRET: Section = Section {
+    header: "[secrets.NAME]",
+    place: "a secret",
+    doc: "One secret for templates. Its value is fetched when an attempt that uses it starts, stored nowhere, and shown as \
+          `***`. It has at least 4 characters: shorter ones cannot be masked.",
+    required: &[],
+    one_of: &["env", "file", "command"],
+    groups: &[&[
+        field(
+            "env",
+            Kind::Text,
+            "\"DB_PASSWORD\"",
+            "The variable, of `env_file` or of the driver's environment, that holds it",
+        ),
+        field(
+            "file",
+            Kind::Text,
+            "\"/run/secrets/db\"",
+            "A file that holds it and nothing else, relative to the home; others may not read it",
+        ),
+        field(
+            "command",
+            Kind::Text,
+            "\"vault kv get -field=password etl/db\"",
+            "A command for `sh -c` that prints it, run in the home with the environment of tasks; it has 30 seconds",
         ),
     ]],
 };

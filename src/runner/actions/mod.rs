@@ -3,12 +3,14 @@
 pub mod spark;
 pub mod sql;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::dag::template::{RenderError, Renderer};
-use crate::dag::{Action, Config, Dag, Task};
+use crate::dag::template::{RenderError, Renderer, Scope};
+use crate::dag::{Action, Config};
 
-use super::environment::{self, Environment, EnvironmentError};
+use super::environment;
+use super::secrets::Keyring;
 
 /// Exactly what an attempt runs; what `crondag render` prints.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,21 +21,20 @@ pub struct Prepared {
     pub display: String,
     /// What the program reads on its standard input.
     pub stdin: Option<String>,
-    /// The complete environment, and which values are secret.
-    pub environment: Environment,
+    /// The complete environment.
+    pub env: BTreeMap<String, String>,
+    /// Values that must not be seen.
+    pub secrets: Vec<String>,
     /// Where it runs; absolute.
     pub working_dir: PathBuf,
 }
 
-/// Why a task cannot be prepared. Reads after "error: ".
+/// Why a task cannot be prepared; may hold secrets.
 #[derive(Debug, thiserror::Error)]
-pub enum PrepareError {
+enum PrepareError {
     /// A template.
     #[error(transparent)]
     Render(#[from] RenderError),
-    /// The environment.
-    #[error(transparent)]
-    Environment(#[from] EnvironmentError),
     /// A file that the task names.
     #[error("cannot read {path}: {source}")]
     File {
@@ -47,48 +48,92 @@ pub enum PrepareError {
     Connection(String),
 }
 
-/// Renders everything that an attempt needs. Reads files, changes nothing.
+/// The variable by which a script with secrets reaches its shell: arguments can be seen by everybody on the machine, a
+/// process' environment only by its user.
+const SCRIPT_VARIABLE: &str = "CRONDAG_SCRIPT";
+
+/// Runs that script. The name is gone before the first line runs; the line numbers are those of the script.
+const RUN_SCRIPT: &str = r#"eval "unset CRONDAG_SCRIPT; $CRONDAG_SCRIPT""#;
+
+/// Renders everything that an attempt needs. Reads files and runs the commands of secrets, changes nothing.
 ///
 /// # Errors
-/// A template does not render, or a file is missing.
-pub fn prepare(
+/// Why a template does not render, or which file or secret is missing; without secrets. Reads after "error: ".
+pub fn prepare(home: &Path, config: &Config, scope: &Scope<'_>) -> Result<Prepared, String> {
+    let keyring = Keyring::open(home, config)?;
+    let shown = Renderer::new(scope, keyring.hidden());
+    let prepared = render(home, config, scope, &keyring, &Renderer::new(scope, keyring.secrets()), &shown);
+    let prepared = prepared.map_err(|error| keyring.mask().text(&error.to_string()))?;
+    Ok(Prepared { secrets: keyring.values(), ..prepared })
+}
+
+/// The same for people: every secret is masked, no command of a secret is run.
+///
+/// # Errors
+/// As [`prepare`].
+pub fn rehearse(home: &Path, config: &Config, scope: &Scope<'_>) -> Result<Prepared, String> {
+    let keyring = Keyring::open(home, config)?;
+    let shown = Renderer::new(scope, keyring.hidden());
+    let prepared = render(home, config, scope, &keyring, &shown, &shown);
+    let mask = keyring.mask();
+    let prepared = prepared.map_err(|error| mask.text(&error.to_string()))?;
+    Ok(Prepared {
+        argv: prepared.argv.iter().map(|argument| mask.text(argument)).collect(),
+        display: mask.text(&prepared.display),
+        stdin: prepared.stdin.map(|text| mask.text(&text)),
+        env: prepared.env.into_iter().map(|(name, value)| (name, mask.text(&value))).collect(),
+        ..prepared
+    })
+}
+
+/// `shown` renders what people see.
+fn render(
     home: &Path,
     config: &Config,
-    dag: &Dag,
-    task: &Task,
+    scope: &Scope<'_>,
+    keyring: &Keyring,
     renderer: &Renderer,
+    shown: &Renderer,
 ) -> Result<Prepared, PrepareError> {
-    let mut environment = environment::build(home, config, dag, task, renderer)?;
+    let (dag, task) = (scope.dag, scope.task);
+    let mut env = environment::build(home, config, dag, task, renderer, keyring.env_file())?;
     let working_dir = match &task.working_dir {
         Some(folder) => home.join(renderer.render(folder)?),
         None => home.to_path_buf(),
     };
     let (argv, display, stdin) = match &task.action {
         Action::Shell(shell) => {
-            let script = renderer.render(&shell.script)?;
-            (vec!["/bin/bash".to_owned(), "-c".to_owned(), script.clone()], script, None)
+            let (script, display) = (renderer.render(&shell.script)?, shown.render(&shell.script)?);
+            let argument = if script == display {
+                script
+            } else {
+                env.insert(SCRIPT_VARIABLE.to_owned(), script);
+                RUN_SCRIPT.to_owned()
+            };
+            (vec!["/bin/bash".to_owned(), "-c".to_owned(), argument], display, None)
         }
         Action::Spark(spark) => {
             if let Some(spark_home) = &config.spark.spark_home {
-                environment.variables.insert("SPARK_HOME".to_owned(), spark_home.clone());
+                env.insert("SPARK_HOME".to_owned(), spark_home.clone());
             }
             let default_name =
                 format!("{}.{} {}", dag.id, task.id, renderer.variables().get("ds").map_or("", String::as_str));
-            let spark_home = environment.variables.get("SPARK_HOME").map(String::as_str);
-            let argv = spark::argv(config.spark.spark_submit.as_deref(), spark_home, spark, &default_name, renderer)?;
+            let spark_home = env.get("SPARK_HOME").map(String::as_str);
+            let argv = spark::argv(config.spark.spark_submit.as_deref(), spark_home, spark, &default_name, shown)?;
             let display = spark::display(&argv);
             (argv, display, None)
         }
         Action::Sql(sql) => {
-            let job = sql::job(home, config, sql, renderer)?;
+            let mut job = sql::job(home, config, sql, renderer)?;
+            job.hide(keyring.values());
             let program =
                 std::env::current_exe().map_or_else(|_| "/proc/self/exe".to_owned(), |path| path.display().to_string());
             let stdin = serde_json::to_string(&job).map_err(|error| PrepareError::File {
                 path: sql.connection.clone(),
                 source: std::io::Error::other(error),
             })?;
-            (vec![program, "__sql".to_owned()], job.describe(), Some(stdin))
+            (vec![program, "__sql".to_owned()], sql::job(home, config, sql, shown)?.describe(), Some(stdin))
         }
     };
-    Ok(Prepared { argv, display, stdin, environment, working_dir })
+    Ok(Prepared { argv, display, stdin, env, secrets: Vec::new(), working_dir })
 }

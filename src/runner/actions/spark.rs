@@ -74,7 +74,7 @@ mod tests {
     use super::*;
     use crate::dag::file::{read_config, read_dag};
     use crate::dag::schedule::Timetable;
-    use crate::dag::template::Scope;
+    use crate::dag::template::{Scope, Secrets};
     use crate::dag::{Action, Dag};
 
     fn rendered(dag: &Dag, spark_submit: Option<&str>, spark_home: Option<&str>) -> Vec<String> {
@@ -83,7 +83,7 @@ mod tests {
         let (params, vars) = (dag.params.clone(), std::collections::BTreeMap::new());
         let scope =
             Scope { dag, task: &dag.tasks[0], interval, run_id: "r", try_number: 1, params: &params, vars: &vars };
-        argv(spark_submit, spark_home, spark, "d.t 2018-07-01", &Renderer::new(&scope)).unwrap()
+        argv(spark_submit, spark_home, spark, "d.t 2018-07-01", &Renderer::new(&scope, Secrets::none())).unwrap()
     }
 
     #[test]

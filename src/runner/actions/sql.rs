@@ -17,6 +17,7 @@ use crate::dag::config::Connection;
 use crate::dag::template::Renderer;
 use crate::dag::units::format_duration;
 use crate::dag::{Config, Sql, SqlSource};
+use crate::mask::Mask;
 
 /// How many rows of a result set are printed.
 const SHOWN_ROWS: usize = 1_000;
@@ -34,9 +35,16 @@ pub struct SqlJob {
     params: BTreeMap<String, String>,
     /// The CSV file for the last result set.
     to: Option<PathBuf>,
+    /// Values that must not be seen, not even in part, as where an excerpt cuts a statement.
+    secrets: Vec<String>,
 }
 
 impl SqlJob {
+    /// Names the values that must not be seen.
+    pub(super) fn hide(&mut self, secrets: Vec<String>) {
+        self.secrets = secrets;
+    }
+
     /// The job for people.
     pub fn describe(&self) -> String {
         let (name, statements) = (&self.connection, self.statements.trim_end());
@@ -72,6 +80,7 @@ pub(super) fn job(home: &Path, config: &Config, sql: &Sql, renderer: &Renderer) 
         statements: renderer.render(&statements)?,
         params,
         to: sql.to.as_ref().map(|to| renderer.render(to).map(|to| home.join(to))).transpose()?,
+        secrets: Vec::new(),
     })
 }
 
@@ -110,6 +119,7 @@ fn run(job: &SqlJob) -> Result<(), String> {
         }
         _ => format!("the database {database} of connection {} does not work: {error}", job.connection),
     })?;
+    let mask = Mask::new(job.secrets.iter().map(String::as_str));
     let mut last_table = None;
     let statements = split(&job.statements);
     for span in &statements {
@@ -120,7 +130,8 @@ fn run(job: &SqlJob) -> Result<(), String> {
             None => format!("line {line} of the statements"),
         };
         let failed = |error: rusqlite::Error| {
-            format!("{place}: {}\n  in: {}\n  everything was rolled back", message(&error), excerpt(text))
+            let excerpt = excerpt(&mask.text(text));
+            format!("{place}: {}\n  in: {excerpt}\n  everything was rolled back", message(&error))
         };
         let started = Instant::now();
         let mut statement = transaction.prepare(text).map_err(failed)?;

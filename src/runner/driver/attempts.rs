@@ -1,13 +1,12 @@
 //! Attempts: starting, adopting, stopping, and taking note of their ends.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::{Driver, EndedAttempt, Host, Item, Key, Live, Starting};
 use crate::dag::schedule::DataInterval;
-use crate::dag::template::{Renderer, Scope, iso};
+use crate::dag::template::{Scope, iso};
 use crate::dag::units::format_duration;
 use crate::runner::actions;
 use crate::runner::attempt::{ATTEMPT_VARIABLE, AttemptKey, AttemptSpec, Ending, ExitRecord};
@@ -99,7 +98,7 @@ impl<H: Host> Driver<H> {
         let mut params = dag.params.clone();
         params.extend(run.params.clone());
         let interval = DataInterval { start: run.logical_date, end: run.data_interval_end };
-        let renderer = Renderer::new(&Scope {
+        let scope = Scope {
             dag,
             task,
             interval,
@@ -107,10 +106,9 @@ impl<H: Host> Driver<H> {
             try_number: start.try_number,
             params: &params,
             vars: &self.config.vars,
-        });
-        let prepared =
-            actions::prepare(self.home.root(), &self.config, dag, task, &renderer).map_err(|e| e.to_string())?;
-        let mut env: BTreeMap<String, String> = prepared.environment.variables;
+        };
+        let prepared = actions::prepare(self.home.root(), &self.config, &scope)?;
+        let mut env = prepared.env;
         env.insert(ATTEMPT_VARIABLE.to_owned(), token.to_owned());
         let key = AttemptKey {
             dag_id: dag.id.clone(),
@@ -132,7 +130,7 @@ impl<H: Host> Driver<H> {
             kill_grace: self.config.kill_grace,
             log_file: self.home.root().join(log_file),
             log_max_size: self.config.logs.max_size,
-            secrets: prepared.environment.secrets,
+            secrets: prepared.secrets,
         })
     }
 

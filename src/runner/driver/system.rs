@@ -23,9 +23,9 @@ use crate::home::Home;
 use crate::runner::attempt::{AttemptSpec, Ending, ExitRecord};
 use crate::runner::catalog;
 use crate::runner::client;
-use crate::runner::environment;
 use crate::runner::evidence::{self, Failed};
 use crate::runner::launch::{self, AttemptFiles, Claim, Found};
+use crate::runner::secrets::Keyring;
 use crate::runner::spawner::{Report, Spawner};
 use crate::store::{OutboxMail, Store};
 
@@ -307,7 +307,13 @@ impl Host for System {
         let (home, settings, config, sender) =
             (self.home.clone(), settings.clone(), config.clone(), self.sender.clone());
         in_background("mailer", move || {
-            let variable = |name: &str| environment::lookup(home.root(), &config, name);
+            let variable = |name: &str| match Keyring::open(home.root(), &config) {
+                Ok(keyring) => keyring.variable(name),
+                Err(error) => {
+                    report(&error);
+                    std::env::var(name).ok()
+                }
+            };
             for waiting in due {
                 let result = match serde_json::from_str::<Mail>(&waiting.mail) {
                     Ok(mail) => alert::deliver(&mail, &waiting.message_id, &settings, home.root(), &variable),
