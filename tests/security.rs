@@ -350,6 +350,19 @@ fn a_secret_that_cannot_be_had_fails_the_attempt_with_the_reason() {
 }
 
 #[test]
+fn a_command_of_a_secret_that_takes_its_time_holds_nobody_up() {
+    let home = Home::new(
+        "[secrets]\nSLOW = { command = 'until [ -e go ]; do sleep 0.02; done; echo xyzzy' }\n",
+        "[tasks.slow]\nshell = 'echo {{ secret.SLOW }}'\n[tasks.quick]\nshell = 'echo quick; touch done'\n\
+         [tasks.asks]\nafter = 'quick'\nshell = 'touch go'\n",
+    );
+    // Only when the others have run does the command end: were they held up by it, it would not.
+    assert_eq!(home.run(&["backfill", "-s", "2024-01-01", "-e", "2024-01-01", "d"]).status.code(), Some(0));
+    let rows = home.json(&["tasks", "d", "--json"]);
+    assert!(rows.iter().all(|row| row["state"] == "success"), "{rows:?}");
+}
+
+#[test]
 fn secret_files_that_are_open_to_others_are_refused() {
     let home = secret_home();
     home.mode("secrets.env", 0o644).mode("secrets/key", 0o604);
@@ -362,4 +375,187 @@ fn secret_files_that_are_open_to_others_are_refused() {
     assert!(code == Some(2) && said.contains("chmod o-rwx"), "{said}");
     home.mode("secrets.env", 0o640).mode("secrets/key", 0o400);
     assert!(home.json(&["validate", "--json"]).is_empty());
+}
+
+// ---- hostile values and names -------------------------------------------------------------------------------------
+
+const HOSTILE: [&str; 12] = [
+    "'; touch pwned; '",
+    "\"; touch pwned; \"",
+    "$(touch pwned)",
+    "`touch pwned`",
+    "a\nb; touch pwned\n",
+    "--help",
+    "; rm -rf . #",
+    "%s%n\\0\\",
+    "x'); DROP TABLE t; --",
+    "' OR '1'='1",
+    "{{ secret.A }}{% raw %}",
+    "\u{202e}\u{1b}[31m",
+];
+
+#[test]
+fn hostile_params_reach_shell_and_sql_as_they_are() {
+    let home = Home::new(
+        "[connections.w]\ntype = 'sqlite'\npath = 'w.db'\n",
+        "[params]\nx = ''\n\
+         [tasks.shell]\nshell = '''printf '%s' {{ params.x | sh }} > quoted; printf '%s' \"$CRONDAG_PARAM_X\" > variable'''\n\
+         [tasks.sql.sql]\nconnection = 'w'\nstatements = 'SELECT :x AS x'\nto = 'out.csv'\nparams = { x = '{{ params.x }}' }\n",
+    );
+    for value in HOSTILE {
+        let param = format!("x={value}");
+        let read = |name: &str| fs::read_to_string(home.path().join(name)).unwrap();
+        for task in ["shell", "sql"] {
+            let output = home.run(&["test", "d", task, "20240101", "--param", &param]);
+            assert!(output.status.success(), "{value:?} {task}: {output:?}");
+        }
+        assert_eq!((read("quoted").as_str(), read("variable").as_str()), (value, value));
+        let cell = if value.contains(['"', '\n', ',']) {
+            format!("\"{}\"", value.replace('"', "\"\""))
+        } else {
+            value.to_owned()
+        };
+        assert_eq!(read("out.csv").trim_end_matches(['\r', '\n']), format!("x\n{cell}").trim_end_matches(['\r', '\n']));
+        assert!(!home.path().join("pwned").exists(), "{value:?}");
+    }
+}
+
+#[test]
+fn hostile_names_are_refused_and_stop_nobody() {
+    let home = Home::new("", "[tasks.a]\nshell = 'echo hello'\n");
+    let names = ["a;touch pwned", "$(touch pwned)", "--version", "-rf", "a b", "a\nb", "\u{1b}[31mred", "x'--", "..a"];
+    for name in names {
+        home.write(&format!("dags/{name}.toml"), GOOD);
+    }
+    home.write(
+        "dags/inner.toml",
+        "[tasks.\"../../../escaped\"]\nshell = 'true'\n[tasks.\"a; touch pwned\"]\nshell = 'true'\n",
+    );
+    let (code, said) = home.refusal(&["tick"]);
+    assert_eq!(code, Some(2), "{said}");
+    for bytes in [said.into_bytes(), home.run(&["validate"]).stdout, home.run(&["list_dags"]).stdout] {
+        assert!(!bytes.contains(&0x1b), "a name reaches the terminal as it is: {}", String::from_utf8_lossy(&bytes));
+    }
+    let faults = home.json(&["validate", "--json"]);
+    let refused = faults.iter().filter(|fault| fault["code"] == "bad-dag-id").count();
+    assert_eq!(refused, names.len(), "{faults:?}");
+    assert_eq!(faults.iter().filter(|fault| fault["code"] == "bad-task-id").count(), 2);
+    assert!(home.run(&["backfill", "-s", "20240101", "-e", "20240101", "d"]).status.success());
+    for hostile in ["x' OR '1'='1", "../../../etc/passwd", "--", "$(touch pwned)", "2024-01-01;touch pwned"] {
+        for args in [
+            vec!["runs", hostile],
+            vec!["tasks", "d", hostile],
+            vec!["logs", "d", "a", hostile],
+            vec!["logs", "d", hostile],
+        ] {
+            let output = home.run(&args);
+            assert_ne!(output.status.code(), Some(0), "{args:?}: {output:?}");
+        }
+        assert_eq!(home.run(&["backfill", "-s", hostile, "-e", hostile, "d"]).status.code(), Some(2), "{hostile}");
+    }
+    assert!(!home.path().join("pwned").exists());
+    let logs: Vec<PathBuf> =
+        below(&home.path().join(".crondag/logs")).into_iter().filter(|path| path.is_file()).collect();
+    assert_eq!(logs.len(), 1, "{logs:?}");
+}
+
+#[test]
+fn no_value_leads_out_of_the_folder_that_a_template_names() {
+    let home = Home::new(
+        "[connections.w]\ntype = 'sqlite'\npath = 'w.db'\n",
+        "[params]\nx = 'x'\n\
+         [tasks.to.sql]\nconnection = 'w'\nstatements = 'SELECT 1 AS x'\nto = 'out/{{ params.x }}.csv'\n\
+         [tasks.file.sql]\nconnection = 'w'\nfile = 'sql/{{ params.x }}.sql'\n\
+         [tasks.folder]\nshell = 'pwd'\nworking_dir = 'jobs/../{{ params.x }}'\n\
+         [tasks.spark.spark]\napplication = '{{ params.x }}'\n",
+    );
+    for (task, value, why) in [
+        ("to", "../../up", "out/../../up.csv climbs by `..`"),
+        ("file", "../secrets", "sql/../secrets.sql climbs by `..`"),
+        ("folder", "..", "jobs/../.. climbs by `..`"),
+        ("spark", "--conf=spark.driver.extraJavaOptions=-x", "begins with `-`"),
+    ] {
+        let (code, said) = home.refusal(&["test", "d", task, "20240101", "--param", &format!("x={value}")]);
+        assert!(code == Some(2) && said.contains(why), "{said}");
+    }
+    assert!(home.run(&["test", "d", "to", "20240101"]).status.success());
+    assert!(home.path().join("out/x.csv").exists());
+}
+
+#[test]
+fn nothing_adds_a_header_to_a_mail() {
+    use crondag::alert::{Incident, IncidentKind, TaskIncident, compose, deliver};
+    use crondag::dag::config::{Email, MailTransport};
+
+    let home = tempfile::tempdir().unwrap();
+    let evil = "x\r\nBcc: evil@example.com\r\n\r\n<script>";
+    let task = TaskIncident {
+        task_id: evil.to_owned(),
+        try_number: 1,
+        max_tries: 1,
+        reason: evil.to_owned(),
+        started: evil.to_owned(),
+        duration: std::time::Duration::ZERO,
+        log_file: evil.to_owned(),
+        log_tail: vec![evil.to_owned()],
+        diagnosis: None,
+        blocks: vec![evil.to_owned()],
+    };
+    let incident = Incident {
+        kind: IncidentKind::TaskFailed(task),
+        dag_id: evil.to_owned(),
+        run_id: evil.to_owned(),
+        ds: evil.to_owned(),
+        data_interval: (evil.to_owned(), evil.to_owned()),
+        to: vec!["good@example.com".to_owned(), "a@b.c\r\nBcc: evil@example.com".to_owned(), format!("{evil} <a@b.c>")],
+        host: evil.to_owned(),
+        home: home.path().join(evil),
+    };
+    let mail = compose(&incident);
+    assert!(!mail.subject.contains(['\r', '\n']) && !mail.html.contains("<script>"), "{mail:?}");
+    // A subject as an older database may have it.
+    let mail = crondag::alert::Mail { subject: evil.to_owned(), ..mail };
+    let settings = Email {
+        from: "crondag <etl@example.com>".to_owned(),
+        transport: MailTransport::Folder { path: "mail".into() },
+    };
+    let error = deliver(&mail, "1.2@host\r\nBcc: evil@example.com", &settings, home.path(), &|_| None).unwrap_err();
+    assert!(error.message.contains("is not a mail address"), "{error}");
+    let text = fs::read_to_string(&below(&home.path().join("mail"))[0]).unwrap();
+    let headers = text.split("\r\n\r\n").next().unwrap();
+    let names: Vec<String> = headers
+        .lines()
+        .filter(|line| !line.starts_with([' ', '\t']))
+        .filter_map(|line| line.split_once(':').map(|(name, _)| name.to_lowercase()))
+        .collect();
+    for name in &names {
+        let known = ["from", "to", "subject", "date", "message-id", "auto-submitted", "mime-version", "content-type"];
+        assert!(known.contains(&name.as_str()), "{headers}");
+    }
+    assert!(names.contains(&"subject".to_owned()) && !headers.to_lowercase().contains("\nbcc"), "{headers}");
+    let to = headers.lines().find(|line| line.starts_with("To:")).unwrap();
+    assert_eq!(to, "To: good@example.com");
+}
+
+// ---- the code -----------------------------------------------------------------------------------------------------
+
+#[test]
+fn only_one_small_module_is_unsafe() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap();
+    assert!(manifest.contains("unsafe_code = \"deny\""));
+    let mut lines = 0;
+    for path in below(&root.join("src")).iter().filter(|path| path.extension().is_some_and(|end| end == "rs")) {
+        let text = fs::read_to_string(path).unwrap();
+        let words = text.split(|c: char| !c.is_alphanumeric() && c != '_');
+        let has_unsafe = words.clone().any(|word| matches!(word, "unsafe" | "unsafe_code"));
+        if path.ends_with("runner/sys.rs") {
+            lines = text.lines().count();
+            let blocks = text.matches("unsafe {").count();
+            assert_eq!(blocks, text.matches("// SAFETY:").count(), "each unsafe block says why it is sound");
+        } else {
+            assert!(!has_unsafe, "{} has unsafe code: it belongs into src/runner/sys.rs", path.display());
+        }
+    }
+    assert!((1..250).contains(&lines), "src/runner/sys.rs is no small module any more: {lines} lines");
 }

@@ -24,6 +24,7 @@ use super::rehearsal::Rehearsal;
 use crate::dag::units::format_duration;
 use crate::mask::{Mask, Stream};
 use crate::runner::attempt::{ATTEMPT_VARIABLE, AttemptKey, AttemptSpec, Ending};
+use crate::runner::run_as::{self, Helper};
 use crate::runner::{process, shim};
 
 /// Options of `test`.
@@ -111,6 +112,7 @@ fn spec(rehearsal: Rehearsal) -> AttemptSpec {
         display: prepared.display,
         stdin: prepared.stdin,
         env,
+        run_as: prepared.run_as,
         working_dir: prepared.working_dir,
         timeout,
         kill_grace: rehearsal.context.config.kill_grace,
@@ -122,33 +124,44 @@ fn spec(rehearsal: Rehearsal) -> AttemptSpec {
 
 /// Runs the program to its end, to its timeout or to a signal, and ends whatever it leaves behind.
 fn start(spec: &AttemptSpec, mask: &Mask) -> Result<Ending, String> {
-    let program = shim::find_program(spec)?;
-    let name = spec.argv[0].clone();
+    let failed = |error: io::Error| shim::start_error(&spec.argv, &error);
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         signal_hook::flag::register(signal, stop.clone()).map_err(|error| format!("cannot watch signals: {error}"))?;
     }
-    let command = duct::cmd(program, &spec.argv[1..]).full_env(&spec.env).dir(&spec.working_dir).unchecked();
+    let (command, name, answers) = match &spec.run_as {
+        Some(user) => {
+            let helper = Helper::for_attempt(user, spec)?;
+            let name = helper.program.display().to_string();
+            let command = duct::cmd(helper.program, helper.args).full_env(helper.env).dir("/");
+            (command.stdin_file(helper.stdin), name, Some(helper.answers))
+        }
+        None => {
+            let program = shim::find_program(&spec.argv, &spec.env, &spec.working_dir)?;
+            let command = duct::cmd(program, &spec.argv[1..]).full_env(&spec.env).dir(&spec.working_dir);
+            let command = match &spec.stdin {
+                Some(text) => command.stdin_bytes(text.as_bytes()),
+                None => command.stdin_null(),
+            };
+            (command, spec.argv[0].clone(), None)
+        }
+    };
+    let command = command.unchecked();
     let (ended, done) = channel();
     let command = if mask.is_empty() {
         // The task has the terminal itself, with its width and its colours.
         command
     } else {
-        let failed = |error: io::Error| shim::start_error(spec, &error);
         let stdout = outlet(mask, io::stdout(), ended.clone()).map_err(failed)?;
         command.stdout_file(stdout).stderr_file(outlet(mask, io::stderr(), ended.clone()).map_err(failed)?)
     };
     drop(ended);
-    let command = match &spec.stdin {
-        Some(text) => command.stdin_bytes(text.as_bytes()),
-        None => command.stdin_null(),
-    };
     // A group of its own: Ctrl-C reaches us alone, and we end the task as a driver would.
     let command = command.before_spawn(move |command| {
         command.arg0(&name).process_group(0);
         Ok(())
     });
-    let handle = command.start().map_err(|error| shim::start_error(spec, &error))?;
+    let handle = command.start().map_err(failed)?;
     // It holds the writing ends of the outlets; while it does, they never end.
     drop(command);
     let deadline = spec.timeout.map(|timeout| Instant::now() + timeout);
@@ -166,6 +179,7 @@ fn start(spec: &AttemptSpec, mask: &Mask) -> Result<Ending, String> {
     let is_over = status.is_some();
     let find = || {
         let mut found: BTreeSet<i32> = process::with_token(&spec.token, None);
+        found.extend(spec.run_as.as_deref().map(|user| run_as::find(user, &spec.token)).unwrap_or_default());
         if !is_over {
             // One that cleared its environment is still found through its parents.
             found.extend(roots.iter().flat_map(|&root| process::descendants(root)));
@@ -173,7 +187,7 @@ fn start(spec: &AttemptSpec, mask: &Mask) -> Result<Ending, String> {
         }
         found
     };
-    let left = process::end_all(find, spec.kill_grace, || {
+    let left = process::end_all(find, spec.run_as.as_deref(), spec.kill_grace, || {
         // Collects the program, so that it is no longer found; how it ended is asked for below.
         let _ = handle.try_wait();
     });
@@ -181,6 +195,11 @@ fn start(spec: &AttemptSpec, mask: &Mask) -> Result<Ending, String> {
     while done.recv_timeout(OUTLET_PATIENCE).is_ok() {}
     if is_over && left > 0 {
         note(&format!("ended {left} processes that it had left behind"));
+    }
+    if ending.is_none()
+        && let Some(reason) = answers.and_then(|answers| answers.failure())
+    {
+        return Err(reason);
     }
     match (ending, status) {
         (Some(ending), _) => {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::model::SparkOptions;
@@ -60,25 +61,67 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// Whether a secret comes from a command, which may take its time.
+    pub fn secrets_may_take_a_while(&self) -> bool {
+        let passwords = self.connections.values().filter_map(|connection| match connection {
+            Connection::Sqlite { .. } => None,
+            Connection::Server(server) => server.password.as_ref(),
+        });
+        self.secrets.values().chain(passwords).any(|source| matches!(source, SecretSource::Command(_)))
+    }
+}
+
 /// Where a secret's value comes from. It is fetched when an attempt that uses it starts, and never stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SecretSource {
     /// A variable of `env_file`, else of the driver's environment.
     Env(String),
     /// The text of a file, relative to the home, without its last newline.
     File(PathBuf),
-    /// What a command for `sh -c` prints, without its last newline.
+    /// What a shell command prints, without its last newline.
     Command(String),
 }
 
 /// One database.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Connection {
     /// A `SQLite` file, relative to the home.
     Sqlite {
         /// Path of the database file; created when missing.
         path: PathBuf,
     },
+    /// A database on a server.
+    Server(DatabaseServer),
+}
+
+/// A database server, and how to log in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatabaseServer {
+    /// Whose protocol it speaks.
+    pub kind: ServerKind,
+    /// Its name or address.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// The database.
+    pub database: String,
+    /// Login name.
+    pub username: String,
+    /// Where the password is; `None` sends none.
+    pub password: Option<SecretSource>,
+    /// PEM certificates that sign the server's, relative to the home. With them the connection is by TLS and the
+    /// certificate and host name are checked; `None` is in the clear.
+    pub tls_ca: Option<PathBuf>,
+}
+
+/// The protocol of a database server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ServerKind {
+    /// `PostgreSQL`.
+    Postgres,
+    /// MySQL or `MariaDB`.
+    Mysql,
 }
 
 /// `[logs]`

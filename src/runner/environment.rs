@@ -8,22 +8,24 @@ use std::sync::OnceLock;
 use crate::dag::template::{RenderError, Renderer};
 use crate::dag::{Config, Dag, Task};
 
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Builds a task's environment: the small base (`PATH HOME USER LOGNAME SHELL LANG TZ`), then what crondag.toml inherits,
+/// Builds a task's environment: the small base (`PATH HOME USER LOGNAME SHELL LANG TZ`) of the user it runs as, then what crondag.toml inherits,
 /// sets and reads from `env_file`, then the DAG's, then the task's, then crondag's own `CRONDAG_*`.
 ///
 /// # Errors
 /// A template does not render.
+#[allow(clippy::too_many_arguments)] // one for each layer
 pub fn build(
     home: &Path,
     config: &Config,
     dag: &Dag,
     task: &Task,
     renderer: &Renderer,
+    user: &User,
     env_file: &[(String, String)],
 ) -> Result<BTreeMap<String, String>, RenderError> {
-    let mut variables = base();
+    let mut variables = base(user);
     if let Some(zone) = dag.timezone.iana_name() {
         variables.insert("TZ".to_owned(), zone.to_owned());
     }
@@ -43,49 +45,73 @@ pub fn build(
 }
 
 /// The variables that every program of a home finds.
-pub(super) fn base() -> BTreeMap<String, String> {
-    let user = User::current().clone();
+pub(super) fn base(user: &User) -> BTreeMap<String, String> {
     [
-        ("PATH", PATH.to_owned()),
-        ("HOME", user.home),
-        ("LOGNAME", user.name.clone()),
-        ("USER", user.name),
-        ("SHELL", user.shell),
-        ("LANG", "C.UTF-8".to_owned()),
+        ("PATH", PATH),
+        ("HOME", &user.home),
+        ("LOGNAME", &user.name),
+        ("USER", &user.name),
+        ("SHELL", &user.shell),
+        ("LANG", "C.UTF-8"),
     ]
     .into_iter()
-    .map(|(name, value)| (name.to_owned(), value))
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .collect()
 }
 
-#[derive(Clone)]
-struct User {
-    name: String,
+/// A user of this machine, from /etc/passwd, else from whatever the machine's name service knows.
+#[derive(Debug, Clone)]
+pub struct User {
+    /// As people say it.
+    pub name: String,
+    /// The number; `None` for one that is unknown.
+    pub uid: Option<u32>,
+    /// The number of the first group.
+    pub gid: Option<u32>,
     home: String,
     shell: String,
 }
 
 impl User {
-    /// The user of this process, looked up once, from /etc/passwd, else from whatever the machine's name service knows.
-    fn current() -> &'static User {
+    /// The user of this process, looked up once. One without an entry has only a number.
+    pub fn current() -> &'static User {
         static USER: OnceLock<User> = OnceLock::new();
-        USER.get_or_init(User::look_up)
+        USER.get_or_init(|| {
+            let uid = rustix::process::getuid().as_raw();
+            User::look_up(2, &uid.to_string()).unwrap_or_else(|| User {
+                name: uid.to_string(),
+                uid: Some(uid),
+                gid: None,
+                home: "/".to_owned(),
+                shell: "/bin/sh".to_owned(),
+            })
+        })
     }
 
-    fn look_up() -> User {
-        let id = rustix::process::getuid().as_raw().to_string();
-        let line = |text: &str| text.lines().find(|line| line.split(':').nth(2) == Some(&id)).map(str::to_owned);
+    /// The user of that name.
+    pub fn named(name: &str) -> Option<User> {
+        User::look_up(0, name)
+    }
+
+    fn look_up(field: usize, key: &str) -> Option<User> {
+        let line = |text: &str| text.lines().find(|line| line.split(':').nth(field) == Some(key)).map(str::to_owned);
         let found = fs::read_to_string("/etc/passwd").ok().and_then(|text| line(&text)).or_else(|| {
             // LDAP and the like; `getent` is part of every C library's tools.
-            line(&duct::cmd!("getent", "passwd", &id).stderr_null().unchecked().read().ok()?)
-        });
-        let fields: Vec<&str> = found.as_deref().map(|line| line.split(':').collect()).unwrap_or_default();
+            line(&duct::cmd!("getent", "passwd", key).stderr_null().unchecked().read().ok()?)
+        })?;
+        let fields: Vec<&str> = found.split(':').collect();
         let field = |position: usize, fallback: &str| {
             fields
                 .get(position)
                 .filter(|text| !text.is_empty())
                 .map_or_else(|| fallback.to_owned(), |text| (*text).to_owned())
         };
-        User { name: field(0, &id), home: field(5, "/"), shell: field(6, "/bin/sh") }
+        Some(User {
+            name: field(0, key),
+            uid: field(2, "").parse().ok(),
+            gid: field(3, "").parse().ok(),
+            home: field(5, "/"),
+            shell: field(6, "/bin/sh"),
+        })
     }
 }

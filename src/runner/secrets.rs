@@ -11,10 +11,10 @@ use std::time::Duration;
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use super::environment;
+use super::environment::{self, User};
 use crate::access;
 use crate::dag::Config;
-use crate::dag::config::SecretSource;
+use crate::dag::config::{Connection, SecretSource};
 use crate::dag::template::Secrets;
 use crate::mask::{MASK, Mask, SHORTEST_SECRET};
 
@@ -46,7 +46,7 @@ impl Keyring {
             Some(path) => read_env_file(&home.join(path))?,
             None => Vec::new(),
         };
-        let mut environment = environment::base();
+        let mut environment = environment::base(User::current());
         environment.extend(config.env.clone());
         environment.extend(env_file.iter().cloned());
         Ok(Arc::new(Keyring {
@@ -89,6 +89,29 @@ impl Keyring {
         Mask::new(self.values().iter().map(String::as_str))
     }
 
+    /// The password of a connection: the first line of its source, where a variable may also be one of the task's own.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn password(
+        &self,
+        connection: &str,
+        source: &SecretSource,
+        env: &BTreeMap<String, String>,
+    ) -> Result<String, String> {
+        let found = match source {
+            SecretSource::Env(name) if env.contains_key(name) => Ok(env[name].clone()),
+            source => self.fetch(source),
+        };
+        let password = found
+            .map(|text| text.lines().next().unwrap_or_default().to_owned())
+            .and_then(check)
+            .map_err(|reason| format!("the password of connection {connection} is not to be had: {reason}"));
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.insert(format!("connections.{connection}"), password.clone());
+        password
+    }
+
     /// A variable that crondag itself uses, such as a mail password: from `env_file`, else from its own environment.
     pub fn variable(&self, name: &str) -> Option<String> {
         let from_file = self.env_file.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.clone());
@@ -120,7 +143,7 @@ impl Keyring {
         let by_hand = "to see why, type the command by hand in the home";
         // A file in memory and no pipe: what the command leaves behind cannot keep us waiting.
         let mut output = File::from(memfd_create("crondag-secret", MemfdFlags::CLOEXEC).map_err(|e| failed(e.into()))?);
-        let handle = duct::cmd!("/bin/sh", "-c", command)
+        let handle = duct::cmd!("/bin/bash", "-c", command)
             .full_env(&self.environment)
             .dir(&self.home)
             .stdin_null()
@@ -155,9 +178,14 @@ impl Keyring {
 /// What is wrong with the files of secrets that crondag.toml names. Runs no command.
 pub fn faults(home: &Path, config: &Config) -> Vec<String> {
     let env_file = config.env_file.as_ref().and_then(|path| read_env_file(&home.join(path)).err());
-    let files = config.secrets.iter().filter_map(|(name, source)| match source {
+    let passwords = config.connections.iter().filter_map(|(name, connection)| match connection {
+        Connection::Server(server) => Some((format!("the password of connection {name}"), server.password.as_ref()?)),
+        Connection::Sqlite { .. } => None,
+    });
+    let secrets = config.secrets.iter().map(|(name, source)| (format!("the secret {name}"), source));
+    let files = passwords.chain(secrets).filter_map(|(name, source)| match source {
         SecretSource::File(path) => {
-            read_file(&home.join(path)).and_then(check).err().map(|reason| format!("the secret {name}: {reason}"))
+            read_file(&home.join(path)).and_then(check).err().map(|reason| format!("{name}: {reason}"))
         }
         SecretSource::Env(_) | SecretSource::Command(_) => None,
     });

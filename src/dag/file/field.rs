@@ -209,7 +209,7 @@ pub static DAG: Section = Section {
 };
 
 /// Settings that `[defaults]` shares with a task.
-static SHARED: [Field; 16] = [
+static SHARED: [Field; 17] = [
     with_default(
         "retries",
         Kind::Whole(0, MANY),
@@ -260,6 +260,13 @@ static SHARED: [Field; 16] = [
         Kind::Template,
         "\"jobs\"",
         "Where it runs, relative to the home; the home itself when left out. A template",
+    ),
+    field(
+        "run_as",
+        Kind::Text,
+        "\"etl\"",
+        "The user of this machine that it runs as, through sudo; crondag's own user when left out. Needs a line in sudoers, \
+         which the error without it shows",
     ),
     with_default("email", Kind::Emails, "[]", "[\"admin@example.com\"]", "Who gets its mail"),
     with_default("email_on_failure", Kind::Flag, "true", "false", "Mail when the last attempt failed"),
@@ -509,7 +516,7 @@ pub static SECRET: Section = Section {
             "command",
             Kind::Text,
             "\"vault kv get -field=password etl/db\"",
-            "A command for `sh -c` that prints it, run in the home with the environment of tasks; it has 30 seconds",
+            "A shell command that prints it, run in the home with the environment of tasks; it has 30 seconds",
         ),
     ]],
 };
@@ -518,12 +525,40 @@ pub static SECRET: Section = Section {
 pub static CONNECTION: Section = Section {
     header: "[connections.NAME]",
     place: "a connection",
-    doc: "One database for `sql` tasks.",
-    required: &["type", "path"],
+    doc: "One database for `sql` tasks. `sqlite` uses `path`; `postgres` and `mysql` (also MariaDB) use the other keys.",
+    required: &["type"],
     one_of: &[],
     groups: &[&[
-        field("type", Kind::Choice(&["sqlite"]), "\"sqlite\"", "What it is"),
+        field("type", Kind::Choice(&["sqlite", "postgres", "mysql"]), "\"postgres\"", "What it is"),
         field("path", Kind::Text, "\"warehouse.db\"", "The database file, relative to the home; made when missing"),
+        with_default("host", Kind::Text, "\"localhost\"", "\"db.example.com\"", "The server"),
+        field("port", Kind::Whole(1, 65_535), "5433", "The server's port; else 5432 for postgres, 3306 for mysql"),
+        field("database", Kind::Text, "\"warehouse\"", "The database on the server"),
+        field("username", Kind::Text, "\"etl\"", "Login name"),
+        field(
+            "password_env",
+            Kind::Text,
+            "\"WAREHOUSE_PASSWORD\"",
+            "The variable, of the task's environment or of the driver's, that holds the password",
+        ),
+        field(
+            "password_file",
+            Kind::Text,
+            "\"secrets/warehouse\"",
+            "A file whose first line is the password; others may not read it",
+        ),
+        field(
+            "password_command",
+            Kind::Text,
+            "\"pass show warehouse\"",
+            "A shell command, run in the home, whose first line of output is the password",
+        ),
+        field(
+            "tls_ca",
+            Kind::Text,
+            "\"/etc/ssl/certs/ca-certificates.crt\"",
+            "PEM certificates to trust. With it the connection is by TLS or fails; without it, in the clear",
+        ),
     ]],
 };
 

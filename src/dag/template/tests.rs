@@ -26,6 +26,7 @@ fn render(text: &str) -> Result<String, RenderError> {
         priority: 0,
         env: BTreeMap::new(),
         working_dir: None,
+        run_as: None,
         email: Vec::new(),
         email_on_failure: true,
         email_on_retry: false,

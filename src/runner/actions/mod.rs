@@ -5,11 +5,13 @@ pub mod sql;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use crate::dag::config::Connection;
 use crate::dag::template::{RenderError, Renderer, Scope};
 use crate::dag::{Action, Config};
 
-use super::environment;
+use super::environment::{self, User};
 use super::secrets::Keyring;
 
 /// Exactly what an attempt runs; what `crondag render` prints.
@@ -23,6 +25,8 @@ pub struct Prepared {
     pub stdin: Option<String>,
     /// The complete environment.
     pub env: BTreeMap<String, String>,
+    /// The user to become; `None` for crondag's own.
+    pub run_as: Option<String>,
     /// Values that must not be seen.
     pub secrets: Vec<String>,
     /// Where it runs; absolute.
@@ -43,6 +47,18 @@ enum PrepareError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The user of `run_as`.
+    #[error("there is no user `{0}` on this machine: correct run_as, or make one with `useradd {0}`")]
+    User(String),
+    /// A value that has been put into a path.
+    #[error("the path {0} climbs by `..` where its template does not: which value does that?")]
+    Climbs(String),
+    /// A value that has been put where the application of `spark-submit` stands.
+    #[error("the application {0} begins with `-`: spark-submit would take it for an option")]
+    Option(String),
+    /// A password.
+    #[error("{0}")]
+    Secret(String),
     /// A connection that crondag.toml no longer has.
     #[error("there is no connection `{0}` in crondag.toml")]
     Connection(String),
@@ -61,8 +77,7 @@ const RUN_SCRIPT: &str = r#"eval "unset CRONDAG_SCRIPT; $CRONDAG_SCRIPT""#;
 /// Why a template does not render, or which file or secret is missing; without secrets. Reads after "error: ".
 pub fn prepare(home: &Path, config: &Config, scope: &Scope<'_>) -> Result<Prepared, String> {
     let keyring = Keyring::open(home, config)?;
-    let shown = Renderer::new(scope, keyring.hidden());
-    let prepared = render(home, config, scope, &keyring, &Renderer::new(scope, keyring.secrets()), &shown);
+    let prepared = render(home, config, scope, &keyring, Some(&Renderer::new(scope, keyring.secrets())));
     let prepared = prepared.map_err(|error| keyring.mask().text(&error.to_string()))?;
     Ok(Prepared { secrets: keyring.values(), ..prepared })
 }
@@ -73,8 +88,7 @@ pub fn prepare(home: &Path, config: &Config, scope: &Scope<'_>) -> Result<Prepar
 /// As [`prepare`].
 pub fn rehearse(home: &Path, config: &Config, scope: &Scope<'_>) -> Result<Prepared, String> {
     let keyring = Keyring::open(home, config)?;
-    let shown = Renderer::new(scope, keyring.hidden());
-    let prepared = render(home, config, scope, &keyring, &shown, &shown);
+    let prepared = render(home, config, scope, &keyring, None);
     let mask = keyring.mask();
     let prepared = prepared.map_err(|error| mask.text(&error.to_string()))?;
     Ok(Prepared {
@@ -86,19 +100,32 @@ pub fn rehearse(home: &Path, config: &Config, scope: &Scope<'_>) -> Result<Prepa
     })
 }
 
-/// `shown` renders what people see.
+/// A path, in which no value may lead out of the folder that its template names.
+fn path(renderer: &Renderer, template: &str) -> Result<String, PrepareError> {
+    let path = renderer.render(template)?;
+    let climbs = |path: &str| path.split('/').filter(|part| *part == "..").count();
+    if climbs(&path) > climbs(template) { Err(PrepareError::Climbs(path)) } else { Ok(path) }
+}
+
+/// Without a renderer of secrets, all of it is for people.
 fn render(
     home: &Path,
     config: &Config,
     scope: &Scope<'_>,
-    keyring: &Keyring,
-    renderer: &Renderer,
-    shown: &Renderer,
+    keyring: &Arc<Keyring>,
+    real: Option<&Renderer>,
 ) -> Result<Prepared, PrepareError> {
+    let shown = &Renderer::new(scope, keyring.hidden());
+    let renderer = real.unwrap_or(shown);
     let (dag, task) = (scope.dag, scope.task);
-    let mut env = environment::build(home, config, dag, task, renderer, keyring.env_file())?;
+    let user = match &task.run_as {
+        Some(name) => User::named(name).ok_or_else(|| PrepareError::User(name.clone()))?,
+        None => User::current().clone(),
+    };
+    let run_as = task.run_as.clone().filter(|_| user.uid != User::current().uid);
+    let mut env = environment::build(home, config, dag, task, renderer, &user, keyring.env_file())?;
     let working_dir = match &task.working_dir {
-        Some(folder) => home.join(renderer.render(folder)?),
+        Some(folder) => home.join(path(renderer, folder)?),
         None => home.to_path_buf(),
     };
     let (argv, display, stdin) = match &task.action {
@@ -124,7 +151,16 @@ fn render(
             (argv, display, None)
         }
         Action::Sql(sql) => {
-            let mut job = sql::job(home, config, sql, renderer)?;
+            let password = match config.connections.get(&sql.connection) {
+                Some(Connection::Server(server)) if real.is_some() => server
+                    .password
+                    .as_ref()
+                    .map(|source| keyring.password(&sql.connection, source, &env))
+                    .transpose()
+                    .map_err(PrepareError::Secret)?,
+                _ => None,
+            };
+            let mut job = sql::job(home, config, sql, renderer, password)?;
             job.hide(keyring.values());
             let program =
                 std::env::current_exe().map_or_else(|_| "/proc/self/exe".to_owned(), |path| path.display().to_string());
@@ -132,8 +168,8 @@ fn render(
                 path: sql.connection.clone(),
                 source: std::io::Error::other(error),
             })?;
-            (vec![program, "__sql".to_owned()], sql::job(home, config, sql, shown)?.describe(), Some(stdin))
+            (vec![program, "__sql".to_owned()], sql::job(home, config, sql, shown, None)?.describe(), Some(stdin))
         }
     };
-    Ok(Prepared { argv, display, stdin, env, secrets: Vec::new(), working_dir })
+    Ok(Prepared { argv, display, stdin, env, run_as, secrets: Vec::new(), working_dir })
 }

@@ -1,5 +1,6 @@
 //! `spark-submit`: every option as an argument of its own, no shell in between.
 
+use super::PrepareError;
 use crate::dag::Spark;
 use crate::dag::template::{RenderError, Renderer, quote};
 
@@ -11,7 +12,7 @@ pub(super) fn argv(
     spark: &Spark,
     default_name: &str,
     renderer: &Renderer,
-) -> Result<Vec<String>, RenderError> {
+) -> Result<Vec<String>, PrepareError> {
     let program = match (spark_submit, spark_home) {
         (Some(program), _) => program.to_owned(),
         (None, Some(home)) => format!("{}/bin/spark-submit", home.trim_end_matches('/')),
@@ -48,7 +49,11 @@ pub(super) fn argv(
     one("--principal", &options.principal)?;
     one("--keytab", &options.keytab)?;
     one("--proxy-user", &options.proxy_user)?;
-    argv.push(renderer.render(&spark.application)?);
+    let application = renderer.render(&spark.application)?;
+    if application.starts_with('-') {
+        return Err(PrepareError::Option(application));
+    }
+    argv.push(application);
     for argument in &spark.args {
         argv.push(renderer.render(argument)?);
     }

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::attempt::{Ending, ExitRecord};
+use super::attempt::{AttemptSpec, Ending, ExitRecord};
 use super::catalog;
 use super::client::ClientError;
 use super::engine::{Effect, Engine, Event, Limits, Plan, Start};
@@ -92,6 +92,8 @@ pub enum Message {
     Reported(Box<ExitRecord>),
     /// The attempt with this token could not be started; why reads after "error: ".
     Refused(String, String),
+    /// An attempt is prepared, or why it cannot be; named by its token.
+    Prepared(String, Result<Box<AttemptSpec>, String>),
     /// The end of an attempt that was watched.
     Ended(Key, Box<ExitRecord>),
     /// A delivery was tried.
@@ -235,6 +237,7 @@ impl<H: Host> Driver<H> {
                 Message::ShimLost => self.watch_gone(),
                 Message::Reported(record) => self.attempt_reported(record),
                 Message::Refused(token, reason) => self.attempt_refused(&token, reason),
+                Message::Prepared(token, spec) => self.attempt_prepared(&token, spec),
                 Message::Ended(key, record) => self.attempt_ended(&key, record),
                 Message::Mail(id, tries, created_at, result) => self.mail_tried(id, tries, created_at, &result),
                 Message::MailerDone => self.mailer_done(),

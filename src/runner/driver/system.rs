@@ -227,6 +227,14 @@ impl Host for System {
         token
     }
 
+    fn in_background(&mut self, work: Box<dyn FnOnce() -> Message + Send>) {
+        let sender = self.sender.clone();
+        in_background("prepare", move || {
+            // A driver that is gone has nothing to start.
+            let _ = sender.send(work());
+        });
+    }
+
     fn launch(&mut self, spec: &AttemptSpec) -> Result<(), String> {
         let log_file =
             spec.log_file.strip_prefix(self.home.root()).unwrap_or(&spec.log_file).to_string_lossy().into_owned();
