@@ -1,6 +1,6 @@
 //! The same question answered by brute force: crontab(5) read as simply as can be, every minute looked at.
 
-use crondag::dag::schedule::Schedule;
+use crate::dag::schedule::Schedule;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, civil};
 

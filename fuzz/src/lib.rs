@@ -1,16 +1,22 @@
 //! What must hold whatever the text is. Each function panics when it does not.
 
 mod calendar;
+/// The core, as it stands.
+#[path = "../../src/dag/mod.rs"]
+pub mod dag;
+/// The pages that show faults.
+#[path = "../../src/cli/diagnostic.rs"]
+pub mod diagnostic;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crondag::cli::diagnostic::{Style, render};
-use crondag::dag::file::{Fault, Severity, read_config, read_dag, read_diagnosis};
-use crondag::dag::schedule::{DataInterval, Schedule, When, parse_when};
-use crondag::dag::template::{Checker, Renderer, Scope, Secrets};
-use crondag::dag::units::{format_duration, parse_duration, parse_size};
-use crondag::dag::{Config, Dag};
+use crate::diagnostic::{Style, render};
+use crate::dag::file::{Fault, Severity, read_config, read_dag, read_diagnosis};
+use crate::dag::schedule::{DataInterval, Schedule, When, parse_when};
+use crate::dag::template::{Checker, Renderer, Scope, Secrets};
+use crate::dag::units::{format_duration, parse_duration, parse_size};
+use crate::dag::{Config, Dag};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 

@@ -161,6 +161,7 @@ fn start(spec: &AttemptSpec, mask: &Mask) -> Result<Ending, String> {
         command.arg0(&name).process_group(0);
         Ok(())
     });
+    process::adopt_orphans().map_err(failed)?;
     let handle = command.start().map_err(failed)?;
     // It holds the writing ends of the outlets; while it does, they never end.
     drop(command);
@@ -175,18 +176,15 @@ fn start(spec: &AttemptSpec, mask: &Mask) -> Result<Ending, String> {
             ending = Some(Ending::TimedOut);
         }
     }
-    let roots: Vec<i32> = handle.pids().into_iter().filter_map(|pid| i32::try_from(pid).ok()).collect();
-    let is_over = status.is_some();
+    let own = i32::try_from(std::process::id()).unwrap_or(0);
     let find = || {
         let mut found: BTreeSet<i32> = process::with_token(&spec.token, None);
         found.extend(spec.run_as.as_deref().map(|user| run_as::find(user, &spec.token)).unwrap_or_default());
-        if !is_over {
-            // One that cleared its environment is still found through its parents.
-            found.extend(roots.iter().flat_map(|&root| process::descendants(root)));
-            found.extend(roots.iter().filter(|&&root| process::start_ticks(root).is_some()));
-        }
+        // One that cleared its environment is still found through its parents.
+        found.extend(process::descendants(own));
         found
     };
+    let is_over = status.is_some();
     let left = process::end_all(find, spec.run_as.as_deref(), spec.kill_grace, || {
         // Collects the program, so that it is no longer found; how it ended is asked for below.
         let _ = handle.try_wait();

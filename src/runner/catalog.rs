@@ -24,12 +24,14 @@ impl FaultyFile {
     /// The first error on one line, with its place.
     pub fn summary(&self) -> String {
         let first = self.faults.iter().find(|fault| fault.severity == Severity::Error).or(self.faults.first());
+        // Its name may hold anything.
+        let path = self.path.display().to_string().replace(char::is_control, "?");
         match first {
             Some(fault) => {
                 let (line, column) = fault.position(&self.text);
-                format!("{}:{line}:{column}: {}", self.path.display(), fault.message)
+                format!("{path}:{line}:{column}: {}", fault.message)
             }
-            None => self.path.display().to_string(),
+            None => path,
         }
     }
 

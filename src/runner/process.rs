@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
 
-use super::run_as;
+use super::{run_as, sys};
 
 /// The variable that a driver carries: one that was started from inside a task is not part of that task.
 pub const DRIVER_VARIABLE: &str = "CRONDAG_DRIVER";
@@ -43,6 +43,14 @@ pub fn boot_id() -> &'static str {
 pub fn name_this_process() {
     // The name is for people; nothing depends on it.
     let _ = rustix::thread::set_name(c"crondag");
+}
+
+/// Makes this process the parent of its descendants' orphans, so that they are found among its descendants.
+///
+/// # Errors
+/// The system is older than Linux 3.4.
+pub fn adopt_orphans() -> std::io::Result<()> {
+    sys::become_subreaper()
 }
 
 fn stat(pid: i32) -> Option<Stat> {
