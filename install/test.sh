@@ -8,7 +8,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . install/require.sh
 
-stages=(core instructions kills outage mail databases userprofile spark cron)
+stages=(core instructions kills outage mail databases userprofile spark cron security fuzz)
 if [ "${1:-}" = --list ]; then
   cat << 'LIST'
 core         engine, schedules, files, command line, driver and shim with real processes
@@ -19,6 +19,8 @@ mail         a real SMTP server on loopback, with TLS and login
 databases    sql on real PostgreSQL, MariaDB, Spark SQL and a Hive server, with TLS and bad days
 userprofile  examples/userprofile on real data, every number compared
 spark        examples/spark through real spark-submit
+security     run_as with real users and a real sudo (needs root)
+fuzz         five fuzz targets, a minute each (needs the nightly compiler and cargo-fuzz)
 cron         Debian's cron ticks for three minutes (needs root)
 LIST
   exit
@@ -77,6 +79,19 @@ stage_spark() {
   ensure_venv
   is_installed pyspark || python_packages pyspark==3.5.6
   CRONDAG_VENV=$venv ./install/stages/spark.sh
+}
+stage_security() {
+  cargo build --release --quiet
+  [ "$(id -u)" -eq 0 ] || missing "the stage security needs root" "sudo $0 security, or name the other stages"
+  require_packages sudo:sudo setpriv:util-linux useradd:passwd pgrep:procps
+  ./install/stages/security.sh
+}
+stage_fuzz() {
+  rustup toolchain list | grep -q ^nightly || rustup toolchain install nightly --profile minimal \
+    || missing "the nightly compiler could not be installed" "rustup toolchain install nightly --profile minimal"
+  cargo fuzz --version > /dev/null 2>&1 || cargo install --quiet --locked cargo-fuzz \
+    || missing "cargo-fuzz could not be installed" "cargo install --locked cargo-fuzz"
+  ./install/stages/fuzz.sh
 }
 stage_cron() {
   cargo build --release --quiet

@@ -35,6 +35,7 @@ fn task(id: &str) -> Task {
         timeout: None,
         trigger_rule: TriggerRule::AllSuccess,
         depends_on_past: false,
+        run_as: None,
         pool: None,
         pool_slots: 1,
         priority: 0,

@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crondag::dag::config::{Connection, Email, Hive, MailTransport, Password, Smtp, Tls};
+use crondag::dag::config::{Connection, Email, Hive, MailTransport, SecretSource, Smtp, Tls};
 use crondag::dag::file::{read_config, read_dag};
 use crondag::dag::{Action, Config, Dag, DateBound, SqlSource, TriggerRule};
 use jiff::civil::date;
@@ -93,7 +93,7 @@ fn connections_of_programs_are_read_completely() {
         program: Some("/opt/hive/bin/beeline".to_owned()),
         url: "jdbc:hive2://h:10000/d".to_owned(),
         username: Some("etl".to_owned()),
-        password: Some(Password::File("secret".into())),
+        password: Some(SecretSource::File("secret".into())),
     };
     assert_eq!(connections["hive"], Connection::Hive(hive));
     let Connection::SparkSql(lake) = &connections["lake"] else { panic!("{connections:?}") };

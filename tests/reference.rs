@@ -117,7 +117,7 @@ fn every_example_is_good() {
             _ => "",
         };
         let rest = match header.as_str() {
-            "" | "[logs]" | "[spark]" | "[connections.NAME.spark]" => "",
+            "" | "[logs]" | "[spark]" | "[connections.NAME.spark]" | "[secrets.NAME]" => "",
             "[connections.NAME]" if key == "type" => "database = 'd'\nusername = 'u'\n",
             "[connections.NAME]" if key == "path" => "type = 'sqlite'\n",
             "[connections.NAME]" if key == "database" => "type = 'mysql'\nusername = 'u'\n",

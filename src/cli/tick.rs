@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
@@ -52,5 +53,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
 /// `status` says when the last tick was. The time of a file is enough, and costs no transaction.
 fn touch_last_tick(context: &Context) {
     // Only for people: a full disk must not stop the tick.
-    let _ = File::create(context.home.last_tick_path()).and_then(|file| file.set_modified(SystemTime::now()));
+    let path = context.home.last_tick_path();
+    let opened = File::options().write(true).create(true).truncate(true).mode(0o600).open(path);
+    let _ = opened.and_then(|file| file.set_modified(SystemTime::now()));
 }

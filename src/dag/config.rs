@@ -23,6 +23,8 @@ pub struct Config {
     pub env: BTreeMap<String, String>,
     /// A file of `NAME=value` lines, relative to the home, read when an attempt starts; its values are secrets.
     pub env_file: Option<PathBuf>,
+    /// Where the values of `secret.*` in templates come from, by name.
+    pub secrets: BTreeMap<String, SecretSource>,
     /// Names of variables that tasks inherit from the process that started the driver.
     pub inherit_env: Vec<String>,
     /// Values of `var.*` in templates.
@@ -47,6 +49,7 @@ impl Default for Config {
             pools: BTreeMap::new(),
             env: BTreeMap::new(),
             env_file: None,
+            secrets: BTreeMap::new(),
             inherit_env: Vec::new(),
             vars: BTreeMap::new(),
             connections: BTreeMap::new(),
@@ -56,6 +59,25 @@ impl Default for Config {
             kill_grace: Duration::from_secs(10),
         }
     }
+}
+
+impl Config {
+    /// Whether a secret comes from a command, which may take its time.
+    pub fn secrets_may_take_a_while(&self) -> bool {
+        let passwords = self.connections.values().filter_map(Connection::password);
+        self.secrets.values().chain(passwords).any(|source| matches!(source, SecretSource::Command(_)))
+    }
+}
+
+/// Where a secret's value comes from. It is fetched when an attempt that uses it starts, and never stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SecretSource {
+    /// A variable of `env_file`, else of the driver's environment.
+    Env(String),
+    /// The text of a file, relative to the home, without its last newline.
+    File(PathBuf),
+    /// What a shell command prints, without its last newline.
+    Command(String),
 }
 
 /// One database.
@@ -74,6 +96,17 @@ pub enum Connection {
     SparkSql(Box<SparkSql>),
 }
 
+impl Connection {
+    /// Where its password is, if it has one.
+    pub fn password(&self) -> Option<&SecretSource> {
+        match self {
+            Connection::Sqlite { .. } | Connection::SparkSql(_) => None,
+            Connection::Server(server) => server.password.as_ref(),
+            Connection::Hive(hive) => hive.password.as_ref(),
+        }
+    }
+}
+
 /// A `HiveServer2`, and how `beeline` logs in there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hive {
@@ -84,7 +117,7 @@ pub struct Hive {
     /// Login name; `None` leaves it to the address.
     pub username: Option<String>,
     /// Where the password is; `None` sends none.
-    pub password: Option<Password>,
+    pub password: Option<SecretSource>,
 }
 
 /// How `spark-sql` is started. The texts of the options are templates.
@@ -112,7 +145,7 @@ pub struct DatabaseServer {
     /// Login name.
     pub username: String,
     /// Where the password is; `None` sends none.
-    pub password: Option<Password>,
+    pub password: Option<SecretSource>,
     /// PEM certificates that sign the server's, relative to the home. With them the connection is by TLS and the
     /// certificate and host name are checked; `None` is in the clear.
     pub tls_ca: Option<PathBuf>,
@@ -125,17 +158,6 @@ pub enum ServerKind {
     Postgres,
     /// `MySQL` or `MariaDB`.
     Mysql,
-}
-
-/// Where a password is; never the password.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Password {
-    /// A variable of the task's environment.
-    Env(String),
-    /// The first line of a file, relative to the home.
-    File(PathBuf),
-    /// The first line that a shell command prints.
-    Command(String),
 }
 
 /// `[logs]`

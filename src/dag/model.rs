@@ -102,6 +102,8 @@ pub struct Task {
     pub env: BTreeMap<String, String>,
     /// Where it runs, relative to the home; the home itself by default. A template.
     pub working_dir: Option<String>,
+    /// The user of the machine that it runs as; crondag's own by default.
+    pub run_as: Option<String>,
     /// Who gets its mail.
     pub email: Vec<String>,
     /// Mail when the last attempt failed.

@@ -49,6 +49,8 @@ pub struct AttemptSpec {
     pub stdin: Option<String>,
     /// The complete environment.
     pub env: BTreeMap<String, String>,
+    /// The user to become; `None` for crondag's own.
+    pub run_as: Option<String>,
     /// Where the program runs; absolute.
     pub working_dir: PathBuf,
     /// How long it may take.

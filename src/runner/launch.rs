@@ -14,7 +14,7 @@ use rustix::rand::GetRandomFlags;
 use serde::{Deserialize, Serialize};
 
 use super::attempt::ExitRecord;
-use super::process;
+use super::{process, run_as};
 
 /// Room for the holder and the exit record, taken from the disk before a task starts.
 pub(super) const ATTEMPT_FILE_SIZE: usize = 4_096;
@@ -26,6 +26,9 @@ pub(super) struct Holder {
     pub(super) pid: i32,
     pub(super) start_ticks: u64,
     pub(super) boot_id: String,
+    /// The user whose processes are to be ended when the shim is gone; `None` for crondag's own.
+    #[serde(default)]
+    pub(super) run_as: Option<String>,
 }
 
 /// What an attempt file says.
@@ -197,8 +200,14 @@ pub fn end_survivors(path: &Path, token: &str, grace: Duration) -> u32 {
             && holder.boot_id == process::boot_id()
             && process::start_ticks(holder.pid).is_none_or(|ticks| ticks == holder.start_ticks)
     };
+    let user = holder.as_ref().filter(|holder| holder.token == token).and_then(|holder| holder.run_as.clone());
     let session = holder.filter(is_known).map(|holder| holder.pid);
-    process::end_all(|| process::with_token(token, session), grace, || {})
+    let find = || {
+        let mut found = process::with_token(token, session);
+        found.extend(user.as_deref().map(|user| run_as::find(user, token)).unwrap_or_default());
+        found
+    };
+    process::end_all(find, user.as_deref(), grace, || {})
 }
 
 fn open(path: &Path) -> io::Result<Option<File>> {

@@ -14,6 +14,8 @@ pub mod launch;
 pub mod log;
 pub mod planner;
 pub mod process;
+pub mod run_as;
+pub mod secrets;
 pub mod shim;
 pub mod spawner;
 mod sys;

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::catalog::{self, FaultyFile};
+use crate::access::Exposed;
 use crate::dag::schedule::{DataInterval, Timetable};
 use crate::dag::template::iso;
 use crate::dag::{Config, Dag, DagId, RunType};
@@ -37,6 +38,9 @@ pub enum PlanError {
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The home or its folder of DAG files.
+    #[error(transparent)]
+    Exposed(#[from] Exposed),
     /// The folder of DAG files.
     #[error("cannot read the folder {path}: {source}\nnext: check its owner and mode")]
     Folder {
@@ -58,6 +62,7 @@ pub fn run_id(run_type: RunType, logical_date: Timestamp, zone: &TimeZone) -> St
 /// The database or the folder of DAG files fails. A faulty DAG file is no error: it is reported, and the DAG goes on
 /// with its newest good version.
 pub fn plan(home: &Home, store: &mut Store, config: &Config, now: Timestamp) -> Result<Report, PlanError> {
+    home.refuse_world_writable()?;
     let folder = |source| PlanError::Folder { path: home.dags_dir().display().to_string(), source };
     let known: HashMap<String, DagRow> = store.dags()?.into_iter().map(|row| (row.dag_id.to_string(), row)).collect();
     let config_stamp = file_stamp(&home.config_path()).unwrap_or_default();
@@ -220,8 +225,10 @@ fn create_due(
     write.put_dag(&row)
 }
 
-/// What a file looks like from outside; changes whenever its content does, unless somebody hides it on purpose.
+/// What a file looks like from outside; changes whenever its content or its mode does, unless somebody hides it on
+/// purpose.
 fn file_stamp(path: &Path) -> io::Result<String> {
     let metadata = fs::metadata(path)?;
-    Ok(format!("{}.{}.{}.{}", metadata.mtime(), metadata.mtime_nsec(), metadata.size(), metadata.ino()))
+    let (seconds, nanoseconds) = (metadata.mtime(), metadata.mtime_nsec());
+    Ok(format!("{seconds}.{nanoseconds}.{}.{}.{:o}", metadata.size(), metadata.ino(), metadata.mode()))
 }

@@ -8,7 +8,10 @@ use std::fs;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
+
+use super::{run_as, sys};
 
 /// The variable that a driver carries: one that was started from inside a task is not part of that task.
 pub const DRIVER_VARIABLE: &str = "CRONDAG_DRIVER";
@@ -40,6 +43,14 @@ pub fn boot_id() -> &'static str {
 pub fn name_this_process() {
     // The name is for people; nothing depends on it.
     let _ = rustix::thread::set_name(c"crondag");
+}
+
+/// Makes this process the parent of its descendants' orphans, so that they are found among its descendants.
+///
+/// # Errors
+/// The system is older than Linux 3.4.
+pub fn adopt_orphans() -> std::io::Result<()> {
+    sys::become_subreaper()
 }
 
 fn stat(pid: i32) -> Option<Stat> {
@@ -112,19 +123,21 @@ pub fn with_token(token: &str, session: Option<i32>) -> BTreeSet<i32> {
         .collect()
 }
 
-/// Sends a signal to a process; one that is gone already is fine.
-pub fn signal(pid: i32, signal: Signal) {
-    if let Some(pid) = Pid::from_raw(pid) {
-        // The process may have ended since it was looked up.
-        let _ = rustix::process::kill_process(pid, signal);
-    }
+/// Sends a signal to a process; one that is gone already is fine. Gives `false` when it belongs to another user.
+pub fn signal(pid: i32, signal: Signal) -> bool {
+    let Some(pid) = Pid::from_raw(pid) else { return true };
+    rustix::process::kill_process(pid, signal) != Err(Errno::PERM)
 }
 
 /// Ends all processes that `find` finds: TERM, `grace`, KILL, again and again until it finds none.
 ///
-/// `reap` is called between looks, to collect children. Gives how many different processes were signalled.
-pub fn end_all(find: impl Fn() -> BTreeSet<i32>, grace: Duration, mut reap: impl FnMut()) -> u32 {
+/// Those of another user are ended by way of `run_as`. `reap` is called between looks, to collect children. Gives how many
+/// different processes were signalled.
+pub fn end_all(find: impl Fn() -> BTreeSet<i32>, run_as: Option<&str>, grace: Duration, mut reap: impl FnMut()) -> u32 {
+    /// Each time costs a process, and a line in sudo's log.
+    const PAUSE: Duration = Duration::from_secs(1);
     let mut seen: HashSet<i32> = HashSet::new();
+    let mut last_kill: Option<Instant> = None;
     let started = Instant::now();
     let mut pause = Duration::from_millis(1);
     loop {
@@ -134,15 +147,28 @@ pub fn end_all(find: impl Fn() -> BTreeSet<i32>, grace: Duration, mut reap: impl
             return u32::try_from(seen.len()).unwrap_or(u32::MAX);
         }
         let is_patient = started.elapsed() < grace;
+        let mut foreign = Vec::new();
         for pid in found {
             let is_new = seen.insert(pid);
-            if !is_patient {
-                signal(pid, Signal::KILL);
+            let is_ours = if !is_patient {
+                signal(pid, Signal::KILL)
             } else if is_new {
-                signal(pid, Signal::TERM);
                 // A stopped process takes TERM only when it goes on.
-                signal(pid, Signal::CONT);
+                signal(pid, Signal::TERM) && signal(pid, Signal::CONT)
+            } else {
+                true
+            };
+            if !is_ours {
+                foreign.push(pid);
             }
+        }
+        let is_due = is_patient || last_kill.is_none_or(|last| last.elapsed() > PAUSE);
+        if let Some(user) = run_as
+            && !foreign.is_empty()
+            && is_due
+        {
+            run_as::end(user, &foreign, is_patient);
+            last_kill = (!is_patient).then(Instant::now);
         }
         std::thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(50));

@@ -4,12 +4,13 @@
 //! It is forked by the [spawner](super::spawner), which hands it its specification and the locked attempt file (see
 //! [`super::attempt`]). It must never touch the database: it has to work when the database does not.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -23,9 +24,11 @@ use super::attempt::{AttemptSpec, Ending, ExitRecord};
 use super::launch::{ATTEMPT_FILE_SIZE, Holder};
 use super::log::AttemptLog;
 use super::process;
+use super::run_as::{Answers, Helper};
 use super::spawner::{Report, Reporter};
 use super::sys::{self, Signals};
 use crate::dag::units::{format_duration, format_size};
+use crate::mask::Mask;
 
 /// A process just forked that waits to be told which attempt is its own.
 pub(super) struct Spare {
@@ -46,7 +49,8 @@ impl Spare {
         sys::become_subreaper()?;
         let pid = i32::try_from(std::process::id()).unwrap_or(0);
         let start_ticks = process::start_ticks(pid).unwrap_or(0);
-        let holder = Holder { token: String::new(), pid, start_ticks, boot_id: process::boot_id().to_owned() };
+        let holder =
+            Holder { token: String::new(), pid, start_ticks, boot_id: process::boot_id().to_owned(), run_as: None };
         Ok(Spare { holder, signals })
     }
 
@@ -69,7 +73,7 @@ impl Spare {
             let attempt = format!("{}/{}/{}/{}", key.dag_id, key.run_id, key.task_id, key.try_number);
             title.set(&["crondag", "__shim", &attempt]);
         }
-        let holder = Holder { token: spec.token.clone(), ..self.holder };
+        let holder = Holder { token: spec.token.clone(), run_as: spec.run_as.clone(), ..self.holder };
         Shim { spec, record_file, reporter }.run(&holder, &self.signals)
     }
 }
@@ -84,12 +88,21 @@ impl Shim<'_> {
     fn run(self, holder: &Holder, signals: &Signals) -> io::Result<()> {
         let record_at = self.announce(holder)?;
         let started_at = Timestamp::now();
-        let mut log = AttemptLog::open(&self.spec.log_file, self.spec.log_max_size, &self.spec.secrets);
+        let mask = Mask::new(self.spec.secrets.iter().map(String::as_str));
+        let mut log = AttemptLog::open(&self.spec.log_file, self.spec.log_max_size, &mask);
         self.write_header(&mut log, started_at);
         let clock = Instant::now();
         let (ending, left_behind) = match self.spawn() {
-            Ok((child, pipe)) => self.watch(child, pipe, signals, &mut log),
-            Err(reason) => (Ending::NotStarted { reason }, 0),
+            Ok((child, pipe, helper)) => {
+                let (ending, left_behind) = self.watch(child, pipe, signals, &mut log);
+                match (&ending, helper.and_then(|answers| answers.failure())) {
+                    (Ending::Exited { .. } | Ending::Signaled { .. }, Some(reason)) => {
+                        (Ending::NotStarted { reason: mask.text(&reason) }, left_behind)
+                    }
+                    _ => (ending, left_behind),
+                }
+            }
+            Err(reason) => (Ending::NotStarted { reason: mask.text(&reason) }, 0),
         };
         let (cpu_seconds, max_rss_bytes) = sys::children_usage();
         let record = ExitRecord {
@@ -146,30 +159,38 @@ impl Shim<'_> {
     }
 
     /// Starts the program with both outputs in one pipe, which keeps their order.
-    fn spawn(&self) -> Result<(Child, OwnedFd), String> {
+    fn spawn(&self) -> Result<(Child, OwnedFd, Option<Answers>), String> {
         let spec = &self.spec;
-        let program = find_program(spec)?;
-        let failed = |error: io::Error| start_error(spec, &error);
+        let failed = |error: io::Error| start_error(&spec.argv, &error);
         let (read, write) =
             rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|error| failed(error.into()))?;
-        let stdin = match &spec.stdin {
-            None => Stdio::null(),
-            Some(text) => Stdio::from(in_memory(text).map_err(failed)?),
+        let (mut command, answers) = match &spec.run_as {
+            Some(user) => {
+                let helper = Helper::for_attempt(user, spec)?;
+                let mut command = Command::new(helper.program);
+                command
+                    .args(helper.args)
+                    .env_clear()
+                    .envs(helper.env)
+                    .current_dir("/")
+                    .stdin(Stdio::from(helper.stdin));
+                (command, Some(helper.answers))
+            }
+            None => {
+                let mut command = Command::new(find_program(&spec.argv, &spec.env, &spec.working_dir)?);
+                command.arg0(&spec.argv[0]).args(&spec.argv[1..]).env_clear().envs(&spec.env);
+                command.current_dir(&spec.working_dir).stdin(match &spec.stdin {
+                    None => Stdio::null(),
+                    Some(text) => Stdio::from(in_memory(text).map_err(failed)?),
+                });
+                (command, None)
+            }
         };
-        let mut command = Command::new(program);
-        command
-            .arg0(&spec.argv[0])
-            .args(&spec.argv[1..])
-            .env_clear()
-            .envs(&spec.env)
-            .current_dir(&spec.working_dir)
-            .stdin(stdin)
-            .stdout(Stdio::from(write.try_clone().map_err(failed)?))
-            .stderr(Stdio::from(write));
+        command.stdout(Stdio::from(write.try_clone().map_err(failed)?)).stderr(Stdio::from(write));
         let child = command.spawn().map_err(failed)?;
         // The command holds the write end; while it does, the pipe never ends.
         drop(command);
-        Ok((child, read))
+        Ok((child, read, answers))
     }
 
     fn watch(&self, child: Child, pipe: OwnedFd, signals: &Signals, log: &mut AttemptLog) -> (Ending, u32) {
@@ -210,7 +231,7 @@ impl Shim<'_> {
         let left_behind = if status.is_some() && why.is_none() && !sys::has_children() {
             0
         } else {
-            process::end_all(find, self.spec.kill_grace, || {
+            process::end_all(find, self.spec.run_as.as_deref(), self.spec.kill_grace, || {
                 pump.read(log);
                 reap(main, &mut status);
             })
@@ -298,7 +319,7 @@ fn ending(status: Option<ExitStatus>) -> Ending {
     }
 }
 
-fn in_memory(text: &str) -> io::Result<File> {
+pub(super) fn in_memory(text: &str) -> io::Result<File> {
     let mut file = File::from(memfd_create("crondag-stdin", MemfdFlags::CLOEXEC)?);
     file.write_all(text.as_bytes())?;
     file.seek(SeekFrom::Start(0))?;
@@ -306,16 +327,20 @@ fn in_memory(text: &str) -> io::Result<File> {
 }
 
 /// Looks the program up on the task's own `PATH`, not on the shim's.
-pub(crate) fn find_program(spec: &AttemptSpec) -> Result<std::path::PathBuf, String> {
-    let name = spec.argv.first().map(String::as_str).unwrap_or_default();
-    if !spec.working_dir.is_dir() {
-        return Err(format!("the working directory {} does not exist", spec.working_dir.display()));
+pub(crate) fn find_program(
+    argv: &[String],
+    env: &BTreeMap<String, String>,
+    working_dir: &Path,
+) -> Result<PathBuf, String> {
+    let name = argv.first().map(String::as_str).unwrap_or_default();
+    if !working_dir.is_dir() {
+        return Err(format!("the working directory {} does not exist", working_dir.display()));
     }
     if name.contains('/') {
-        let path = spec.working_dir.join(name);
+        let path = working_dir.join(name);
         return if path.exists() { Ok(path) } else { Err(format!("the program {name} does not exist")) };
     }
-    let path = spec.env.get("PATH").map(String::as_str).unwrap_or_default();
+    let path = env.get("PATH").map(String::as_str).unwrap_or_default();
     let found =
         path.split(':').filter(|folder| !folder.is_empty()).map(|folder| Path::new(folder).join(name)).find(|file| {
             use std::os::unix::fs::PermissionsExt;
@@ -330,8 +355,8 @@ pub(crate) fn find_program(spec: &AttemptSpec) -> Result<std::path::PathBuf, Str
     })
 }
 
-pub(crate) fn start_error(spec: &AttemptSpec, error: &io::Error) -> String {
-    let program = spec.argv.first().map(String::as_str).unwrap_or_default();
+pub(crate) fn start_error(argv: &[String], error: &io::Error) -> String {
+    let program = argv.first().map(String::as_str).unwrap_or_default();
     match error.raw_os_error() {
         Some(libc::EAGAIN) => format!("cannot start {program}: the process table is full (see `ulimit -u`)"),
         Some(libc::E2BIG) => {

@@ -60,6 +60,16 @@ pub(super) fn exit_at_once(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
+/// Gives up root's rights for those of a user, for good.
+pub(super) fn become_user(uid: u32, gid: u32, groups: &[u32]) -> io::Result<()> {
+    // SAFETY: setgroups reads as many numbers as there are; the others take one each. The order matters: without root's
+    // rights the groups could no longer be set.
+    let done = unsafe {
+        libc::setgroups(groups.len(), groups.as_ptr()) == 0 && libc::setgid(gid) == 0 && libc::setuid(uid) == 0
+    };
+    if done { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 fn set_of(signals: &[i32]) -> libc::sigset_t {
     // SAFETY: `sigset_t` is plain integers, for which zero is a value; the functions only write into it.
     unsafe {

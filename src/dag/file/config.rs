@@ -12,8 +12,8 @@ use super::reader::{Open, Reader, bad_address, bad_identifier, is_address};
 use super::{parse, settle, spark};
 use crate::dag::Config;
 use crate::dag::config::{
-    Connection, DatabaseServer, Email, Hive, Logs, MailTransport, Password, ServerKind, Smtp, SparkSettings, SparkSql,
-    Tls,
+    Connection, DatabaseServer, Email, Hive, Logs, MailTransport, SecretSource, ServerKind, Smtp, SparkSettings,
+    SparkSql, Tls,
 };
 use crate::dag::model::SparkOptions;
 use crate::dag::template::Checker;
@@ -43,13 +43,15 @@ fn read<'f>(reader: &mut Reader<'f>, root: &DeTable<'f>) -> Config {
     // Environment of a home is plain text: it is the same for every run, so there is nothing to fill in.
     let env = reader.text_map(&open, "env", bad_identifier).unwrap_or_default();
     let vars = reader.values(&open, "vars").unwrap_or_default();
-    reader.checker = Some(Checker::new(&BTreeMap::new(), &vars));
+    let secrets = read_secrets(reader, &open);
+    reader.checker = Some(Checker::new(&BTreeMap::new(), &vars, secrets.keys()));
     Config {
         timezone: reader.zone(&open, "timezone"),
         parallelism: reader.count(&open, "parallelism").unwrap_or(defaults.parallelism),
         pools: reader.pools(&open, "pools").unwrap_or_default(),
         env,
         env_file: path(reader, &open, "env_file"),
+        secrets,
         inherit_env: read_inherited(reader, &open),
         vars,
         connections: read_connections(reader, &open),
@@ -114,6 +116,53 @@ fn read_connections<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>) -> BTreeMa
     connections
 }
 
+fn read_secrets<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>) -> BTreeMap<String, SecretSource> {
+    let Some(entry) = open.get("secrets").cloned() else { return BTreeMap::new() };
+    let mut secrets = BTreeMap::new();
+    for (name, table) in reader.tables(&entry) {
+        if let Some(wrong) = bad_identifier(name.value) {
+            let message = format!("`{}` is not a name for `secrets`", name.value);
+            reader.push(Fault::error("bad-name", name.span.clone(), message, wrong));
+        }
+        let Some(table) = table else { continue };
+        let mut sources = table.entries().iter();
+        match (sources.next(), sources.next()) {
+            (Some(_), None) => {}
+            (Some(first), Some(second)) => {
+                let message = format!("the secret `{}` has two sources", name.value);
+                reader.push(
+                    Fault::error("two-sources", second.key.clone(), message, "expected only one of them")
+                        .also(first.key.clone(), "the other one"),
+                );
+            }
+            _ if !["env", "file", "command"].iter().all(|key| table.lacks(key)) => {}
+            _ => {
+                let message = format!("the secret `{}` needs `env`, `file` or `command`", name.value);
+                reader.push(
+                    Fault::error("missing-key", table.at.clone(), message, "expected one of them in this table")
+                        .help(format!("write for example env = \"{}\"", name.value)),
+                );
+            }
+        }
+        let variable = reader.text(&table, "env");
+        if let Some(variable) = &variable
+            && let Some(wrong) = bad_identifier(&variable.value)
+        {
+            reader.push(
+                Fault::error("bad-name", variable.span.clone(), "`env` is not the name of a variable", wrong)
+                    .help("write the name of the variable that holds the secret, not the secret"),
+            );
+        }
+        let source = variable
+            .map(|variable| SecretSource::Env(variable.value))
+            .or_else(|| path(reader, &table, "file").map(SecretSource::File))
+            .or_else(|| reader.text(&table, "command").map(|command| SecretSource::Command(command.value)));
+        // A secret whose source is wrong is declared all the same: one fault is enough.
+        secrets.insert(name.value.to_owned(), source.unwrap_or_else(|| SecretSource::Env(name.value.to_owned())));
+    }
+    secrets
+}
+
 fn read_server<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>, kind: ServerKind) -> Option<DatabaseServer> {
     require(reader, open, "database", "a connection to a server", "write for example database = \"warehouse\"");
     require(reader, open, "username", "a connection to a server", "write for example username = \"etl\"");
@@ -149,11 +198,11 @@ fn read_spark_options<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>) -> Spark
     reader.table(&entry).map(|open| spark::options(reader, &open)).unwrap_or_default()
 }
 
-fn read_password<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>) -> Option<Password> {
+fn read_password<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>) -> Option<SecretSource> {
     let passwords = [
-        reader.text(open, "password_env").map(|name| (name.span.clone(), Password::Env(name.value))),
-        reader.text(open, "password_file").map(|file| (file.span.clone(), Password::File(file.value.into()))),
-        reader.text(open, "password_command").map(|line| (line.span.clone(), Password::Command(line.value))),
+        reader.text(open, "password_env").map(|name| (name.span.clone(), SecretSource::Env(name.value))),
+        reader.text(open, "password_file").map(|file| (file.span.clone(), SecretSource::File(file.value.into()))),
+        reader.text(open, "password_command").map(|line| (line.span.clone(), SecretSource::Command(line.value))),
     ];
     let mut passwords = passwords.into_iter().flatten();
     let password = passwords.next().map(|(_, password)| password);

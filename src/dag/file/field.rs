@@ -209,7 +209,7 @@ pub static DAG: Section = Section {
 };
 
 /// Settings that `[defaults]` shares with a task.
-static SHARED: [Field; 16] = [
+static SHARED: [Field; 17] = [
     with_default(
         "retries",
         Kind::Whole(0, MANY),
@@ -260,6 +260,13 @@ static SHARED: [Field; 16] = [
         Kind::Template,
         "\"jobs\"",
         "Where it runs, relative to the home; the home itself when left out. A template",
+    ),
+    field(
+        "run_as",
+        Kind::Text,
+        "\"etl\"",
+        "The user of this machine that it runs as, through sudo; crondag's own user when left out. Needs a line in sudoers, \
+         which the error without it shows",
     ),
     with_default("email", Kind::Emails, "[]", "[\"admin@example.com\"]", "Who gets its mail"),
     with_default("email_on_failure", Kind::Flag, "true", "false", "Mail when the last attempt failed"),
@@ -737,8 +744,14 @@ pub static CONFIG: Section = Section {
             "env_file",
             Kind::Text,
             "\"secrets.env\"",
-            "A file of `NAME=value` lines, relative to the home, read when an attempt starts; its values are secrets and \
-             never shown",
+            "A file of `NAME=value` lines, relative to the home, read when an attempt starts: environment of every task. Its \
+             values are secrets and never shown; others may not read the file",
+        ),
+        field(
+            "secrets",
+            Kind::Tables(&SECRET),
+            "{ DB_PASSWORD = { env = \"DB_PASSWORD\" } }",
+            "Where the values of `{{ secret.NAME }}` come from, by name",
         ),
         field(
             "inherit_env",
@@ -769,6 +782,36 @@ pub static CONFIG: Section = Section {
     ]],
 };
 
+/// `[secrets.NAME]`
+pub static SECRET: Section = Section {
+    header: "[secrets.NAME]",
+    place: "a secret",
+    doc: "One secret for templates. Its value is fetched when an attempt that uses it starts, stored nowhere, and shown as \
+          `***`. It has at least 4 characters: shorter ones cannot be masked.",
+    required: &[],
+    one_of: &["env", "file", "command"],
+    groups: &[&[
+        field(
+            "env",
+            Kind::Text,
+            "\"DB_PASSWORD\"",
+            "The variable, of `env_file` or of the driver's environment, that holds it",
+        ),
+        field(
+            "file",
+            Kind::Text,
+            "\"/run/secrets/db\"",
+            "A file that holds it and nothing else, relative to the home; others may not read it",
+        ),
+        field(
+            "command",
+            Kind::Text,
+            "\"vault kv get -field=password etl/db\"",
+            "A shell command that prints it, run in the home with the environment of tasks; it has 30 seconds",
+        ),
+    ]],
+};
+
 /// `[connections.NAME]`
 pub static CONNECTION: Section = Section {
     header: "[connections.NAME]",
@@ -794,9 +837,14 @@ pub static CONNECTION: Section = Section {
             "password_env",
             Kind::Text,
             "\"WAREHOUSE_PASSWORD\"",
-            "The variable of the task's environment (`env_file`) that holds the password",
+            "The variable, of the task's environment or of the driver's, that holds the password",
         ),
-        field("password_file", Kind::Text, "\"secrets/warehouse\"", "A file whose first line is the password"),
+        field(
+            "password_file",
+            Kind::Text,
+            "\"secrets/warehouse\"",
+            "A file whose first line is the password; others may not read it",
+        ),
         field(
             "password_command",
             Kind::Text,

@@ -13,6 +13,7 @@ pub(super) fn read<'f>(
     surroundings: &Surroundings<'_>,
 ) -> Option<Spark> {
     let open = reader.table(entry)?;
+    reader.is_command_line = true;
     let application = reader.template(&open, "application");
     if let Some(application) = &application {
         check_file(reader, application, "application", surroundings);
@@ -28,6 +29,7 @@ pub(super) fn read<'f>(
         );
     }
     let args = values(reader.texts(&open, "args"));
+    reader.is_command_line = false;
     let own = options(reader, &open);
     let options = surroundings.config.spark.options.clone().with(&surroundings.defaults.spark).with(&own);
     Some(Spark { application: application?.value, args, options })
@@ -35,13 +37,14 @@ pub(super) fn read<'f>(
 
 /// Reads the options that every `spark` table takes.
 pub(super) fn options<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>) -> SparkOptions {
+    reader.is_command_line = true;
     let mut text = |key| reader.template(open, key).map(|text| text.value);
     let (master, name, class, queue) = (text("master"), text("name"), text("class"), text("queue"));
     let (principal, keytab, proxy_user) = (text("principal"), text("keytab"), text("proxy_user"));
     let mut list = |key| values(reader.texts(open, key));
     let (jars, packages, py_files) = (list("jars"), list("packages"), list("py_files"));
     let (files, archives) = (list("files"), list("archives"));
-    SparkOptions {
+    let options = SparkOptions {
         master,
         deploy_mode: reader.choice(open, "deploy_mode").map(|word| word.value.to_owned()),
         name,
@@ -61,5 +64,7 @@ pub(super) fn options<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>) -> Spark
         principal,
         keytab,
         proxy_user,
-    }
+    };
+    reader.is_command_line = false;
+    options
 }

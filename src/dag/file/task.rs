@@ -43,6 +43,7 @@ struct Settings {
     pool_slots: Option<At<i64>>,
     priority: Option<i32>,
     working_dir: Option<String>,
+    run_as: Option<String>,
     email: Option<Vec<String>>,
     email_on_failure: Option<bool>,
     email_on_retry: Option<bool>,
@@ -64,12 +65,24 @@ impl Settings {
             pool_slots: reader.whole(open, "pool_slots"),
             priority: reader.whole(open, "priority").and_then(|number| i32::try_from(number.value).ok()),
             working_dir: reader.template(open, "working_dir").map(|text| text.value),
+            run_as: read_user(reader, open),
             email: reader.emails(open, "email"),
             email_on_failure: reader.flag(open, "email_on_failure"),
             email_on_retry: reader.flag(open, "email_on_retry"),
             email_on_success: reader.flag(open, "email_on_success"),
         }
     }
+}
+
+fn read_user<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>) -> Option<String> {
+    let user = reader.text(open, "run_as")?;
+    let fits = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '@' | '+');
+    if user.value.starts_with(['-', '+']) || !user.value.chars().all(fits) {
+        let message = format!("`{}` is not the name of a user", user.value);
+        reader.push(Fault::error("bad-name", user.span, message, "expected a name as in /etc/passwd"));
+        return None;
+    }
+    Some(user.value)
 }
 
 /// Reads `[defaults]`.
@@ -122,6 +135,7 @@ pub(super) fn read_task<'f>(
         priority: own.priority.or(default.priority).unwrap_or(0),
         env,
         working_dir: own.working_dir.or_else(|| default.working_dir.clone()),
+        run_as: own.run_as.or_else(|| default.run_as.clone()),
         email: own.email.or_else(|| default.email.clone()).unwrap_or_default(),
         email_on_failure: own.email_on_failure.or(default.email_on_failure).unwrap_or(true),
         email_on_retry: own.email_on_retry.or(default.email_on_retry).unwrap_or(false),

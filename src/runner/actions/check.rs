@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use jiff::Timestamp;
@@ -11,14 +11,14 @@ use serde::{Deserialize, Serialize};
 
 use super::sql::say;
 use super::sql::session::Value;
-use super::sql::{self, SqlJob, Table};
-use super::{Occasion, PrepareError, default_name};
+use super::sql::{SqlJob, Table};
+use super::{Materials, PrepareError};
 use crate::alert::{self, CheckWarning};
 use crate::check::{self, Cell, EarlierDate, Judgement, Reconciliation, Rows};
 use crate::dag::check::{Check, Rule, Rules, Source};
 use crate::dag::schedule::DataInterval;
-use crate::dag::template::{Renderer, iso};
-use crate::dag::{Config, Dag, DagId, Sql, Task, TaskId, Verdict};
+use crate::dag::template::iso;
+use crate::dag::{DagId, Sql, TaskId, Verdict};
 use crate::home::Home;
 use crate::runner::client;
 use crate::runner::shim::host;
@@ -48,42 +48,34 @@ pub(super) struct CheckJob {
 }
 
 impl CheckJob {
-    pub(super) fn of(
-        check: &Check,
-        home: &Path,
-        config: &Config,
-        (dag, task): (&Dag, &Task),
-        renderer: &Renderer,
-        occasion: &Occasion<'_>,
-    ) -> Result<CheckJob, PrepareError> {
-        let name = default_name(dag, task, renderer);
+    pub(super) fn of(check: &Check, materials: &Materials<'_>) -> Result<CheckJob, PrepareError> {
+        let scope = materials.scope;
         let query = |source: &Source| {
-            let sql = Sql {
+            materials.sql(&Sql {
                 connection: source.connection.clone(),
                 source: source.query.clone(),
                 params: source.params.clone(),
                 to: None,
-            };
-            sql::job(home, config, &sql, renderer, &name)
+            })
         };
         let reconcile = match &check.reconcile {
             Some(second) => Some((query(&second.source)?, second.tolerance, second.verdict)),
             None => None,
         };
         Ok(CheckJob {
-            home: home.to_path_buf(),
-            dag_id: dag.id.clone(),
-            task_id: task.id.clone(),
-            run_id: occasion.run_id.to_owned(),
-            interval: occasion.interval,
-            timezone: dag.timezone.iana_name().unwrap_or("UTC").to_owned(),
-            ds: renderer.variables().get("ds").cloned().unwrap_or_default(),
+            home: materials.home.to_path_buf(),
+            dag_id: scope.dag.id.clone(),
+            task_id: scope.task.id.clone(),
+            run_id: scope.run_id.to_owned(),
+            interval: scope.interval,
+            timezone: scope.dag.timezone.iana_name().unwrap_or("UTC").to_owned(),
+            ds: materials.variable("ds"),
             query: query(&check.source)?,
             reconcile,
             rules: check.rules.clone(),
             gate: check.gate.clone(),
-            email: task.email.clone(),
-            is_rehearsal: occasion.is_rehearsal,
+            email: scope.task.email.clone(),
+            is_rehearsal: materials.is_rehearsal,
         })
     }
 

@@ -2,20 +2,19 @@
 //! every look this way.
 
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::sql::SqlJob;
 use super::sql::say;
 use super::sql::session::Value;
-use super::sql::{self, SqlJob};
-use super::{PrepareError, default_name};
+use super::{Materials, PrepareError};
 use crate::dag::schedule::DataInterval;
-use crate::dag::template::Renderer;
 use crate::dag::wait::NOT_YET;
-use crate::dag::{Condition, Config, Dag, Sql, SqlSource, Task};
+use crate::dag::{Condition, Sql, SqlSource};
 use crate::home::Home;
 use crate::runner::awaited::{self, Awaited};
 use crate::runner::engine::Look;
@@ -50,43 +49,30 @@ impl LookJob {
     }
 
     /// The look at a condition that is no command.
-    pub(super) fn of(
-        condition: &Condition,
-        home: &Path,
-        config: &Config,
-        (dag, task): (&Dag, &Task),
-        interval: DataInterval,
-        renderer: &Renderer,
-    ) -> Result<LookJob, PrepareError> {
-        let home_path = home.to_path_buf();
+    pub(super) fn of(condition: &Condition, materials: &Materials<'_>) -> Result<LookJob, PrepareError> {
+        let Materials { scope, renderer, .. } = materials;
+        let home = materials.home.to_path_buf();
         Ok(match condition {
             Condition::Command(_) => return Err(PrepareError::NoLook),
-            Condition::Query { connection, query, params } => {
-                let sql = Sql {
-                    connection: connection.clone(),
-                    source: SqlSource::Inline(query.clone()),
-                    params: params.clone(),
-                    to: None,
-                };
-                LookJob::Query(Box::new(sql::job(home, config, &sql, renderer, &default_name(dag, task, renderer))?))
-            }
+            Condition::Query { connection, query, params } => LookJob::Query(Box::new(materials.sql(&Sql {
+                connection: connection.clone(),
+                source: SqlSource::Inline(query.clone()),
+                params: params.clone(),
+                to: None,
+            })?)),
             Condition::Url { url, status, contains } => LookJob::Url {
                 url: renderer.render(url)?,
                 status: *status,
                 contains: contains.as_ref().map(|text| renderer.render(text)).transpose()?,
             },
-            Condition::File(path) => LookJob::File { home: home_path, path: renderer.render(path)? },
-            Condition::Gate(gate) => LookJob::Gate {
-                home: home_path,
-                gate: renderer.render(gate)?,
-                ds: renderer.variables().get("ds").cloned().unwrap_or_default(),
-            },
-            Condition::Dag { dag: other, task: awaited, offset } => LookJob::Dag {
-                home: home_path,
-                own: dag.id.to_string(),
-                interval,
-                dag: other.clone(),
-                task: awaited.clone(),
+            Condition::File(path) => LookJob::File { home, path: renderer.render(path)? },
+            Condition::Gate(gate) => LookJob::Gate { home, gate: renderer.render(gate)?, ds: materials.variable("ds") },
+            Condition::Dag { dag, task, offset } => LookJob::Dag {
+                home,
+                own: scope.dag.id.to_string(),
+                interval: scope.interval,
+                dag: dag.clone(),
+                task: task.clone(),
                 offset: *offset,
             },
         })

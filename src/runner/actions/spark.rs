@@ -1,5 +1,6 @@
 //! `spark-submit`: every option as an argument of its own, no shell in between.
 
+use super::PrepareError;
 use crate::dag::Spark;
 use crate::dag::model::SparkOptions;
 use crate::dag::template::{RenderError, Renderer, quote};
@@ -12,7 +13,7 @@ pub(super) fn argv(
     spark: &Spark,
     default_name: &str,
     renderer: &Renderer,
-) -> Result<Vec<String>, RenderError> {
+) -> Result<Vec<String>, PrepareError> {
     let program = match (spark_submit, spark_home) {
         (Some(program), _) => program.to_owned(),
         (None, Some(home)) => format!("{}/bin/spark-submit", home.trim_end_matches('/')),
@@ -22,7 +23,11 @@ pub(super) fn argv(
     options.name.get_or_insert_with(|| default_name.to_owned());
     let mut argv = vec![program];
     argv.extend(arguments(&rendered(&options, renderer)?));
-    argv.push(renderer.render(&spark.application)?);
+    let application = renderer.render(&spark.application)?;
+    if application.starts_with('-') {
+        return Err(PrepareError::Option(application));
+    }
+    argv.push(application);
     for argument in &spark.args {
         argv.push(renderer.render(argument)?);
     }
@@ -109,7 +114,7 @@ mod tests {
     use super::*;
     use crate::dag::file::{read_config, read_dag};
     use crate::dag::schedule::Timetable;
-    use crate::dag::template::Scope;
+    use crate::dag::template::{Scope, Secrets};
     use crate::dag::{Action, Dag};
 
     fn rendered(dag: &Dag, spark_submit: Option<&str>, spark_home: Option<&str>) -> Vec<String> {
@@ -118,7 +123,7 @@ mod tests {
         let (params, vars) = (dag.params.clone(), std::collections::BTreeMap::new());
         let scope =
             Scope { dag, task: &dag.tasks[0], interval, run_id: "r", try_number: 1, params: &params, vars: &vars };
-        argv(spark_submit, spark_home, spark, "d.t 2018-07-01", &Renderer::new(&scope)).unwrap()
+        argv(spark_submit, spark_home, spark, "d.t 2018-07-01", &Renderer::new(&scope, Secrets::none())).unwrap()
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::runner::attempt::AttemptSpec;
 use crate::runner::evidence::Failed;
 use crate::store::OutboxMail;
 
-use super::Key;
+use super::{Key, Message};
 
 /// The clock, the processes and the files around the driver. What happens there comes back as
 /// [`Message`](super::Message)s.
@@ -31,6 +31,9 @@ pub trait Host {
 
     /// Names an attempt to come and reserves what it needs. Nothing may be started yet.
     fn claim(&mut self) -> String;
+
+    /// Does something that may take a while, and sends what comes of it.
+    fn in_background(&mut self, work: Box<dyn FnOnce() -> Message + Send>);
 
     /// Starts a claimed attempt.
     ///

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::attempt::{Ending, ExitRecord};
+use super::attempt::{AttemptSpec, Ending, ExitRecord};
 use super::catalog;
 use super::client::ClientError;
 use super::engine::{Effect, Engine, Event, Limits, Look, Plan, Start};
@@ -93,6 +93,8 @@ pub enum Message {
     Reported(Box<ExitRecord>),
     /// The attempt with this token could not be started; why reads after "error: ".
     Refused(String, String),
+    /// An attempt is prepared, or why it cannot be; named by its token.
+    Prepared(String, Result<Box<AttemptSpec>, String>),
     /// The end of an attempt that was watched.
     Ended(Key, Box<ExitRecord>),
     /// A delivery was tried.
@@ -240,6 +242,7 @@ impl<H: Host> Driver<H> {
                 Message::ShimLost => self.watch_gone(),
                 Message::Reported(record) => self.attempt_reported(record),
                 Message::Refused(token, reason) => self.attempt_refused(&token, reason),
+                Message::Prepared(token, spec) => self.attempt_prepared(&token, spec),
                 Message::Ended(key, record) => self.attempt_ended(&key, record),
                 Message::Looked(looks) => {
                     for (key, look) in looks {
@@ -410,8 +413,9 @@ impl<H: Host> Driver<H> {
                     self.patiently(Driver::read_requests);
                 }
             }
-            Err(PlanError::Store(error)) => self.host.report(&error.to_string()),
-            Err(error @ PlanError::Folder { .. }) => self.host.report(&error.to_string()),
+            Err(error @ (PlanError::Store(_) | PlanError::Exposed(_) | PlanError::Folder { .. })) => {
+                self.host.report(&error.to_string());
+            }
         }
         let seconds = now.as_second() - now.as_second().rem_euclid(60) + 60;
         self.next_plan_at = Some(Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX));

@@ -24,10 +24,10 @@ use crate::runner::attempt::{AttemptSpec, Ending, ExitRecord};
 use crate::runner::catalog;
 use crate::runner::client;
 use crate::runner::engine::Look;
-use crate::runner::environment;
 use crate::runner::evidence::{self, Failed};
 use crate::runner::files;
 use crate::runner::launch::{self, AttemptFiles, Claim, Found};
+use crate::runner::secrets::Keyring;
 use crate::runner::spawner::{Report, Spawner};
 use crate::store::{OutboxMail, Store};
 
@@ -229,6 +229,14 @@ impl Host for System {
         token
     }
 
+    fn in_background(&mut self, work: Box<dyn FnOnce() -> Message + Send>) {
+        let sender = self.sender.clone();
+        in_background("prepare", move || {
+            // A driver that is gone has nothing to start.
+            let _ = sender.send(work());
+        });
+    }
+
     fn launch(&mut self, spec: &AttemptSpec) -> Result<(), String> {
         let log_file =
             spec.log_file.strip_prefix(self.home.root()).unwrap_or(&spec.log_file).to_string_lossy().into_owned();
@@ -323,7 +331,13 @@ impl Host for System {
         let (home, settings, config, sender) =
             (self.home.clone(), settings.clone(), config.clone(), self.sender.clone());
         in_background("mailer", move || {
-            let variable = |name: &str| environment::lookup(home.root(), &config, name);
+            let variable = |name: &str| match Keyring::open(home.root(), &config) {
+                Ok(keyring) => keyring.variable(name),
+                Err(error) => {
+                    report(&error);
+                    std::env::var(name).ok()
+                }
+            };
             for waiting in due {
                 let result = match serde_json::from_str::<Mail>(&waiting.mail) {
                     Ok(mail) => alert::deliver(&mail, &waiting.message_id, &settings, home.root(), &variable),

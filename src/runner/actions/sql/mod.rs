@@ -22,14 +22,16 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use self::output::Output;
+use self::say::keep_secret;
 pub(super) use self::say::say;
 use self::script::{Dialect, Statement, line_and_column, split};
 use self::session::{Canceller, Outcome, Rows, SqlError, Value, connect};
-use super::PrepareError;
+use super::{PrepareError, path};
 use crate::dag::config::Connection;
 use crate::dag::template::Renderer;
 use crate::dag::units::format_duration;
 use crate::dag::{Config, Sql, SqlSource};
+use crate::mask::Mask;
 
 /// How long a cancelled statement may take to end; less than the time between TERM and KILL usually is.
 const CANCEL_GRACE: Duration = Duration::from_secs(8);
@@ -48,9 +50,18 @@ pub struct SqlJob {
     params: BTreeMap<String, String>,
     /// The CSV file for the last result set.
     to: Option<PathBuf>,
+    /// Of the connection.
+    password: Option<String>,
+    /// Values that must not be seen, not even in part, as where an excerpt cuts a statement.
+    secrets: Vec<String>,
 }
 
 impl SqlJob {
+    /// Names the values that must not be seen.
+    pub(super) fn hide(&mut self, secrets: Vec<String>) {
+        self.secrets = secrets;
+    }
+
     /// The job for people.
     pub fn describe(&self) -> String {
         let (name, statements) = (&self.connection, self.statements.trim_end());
@@ -99,20 +110,22 @@ pub(super) fn database(
     Ok(connection)
 }
 
+/// Renders the job; `password` is that of the connection.
 pub(super) fn job(
     home: &Path,
     config: &Config,
     sql: &Sql,
     renderer: &Renderer,
     default_name: &str,
+    password: Option<String>,
 ) -> Result<SqlJob, PrepareError> {
     let (file, statements) = match &sql.source {
         SqlSource::Inline(statements) => (None, statements.clone()),
         SqlSource::File(file) => {
-            let file = renderer.render(file)?;
-            let path = home.join(&file);
-            let text = std::fs::read_to_string(&path)
-                .map_err(|source| PrepareError::File { path: path.display().to_string(), source })?;
+            let file = path(renderer, file)?;
+            let place = home.join(&file);
+            let text = std::fs::read_to_string(&place)
+                .map_err(|source| PrepareError::File { path: place.display().to_string(), source })?;
             (Some(file), text)
         }
     };
@@ -127,7 +140,9 @@ pub(super) fn job(
         file,
         statements: renderer.render(&statements)?,
         params,
-        to: sql.to.as_ref().map(|to| renderer.render(to).map(|to| home.join(to))).transpose()?,
+        to: sql.to.as_ref().map(|to| path(renderer, to).map(|to| home.join(to))).transpose()?,
+        password,
+        secrets: Vec::new(),
     })
 }
 
@@ -207,7 +222,8 @@ fn execute(job: &SqlJob, output: &mut dyn Rows) -> Result<usize, String> {
         Some(next) => format!("connection {}: {error}\n  next: {next}", job.connection),
         None => error.to_string(),
     };
-    let mut session = connect(&job.connection, &job.database, &job.home).map_err(explained)?;
+    keep_secret(job.secrets.iter().chain(&job.password));
+    let mut session = connect(&job.connection, &job.database, job.password.as_deref(), &job.home).map_err(explained)?;
     let statements = split(&job.statements, session.dialect()).map_err(|unclosed| {
         format!("{}: this {} is never closed; nothing was run", job.point(unclosed.at), unclosed.what)
     })?;
@@ -231,12 +247,13 @@ fn execute(job: &SqlJob, output: &mut dyn Rows) -> Result<usize, String> {
     };
     session.begin().map_err(explained)?;
     session.expect(&statements, &job.params).map_err(explained)?;
+    let mask = Mask::new(job.secrets.iter().map(String::as_str));
     for statement in &statements {
         stop_here(&is_stopped, after_error)?;
         let started = Instant::now();
         let outcome = session.run(statement, &job.params, output).map_err(|error| {
             let place = job.point(error.offset.map_or(statement.span.start, |offset| statement.origin(offset)));
-            let text = excerpt(&job.statements[statement.span.clone()]);
+            let text = excerpt(&mask.text(&job.statements[statement.span.clone()]));
             let next = error.next(&job.connection).map(|next| format!("\n  next: {next}")).unwrap_or_default();
             format!("{place}: {error}\n  in: {text}\n  {after_error}{next}")
         })?;

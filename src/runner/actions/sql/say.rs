@@ -1,19 +1,20 @@
-//! What this process prints, without the passwords that it has read itself: those the shim does not know.
+//! What an inner program prints: without the values that must not be seen, in case nobody else masks them.
 
 use std::io::Write as _;
 use std::sync::{Mutex, PoisonError};
 
-use crate::runner::log::mask;
+use crate::mask::Mask;
 
-static PASSWORDS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+static SECRETS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// Masks a password from now on.
-pub(super) fn keep_secret(password: &str) {
-    PASSWORDS.lock().unwrap_or_else(PoisonError::into_inner).push(password.to_owned());
+/// Masks these values from now on.
+pub(super) fn keep_secret<'a>(secrets: impl IntoIterator<Item = &'a String>) {
+    SECRETS.lock().unwrap_or_else(PoisonError::into_inner).extend(secrets.into_iter().cloned());
 }
 
 /// Prints lines to the task's log. A log that is gone stops nothing.
 pub(in crate::runner::actions) fn say(lines: &str) {
-    let masked = mask(lines, &PASSWORDS.lock().unwrap_or_else(PoisonError::into_inner));
+    let secrets = SECRETS.lock().unwrap_or_else(PoisonError::into_inner);
+    let masked = Mask::new(secrets.iter().map(String::as_str)).text(lines);
     let _ = writeln!(std::io::stdout(), "{masked}");
 }

@@ -3,12 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::Command;
 
-use super::say::keep_secret;
 use super::script::{Dialect, Statement};
 use super::{mysql, postgres, program, sqlite};
-use crate::dag::config::{Connection, DatabaseServer, Password, ServerKind};
+use crate::dag::config::{Connection, DatabaseServer, ServerKind};
 
 /// Values of `:name`, as texts; the server converts them.
 pub type Params = BTreeMap<String, String>;
@@ -172,20 +170,19 @@ pub type Canceller = Box<dyn Fn() -> Result<(), SqlError> + Send>;
 ///
 /// # Errors
 /// The server cannot be reached, or does not let us in.
-pub fn connect(name: &str, connection: &Connection, home: &Path) -> Result<Box<dyn Session>, SqlError> {
+pub fn connect(
+    name: &str,
+    connection: &Connection,
+    password: Option<&str>,
+    home: &Path,
+) -> Result<Box<dyn Session>, SqlError> {
     match connection {
         Connection::Sqlite { path } => Ok(Box::new(sqlite::Sqlite::open(name, &home.join(path))?)),
-        Connection::Server(server) => {
-            let password = server.password.as_ref().map(|password| read_password(password, home)).transpose()?;
-            match server.kind {
-                ServerKind::Postgres => Ok(Box::new(postgres::Postgres::open(server, password.as_deref(), home)?)),
-                ServerKind::Mysql => Ok(Box::new(mysql::Mysql::open(server, password, home)?)),
-            }
-        }
-        Connection::Hive(hive) => {
-            let password = hive.password.as_ref().map(|password| read_password(password, home)).transpose()?;
-            Ok(Box::new(program::Program::beeline(hive, password.as_deref())?))
-        }
+        Connection::Server(server) => match server.kind {
+            ServerKind::Postgres => Ok(Box::new(postgres::Postgres::open(server, password, home)?)),
+            ServerKind::Mysql => Ok(Box::new(mysql::Mysql::open(server, password.map(str::to_owned), home)?)),
+        },
+        Connection::Hive(hive) => Ok(Box::new(program::Program::beeline(hive, password)?)),
         Connection::SparkSql(spark) => Ok(Box::new(program::Program::spark_sql(spark))),
     }
 }
@@ -206,34 +203,4 @@ pub(super) fn value<'p>(name: &str, params: &'p Params) -> Result<&'p str, SqlEr
         let known: Vec<&str> = params.keys().map(String::as_str).collect();
         SqlError::other(format!("`{name}` is not defined; known are {}", known.join(", ")))
     })
-}
-
-/// The password, which is not shown from now on.
-fn read_password(password: &Password, home: &Path) -> Result<String, SqlError> {
-    let password = find_password(password, home)?;
-    keep_secret(&password);
-    Ok(password)
-}
-
-fn find_password(password: &Password, home: &Path) -> Result<String, SqlError> {
-    let first_line = |text: &str| text.lines().next().unwrap_or("").to_owned();
-    match password {
-        Password::Env(name) => std::env::var(name).map_err(|_| {
-            SqlError::other(format!("the variable {name} of password_env is not set: write it into env_file"))
-        }),
-        Password::File(path) => {
-            let path = home.join(path);
-            let text = std::fs::read_to_string(&path)
-                .map_err(|error| SqlError::other(format!("cannot read password_file {}: {error}", path.display())))?;
-            Ok(first_line(&text))
-        }
-        Password::Command(command) => {
-            let output = Command::new("/bin/bash").args(["-c", command]).current_dir(home).output();
-            let output = output.map_err(|error| SqlError::other(format!("cannot run password_command: {error}")))?;
-            if !output.status.success() {
-                return Err(SqlError::other(format!("password_command failed: {}", output.status)));
-            }
-            Ok(first_line(&String::from_utf8_lossy(&output.stdout)))
-        }
-    }
 }
