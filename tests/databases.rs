@@ -590,7 +590,7 @@ fn a_program_that_is_missing_or_lies_is_an_error() {
         format!("timezone = 'UTC'\n[connections.w]\ntype = 'hive'\nurl = 'u'\nprogram = '{}'\n", program.display());
     home.write("crondag.toml", &text);
     let ended = home.run("SELECT 1 AS a");
-    let expected = "error: statements.sql:1:1: beeline: gave no result and no reason (exit status: 0)\n  in: SELECT 1 AS a\n  \
+    let expected = "error: statements.sql:1:1: beeline gave no result and no reason (exit status: 0)\n  in: SELECT 1 AS a\n  \
                     what ran before it stays\n";
     assert_eq!((ended.log.as_str(), ended.is_good), (expected, false));
 }
