@@ -12,6 +12,8 @@ use crate::dag::units::format_size;
 const TAIL: usize = 64 << 10;
 /// What stands in the log where a secret was.
 const MASK: &[u8] = b"***";
+/// What the closing lines need, and the system frees in pieces of.
+const ROOM_TO_CLOSE: u64 = 4 << 10;
 /// Shorter secrets are not masked: they would eat ordinary words.
 pub const SHORTEST_SECRET: usize = 4;
 
@@ -58,15 +60,24 @@ impl AttemptLog {
         }
     }
 
-    /// Writes lines of crondag's own, at once.
-    pub fn note(&mut self, lines: &str) {
+    /// Writes lines of crondag's own, at once. Gives whether the disk took them.
+    pub fn note(&mut self, lines: &str) -> bool {
         let mut note = self.mask(lines.as_bytes(), true);
         if !self.ends_with_newline {
             note.insert(0, b'\n');
         }
         note.push(b'\n');
-        self.put(&note);
         self.ends_with_newline = true;
+        self.put(&note)
+    }
+
+    /// Gives up the end of a log that a full disk cut short, so that its closing lines, which say so, can be written.
+    pub fn make_room(&mut self) {
+        if let Some(file) = &self.file {
+            // What does not work here leaves the log as it is.
+            let _ = file.metadata().and_then(|now| file.set_len(now.len().saturating_sub(ROOM_TO_CLOSE)));
+            self.ends_with_newline = false;
+        }
     }
 
     /// Takes in what the task printed.
@@ -117,11 +128,14 @@ impl AttemptLog {
         self.put(&tail);
     }
 
-    fn put(&mut self, bytes: &[u8]) {
-        if let Some(file) = &mut self.file
-            && let Err(error) = file.write_all(bytes)
-        {
-            self.failure.get_or_insert(error);
+    fn put(&mut self, bytes: &[u8]) -> bool {
+        let Some(file) = &mut self.file else { return false };
+        match file.write_all(bytes) {
+            Ok(()) => true,
+            Err(error) => {
+                self.failure.get_or_insert(error);
+                false
+            }
         }
     }
 

@@ -92,7 +92,7 @@ impl Shim<'_> {
             Err(reason) => (Ending::NotStarted { reason }, 0),
         };
         let (cpu_seconds, max_rss_bytes) = sys::children_usage();
-        let record = ExitRecord {
+        let mut record = ExitRecord {
             token: self.spec.token.clone(),
             started_at,
             ended_at: Timestamp::now(),
@@ -100,8 +100,10 @@ impl Shim<'_> {
             cpu_seconds,
             max_rss_bytes,
             left_behind,
+            log_failure: None,
         };
         write_footer(&mut log, &record, clock.elapsed());
+        record.log_failure = log.failure.map(|error| error.to_string());
         self.leave_record(record, record_at)
     }
 
@@ -348,20 +350,27 @@ pub(crate) fn start_error(spec: &AttemptSpec, error: &io::Error) -> String {
 }
 
 fn write_footer(log: &mut AttemptLog, record: &ExitRecord, took: Duration) {
+    if !log.note(&footer(record, took, log.failure.as_ref())) {
+        log.make_room();
+        log.note(&footer(record, took, log.failure.as_ref()));
+    }
+}
+
+fn footer(record: &ExitRecord, took: Duration, failure: Option<&io::Error>) -> String {
     let left_behind = match record.left_behind {
         0 => String::new(),
         count => format!("[crondag] ended {count} processes that it had left behind\n"),
     };
-    let cut = log.failure.as_ref().map_or_else(String::new, |error| {
+    let cut = failure.map_or_else(String::new, |error| {
         format!("[crondag] the log is not whole, the disk did not take it: {error}\n")
     });
-    log.note(&format!(
+    format!(
         "\n[crondag] {}\n{left_behind}{cut}[crondag] took {}, cpu {:.2}s, peak memory {} (largest process)",
         describe(&record.ending),
         format_duration(took),
         record.cpu_seconds,
         format_size(record.max_rss_bytes)
-    ));
+    )
 }
 
 /// An ending in words, as logs, mails and `tasks` show it.

@@ -230,7 +230,10 @@ impl Host for System {
     fn launch(&mut self, spec: &AttemptSpec) -> Result<(), String> {
         let log_file =
             spec.log_file.strip_prefix(self.home.root()).unwrap_or(&spec.log_file).to_string_lossy().into_owned();
-        self.make_log_folder(&log_file)?;
+        // A task is worth more than its log.
+        if let Err(error) = self.make_log_folder(&log_file) {
+            self.report(&error);
+        }
         let Some(file) = self.claims.remove(&spec.token) else {
             return Err("the attempt was not claimed; this is a bug of crondag".to_owned());
         };
@@ -398,6 +401,7 @@ fn record_of(
                 cpu_seconds: 0.0,
                 max_rss_bytes: 0,
                 left_behind: ended,
+                log_failure: None,
             }))
         }
     }
