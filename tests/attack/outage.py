@@ -320,8 +320,20 @@ def process_table_full(make):
     allowed = {"the process table is full (see `ulimit -u`)", "cannot start /bin/bash: the process table is full (see `ulimit -u`)"}
     expect(reasons, "the limit was never reached")
     expect(reasons <= allowed, f"other reasons: {reasons - allowed}")
-    _, err = home.crondag(*BACKFILL, "other", code=3, prefix=["prlimit", "--nproc=1"])
-    expect("error: cannot start the driver: " in err and "ulimit -u" in err, err)
+    one = ["prlimit", "--nproc=1"]
+    until("the driver is done", lambda: not home.driver_lives())
+    _, err = home.crondag(*BACKFILL, "other", code=3, prefix=one)
+    expect(err == "error: cannot start the driver: Resource temporarily unavailable (os error 11)\n"
+                  "next: check the limit of processes (`ulimit -u`) and the free memory\n", err)
+    home.write("dags/d.toml", f"[tasks.a]\nshell = '{WAITING}'\n")
+    os.chown(f"{home.path}/dags/d.toml", USER, USER)
+    backfill = home.start("backfill", "-s", "2024-01-02", "-e", "2024-01-02", "d")
+    until("the task runs", lambda: home.has("begun"))
+    _, err = home.crondag("backfill", "-s", "2024-01-02", "-e", "2024-01-02", "other", code=3, prefix=one)
+    expect(err == "error: cannot watch for Ctrl-C: Resource temporarily unavailable (os error 11)\n"
+                  "next: what you asked for is recorded and runs; check the limits (`ulimit -a`), then type the same again to watch\n", err)
+    home.write("go")
+    home.ends(backfill)
     home.other_goes_on()
     home.is_sound()
     until("no process of the user is left", lambda: all(owner(pid) != USER for pid in filter(str.isdigit, os.listdir("/proc"))))
