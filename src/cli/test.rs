@@ -3,7 +3,6 @@
 //! The one command that runs a task itself: with the argument vector, the environment and the directory of a real
 //! attempt, but in the foreground, with its output on the terminal, and without a trace in the database.
 
-use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{ExitCode, ExitStatus};
@@ -19,7 +18,8 @@ use super::output::{minute, rfc3339, wants_colour};
 use super::rehearsal::Rehearsal;
 use crate::dag::units::format_duration;
 use crate::runner::attempt::{ATTEMPT_VARIABLE, AttemptKey, AttemptSpec, Ending};
-use crate::runner::{process, shim};
+use crate::runner::process::{self, Processes, Tree};
+use crate::runner::shim;
 
 /// Options of `test`.
 #[derive(Debug, clap::Args)]
@@ -40,6 +40,9 @@ pub struct Args {
 
 /// How long one look at the child may take before signals are looked at.
 const LOOK: Duration = Duration::from_millis(50);
+
+/// So many looks in a row must find nobody.
+const EMPTY_LOOKS: u32 = 5;
 
 /// The exit status by which a task says that it has nothing to do.
 const SKIPPED: i32 = 99;
@@ -89,6 +92,7 @@ fn spec(rehearsal: Rehearsal) -> AttemptSpec {
         try_number: 1,
     };
     let timeout = task.timeout;
+    let kill_grace = task.kill_grace.unwrap_or(rehearsal.context.config.kill_grace);
     let logical_date = rfc3339(rehearsal.interval.start, &rehearsal.dag.timezone);
     let prepared = rehearsal.prepared;
     let mut env = prepared.environment.variables;
@@ -103,7 +107,7 @@ fn spec(rehearsal: Rehearsal) -> AttemptSpec {
         env,
         working_dir: prepared.working_dir,
         timeout,
-        kill_grace: rehearsal.context.config.kill_grace,
+        kill_grace,
         log_file: "/dev/null".into(),
         log_max_size: 0,
         secrets: prepared.environment.secrets,
@@ -118,6 +122,8 @@ fn start(spec: &AttemptSpec) -> Result<Ending, String> {
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         signal_hook::flag::register(signal, stop.clone()).map_err(|error| format!("cannot watch signals: {error}"))?;
     }
+    // Orphans of the task come back to this process instead of escaping to init.
+    process::become_subreaper().map_err(|error| format!("cannot watch the task: {error}"))?;
     let command = duct::cmd(program, &spec.argv[1..]).full_env(&spec.env).dir(&spec.working_dir).unchecked();
     let command = match &spec.stdin {
         Some(text) => command.stdin_bytes(text.as_bytes()),
@@ -140,23 +146,14 @@ fn start(spec: &AttemptSpec) -> Result<Ending, String> {
             ending = Some(Ending::TimedOut);
         }
     }
-    let roots: Vec<i32> = handle.pids().into_iter().filter_map(|pid| i32::try_from(pid).ok()).collect();
     let is_over = status.is_some();
-    let find = || {
-        let mut found: BTreeSet<i32> = process::with_token(&spec.token, None);
-        if !is_over {
-            // One that cleared its environment is still found through its parents.
-            found.extend(roots.iter().flat_map(|&root| process::descendants(root)));
-            found.extend(roots.iter().filter(|&&root| process::start_ticks(root).is_some()));
-        }
-        found
-    };
-    let left = process::end_all(find, spec.kill_grace, || {
-        // Collects the program, so that it is no longer found; how it ended is asked for below.
-        let _ = handle.try_wait();
-    });
-    if is_over && left > 0 {
-        note(&format!("ended {left} processes that it had left behind"));
+    let left =
+        process::end_all(&mut Rehearsed { token: &spec.token, handle: &handle, empty_looks: 0 }, spec.kill_grace);
+    if is_over && left.count > 0 {
+        note(&format!("ended {} processes that it had left behind", left.count));
+    }
+    if !left.is_clean {
+        note("not all processes took the KILL; some of them still live");
     }
     match (ending, status) {
         (Some(ending), _) => {
@@ -164,6 +161,31 @@ fn start(spec: &AttemptSpec) -> Result<Ending, String> {
             Ok(ending)
         }
         (None, status) => Ok(status.map_or(Ending::Stopped, exit)),
+    }
+}
+
+/// The processes of the task that is tried.
+struct Rehearsed<'a> {
+    token: &'a str,
+    handle: &'a duct::Handle,
+    empty_looks: u32,
+}
+
+impl Tree for Rehearsed<'_> {
+    fn find(&mut self) -> Processes {
+        // Collects the program, so that it is no longer found; how it ended is asked for later.
+        let _ = self.handle.try_wait();
+        let mut found = process::descendants(i32::try_from(std::process::id()).unwrap_or(0));
+        found.extend(process::with_token(self.token, None));
+        if !found.is_empty() {
+            self.empty_looks = 0;
+        }
+        found
+    }
+
+    fn is_gone(&mut self) -> bool {
+        self.empty_looks += 1;
+        self.empty_looks == EMPTY_LOOKS
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod actions;
 pub mod attempt;
 pub mod catalog;
+pub mod cgroup;
 pub mod client;
 pub mod driver;
 pub mod engine;

@@ -6,23 +6,25 @@
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{MemfdFlags, OFlags, fcntl_setfl, memfd_create};
+use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{WaitOptions, setsid};
 
 use super::attempt::{AttemptSpec, Ending, ExitRecord};
+use super::cgroup::{self, Group};
 use super::launch::{ATTEMPT_FILE_SIZE, Holder};
 use super::log::AttemptLog;
-use super::process;
+use super::process::{self, Processes, Tree};
 use super::spawner::{Report, Reporter};
 use super::sys::{self, Signals};
 use crate::dag::units::{format_duration, format_size};
@@ -46,7 +48,8 @@ impl Spare {
         sys::become_subreaper()?;
         let pid = i32::try_from(std::process::id()).unwrap_or(0);
         let start_ticks = process::start_ticks(pid).unwrap_or(0);
-        let holder = Holder { token: String::new(), pid, start_ticks, boot_id: process::boot_id().to_owned() };
+        let holder =
+            Holder { token: String::new(), pid, start_ticks, boot_id: process::boot_id().to_owned(), cgroup: None };
         Ok(Spare { holder, signals })
     }
 
@@ -60,6 +63,7 @@ impl Spare {
         record_file: &File,
         reporter: &Reporter,
         title: Option<&sys::Title>,
+        groups: Option<&cgroup::Parent>,
     ) -> io::Result<()> {
         // Whoever signalled the spare did not mean this attempt.
         while self.signals.take().is_some() {}
@@ -69,8 +73,10 @@ impl Spare {
             let attempt = format!("{}/{}/{}/{}", key.dag_id, key.run_id, key.task_id, key.try_number);
             title.set(&["crondag", "__shim", &attempt]);
         }
-        let holder = Holder { token: spec.token.clone(), ..self.holder };
-        Shim { spec, record_file, reporter }.run(&holder, &self.signals)
+        let group = groups.map(|groups| groups.group(&spec.token));
+        let cgroup = group.as_ref().map(|group| group.folder().to_owned());
+        let holder = Holder { token: spec.token.clone(), cgroup, ..self.holder };
+        Shim { spec, record_file, reporter, group }.run(&holder, &self.signals)
     }
 }
 
@@ -78,6 +84,8 @@ struct Shim<'a> {
     spec: AttemptSpec,
     record_file: &'a File,
     reporter: &'a Reporter,
+    /// The attempt's own control group, where the host allows it.
+    group: Option<Group>,
 }
 
 impl Shim<'_> {
@@ -88,8 +96,11 @@ impl Shim<'_> {
         self.write_header(&mut log, started_at);
         let clock = Instant::now();
         let (ending, left_behind) = match self.spawn() {
-            Ok((child, pipe)) => self.watch(child, pipe, signals, &mut log),
-            Err(reason) => (Ending::NotStarted { reason }, 0),
+            Ok((main, pipe)) => self.watch(main, pipe, signals, &mut log),
+            Err(reason) => {
+                self.group.as_ref().map(Group::remove);
+                (Ending::NotStarted { reason }, 0)
+            }
         };
         let (cpu_seconds, max_rss_bytes) = sys::children_usage();
         let mut record = ExitRecord {
@@ -147,13 +158,12 @@ impl Shim<'_> {
         log.note(&header);
     }
 
-    /// Starts the program with both outputs in one pipe, which keeps their order.
-    fn spawn(&self) -> Result<(Child, OwnedFd), String> {
+    /// Starts the program with both outputs in one pipe, which keeps their order. Gives its process and the pipe.
+    fn spawn(&self) -> Result<(i32, OwnedFd), String> {
         let spec = &self.spec;
         let program = find_program(spec)?;
         let failed = |error: io::Error| start_error(spec, &error);
-        let (read, write) =
-            rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|error| failed(error.into()))?;
+        let (read, write) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed(error.into()))?;
         let stdin = match &spec.stdin {
             None => Stdio::null(),
             Some(text) => Stdio::from(in_memory(text).map_err(failed)?),
@@ -167,19 +177,19 @@ impl Shim<'_> {
             .current_dir(&spec.working_dir)
             .stdin(stdin)
             .stdout(Stdio::from(write.try_clone().map_err(failed)?))
-            .stderr(Stdio::from(write));
-        let child = command.spawn().map_err(failed)?;
-        // The command holds the write end; while it does, the pipe never ends.
+            .stderr(Stdio::from(write))
+            // What it sends to its own group (`kill 0`) is not for the shim.
+            .process_group(0);
+        // A group that cannot be had after all is done without: there may be too many.
+        let group = self.group.as_ref().and_then(|group| group.make().ok());
+        let main = start(&mut command, group.as_ref());
+        // The command holds the write end of the pipe; while it does, that never ends.
         drop(command);
-        Ok((child, read))
+        Ok((main.map_err(failed)?, read))
     }
 
-    fn watch(&self, child: Child, pipe: OwnedFd, signals: &Signals, log: &mut AttemptLog) -> (Ending, u32) {
+    fn watch(&self, main: i32, pipe: OwnedFd, signals: &Signals, log: &mut AttemptLog) -> (Ending, u32) {
         let deadline = self.spec.timeout.map(|timeout| Instant::now() + timeout);
-        let own = i32::try_from(std::process::id()).unwrap_or(0);
-        let main = i32::try_from(child.id()).unwrap_or(0);
-        // Reaped here, together with orphans; std's handle must not wait too.
-        drop(child);
         let mut pump = Pump { pipe: Some(pipe), buffer: Vec::with_capacity(64 << 10) };
         pump.do_not_block();
         let mut status: Option<ExitStatus> = None;
@@ -201,22 +211,20 @@ impl Shim<'_> {
                 }
             }
         }
-        let find = || {
-            let mut found = process::descendants(own);
-            // Reading every process' environment is dear; the children tell most of the time that nobody is left.
-            if why.is_some() || !found.is_empty() {
-                found.extend(process::with_token(&self.spec.token, Some(own)));
+        let group = self.group.as_ref();
+        let mut left_behind = 0;
+        let is_alone = status.is_some() && why.is_none() && !sys::has_children() && group.is_none_or(Group::remove);
+        if !is_alone {
+            let shim = i32::try_from(std::process::id()).unwrap_or(0);
+            let is_thorough = why.is_some();
+            let (pump, status) = (&mut pump, &mut status);
+            let mut tree = Attempt { token: &self.spec.token, shim, main, group, is_thorough, pump, log, status };
+            let ended = process::end_all(&mut tree, self.spec.kill_grace);
+            left_behind = ended.count;
+            if !ended.is_clean {
+                log.note("[crondag] not all processes took the KILL; some of them still live");
             }
-            found
-        };
-        let left_behind = if status.is_some() && why.is_none() && !sys::has_children() {
-            0
-        } else {
-            process::end_all(find, self.spec.kill_grace, || {
-                pump.read(log);
-                reap(main, &mut status);
-            })
-        };
+        }
         pump.read(log);
         log.end_of_output();
         match (why, status) {
@@ -234,6 +242,78 @@ impl Shim<'_> {
         let reported = self.reporter.send(&Report::Ended(Box::new(record)));
         patiently(|| self.record_file.sync_data());
         reported
+    }
+}
+
+/// The processes of an attempt, seen from its shim.
+struct Attempt<'a> {
+    token: &'a str,
+    shim: i32,
+    main: i32,
+    group: Option<&'a Group>,
+    /// Looks for strangers with the token even when no relative is left.
+    is_thorough: bool,
+    pump: &'a mut Pump,
+    log: &'a mut AttemptLog,
+    status: &'a mut Option<ExitStatus>,
+}
+
+impl Tree for Attempt<'_> {
+    fn find(&mut self) -> Processes {
+        self.pump.read(self.log);
+        reap(self.main, self.status);
+        let mut found = process::descendants(self.shim);
+        found.extend(self.group.iter().flat_map(|group| process::living(group.processes())));
+        // Reading every process' environment is dear; the children tell most of the time that nobody is left.
+        if self.is_thorough || !found.is_empty() {
+            found.extend(process::with_token(self.token, Some(self.shim)));
+        }
+        found
+    }
+
+    fn is_gone(&mut self) -> bool {
+        reap(self.main, self.status);
+        !process::has_children() && self.group.is_none_or(Group::remove)
+    }
+
+    fn kill(&mut self) {
+        if let Some(group) = self.group {
+            group.kill();
+        }
+    }
+}
+
+/// Starts a program, in the control group from its first instant if there is one. Gives its process.
+///
+/// The standard library's `spawn` would hand the shim's blocked signals on: no task would ever hear of TERM.
+fn start(command: &mut Command, group: Option<&OwnedFd>) -> io::Result<i32> {
+    let (failure, report_failure) = pipe_with(PipeFlags::CLOEXEC)?;
+    let is_short = |error: &io::Error| matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::ENOMEM));
+    let forked = match group.map(|group| sys::fork_into(group.as_fd())) {
+        Some(Err(error)) if is_short(&error) => Err(error),
+        // A group that cannot be entered after all is done without.
+        None | Some(Err(_)) => sys::fork(),
+        Some(forked) => forked,
+    };
+    let Some(pid) = forked? else {
+        sys::unblock_signals();
+        let error = command.exec().raw_os_error().unwrap_or(libc::EIO);
+        // A shim that does not hear of it sees the exit status.
+        let _ = rustix::io::write(&report_failure, &error.to_ne_bytes());
+        sys::exit_at_once(127);
+    };
+    drop(report_failure);
+    let mut errno = [0; 4];
+    loop {
+        match rustix::io::read(&failure, &mut errno) {
+            Err(rustix::io::Errno::INTR) => {}
+            Ok(4) => {
+                process::wait_for(pid);
+                return Err(io::Error::from_raw_os_error(i32::from_ne_bytes(errno)));
+            }
+            // The program runs: starting it closed the pipe.
+            _ => return Ok(pid),
+        }
     }
 }
 

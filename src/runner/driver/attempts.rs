@@ -130,7 +130,7 @@ impl<H: Host> Driver<H> {
             env,
             working_dir: prepared.working_dir,
             timeout: task.timeout,
-            kill_grace: self.config.kill_grace,
+            kill_grace: task.kill_grace.unwrap_or(self.config.kill_grace),
             log_file: self.home.root().join(log_file),
             log_max_size: self.config.logs.max_size,
             secrets: prepared.environment.secrets,

@@ -26,6 +26,7 @@ use crate::runner::client;
 use crate::runner::environment;
 use crate::runner::evidence::{self, Failed};
 use crate::runner::launch::{self, AttemptFiles, Claim, Found};
+use crate::runner::process::Ended;
 use crate::runner::spawner::{Report, Spawner};
 use crate::store::{OutboxMail, Store};
 
@@ -378,14 +379,14 @@ fn record_of(
     found: Found,
     token: &str,
     started_at: Timestamp,
-    survivors: impl FnOnce() -> u32,
+    survivors: impl FnOnce() -> Ended,
 ) -> Option<Box<ExitRecord>> {
     match found {
         Found::Alive => None,
         Found::Ended(record) => Some(record),
         Found::Gone => {
             let ended = survivors();
-            let reason = match ended {
+            let mut reason = match ended.count {
                 0 => {
                     "crondag's shim was killed, or the machine went down; no process of the attempt is left".to_owned()
                 }
@@ -393,6 +394,9 @@ fn record_of(
                     "crondag's shim was killed; {count} processes of the attempt were still alive and were ended"
                 ),
             };
+            if !ended.is_clean {
+                reason.push_str(", but not all took the KILL");
+            }
             Some(Box::new(ExitRecord {
                 token: token.to_owned(),
                 started_at,
@@ -400,7 +404,7 @@ fn record_of(
                 ending: Ending::Lost { reason },
                 cpu_seconds: 0.0,
                 max_rss_bytes: 0,
-                left_behind: ended,
+                left_behind: ended.count,
                 log_failure: None,
             }))
         }
