@@ -33,6 +33,7 @@ fn task(id: &str) -> Task {
         retry_backoff: 1.0,
         retry_max_delay: Duration::from_secs(86_400),
         timeout: None,
+        kill_grace: None,
         trigger_rule: TriggerRule::AllSuccess,
         depends_on_past: false,
         run_as: None,

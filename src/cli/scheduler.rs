@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use super::context::{Context, Global};
 use super::error::CliError;
 use crate::home::Home;
+use crate::runner::cgroup;
 use crate::runner::client;
 use crate::runner::driver::{self, End, Mode};
 use crate::runner::process;
@@ -32,6 +33,7 @@ pub(super) fn driver() -> ExitCode {
     let Some(home) = std::env::args_os().nth(2) else { return ExitCode::from(2) };
     // Fails only for somebody who started it by hand as the leader of a group.
     let _ = rustix::process::setsid();
+    cgroup::leave_attempt();
     process::name_this_process();
     match driver::run(&Home::at(home), Mode::UntilIdle) {
         Ok(_) => ExitCode::SUCCESS,

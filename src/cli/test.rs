@@ -3,7 +3,6 @@
 //! The one command that runs a task itself: with the argument vector, the environment and the directory of a real
 //! attempt, but in the foreground, with its output on the terminal, and without a trace in the database.
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -24,8 +23,9 @@ use super::rehearsal::Rehearsal;
 use crate::dag::units::format_duration;
 use crate::mask::{Mask, Stream};
 use crate::runner::attempt::{ATTEMPT_VARIABLE, AttemptKey, AttemptSpec, Ending};
+use crate::runner::process::{self, Processes, Tree};
 use crate::runner::run_as::{self, Helper};
-use crate::runner::{process, shim};
+use crate::runner::shim;
 
 /// Options of `test`.
 #[derive(Debug, clap::Args)]
@@ -49,6 +49,8 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// How long the last output is waited for when all processes are gone.
 const OUTLET_PATIENCE: Duration = Duration::from_secs(2);
+/// So many looks in a row must find nobody.
+const EMPTY_LOOKS: u32 = 5;
 
 /// The exit status by which a task says that it has nothing to do.
 const SKIPPED: i32 = 99;
@@ -100,6 +102,7 @@ fn spec(rehearsal: Rehearsal) -> AttemptSpec {
         try_number: 1,
     };
     let timeout = task.timeout;
+    let kill_grace = task.kill_grace.unwrap_or(rehearsal.context.config.kill_grace);
     let logical_date = rfc3339(rehearsal.interval.start, &rehearsal.dag.timezone);
     let prepared = rehearsal.prepared;
     let mut env = prepared.env;
@@ -115,7 +118,7 @@ fn spec(rehearsal: Rehearsal) -> AttemptSpec {
         run_as: prepared.run_as,
         working_dir: prepared.working_dir,
         timeout,
-        kill_grace: rehearsal.context.config.kill_grace,
+        kill_grace,
         log_file: "/dev/null".into(),
         log_max_size: 0,
         secrets: prepared.secrets,
@@ -176,23 +179,17 @@ fn start(spec: &AttemptSpec, mask: &Mask) -> Result<Ending, String> {
             ending = Some(Ending::TimedOut);
         }
     }
-    let own = i32::try_from(std::process::id()).unwrap_or(0);
-    let find = || {
-        let mut found: BTreeSet<i32> = process::with_token(&spec.token, None);
-        found.extend(spec.run_as.as_deref().map(|user| run_as::find(user, &spec.token)).unwrap_or_default());
-        // One that cleared its environment is still found through its parents.
-        found.extend(process::descendants(own));
-        found
-    };
     let is_over = status.is_some();
-    let left = process::end_all(find, spec.run_as.as_deref(), spec.kill_grace, || {
-        // Collects the program, so that it is no longer found; how it ended is asked for below.
-        let _ = handle.try_wait();
-    });
+    let user = spec.run_as.as_deref();
+    let mut tree = Rehearsed { token: &spec.token, user, handle: &handle, empty_looks: 0 };
+    let left = process::end_all(&mut tree, spec.kill_grace);
     // What was printed must be on the screen before the outcome. A process that could not be ended may keep an outlet open.
     while done.recv_timeout(OUTLET_PATIENCE).is_ok() {}
-    if is_over && left > 0 {
-        note(&format!("ended {left} processes that it had left behind"));
+    if is_over && left.count > 0 {
+        note(&format!("ended {} processes that it had left behind", left.count));
+    }
+    if !left.is_clean {
+        note("not all processes took the KILL; some of them still live");
     }
     if ending.is_none()
         && let Some(reason) = answers.and_then(|answers| answers.failure())
@@ -222,6 +219,39 @@ fn outlet(mask: &Mask, mut to: impl Write + Send + 'static, ended: Sender<()>) -
         let _ = ended.send(());
     })?;
     Ok(File::from(write))
+}
+
+/// The processes of the task that is tried.
+struct Rehearsed<'a> {
+    token: &'a str,
+    user: Option<&'a str>,
+    handle: &'a duct::Handle,
+    empty_looks: u32,
+}
+
+impl Tree for Rehearsed<'_> {
+    fn find(&mut self) -> Processes {
+        // Collects the program, so that it is no longer found; how it ended is asked for later.
+        let _ = self.handle.try_wait();
+        let mut found = process::descendants(i32::try_from(std::process::id()).unwrap_or(0));
+        found.extend(process::with_token(self.token, None));
+        if let Some(user) = self.user {
+            found.extend(process::living(run_as::find(user, self.token)));
+        }
+        if !found.is_empty() {
+            self.empty_looks = 0;
+        }
+        found
+    }
+
+    fn is_gone(&mut self) -> bool {
+        self.empty_looks += 1;
+        self.empty_looks == EMPTY_LOOKS
+    }
+
+    fn user(&self) -> Option<&str> {
+        self.user
+    }
 }
 
 fn exit(status: ExitStatus) -> Ending {

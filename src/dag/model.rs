@@ -88,6 +88,8 @@ pub struct Task {
     pub retry_max_delay: Duration,
     /// How long one attempt may take before its process tree is ended.
     pub timeout: Option<Duration>,
+    /// How long its process tree has between TERM and KILL; `None` means as long as the home says.
+    pub kill_grace: Option<Duration>,
     /// When it runs, given how its upstream tasks ended.
     pub trigger_rule: TriggerRule,
     /// Whether the same task of the previous run must have succeeded or been skipped.

@@ -11,6 +11,8 @@ use crate::mask::{Mask, Stream};
 
 /// How much of the end is kept when a log is cut in the middle.
 const TAIL: usize = 64 << 10;
+/// What the closing lines need, and the system frees in pieces of.
+const ROOM_TO_CLOSE: u64 = 4 << 10;
 
 /// Writes one attempt's log. A log that cannot be written (disk full) never stops the task: the rest is dropped and
 /// counted.
@@ -46,15 +48,24 @@ impl AttemptLog {
         }
     }
 
-    /// Writes lines of crondag's own, at once.
-    pub fn note(&mut self, lines: &str) {
+    /// Writes lines of crondag's own, at once. Gives whether the disk took them.
+    pub fn note(&mut self, lines: &str) -> bool {
         let mut note = self.mask.text(lines);
         if !self.ends_with_newline {
             note.insert(0, '\n');
         }
         note.push('\n');
-        self.put(note.as_bytes());
         self.ends_with_newline = true;
+        self.put(note.as_bytes())
+    }
+
+    /// Gives up the end of a log that a full disk cut short, so that its closing lines, which say so, can be written.
+    pub fn make_room(&mut self) {
+        if let Some(file) = &self.file {
+            // What does not work here leaves the log as it is.
+            let _ = file.metadata().and_then(|now| file.set_len(now.len().saturating_sub(ROOM_TO_CLOSE)));
+            self.ends_with_newline = false;
+        }
     }
 
     /// Takes in what the task printed.
@@ -100,20 +111,16 @@ impl AttemptLog {
         self.put(&tail);
     }
 
-    fn put(&mut self, bytes: &[u8]) {
-        if let Some(file) = &mut self.file
-            && let Err(error) = file.write_all(bytes)
-        {
-            self.failure.get_or_insert(error);
+    fn put(&mut self, bytes: &[u8]) -> bool {
+        let Some(file) = &mut self.file else { return false };
+        match file.write_all(bytes) {
+            Ok(()) => true,
+            Err(error) => {
+                self.failure.get_or_insert(error);
+                false
+            }
         }
     }
-}
-
-/// The text with every secret replaced, longer ones first, so that none shows through a shorter one.
-pub fn mask(text: &str, secrets: &[String]) -> String {
-    let mut secrets: Vec<&String> = secrets.iter().filter(|secret| !secret.is_empty()).collect();
-    secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-    secrets.into_iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), "***"))
 }
 
 #[cfg(test)]

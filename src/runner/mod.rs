@@ -4,6 +4,7 @@ pub mod actions;
 pub mod attempt;
 pub mod awaited;
 pub mod catalog;
+pub mod cgroup;
 pub mod client;
 pub mod driver;
 pub mod engine;

@@ -231,7 +231,7 @@ pub fn main() -> ExitCode {
             say(&Answer::Failed(reason));
             return ExitCode::FAILURE;
         }
-        Request::Find(token) => say(&Answer::Found(process::with_token(&token, None))),
+        Request::Find(token) => say(&Answer::Found(process::with_token(&token, None).into_keys().collect())),
         // Of the processes that are named, sudo's own are not the user's: they end with what they have started.
         Request::Terminate(pids) => pids.into_iter().for_each(|pid| {
             process::signal(pid, Signal::TERM);

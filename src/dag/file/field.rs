@@ -209,7 +209,7 @@ pub static DAG: Section = Section {
 };
 
 /// Settings that `[defaults]` shares with a task.
-static SHARED: [Field; 17] = [
+static SHARED: [Field; 18] = [
     with_default(
         "retries",
         Kind::Whole(0, MANY),
@@ -231,6 +231,12 @@ static SHARED: [Field; 17] = [
         Kind::Duration,
         "\"2h\"",
         "How long one attempt may take; then its whole process tree is ended and the attempt has failed",
+    ),
+    field(
+        "kill_grace",
+        Kind::Duration,
+        "\"1m\"",
+        "How long the process tree has between TERM and KILL; without it, as long as crondag.toml says",
     ),
     with_default(
         "trigger_rule",

@@ -19,6 +19,7 @@ fn render(text: &str) -> Result<String, RenderError> {
         retry_backoff: 1.0,
         retry_max_delay: Duration::ZERO,
         timeout: None,
+        kill_grace: None,
         trigger_rule: TriggerRule::AllSuccess,
         depends_on_past: false,
         pool: None,

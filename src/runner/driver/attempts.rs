@@ -125,6 +125,7 @@ impl<H: Host> Driver<H> {
             cpu_seconds: 0.0,
             max_rss_bytes: 0,
             left_behind: 0,
+            log_failure: None,
         };
         self.attempt_ended(key, Box::new(record));
     }
@@ -167,6 +168,9 @@ impl<H: Host> Driver<H> {
         // A shim whose spawner was killed may both report and let its lock be seen.
         if std::mem::replace(&mut live.has_ended, true) {
             return;
+        }
+        if let Some(error) = &record.log_failure {
+            self.host.report(&format!("the disk did not take the whole of the log {}: {error}", live.log_file));
         }
         let (run, task, try_number) = key.clone();
         let ended = EndedAttempt {
@@ -262,7 +266,7 @@ impl Recipe {
             run_as: prepared.run_as,
             working_dir: prepared.working_dir,
             timeout: task.timeout,
-            kill_grace: config.kill_grace,
+            kill_grace: task.kill_grace.unwrap_or(config.kill_grace),
             log_file: home.root().join(log_file),
             log_max_size: config.logs.max_size,
             secrets: prepared.secrets,

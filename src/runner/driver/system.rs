@@ -27,6 +27,7 @@ use crate::runner::engine::Look;
 use crate::runner::evidence::{self, Failed};
 use crate::runner::files;
 use crate::runner::launch::{self, AttemptFiles, Claim, Found};
+use crate::runner::process::Ended;
 use crate::runner::secrets::Keyring;
 use crate::runner::spawner::{Report, Spawner};
 use crate::store::{OutboxMail, Store};
@@ -240,7 +241,10 @@ impl Host for System {
     fn launch(&mut self, spec: &AttemptSpec) -> Result<(), String> {
         let log_file =
             spec.log_file.strip_prefix(self.home.root()).unwrap_or(&spec.log_file).to_string_lossy().into_owned();
-        self.make_log_folder(&log_file)?;
+        // A task is worth more than its log.
+        if let Err(error) = self.make_log_folder(&log_file) {
+            self.report(&error);
+        }
         let Some(file) = self.claims.remove(&spec.token) else {
             return Err("the attempt was not claimed; this is a bug of crondag".to_owned());
         };
@@ -405,14 +409,14 @@ fn record_of(
     found: Found,
     token: &str,
     started_at: Timestamp,
-    survivors: impl FnOnce() -> u32,
+    survivors: impl FnOnce() -> Ended,
 ) -> Option<Box<ExitRecord>> {
     match found {
         Found::Alive => None,
         Found::Ended(record) => Some(record),
         Found::Gone => {
             let ended = survivors();
-            let reason = match ended {
+            let mut reason = match ended.count {
                 0 => {
                     "crondag's shim was killed, or the machine went down; no process of the attempt is left".to_owned()
                 }
@@ -420,6 +424,9 @@ fn record_of(
                     "crondag's shim was killed; {count} processes of the attempt were still alive and were ended"
                 ),
             };
+            if !ended.is_clean {
+                reason.push_str(", but not all took the KILL");
+            }
             Some(Box::new(ExitRecord {
                 token: token.to_owned(),
                 started_at,
@@ -427,7 +434,8 @@ fn record_of(
                 ending: Ending::Lost { reason },
                 cpu_seconds: 0.0,
                 max_rss_bytes: 0,
-                left_behind: ended,
+                left_behind: ended.count,
+                log_failure: None,
             }))
         }
     }
