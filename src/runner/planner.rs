@@ -1,9 +1,10 @@
 //! One look at the clock: takes note of changed DAG files and creates the runs that are due. What `tick` does, and what
-//! the resident scheduler does every minute.
+//! the resident scheduler does every second.
 
 use std::collections::{HashMap, HashSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::SystemTime;
 use std::{fs, io};
 
 use jiff::Timestamp;
@@ -218,6 +219,18 @@ fn create_due(
     }
     row.next_fire_at = next_fire(dag, &row);
     write.put_dag(&row)
+}
+
+/// Remembers that there was a look, for `status`. The time of a file is enough, and costs no transaction.
+pub fn note_tick(home: &Home) {
+    // Only for people: a full disk must not stop the tick.
+    let _ = fs::File::create(home.last_tick_path()).and_then(|file| file.set_modified(SystemTime::now()));
+}
+
+/// When the last look was.
+pub fn last_tick(home: &Home) -> Option<Timestamp> {
+    let modified = fs::metadata(home.last_tick_path()).ok()?.modified().ok()?;
+    Timestamp::try_from(modified).ok()
 }
 
 /// What a file looks like from outside; changes whenever its content does, unless somebody hides it on purpose.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::line::Happening;
 use super::{Driver, EndedAttempt, Host, Item, Key, Live, Starting};
 use crate::dag::schedule::DataInterval;
 use crate::dag::template::{Renderer, Scope, iso};
@@ -15,7 +16,7 @@ use crate::runner::engine::{Event, Outcome, Start};
 use crate::runner::shim::describe;
 
 /// The exit status with which a task says that it has nothing to do.
-const SKIPPED: i32 = 99;
+pub(super) const SKIPPED: i32 = 99;
 
 impl<H: Host> Driver<H> {
     /// Names an attempt before it is committed.
@@ -39,8 +40,9 @@ impl<H: Host> Driver<H> {
             key.clone(),
             Live { token, log_file, started_at, is_reporting: true, is_stopping: false, has_ended: false },
         );
-        if let Err(reason) = launched {
-            self.could_not_start(&key, reason);
+        match launched {
+            Ok(()) => self.say_live(Happening::AttemptStarted, &key),
+            Err(reason) => self.could_not_start(&key, reason),
         }
     }
 
@@ -141,7 +143,14 @@ impl<H: Host> Driver<H> {
         self.keys.insert(token.clone(), key.clone());
         let live = Live { token, log_file, started_at, is_reporting: false, is_stopping: false, has_ended: false };
         self.live.insert(key.clone(), live);
+        self.say_live(Happening::AttemptAdopted, key);
         self.watch(key);
+    }
+
+    fn say_live(&self, what: Happening, key: &Key) {
+        if let Some(live) = self.live.get(key) {
+            self.host.report(&self.about_attempt(what, key).with("log", &live.log_file));
+        }
     }
 
     fn watch(&mut self, key: &Key) {
