@@ -11,7 +11,10 @@ use crate::runner::process;
 
 /// Options of `scheduler`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example, in a container or a systemd unit:\n  crondag --home /path/to/home scheduler")]
+#[command(after_help = "Example, in a container or a systemd unit:\n  crondag --home /path/to/home scheduler\n\n\
+                        SIGTERM starts nothing new and waits for live attempts up to `drain_timeout` of crondag.toml; \
+                        those that live longer are left to the next scheduler. A second SIGTERM: at once. SIGHUP reads \
+                        settings and DAG files again.")]
 pub struct Args {}
 
 pub(super) fn run(_: &Args, global: &Global) -> Result<ExitCode, CliError> {

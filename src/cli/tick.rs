@@ -14,7 +14,7 @@ use crate::runner::planner;
 /// Options of `tick`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example, the one line in the crontab:\n  * * * * * crondag --home /path/to/home tick\n\n\
-                        Example, for systemd timers and containers:\n  crondag --home /path/to/home tick --foreground")]
+                        Example, for jobs of a container platform:\n  crondag --home /path/to/home tick --foreground")]
 pub struct Args {
     /// Do the work in this process and end when it is done, for supervisors that kill what a finished job leaves behind
     #[arg(long)]

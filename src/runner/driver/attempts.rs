@@ -147,12 +147,6 @@ impl<H: Host> Driver<H> {
         self.watch(key);
     }
 
-    fn say_live(&self, what: Happening, key: &Key) {
-        if let Some(live) = self.live.get(key) {
-            self.host.report(&self.about_attempt(what, key).with("log", &live.log_file));
-        }
-    }
-
     fn watch(&mut self, key: &Key) {
         let Some(live) = self.live.get_mut(key) else { return };
         live.is_reporting = false;

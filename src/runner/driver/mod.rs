@@ -12,6 +12,7 @@ pub mod log;
 mod mailer;
 mod requests;
 mod resident;
+mod saying;
 mod supervisor;
 mod system;
 mod work;
@@ -25,15 +26,14 @@ use super::attempt::{Ending, ExitRecord};
 use super::catalog;
 use super::client::ClientError;
 use super::engine::{Effect, Engine, Event, Limits, Plan, Start};
-use super::shim::describe;
-use crate::dag::{Config, DagId, RunNumber, RunState, TaskId, Transition};
+use crate::dag::{Config, DagId, RunNumber, TaskId, Transition};
 use crate::home::Home;
 use crate::store::{RunRow, Store, StoreError};
 
 pub use host::Host;
 pub use work::run;
 
-use line::{Fresh, Happening, Level, Line};
+use line::{Fresh, Happening, Line};
 
 /// How a driver lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -429,52 +429,6 @@ impl<H: Host> Driver<H> {
                 self.seen_config = file.text;
             }
         }
-    }
-
-    // ---- what is said ----------------------------------------------------------------------------------------------
-
-    fn say_transition(&self, transition: &Transition) {
-        let line = match transition {
-            Transition::RunStarted { .. } => Line::new(Happening::RunStarted),
-            Transition::RunEnded { state, .. } if *state == RunState::Failed => {
-                Line::new(Happening::RunEnded).at(Level::Error)
-            }
-            Transition::RunEnded { .. } => Line::new(Happening::RunEnded),
-            // Attempts speak for themselves.
-            Transition::RunReopened { .. }
-            | Transition::TaskStarted { .. }
-            | Transition::TaskRetry { .. }
-            | Transition::TaskEnded { .. }
-            | Transition::TaskCleared { .. } => return,
-        };
-        let line = self.about_run(line, transition.run());
-        self.host.report(&match transition {
-            Transition::RunEnded { state, reason: Some(reason), .. } => {
-                line.with("state", state).with("reason", reason)
-            }
-            Transition::RunEnded { state, .. } => line.with("state", state),
-            _ => line,
-        });
-    }
-
-    fn about_run(&self, line: Line, run: RunNumber) -> Line {
-        match self.runs.get(&run) {
-            Some(row) => line.with("dag", &row.dag_id).with("run", &row.run_id),
-            None => line.with("run", run.0),
-        }
-    }
-
-    fn about_attempt(&self, what: Happening, (run, task, try_number): &Key) -> Line {
-        self.about_run(Line::new(what), *run).with("task", task).with("try", try_number)
-    }
-
-    fn say_ended(&self, key: &Key, record: &ExitRecord) {
-        let took = record.ended_at.duration_since(record.started_at).as_secs_f64();
-        let line = self.about_attempt(Happening::AttemptEnded, key).with("how", describe(&record.ending));
-        let line = line.with("seconds", format!("{:.3}", took.max(0.0)));
-        let line = if record.left_behind > 0 { line.with("left_behind", record.left_behind) } else { line };
-        let is_good = matches!(record.ending, Ending::Exited { code: 0 | attempts::SKIPPED });
-        self.host.report(&if is_good { line } else { line.at(Level::Warn) });
     }
 }
 

@@ -83,10 +83,6 @@ impl<H: Host> Driver<H> {
         End::Asked
     }
 
-    pub(super) fn say_end(&self, why: &str) {
-        self.host.report(&Line::new(Happening::DriverEnded).with("why", why).with("live", self.live.len()));
-    }
-
     /// One line for people: what this driver does now.
     pub(super) fn status(&self) -> String {
         let live = match self.live.len() {
