@@ -15,6 +15,7 @@ import os
 import pathlib
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -290,6 +291,18 @@ class Scheduler:
             failures.append(f"{self.home.name}: the scheduler ended with {self.process.returncode}")
 
 
+def looked(home, scheduler, at):
+    """Sets the clock, and waits until the scheduler has looked at it: it finds a file that is new by then."""
+    name = f"look_{at:%H%M%S}"
+    # Before the clock, which stands still otherwise: it looks once at each second.
+    (home.path / f"dags/{name}.toml").write_text("[tasks.a]\nshell = 'true'\n")
+    scheduler.set(at)
+    with contextlib.closing(sqlite3.connect(home.path / ".crondag/crondag.db")) as database:
+        count = "SELECT count(*) FROM dags WHERE dag_id = ?"
+        scheduler.until(f"a look at {at}", lambda: database.execute(count, [name]).fetchone() == (1,))
+    (home.path / f"dags/{name}.toml").unlink()
+
+
 def resident():
     home = Home("resident scheduler", SLEEPERS | {"seconds": f"schedule = '{EVERY_10}'\n"})
     first = ASLEEP - dt.timedelta(hours=2)
@@ -298,23 +311,16 @@ def resident():
     known = lambda dag: [start for start, *_ in home.runs(dag)]
     # A second before it is due nothing happens; in the second in which it is due, the run is there.
     due = utc("2026-06-05T10:10:00")
-    scheduler.set(due - dt.timedelta(seconds=1))
-    looks = (home.path / "dags/look.toml")
-    looks.write_text("[tasks.a]\nshell = 'true'\n")
-    scheduler.until("it has looked", lambda: b"look" in (home.path / ".crondag/crondag.db-wal").read_bytes())
+    looked(home, scheduler, due - dt.timedelta(seconds=1))
     if known("seconds"):
         failures.append(f"{home.name}: a run before it was due: {known('seconds')}")
-    looks.unlink()
     scheduler.set(due)
     scheduler.until("the run that is due", lambda: len(known("seconds")) == 1)
     [(_, queued, _)] = home.runs("seconds")
     if queued != due:
         failures.append(f"{home.name}: due at {due}, created at {queued}")
     # Set back an hour: it goes on looking, and what was dealt with is not dealt with again.
-    scheduler.set(due - dt.timedelta(hours=1))
-    (home.path / "dags/other.toml").write_text("[tasks.a]\nshell = 'true'\n")
-    scheduler.until("it looks again", lambda: b"other" in (home.path / ".crondag/crondag.db-wal").read_bytes())
-    (home.path / "dags/other.toml").unlink()
+    looked(home, scheduler, due - dt.timedelta(hours=1))
     for hour in (10, 11, 12):
         at = ASLEEP.replace(hour=hour, minute=0, second=30)
         scheduler.set(at)
