@@ -1,20 +1,22 @@
 #!/usr/bin/env bash
 # Sets up all that the tests need and runs them: ./install/test.sh [STAGE...]   (--list shows the stages)
 #
-# Installs, if missing: the Debian packages build-essential, cron, procps, python3-venv, openjdk-17-jre-headless,
+# Installs, if missing: the Debian packages build-essential, cron, faketime, procps, python3-venv, openjdk-17-jre-headless,
 # valgrind, mariadb-server, postgresql, openssl; and below target/
 # a Python environment with aiosmtpd, cryptography and pyspark. Runs again without harm.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . install/require.sh
 
-stages=(core instructions kills outage mail databases userprofile spark cron security fuzz)
+stages=(core instructions kills outage time resident mail databases userprofile spark cron security fuzz)
 if [ "${1:-}" = --list ]; then
   cat << 'LIST'
 core         engine, schedules, files, command line, driver and shim with real processes
 instructions a tick needs no more instructions than was written down (valgrind)
 kills        300 random kill -9s of driver, spawner, shims, ticks and clients; nothing lost, nothing twice
 outage       full and read-only disks, limits of processes, files and memory (needs root)
+time         both DST switches of two zones minute by minute, a clock set back, three days asleep (libfaketime)
+resident     reboot and restart of cron under live attempts, the systemd units (needs root)
 mail         a real SMTP server on loopback, with TLS and login
 databases    sql on real PostgreSQL, MariaDB, Spark SQL and a Hive server, with TLS and bad days
 userprofile  examples/userprofile on real data, every number compared
@@ -54,6 +56,17 @@ stage_outage() {
   require_packages setpriv:util-linux prlimit:util-linux mount:mount
   cargo build --release --quiet
   ./install/stages/outage.sh
+}
+stage_time() {
+  require_packages faketime:faketime
+  cargo build --release --quiet
+  ./install/stages/time.sh
+}
+stage_resident() {
+  [ "$(id -u)" -eq 0 ] || missing "the stage resident needs root" "sudo $0 resident, or name the other stages"
+  require_packages cron:cron unshare:util-linux mount:mount
+  cargo build --release --quiet
+  ./install/stages/resident.sh
 }
 stage_mail() {
   ensure_venv

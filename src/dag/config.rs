@@ -39,6 +39,8 @@ pub struct Config {
     pub spark: SparkSettings,
     /// How long a process tree has between TERM and KILL.
     pub kill_grace: Duration,
+    /// How long a resident scheduler that is asked to go lets live attempts end before it leaves them to the next one.
+    pub drain_timeout: Duration,
 }
 
 impl Default for Config {
@@ -57,6 +59,7 @@ impl Default for Config {
             logs: Logs::default(),
             spark: SparkSettings::default(),
             kill_grace: Duration::from_secs(10),
+            drain_timeout: Duration::from_secs(30),
         }
     }
 }

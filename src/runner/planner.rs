@@ -1,9 +1,10 @@
 //! One look at the clock: takes note of changed DAG files and creates the runs that are due. What `tick` does, and what
-//! the resident scheduler does every minute.
+//! the resident scheduler does every second.
 
 use std::collections::{HashMap, HashSet};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::time::SystemTime;
 use std::{fs, io};
 
 use jiff::Timestamp;
@@ -223,6 +224,20 @@ fn create_due(
     }
     row.next_fire_at = next_fire(dag, &row);
     write.put_dag(&row)
+}
+
+/// Remembers that there was a look, for `status`. The time of a file is enough, and costs no transaction.
+pub fn note_tick(home: &Home) {
+    // Only for people: a full disk must not stop the tick.
+    let path = home.last_tick_path();
+    let opened = fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(path);
+    let _ = opened.and_then(|file| file.set_modified(SystemTime::now()));
+}
+
+/// When the last look was.
+pub fn last_tick(home: &Home) -> Option<Timestamp> {
+    let modified = fs::metadata(home.last_tick_path()).ok()?.modified().ok()?;
+    Timestamp::try_from(modified).ok()
 }
 
 /// What a file looks like from outside; changes whenever its content or its mode does, unless somebody hides it on

@@ -59,6 +59,7 @@ fn read<'f>(reader: &mut Reader<'f>, root: &DeTable<'f>) -> Config {
         logs: read_logs(reader, &open),
         spark: read_spark(reader, &open),
         kill_grace: reader.duration(&open, "kill_grace").map_or(defaults.kill_grace, |grace| grace.value),
+        drain_timeout: reader.duration(&open, "drain_timeout").map_or(defaults.drain_timeout, |drain| drain.value),
     }
 }
 

@@ -744,6 +744,14 @@ pub static CONFIG: Section = Section {
             "\"30s\"",
             "How long a process tree has between TERM and KILL",
         ),
+        with_default(
+            "drain_timeout",
+            Kind::Duration,
+            "\"30s\"",
+            "\"10m\"",
+            "How long `crondag scheduler`, asked to go (SIGTERM), lets live attempts end before it leaves them, alive, to \
+             the next scheduler; `0s` goes at once",
+        ),
         field("pools", Kind::Pools, "{ yarn = 4 }", "Slots of each pool, by name"),
         field("env", Kind::Env, "{ JAVA_HOME = \"/usr/lib/jvm/java-17\" }", "Environment of every task; plain texts"),
         field(

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::line::{Happening, Line};
 use super::{Driver, EndedAttempt, Host, Item, Key, Live, Message, Starting};
 use crate::dag::Config;
 use crate::dag::schedule::DataInterval;
@@ -17,7 +18,7 @@ use crate::runner::shim::describe;
 use crate::store::RunRow;
 
 /// The exit status with which a task says that it has nothing to do.
-const SKIPPED: i32 = 99;
+pub(super) const SKIPPED: i32 = 99;
 
 impl<H: Host> Driver<H> {
     /// Names an attempt before it is committed.
@@ -72,8 +73,9 @@ impl<H: Host> Driver<H> {
     }
 
     fn launch(&mut self, key: &Key, spec: Result<AttemptSpec, String>) {
-        if let Err(reason) = spec.and_then(|spec| self.host.launch(&spec)) {
-            self.could_not_start(key, reason);
+        match spec.and_then(|spec| self.host.launch(&spec)) {
+            Ok(()) => self.say_live(Happening::AttemptStarted, key),
+            Err(reason) => self.could_not_start(key, reason),
         }
     }
 
@@ -153,6 +155,7 @@ impl<H: Host> Driver<H> {
         self.keys.insert(token.clone(), key.clone());
         let live = Live { token, log_file, started_at, is_reporting: false, is_stopping: false, has_ended: false };
         self.live.insert(key.clone(), live);
+        self.say_live(Happening::AttemptAdopted, key);
         self.watch(key);
     }
 
@@ -170,7 +173,8 @@ impl<H: Host> Driver<H> {
             return;
         }
         if let Some(error) = &record.log_failure {
-            self.host.report(&format!("the disk did not take the whole of the log {}: {error}", live.log_file));
+            let what = format!("the disk did not take the whole of the log {}", live.log_file);
+            self.host.report(&Line::trouble(&what, error));
         }
         let (run, task, try_number) = key.clone();
         let ended = EndedAttempt {

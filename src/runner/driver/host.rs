@@ -12,6 +12,7 @@ use crate::runner::attempt::AttemptSpec;
 use crate::runner::evidence::Failed;
 use crate::store::OutboxMail;
 
+use super::line::Line;
 use super::{Key, Message};
 
 /// The clock, the processes and the files around the driver. What happens there comes back as
@@ -24,7 +25,10 @@ pub trait Host {
     fn pause(&mut self, pause: Duration);
 
     /// Says something to the people who read the driver's log.
-    fn report(&self, line: &str);
+    fn report(&self, line: &Line);
+
+    /// A resident driver has looked at the clock: `status` says when the last look was.
+    fn note_tick(&mut self);
 
     /// Attempts with these tokens may still live.
     fn take_over(&mut self, tokens: &[&str]);
