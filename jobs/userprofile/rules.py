@@ -1,0 +1,126 @@
+"""Audience rules: the JSON form, its validation, and what it means for one row of the tag map.
+
+Knows nothing of Spark or of databases but the column expressions that `condition` makes.
+"""
+
+import json
+from dataclasses import dataclass
+
+from pyspark.sql import Column
+from pyspark.sql import functions as F
+
+from userprofile.tags import NUMBER, TAGS
+
+FORMS = "one of: tag with range, tag with in, all, any, minus, audience"
+
+
+class RuleError(Exception):
+    """Says where in the rule, what is wrong, and what may stand there."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule known to be sound by itself; that the audiences it names exist is for `condition` to find."""
+
+    name: str
+    tree: dict
+
+
+def parse(name: str, text: str) -> Rule:
+    try:
+        tree = json.loads(text, parse_constant=lambda word: refuse(name, f"{word} is not a number"))
+    except json.JSONDecodeError as error:
+        refuse(name, f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}")
+    check(tree, name)
+    return Rule(name, tree)
+
+
+def refuse(where: str, problem: str):
+    raise RuleError(f"{where}: {problem}")
+
+
+def check(tree: object, where: str) -> None:
+    if not isinstance(tree, dict):
+        refuse(where, f"{json.dumps(tree)} is not a rule: an object is expected, {FORMS}")
+    keys = set(tree)
+    if keys == {"tag", "range"}:
+        known_tag(tree["tag"], where)
+        check_range(tree["tag"], tree["range"], f"{where}.range")
+    elif keys == {"tag", "in"}:
+        known_tag(tree["tag"], where)
+        values = tree["in"]
+        if not isinstance(values, list) or not values or not all(is_number(v) or isinstance(v, str) for v in values):
+            refuse(f"{where}.in", f"{json.dumps(values)} is not a list of one or more texts or numbers")
+        if TAGS[tree["tag"]][1] == NUMBER and not all(is_number(value) for value in values):
+            refuse(f"{where}.in", f"{tree['tag']} is a number, so only numbers may stand here")
+    elif len(keys) == 1 and keys <= {"all", "any", "minus"}:
+        (form,) = keys
+        least = 2 if form == "minus" else 1
+        if not isinstance(tree[form], list) or len(tree[form]) < least:
+            refuse(f"{where}.{form}", f"a list of at least {least} rule{'s' * (least > 1)} is expected")
+        for index, part in enumerate(tree[form]):
+            check(part, f"{where}.{form}[{index}]")
+    elif keys == {"audience"}:
+        if not isinstance(tree["audience"], str):
+            refuse(f"{where}.audience", "the id of an audience is expected")
+    else:
+        refuse(where, f"the keys {', '.join(sorted(keys)) or '(none)'} do not make a rule; {FORMS}")
+
+
+def known_tag(tag: object, where: str) -> None:
+    if tag not in TAGS if isinstance(tag, str) else True:
+        refuse(f"{where}.tag", f"there is no tag {json.dumps(tag)}; the tags are {', '.join(TAGS)}")
+
+
+def check_range(tag: str, bounds: object, where: str) -> None:
+    if TAGS[tag][1] != NUMBER:
+        refuse(where, f"{tag} is a word, not a number: use \"in\"")
+    if not isinstance(bounds, list) or len(bounds) != 2 or not all(bound is None or is_number(bound) for bound in bounds):
+        refuse(where, f"{json.dumps(bounds)} is not [LOWEST, HIGHEST], both included, null where there is no bound")
+    if bounds == [None, None]:
+        refuse(where, "one of the two bounds must be a number")
+    if None not in bounds and bounds[0] > bounds[1]:
+        refuse(where, f"the lowest, {bounds[0]}, is above the highest, {bounds[1]}")
+
+
+def is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def condition(rule: Rule, audiences: dict[str, Rule]) -> Column:
+    """Whether a row of the tag map belongs to the audience; never null: who has no such tag does not fulfil the rule."""
+    return compile_tree(rule.tree, rule.name, audiences, (rule.name,))
+
+
+def compile_tree(tree: dict, where: str, audiences: dict[str, Rule], seen: tuple[str, ...]) -> Column:
+    if "tag" in tree:
+        weight = F.col("tagsmap")[tree["tag"]]
+        if TAGS[tree["tag"]][1] == NUMBER:
+            weight = weight.cast("decimal(18,3)")
+        if "in" in tree:
+            return F.coalesce(weight.isin(*(literal(tree["tag"], value) for value in tree["in"])), F.lit(False))
+        lowest, highest = tree["range"]
+        met = F.lit(True)
+        if lowest is not None:
+            met = met & (weight >= literal(tree["tag"], lowest))
+        if highest is not None:
+            met = met & (weight <= literal(tree["tag"], highest))
+        return F.coalesce(met, F.lit(False))
+    if "audience" in tree:
+        other = tree["audience"]
+        if other in seen:
+            refuse(where, f"the audiences {' -> '.join((*seen, other))} refer to each other in a circle")
+        if other not in audiences:
+            refuse(where, f"there is no audience {other!r}; there are {', '.join(sorted(audiences)) or 'none'}")
+        return compile_tree(audiences[other].tree, where, audiences, (*seen, other))
+    (form,) = tree
+    parts = [compile_tree(part, f"{where}.{form}[{index}]", audiences, seen) for index, part in enumerate(tree[form])]
+    met = parts[0]
+    for part in parts[1:]:
+        met = met & part if form == "all" else met | part if form == "any" else met & ~part
+    return met
+
+
+def literal(tag: str, value: object) -> Column:
+    # Through text, so that 0.1 is the decimal 0.1 and not the nearest binary fraction.
+    return F.lit(str(value)).cast("decimal(18,3)") if TAGS[tag][1] == NUMBER else F.lit(str(value))
