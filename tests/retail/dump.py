@@ -1,0 +1,42 @@
+"""Writes what the jobs left, as sorted lines of JSON, for expected.py and for comparing a date with its re-run.
+
+    spark-submit dump.py WAREHOUSE OPTION_FILE OUTPUT_FOLDER DATE...
+"""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+from pyspark.sql import SparkSession
+
+warehouse, option_file, output, *dates = sys.argv[1:]
+SERVED = {
+    "stage_count": "data_date, `lines`, staged, parse_failed, no_customer, duplicates",
+    "tag_count": "data_date, tagid, tag_rows, tag_count, CAST(tag_total_per AS CHAR), CAST(tag_dau_per AS CHAR)",
+    "userprofile_tagsmap": "data_date, userid, CONCAT(tagsmap, '')",
+    "audience_user": "data_date, audience_id, userid",
+    "audience_count": "data_date, audience_id, title, users",
+}
+builder = SparkSession.builder.config("spark.sql.sources.partitionColumnTypeInference.enabled", "false")
+spark = builder.config("spark.sql.session.timeZone", "UTC").getOrCreate()
+spark.sparkContext.setLogLevel("WARN")
+folder = pathlib.Path(output)
+folder.mkdir(parents=True, exist_ok=True)
+
+
+def write(name: str, lines: list[str]) -> None:
+    (folder / f"{name}.jsonl").write_text("".join(f"{line}\n" for line in sorted(lines)), encoding="utf-8")
+
+
+for table in sorted(pathlib.Path(warehouse).iterdir()):
+    # Partitions are named one by one: what is not asked for is not listed either.
+    parts = [str(table / f"data_date={date}") for date in dates]
+    rows = spark.read.option("basePath", str(table)).parquet(*parts)
+    write(table.name, [json.dumps(json.loads(line), sort_keys=True) for line in rows.toJSON().collect()])
+for table, columns in SERVED.items():
+    wanted = ", ".join(f"'{date}'" for date in dates)
+    query = f"SELECT JSON_ARRAY({columns}) FROM {table} WHERE data_date IN ({wanted})"
+    command = ["mariadb", f"--defaults-file={option_file}", "--default-character-set=utf8mb4", "--batch", "--raw", "-N", "-e", query]
+    write(f"mariadb.{table}", subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines())
+spark.stop()
