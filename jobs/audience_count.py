@@ -6,13 +6,13 @@ The rule may name audiences of the table `audience_rule`, which is read only the
 from userprofile import mariadb
 from userprofile.audiences import load, tagsmap
 from userprofile.job import Job, fail
-from userprofile.rules import RuleError, condition, parse
+from userprofile.rules import RuleError, condition, parse, resolve
 
 job = Job("audience_count", "count of one rule", mariadb=mariadb.OPTION, rule={"required": True, "help": "the rule as JSON"})
 try:
     rule = parse("rule", job.args.rule)
     others = load(job.args.mariadb)[0] if '"audience"' in job.args.rule else {}
-    met = condition(rule, others)
+    tree = resolve(rule, others)
 except (mariadb.MariaDbError, RuleError) as error:
     fail(str(error))
-job.done(f"{tagsmap(job).where(met).count()} users")
+job.done(f"{tagsmap(job).where(condition(tree)).count()} users")

@@ -7,17 +7,19 @@ faulty rule stops them all: the faults are named, and nothing is replaced.
 from pyspark.sql import functions as F
 
 from userprofile import mariadb
-from userprofile.audiences import load, tagsmap
+from userprofile.audiences import load, resolve, tagsmap
 from userprofile.job import Job, fail
 from userprofile.rules import RuleError, condition
 
 job = Job("audiences", "all audiences of the date", mariadb=mariadb.OPTION)
 try:
     rules, titles = load(job.args.mariadb)
-    members = [F.when(condition(rule, rules), F.lit(audience_id)) for audience_id, rule in rules.items()]
+    trees = resolve(rules)
 except (mariadb.MariaDbError, RuleError) as error:
     fail(str(error))
-matched = tagsmap(job).select(F.explode(F.array_compact(F.array(*members, F.lit(None).cast("string")))).alias("audience_id"), "userid")
+users_tags = tagsmap(job)
+members = [F.when(condition(tree), F.lit(audience_id)) for audience_id, tree in trees.items()]
+matched = users_tags.select(F.explode(F.array_compact(F.array(*members, F.lit(None).cast("string")))).alias("audience_id"), "userid")
 job.warehouse.replace("audience", matched, data_date=job.ds)
 rows = job.warehouse.read("audience", job.ds, job.ds).orderBy("audience_id", "userid").select("audience_id", "userid").collect()
 users = dict.fromkeys(rules, 0)

@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 repo=$PWD
-raw=${RETAIL_RAW:-${CRONDAG_RETAIL:-}}
+raw=${RETAIL_RAW:-}
 if [ ! -f "$raw/2011-03-10.csv" ]; then
   echo "skipped: the retail data set is not here; RETAIL_RAW names the folder of its files by day"
   exit 0

@@ -2,6 +2,7 @@
 
 import argparse
 import datetime
+import functools
 import os
 import re
 import sys
@@ -47,10 +48,19 @@ class Job:
         self.args = parser.parse_args()
         self.date: datetime.date = self.args.date
         self.ds = nodash(self.date)
+
+    @functools.cached_property
+    def spark(self) -> SparkSession:
+        """Started when it is first needed: what is wrong with arguments and rules is said at once."""
         # UTC, so that the hour of an order is the one that stands in the file, whatever the zone of the machine.
-        self.spark = SparkSession.builder.appName(f"{name} {self.ds}").config("spark.sql.session.timeZone", "UTC").getOrCreate()
-        self.spark.sparkContext.setLogLevel("WARN")
-        self.warehouse = Warehouse(self.spark, self.args.warehouse)
+        builder = SparkSession.builder.appName(f"{self.name} {self.ds}").config("spark.sql.session.timeZone", "UTC")
+        session = builder.getOrCreate()
+        session.sparkContext.setLogLevel("WARN")
+        return session
+
+    @functools.cached_property
+    def warehouse(self) -> Warehouse:
+        return Warehouse(self.spark, self.args.warehouse)
 
     def days_back(self, days: int) -> str:
         """The first date of a window of so many days that ends with this date, this date included."""

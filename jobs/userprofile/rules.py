@@ -1,6 +1,7 @@
 """Audience rules: the JSON form, its validation, and what it means for one row of the tag map.
 
-Knows nothing of Spark or of databases but the column expressions that `condition` makes.
+Knows nothing of databases, and of Spark only the column expressions that `condition` makes: all faults are found without a
+session.
 """
 
 import json
@@ -11,6 +12,7 @@ from pyspark.sql import functions as F
 
 from userprofile.tags import NUMBER, TAGS
 
+NUMBERS = "numbers below 10^15 with at most three places after the point"
 FORMS = "one of: tag with range, tag with in, all, any, minus, audience"
 
 
@@ -20,7 +22,7 @@ class RuleError(Exception):
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule known to be sound by itself; that the audiences it names exist is for `condition` to find."""
+    """A rule known to be sound by itself; that the audiences it names exist is for `resolve` to find."""
 
     name: str
     tree: dict
@@ -50,7 +52,7 @@ def check(tree: object, where: str) -> None:
         known_tag(tree["tag"], where)
         values = tree["in"]
         if not isinstance(values, list) or not values or not all(is_number(v) or isinstance(v, str) for v in values):
-            refuse(f"{where}.in", f"{json.dumps(values)} is not a list of one or more texts or numbers")
+            refuse(f"{where}.in", f"{json.dumps(values)} is not a list of one or more texts or {NUMBERS}")
         if TAGS[tree["tag"]][1] == NUMBER and not all(is_number(value) for value in values):
             refuse(f"{where}.in", f"{tree['tag']} is a number, so only numbers may stand here")
     elif len(keys) == 1 and keys <= {"all", "any", "minus"}:
@@ -76,7 +78,7 @@ def check_range(tag: str, bounds: object, where: str) -> None:
     if TAGS[tag][1] != NUMBER:
         refuse(where, f"{tag} is a word, not a number: use \"in\"")
     if not isinstance(bounds, list) or len(bounds) != 2 or not all(bound is None or is_number(bound) for bound in bounds):
-        refuse(where, f"{json.dumps(bounds)} is not [LOWEST, HIGHEST], both included, null where there is no bound")
+        refuse(where, f"{json.dumps(bounds)} is not [LOWEST, HIGHEST]: {NUMBERS}, null where there is no bound")
     if bounds == [None, None]:
         refuse(where, "one of the two bounds must be a number")
     if None not in bounds and bounds[0] > bounds[1]:
@@ -84,40 +86,55 @@ def check_range(tag: str, bounds: object, where: str) -> None:
 
 
 def is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    """A number that a decimal with 18 digits, three of them after the point, holds exactly; so tag weights are compared."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return False
+    return abs(value) < 10**15 and round(value, 3) == value
 
 
-def condition(rule: Rule, audiences: dict[str, Rule]) -> Column:
-    """Whether a row of the tag map belongs to the audience; never null: who has no such tag does not fulfil the rule."""
-    return compile_tree(rule.tree, rule.name, audiences, (rule.name,))
+def resolve(rule: Rule, audiences: dict[str, Rule]) -> dict:
+    """The rule's tree with the trees of other audiences in the place of their names."""
+    return resolve_tree(rule.tree, rule.name, audiences, (rule.name,))
 
 
-def compile_tree(tree: dict, where: str, audiences: dict[str, Rule], seen: tuple[str, ...]) -> Column:
+def resolve_tree(tree: dict, where: str, audiences: dict[str, Rule], seen: tuple[str, ...]) -> dict:
     if "tag" in tree:
-        weight = F.col("tagsmap")[tree["tag"]]
-        if TAGS[tree["tag"]][1] == NUMBER:
-            weight = weight.cast("decimal(18,3)")
-        if "in" in tree:
-            return F.coalesce(weight.isin(*(literal(tree["tag"], value) for value in tree["in"])), F.lit(False))
-        lowest, highest = tree["range"]
-        met = F.lit(True)
-        if lowest is not None:
-            met = met & (weight >= literal(tree["tag"], lowest))
-        if highest is not None:
-            met = met & (weight <= literal(tree["tag"], highest))
-        return F.coalesce(met, F.lit(False))
+        return tree
     if "audience" in tree:
         other = tree["audience"]
         if other in seen:
             refuse(where, f"the audiences {' -> '.join((*seen, other))} refer to each other in a circle")
         if other not in audiences:
             refuse(where, f"there is no audience {other!r}; there are {', '.join(sorted(audiences)) or 'none'}")
-        return compile_tree(audiences[other].tree, where, audiences, (*seen, other))
-    (form,) = tree
-    parts = [compile_tree(part, f"{where}.{form}[{index}]", audiences, seen) for index, part in enumerate(tree[form])]
-    met = parts[0]
-    for part in parts[1:]:
-        met = met & part if form == "all" else met | part if form == "any" else met & ~part
+        return resolve_tree(audiences[other].tree, where, audiences, (*seen, other))
+    ((form, parts),) = tree.items()
+    return {form: [resolve_tree(part, f"{where}.{form}[{index}]", audiences, seen) for index, part in enumerate(parts)]}
+
+
+def condition(tree: dict) -> Column:
+    """Whether a row of the tag map fulfils a resolved rule; never null: who has no such tag does not fulfil it."""
+    if "tag" in tree:
+        return F.coalesce(tag_condition(tree), F.lit(False))
+    ((form, parts),) = tree.items()
+    met, *others = map(condition, parts)
+    for other in others:
+        met = met & other if form == "all" else met | other if form == "any" else met & ~other
+    return met
+
+
+def tag_condition(tree: dict) -> Column:
+    tag = tree["tag"]
+    weight = F.col("tagsmap")[tag]
+    if TAGS[tag][1] == NUMBER:
+        weight = weight.cast("decimal(18,3)")
+    if "in" in tree:
+        return weight.isin(*(literal(tag, value) for value in tree["in"]))
+    lowest, highest = tree["range"]
+    met = F.lit(True)
+    if lowest is not None:
+        met = met & (weight >= literal(tag, lowest))
+    if highest is not None:
+        met = met & (weight <= literal(tag, highest))
     return met
 
 

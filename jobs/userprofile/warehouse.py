@@ -56,7 +56,7 @@ class Warehouse:
         self.write(table, rows, ["data_date"])
         written = {row["data_date"] for row in self.read(table, min(dates), max(dates)).select("data_date").distinct().collect()}
         for date in dates:
-            if date not in {row_date for row_date in written}:
+            if date not in written:
                 self.clear(table, rows.drop("data_date"), data_date=date)
 
     def write(self, table: str, rows: DataFrame, keys: list[str]) -> None:
