@@ -70,7 +70,7 @@ def check(tree: object, where: str) -> None:
 
 
 def known_tag(tag: object, where: str) -> None:
-    if tag not in TAGS if isinstance(tag, str) else True:
+    if not isinstance(tag, str) or tag not in TAGS:
         refuse(f"{where}.tag", f"there is no tag {json.dumps(tag)}; the tags are {', '.join(TAGS)}")
 
 
@@ -106,7 +106,7 @@ def resolve_tree(tree: dict, where: str, audiences: dict[str, Rule], seen: tuple
             refuse(where, f"the audiences {' -> '.join((*seen, other))} refer to each other in a circle")
         if other not in audiences:
             refuse(where, f"there is no audience {other!r}; there are {', '.join(sorted(audiences)) or 'none'}")
-        return resolve_tree(audiences[other].tree, where, audiences, (*seen, other))
+        return resolve_tree(audiences[other].tree, other, audiences, (*seen, other))
     ((form, parts),) = tree.items()
     return {form: [resolve_tree(part, f"{where}.{form}[{index}]", audiences, seen) for index, part in enumerate(parts)]}
 

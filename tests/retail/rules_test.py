@@ -51,7 +51,7 @@ class Rules(unittest.TestCase):
         parsed = {name: rules.parse(name, text) for name, text in texts.items()}
         with self.assertRaises(rules.RuleError) as caught:
             rules.resolve(parsed["a"], parsed)
-        self.assertEqual(str(caught.exception), "a.minus[0]: the audiences a -> b -> a refer to each other in a circle")
+        self.assertEqual(str(caught.exception), "b.minus[0]: the audiences a -> b -> a refer to each other in a circle")
         with self.assertRaises(rules.RuleError) as caught:
             rules.resolve(rules.parse("r", '{"audience": "z"}'), parsed)
         self.assertEqual(str(caught.exception), "r: there is no audience 'z'; there are a, b")
