@@ -1,16 +1,18 @@
 #!/usr/bin/env bash
 # Sets up all that the tests need and runs them: ./install/test.sh [STAGE...]   (--list shows the stages)
 #
-# Installs, if missing: the Debian packages build-essential, cron, procps, python3-venv, openjdk-17-jre-headless; and below
+# Installs, if missing: the Debian packages build-essential, cron, procps, python3-venv, openjdk-17-jre-headless,
+# valgrind; and below
 # target/ a Python environment with aiosmtpd, cryptography and pyspark. Runs again without harm.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . install/require.sh
 
-stages=(core mail userprofile spark cron)
+stages=(core instructions mail userprofile spark cron)
 if [ "${1:-}" = --list ]; then
   cat << 'LIST'
 core         engine, schedules, files, command line, driver and shim with real processes
+instructions a tick needs no more instructions than was written down (valgrind)
 mail         a real SMTP server on loopback, with TLS and login
 userprofile  examples/userprofile on real data, every number compared
 spark        examples/spark through real spark-submit
@@ -34,6 +36,9 @@ ensure_venv() {
 
 stage_core() {
   cargo test --quiet
+}
+stage_instructions() {
+  ./benches/instructions.sh
 }
 stage_mail() {
   ensure_venv

@@ -302,6 +302,38 @@ fn a_killed_shim_is_a_failed_attempt_whose_processes_are_gone_before_the_next() 
     home.is_sound();
 }
 
+/// The process that forks the shims is killed: the attempts that run live on, their ends are noticed, and others start.
+#[test]
+fn a_killed_spawner_takes_no_attempt_along() {
+    let home = Home::new(
+        "",
+        "[tasks.a]\nshell = 'echo start >> starts; until [ -e go ]; do sleep 0.05; done'\n\
+         [tasks.killed]\nshell = 'echo > killed; sleep 86405'\n\
+         [tasks.b]\nafter = 'a'\nshell = 'true'\n",
+    );
+    let mut backfill = home.command(&["backfill", "-s", "2024-01-01", "-e", "2024-01-01", "d"]).spawn().unwrap();
+    until("the tasks run", || home.has("starts") && home.has("killed"));
+    let driver = home.driver_pid();
+    let spawners: Vec<i32> = processes("__spawner").into_iter().filter(|pid| parent(*pid) == Some(driver)).collect();
+    assert_eq!(spawners.len(), 1);
+    kill(spawners[0]);
+    until("the driver has noticed", || home.read(".crondag/driver.log").contains("its attempts live on"));
+    let shims = processes("__shim d/backfill__2024-01-01T00:00:00+00:00/killed/1");
+    kill(shims.into_iter().find(|pid| belongs_to(*pid, home.path())).unwrap());
+    until("the end of the killed one is noticed", || home.state("killed").0 == "failed");
+    fs::write(home.path().join("go"), "").unwrap();
+    assert_eq!(backfill.wait().unwrap().code(), Some(1), "one task was killed");
+    assert_eq!(home.read("starts"), "start\n");
+    assert_eq!(home.state("a").0, "success");
+    assert_eq!(home.state("b").0, "success");
+    home.is_sound();
+}
+
+fn parent(pid: i32) -> Option<i32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat[stat.rfind(')')? + 2..].split(' ').nth(1)?.parse().ok()
+}
+
 /// Whether a shim works for this home: its standard output is an attempt file in it.
 fn belongs_to(pid: i32, home: &Path) -> bool {
     let home = fs::canonicalize(home).unwrap();
@@ -487,5 +519,33 @@ fn a_tick_in_the_foreground_ends_with_the_work() {
     assert!(!processes("__shim").into_iter().any(|pid| belongs_to(pid, home.path())));
     let again = home.run(&["tick", "--foreground"]);
     assert!(again.status.success() && home.read("ran").lines().count() == 3, "each interval once");
+    home.is_sound();
+}
+
+/// What is older than `keep_runs` leaves the database, all but the newest run, and what comes later is not confused.
+#[test]
+fn old_runs_are_forgotten_with_their_logs() {
+    let home =
+        Home::new("[logs]\nkeep_runs = '1ms'\n", "max_active_runs = 1\n[tasks.a]\nshell = 'echo {{ ds }} >> ran'\n");
+    let args = ["backfill", "-s", "2024-01-01", "-e", "2024-01-05", "d"];
+    assert_eq!(home.run(&args).status.code(), Some(0));
+    let runs = || -> Vec<Value> { serde_json::from_slice(&home.run(&["runs", "d", "--json"]).stdout).unwrap() };
+    until("the driver has tidied up", || runs().len() == 1);
+    let logs = || fs::read_dir(home.path().join(".crondag/logs/d")).unwrap().count();
+    until("their logs are gone", || logs() == 1);
+    assert!(home.run(&["db", "check"]).status.success());
+    assert_eq!(home.run(&["backfill", "-s", "2024-01-01", "-e", "2024-01-02", "d"]).status.code(), Some(0));
+    assert_eq!(home.read("ran").lines().filter(|line| *line == "2024-01-02").count(), 2, "forgotten, so done again");
+    until("the driver has tidied up again", || runs().len() == 1);
+    home.is_sound();
+}
+
+/// A specification that does not fit into one message goes another way.
+#[test]
+fn a_long_script_reaches_its_attempt_whole() {
+    let words = "crondag ".repeat(12_000);
+    let home = Home::new("", &format!("[tasks.a]\nshell = '''\nset -- {words}\necho $# > count\n'''\n"));
+    assert_eq!(home.backfill(), Some(0));
+    assert_eq!(home.read("count"), "12000\n");
     home.is_sound();
 }

@@ -76,7 +76,11 @@ enum Rerun {
 }
 
 /// How often the database is looked at while a backfill goes on.
-const LOOK: Duration = Duration::from_millis(100);
+const LOOK: Duration = Duration::from_millis(40);
+/// Looking may take at most this share of the time: what is watched needs the machine.
+const SHARE: u32 = 20;
+/// The longest pause between two looks.
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// How often it is made sure that a driver lives.
 const DRIVER_LOOK: Duration = Duration::from_secs(2);
 
@@ -330,6 +334,7 @@ fn watch(context: &Context, dag: &Dag, store: &Store, asked: &Asked, args: &Args
     let mut handled = 0;
     let mut looked_at_driver = Instant::now();
     loop {
+        let began = Instant::now();
         let progress = store.backfill_progress(asked.backfill)?;
         let is_read = !store.has_intents_until(asked.last_intent)?;
         view.show(&progress);
@@ -364,7 +369,7 @@ fn watch(context: &Context, dag: &Dag, store: &Store, asked: &Asked, args: &Args
             client::wake_if_needed(&context.home, store)?;
             looked_at_driver = Instant::now();
         }
-        std::thread::sleep(LOOK);
+        std::thread::sleep((began.elapsed() * SHARE).clamp(LOOK, LONGEST_PAUSE));
     }
 }
 

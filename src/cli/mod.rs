@@ -128,9 +128,9 @@ enum Command {
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let first = env::args_os().nth(1);
-    // The inner programs come first: they start for every attempt and must not pay for the parser.
+    // The inner programs come first: nobody types them, and they must not pay for the parser.
     match first.as_deref().and_then(OsStr::to_str) {
-        Some("__shim") => return crate::runner::shim::main(),
+        Some("__spawner") => return crate::runner::spawner::main(),
         Some("__sql") => return crate::runner::actions::sql::main(),
         Some("__driver") => return scheduler::driver(),
         _ => {}

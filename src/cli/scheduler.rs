@@ -7,6 +7,7 @@ use super::error::CliError;
 use crate::home::Home;
 use crate::runner::client;
 use crate::runner::driver::{self, End, Mode};
+use crate::runner::process;
 
 /// Options of `scheduler`.
 #[derive(Debug, clap::Args)]
@@ -30,6 +31,7 @@ pub(super) fn driver() -> ExitCode {
     let Some(home) = std::env::args_os().nth(2) else { return ExitCode::from(2) };
     // Fails only for somebody who started it by hand as the leader of a group.
     let _ = rustix::process::setsid();
+    process::name_this_process();
     match driver::run(&Home::at(home), Mode::UntilIdle) {
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => {

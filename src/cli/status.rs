@@ -99,10 +99,10 @@ fn gather(context: &Context) -> Result<State, CliError> {
 
 /// Runs that failed within the last day. Newest first.
 fn failures(context: &Context, store: &Store) -> Result<Vec<RunRow>, CliError> {
-    let filter = RunFilter { state: Some(RunState::Failed), limit: Some(1000), ..RunFilter::default() };
     let since = context.now.checked_sub(SignedDuration::from_hours(24)).unwrap_or(Timestamp::MIN);
+    let filter = RunFilter { ended_since: Some(since), limit: Some(10_000), ..RunFilter::default() };
     let mut failed = store.runs(&filter)?;
-    failed.retain(|run| run.end_date.is_some_and(|end| end >= since));
+    failed.retain(|run| run.state == RunState::Failed);
     failed.sort_by_key(|run| std::cmp::Reverse((run.end_date, run.number)));
     Ok(failed)
 }

@@ -72,13 +72,15 @@ pub enum Connection {
 pub struct Logs {
     /// Logs of runs that ended longer ago than this are deleted; `None` keeps them for ever.
     pub keep: Option<Duration>,
+    /// Runs that ended longer ago than this leave the database; `None` keeps them for ever.
+    pub keep_runs: Option<Duration>,
     /// One attempt's log is cut in the middle beyond this many bytes.
     pub max_size: u64,
 }
 
 impl Default for Logs {
     fn default() -> Self {
-        Logs { keep: Some(Duration::from_secs(90 * 86_400)), max_size: 100 << 20 }
+        Logs { keep: Some(Duration::from_secs(90 * 86_400)), keep_runs: None, max_size: 100 << 20 }
     }
 }
 

@@ -1,10 +1,10 @@
 //! What the driver and the shim tell one another about one attempt.
 //!
-//! The driver creates the attempt file, locks it (`flock`, exclusive) and starts the shim with the specification on
-//! standard input and the locked file as standard output; from then on the shim alone holds the lock. At the end the
-//! shim writes the [`ExitRecord`] into that same file, syncs it and exits, which frees the lock. So at any instant:
-//! lock held means alive; lock free and a record means ended; lock free and no record means that the shim itself was
-//! killed and its processes must be looked for by their marker ([`ATTEMPT_VARIABLE`]).
+//! The driver takes an attempt file, locks it (`flock`, exclusive) and has it handed to the shim together with the
+//! specification; from then on the shim alone holds the lock. At the end the shim writes the [`ExitRecord`] into that
+//! same file, syncs it and lets go of the lock. So at any instant: lock held means alive; lock free and a record of
+//! this attempt means ended; lock free and no such record means that the shim itself was killed and its processes must
+//! be looked for by their marker ([`ATTEMPT_VARIABLE`]).
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use crate::dag::template::{RenderError, Renderer};
 use crate::dag::{Config, Dag, Task};
@@ -80,7 +81,7 @@ pub fn lookup(home: &Path, config: &Config, name: &str) -> Option<String> {
 }
 
 fn base() -> BTreeMap<String, String> {
-    let user = User::current();
+    let user = User::current().clone();
     [
         ("PATH", PATH.to_owned()),
         ("HOME", user.home),
@@ -94,6 +95,7 @@ fn base() -> BTreeMap<String, String> {
     .collect()
 }
 
+#[derive(Clone)]
 struct User {
     name: String,
     home: String,
@@ -101,8 +103,13 @@ struct User {
 }
 
 impl User {
-    /// The user of this process, from /etc/passwd, else from whatever the machine's name service knows.
-    fn current() -> User {
+    /// The user of this process, looked up once, from /etc/passwd, else from whatever the machine's name service knows.
+    fn current() -> &'static User {
+        static USER: OnceLock<User> = OnceLock::new();
+        USER.get_or_init(User::look_up)
+    }
+
+    fn look_up() -> User {
         let id = rustix::process::getuid().as_raw().to_string();
         let line = |text: &str| text.lines().find(|line| line.split(':').nth(2) == Some(&id)).map(str::to_owned);
         let found = fs::read_to_string("/etc/passwd").ok().and_then(|text| line(&text)).or_else(|| {

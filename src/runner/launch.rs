@@ -1,18 +1,23 @@
-//! The driver's side of the attempt file: starting a shim, asking whether an attempt lives, waiting for its end.
+//! The driver's side of the attempt files: claiming one, asking whether an attempt lives, waiting for its end.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use rustix::fs::{FlockOperation, MemfdFlags, flock, memfd_create};
+use jiff::Timestamp;
+use rustix::fs::{FlockOperation, flock};
 use rustix::process::Signal;
+use rustix::rand::GetRandomFlags;
 use serde::{Deserialize, Serialize};
 
-use super::attempt::{AttemptSpec, ExitRecord};
+use super::attempt::ExitRecord;
 use super::process;
+
+/// Room for the holder and the exit record, taken from the disk before a task starts.
+pub(super) const ATTEMPT_FILE_SIZE: usize = 4_096;
 
 /// The first line of an attempt file: who holds its lock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,49 +39,108 @@ pub enum Found {
     Gone,
 }
 
-/// The attempt file of a token.
-pub fn attempt_file(attempts_dir: &Path, token: &str) -> PathBuf {
-    attempts_dir.join(token)
+/// The attempt files of a home. They are numbered and used again and again: writing into a file whose blocks are on the
+/// disk already needs a third of the time that a new one needs to survive power loss.
+#[derive(Debug)]
+pub struct AttemptFiles {
+    folder: PathBuf,
+    /// Numbers below `next` that no attempt has, the longest unused one first.
+    free: VecDeque<u32>,
+    next: u32,
 }
 
-/// Starts an attempt: makes and locks its file, and starts the shim that inherits the lock.
-///
-/// Between the lock and its inheritance there is no gap: both are one open file description.
-///
-/// # Errors
-/// The disk is full, the process table is full, or the file exists already.
-pub fn launch(attempts_dir: &Path, spec: &AttemptSpec) -> io::Result<Child> {
-    let path = attempt_file(attempts_dir, &spec.token);
-    let file = File::options().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
-    flock(&file, FlockOperation::NonBlockingLockExclusive)?;
-    let started = start_shim(&file, spec);
-    if started.is_err() {
-        // No shim was started, so nothing will ever be recorded in it.
-        let _ = fs::remove_file(&path);
+/// An attempt file that is locked for an attempt to come.
+#[derive(Debug)]
+pub struct Claim {
+    /// Unique among all attempts of all homes; begins with the file's number.
+    pub token: String,
+    /// The file, locked; or why there is none.
+    pub file: io::Result<File>,
+}
+
+impl AttemptFiles {
+    /// The files of a folder, of which some are in use by the attempts with these tokens.
+    pub fn new<'a>(folder: PathBuf, tokens: impl IntoIterator<Item = &'a str>) -> AttemptFiles {
+        let used: BTreeSet<u32> = tokens.into_iter().filter_map(number_of).collect();
+        let next = used.last().map_or(0, |last| last + 1);
+        AttemptFiles { folder, free: (0..next).filter(|number| !used.contains(number)).collect(), next }
     }
-    started
+
+    /// The file of a token.
+    pub fn path(&self, token: &str) -> PathBuf {
+        self.folder.join(token.split('.').next().unwrap_or(token))
+    }
+
+    /// Takes and locks a file.
+    pub fn claim(&mut self) -> Claim {
+        for _ in 0..self.free.len() {
+            let Some(number) = self.free.pop_front() else { break };
+            match self.claim_number(number) {
+                // Its last shim is still syncing its record.
+                Claim { file: Err(error), .. } if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.free.push_back(number);
+                }
+                claim => return claim,
+            }
+        }
+        self.next += 1;
+        self.claim_number(self.next - 1)
+    }
+
+    fn claim_number(&self, number: u32) -> Claim {
+        let token = format!("{number}.{}", random());
+        let file = lock_file(&self.path(&token));
+        Claim { token, file }
+    }
+
+    /// The attempt's end is committed: its file may serve another.
+    pub fn give_back(&mut self, token: &str) {
+        self.free.extend(number_of(token));
+    }
+
+    /// Removes all files; no attempt may live.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn remove_all(&mut self) -> io::Result<()> {
+        self.free.clear();
+        self.next = 0;
+        for entry in fs::read_dir(&self.folder)? {
+            fs::remove_file(entry?.path())?;
+        }
+        Ok(())
+    }
 }
 
-fn start_shim(file: &File, spec: &AttemptSpec) -> io::Result<Child> {
-    let mut memory = File::from(memfd_create("crondag-attempt", MemfdFlags::CLOEXEC)?);
-    serde_json::to_writer(&mut memory, spec)?;
-    memory.flush()?;
-    memory.seek(SeekFrom::Start(0))?;
-    let key = &spec.key;
-    Command::new("/proc/self/exe")
-        .arg("__shim")
-        .arg(format!("{}/{}/{}/{}", key.dag_id, key.run_id, key.task_id, key.try_number))
-        .stdin(Stdio::from(memory))
-        .stdout(Stdio::from(file.try_clone()?))
-        .stderr(Stdio::null())
-        .current_dir("/")
-        .spawn()
+fn number_of(token: &str) -> Option<u32> {
+    token.split('.').next()?.parse().ok()
+}
+
+/// Random hexadecimal digits.
+fn random() -> String {
+    let mut bytes = [0_u8; 8];
+    match rustix::rand::getrandom(&mut bytes, GetRandomFlags::empty()) {
+        Ok(8) => format!("{:016x}", u64::from_ne_bytes(bytes)),
+        // Time and process tell attempts apart as well, only not from those of other machines.
+        _ => format!("{:x}{:x}", Timestamp::now().as_nanosecond(), std::process::id()),
+    }
+}
+
+/// Opens, or makes with all its room, and locks an attempt file.
+fn lock_file(path: &Path) -> io::Result<File> {
+    let file = File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+    if file.metadata()?.len() < ATTEMPT_FILE_SIZE as u64 {
+        file.write_all_at(&[b' '; ATTEMPT_FILE_SIZE], 0)?;
+        file.sync_data()?;
+    }
+    Ok(file)
 }
 
 /// What an attempt file says now.
 ///
 /// # Errors
-/// The file cannot be read, or holds the record of another attempt.
+/// The file cannot be read.
 pub fn inspect(path: &Path, token: &str) -> io::Result<Found> {
     match open(path)? {
         None => Ok(Found::Gone),
@@ -129,8 +193,13 @@ pub fn stop(path: &Path, token: &str) -> io::Result<bool> {
 /// Ends the processes of an attempt whose shim is gone. Gives how many there were.
 pub fn end_survivors(path: &Path, token: &str, grace: Duration) -> u32 {
     let holder = open(path).ok().flatten().and_then(|file| read_holder(&file));
-    // After a reboot the session's number means nothing.
-    let session = holder.filter(|holder| holder.boot_id == process::boot_id()).map(|holder| holder.pid);
+    // After a reboot the session's number means nothing; neither does it when another process has it by now.
+    let is_known = |holder: &Holder| {
+        holder.token == token
+            && holder.boot_id == process::boot_id()
+            && process::start_ticks(holder.pid).is_none_or(|ticks| ticks == holder.start_ticks)
+    };
+    let session = holder.filter(is_known).map(|holder| holder.pid);
     process::end_all(|| process::with_token(token, session), grace, || {})
 }
 
@@ -156,8 +225,6 @@ fn read_record(file: &mut File, token: &str) -> io::Result<Found> {
     let record = text.lines().nth(1).map(str::trim_end).filter(|line| !line.is_empty());
     let Some(record) = record else { return Ok(Found::Gone) };
     let Ok(record) = serde_json::from_str::<ExitRecord>(record) else { return Ok(Found::Gone) };
-    if record.token != token {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "the exit record belongs to another attempt"));
-    }
-    Ok(Found::Ended(Box::new(record)))
+    // The file's last attempt may be an older one: then this one's shim never began.
+    Ok(if record.token == token { Found::Ended(Box::new(record)) } else { Found::Gone })
 }

@@ -58,14 +58,14 @@ impl AttemptLog {
         }
     }
 
-    /// Writes a line of crondag's own.
-    pub fn note(&mut self, line: &str) {
+    /// Writes lines of crondag's own, at once.
+    pub fn note(&mut self, lines: &str) {
+        let mut note = self.mask(lines.as_bytes(), true);
         if !self.ends_with_newline {
-            self.put(b"\n");
+            note.insert(0, b'\n');
         }
-        let masked = self.mask(line.as_bytes(), true);
-        self.put(&masked);
-        self.put(b"\n");
+        note.push(b'\n');
+        self.put(&note);
         self.ends_with_newline = true;
     }
 
@@ -127,6 +127,9 @@ impl AttemptLog {
 
     /// Replaces secrets. Unless it is the end, bytes that may begin a secret are held back for the next call.
     fn mask(&mut self, bytes: &[u8], is_end: bool) -> Vec<u8> {
+        if self.secrets.is_empty() {
+            return bytes.to_vec();
+        }
         let mut masked = Vec::with_capacity(bytes.len());
         let mut position = 0;
         while position < bytes.len() {

@@ -12,4 +12,5 @@ pub mod log;
 pub mod planner;
 pub mod process;
 pub mod shim;
+pub mod spawner;
 mod sys;

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
@@ -29,8 +30,16 @@ pub fn start_ticks(pid: i32) -> Option<u64> {
 }
 
 /// The id of this boot of the machine.
-pub fn boot_id() -> String {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+pub fn boot_id() -> &'static str {
+    static BOOT_ID: OnceLock<String> = OnceLock::new();
+    BOOT_ID.get_or_init(|| fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned())
+}
+
+/// Names this process as `top` and `ps -e` show it: it was started by way of `/proc/self/exe`, so that an upgrade of the
+/// program does not change it half-way, and would be called `exe`.
+pub fn name_this_process() {
+    // The name is for people; nothing depends on it.
+    let _ = rustix::thread::set_name(c"crondag");
 }
 
 fn stat(pid: i32) -> Option<Stat> {

@@ -1,94 +1,94 @@
 //! The shim: one process per attempt, in a session of its own. It outlives the driver, keeps the log, enforces the
 //! timeout, ends the whole process tree, and leaves an exit record that survives power loss.
 //!
-//! It reads its specification from standard input and holds the attempt's lock through standard output (see
+//! It is forked by the [spawner](super::spawner), which hands it its specification and the locked attempt file (see
 //! [`super::attempt`]). It must never touch the database: it has to work when the database does not.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
-use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{MemfdFlags, OFlags, fcntl_setfl, memfd_create};
 use rustix::process::{WaitOptions, setsid};
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 
 use super::attempt::{AttemptSpec, Ending, ExitRecord};
-use super::launch::Holder;
+use super::launch::{ATTEMPT_FILE_SIZE, Holder};
 use super::log::AttemptLog;
 use super::process;
-use super::sys;
+use super::spawner::{Report, Reporter};
+use super::sys::{self, Signals};
 use crate::dag::units::{format_duration, format_size};
 
-/// Room for the exit record, taken from the disk before the task starts.
-const RECORD_ROOM: usize = 2_048;
-
-/// Runs one attempt. The exit status says nothing: the record does.
-pub fn main() -> ExitCode {
-    // A group leader cannot begin a session; started by a driver, the shim never is one.
-    let _ = setsid();
-    let Ok(record_file) = io::stdout().as_fd().try_clone_to_owned().map(File::from) else { return ExitCode::from(3) };
-    let mut json = String::new();
-    let spec = io::stdin().read_to_string(&mut json).ok().and_then(|_| serde_json::from_str::<AttemptSpec>(&json).ok());
-    let Some(spec) = spec else { return ExitCode::from(3) };
-    drop(json);
-    match (Shim { spec, record_file }).run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::from(3),
-    }
+/// A process just forked that waits to be told which attempt is its own.
+pub(super) struct Spare {
+    holder: Holder,
+    signals: Signals,
 }
 
-struct Shim {
-    spec: AttemptSpec,
-    record_file: File,
-}
-
-/// Flags that signals set, and a pipe that they write to, so that `poll` wakes up.
-struct Signals {
-    stop: Arc<AtomicBool>,
-    wake: OwnedFd,
-}
-
-impl Signals {
-    fn install() -> io::Result<Signals> {
-        let (wake, write) =
-            rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC | rustix::pipe::PipeFlags::NONBLOCK)?;
-        let stop = Arc::new(AtomicBool::new(false));
-        for signal in [SIGTERM, SIGINT, SIGHUP] {
-            signal_hook::flag::register(signal, stop.clone())?;
-        }
-        for signal in [SIGTERM, SIGINT, SIGHUP, SIGCHLD] {
-            signal_hook::low_level::pipe::register(signal, write.try_clone()?)?;
-        }
-        Ok(Signals { stop, wake })
-    }
-
-    fn drain(&self) {
-        let mut buffer = [0; 64];
-        while rustix::io::read(&self.wake, &mut buffer).is_ok_and(|count| count > 0) {}
-    }
-}
-
-impl Shim {
-    fn run(mut self) -> io::Result<()> {
-        let signals = Signals::install()?;
+impl Spare {
+    /// Does what can be done before the attempt is known.
+    ///
+    /// # Errors
+    /// The system lacks memory or files.
+    pub(super) fn prepare() -> io::Result<Spare> {
+        // A group leader cannot begin a session; just forked, the shim is none.
+        let _ = setsid();
+        let signals = Signals::instead_of(&[libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGCHLD])?;
         // Orphans of the task come back to the shim instead of escaping to init.
         sys::become_subreaper()?;
-        let record_at = self.announce()?;
+        let pid = i32::try_from(std::process::id()).unwrap_or(0);
+        let start_ticks = process::start_ticks(pid).unwrap_or(0);
+        let holder = Holder { token: String::new(), pid, start_ticks, boot_id: process::boot_id().to_owned() };
+        Ok(Spare { holder, signals })
+    }
+
+    /// Runs the attempt: reads the specification, holds the lock of the attempt file, reports the end.
+    ///
+    /// # Errors
+    /// The specification or the attempt file fail, or the driver is gone. Who comes later finds the lock free.
+    pub(super) fn run(
+        self,
+        spec: &[u8],
+        record_file: &File,
+        reporter: &Reporter,
+        title: Option<&sys::Title>,
+    ) -> io::Result<()> {
+        // Whoever signalled the spare did not mean this attempt.
+        while self.signals.take().is_some() {}
+        let spec: AttemptSpec = serde_json::from_slice(spec)?;
+        if let Some(title) = title {
+            let key = &spec.key;
+            let attempt = format!("{}/{}/{}/{}", key.dag_id, key.run_id, key.task_id, key.try_number);
+            title.set(&["crondag", "__shim", &attempt]);
+        }
+        let holder = Holder { token: spec.token.clone(), ..self.holder };
+        Shim { spec, record_file, reporter }.run(&holder, &self.signals)
+    }
+}
+
+struct Shim<'a> {
+    spec: AttemptSpec,
+    record_file: &'a File,
+    reporter: &'a Reporter,
+}
+
+impl Shim<'_> {
+    fn run(self, holder: &Holder, signals: &Signals) -> io::Result<()> {
+        let record_at = self.announce(holder)?;
         let started_at = Timestamp::now();
         let mut log = AttemptLog::open(&self.spec.log_file, self.spec.log_max_size, &self.spec.secrets);
         self.write_header(&mut log, started_at);
         let clock = Instant::now();
         let (ending, left_behind) = match self.spawn() {
-            Ok((child, pipe)) => self.watch(child, pipe, &signals, &mut log),
+            Ok((child, pipe)) => self.watch(child, pipe, signals, &mut log),
             Err(reason) => (Ending::NotStarted { reason }, 0),
         };
         let (cpu_seconds, max_rss_bytes) = sys::children_usage();
@@ -102,22 +102,16 @@ impl Shim {
             left_behind,
         };
         write_footer(&mut log, &record, clock.elapsed());
-        self.leave_record(&record, record_at)
+        self.leave_record(record, record_at)
     }
 
-    /// Says who holds the lock and takes room for the record, so that a full disk cannot lose it.
-    fn announce(&mut self) -> io::Result<u64> {
-        let pid = i32::try_from(std::process::id()).unwrap_or(0);
-        let holder = Holder {
-            token: self.spec.token.clone(),
-            pid,
-            start_ticks: process::start_ticks(pid).unwrap_or(0),
-            boot_id: process::boot_id(),
-        };
-        let mut text = serde_json::to_vec(&holder)?;
+    /// Says who holds the lock, and blanks the record of the file's last attempt.
+    fn announce(&self, holder: &Holder) -> io::Result<u64> {
+        let mut text = serde_json::to_vec(holder)?;
         text.push(b'\n');
         let record_at = text.len() as u64;
-        text.resize(text.len() + RECORD_ROOM, b' ');
+        let size = usize::try_from(self.record_file.metadata()?.len()).unwrap_or(ATTEMPT_FILE_SIZE);
+        text.resize(size.max(ATTEMPT_FILE_SIZE), b' ');
         self.record_file.write_all_at(&text, 0)?;
         Ok(record_at)
     }
@@ -125,22 +119,30 @@ impl Shim {
     fn write_header(&self, log: &mut AttemptLog, started_at: Timestamp) {
         let spec = &self.spec;
         let key = &spec.key;
-        log.note(&format!("[crondag] {} {} try {} of run {}", key.dag_id, key.task_id, key.try_number, key.run_id));
-        log.note(&format!("[crondag] logical date {}", spec.logical_date));
-        log.note(&format!(
-            "[crondag] started      {started_at:.3} on {} as {}",
-            host(),
-            spec.env.get("USER").map_or("?", String::as_str)
-        ));
-        log.note(&format!("[crondag] directory    {}", spec.working_dir.display()));
+        let user = spec.env.get("USER").map_or("?", String::as_str);
         let names: Vec<&str> = spec.env.keys().map(String::as_str).collect();
-        log.note(&format!("[crondag] environment  {}", names.join(" ")));
-        let mut lines = spec.display.lines();
-        log.note(&format!("[crondag] command      {}", lines.next().unwrap_or_default()));
-        for line in lines {
-            log.note(&format!("[crondag]              {line}"));
+        let mut header = format!(
+            "[crondag] {} {} try {} of run {}\n\
+             [crondag] logical date {}\n\
+             [crondag] started      {started_at:.3} on {} as {user}\n\
+             [crondag] directory    {}\n\
+             [crondag] environment  {}\n\
+             [crondag] command     ",
+            key.dag_id,
+            key.task_id,
+            key.try_number,
+            key.run_id,
+            spec.logical_date,
+            host(),
+            spec.working_dir.display(),
+            names.join(" ")
+        );
+        for (number, line) in spec.display.lines().enumerate() {
+            let margin = if number == 0 { " " } else { "\n[crondag]              " };
+            header.extend([margin, line]);
         }
-        log.note("");
+        header.push('\n');
+        log.note(&header);
     }
 
     /// Starts the program with both outputs in one pipe, which keeps their order.
@@ -176,18 +178,21 @@ impl Shim {
         let main = i32::try_from(child.id()).unwrap_or(0);
         // Reaped here, together with orphans; std's handle must not wait too.
         drop(child);
-        let mut pump = Pump { pipe: Some(pipe), buffer: vec![0; 64 << 10] };
+        let mut pump = Pump { pipe: Some(pipe), buffer: Vec::with_capacity(64 << 10) };
         pump.do_not_block();
         let mut status: Option<ExitStatus> = None;
         let mut why: Option<Ending> = None;
+        let mut is_asked = false;
         while status.is_none() && why.is_none() {
             let patience = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            pump.wait(&signals.wake, patience);
-            signals.drain();
+            pump.wait(signals, patience);
+            while let Some(signal) = signals.take() {
+                is_asked |= signal != libc::SIGCHLD;
+            }
             pump.read(log);
             reap(main, &mut status);
             if status.is_none() {
-                if signals.stop.load(Ordering::Relaxed) {
+                if is_asked {
                     why = Some(Ending::Stopped);
                 } else if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                     why = Some(Ending::TimedOut);
@@ -218,22 +223,24 @@ impl Shim {
         }
     }
 
-    fn leave_record(&self, record: &ExitRecord, at: u64) -> io::Result<()> {
-        let mut line = serde_json::to_vec(record)?;
+    /// Writes and syncs the record, and tells the driver. A living driver need not wait for the sync: it makes the end
+    /// durable itself before it acts on it. The lock is held until the record is, for a driver that comes later.
+    fn leave_record(&self, record: ExitRecord, at: u64) -> io::Result<()> {
+        let mut line = serde_json::to_vec(&record)?;
         line.push(b'\n');
-        let mut pause = Duration::from_millis(10);
-        // Without the record nobody would ever know how the attempt ended: a full disk is waited for.
-        loop {
-            let written = self.record_file.write_all_at(&line, at).and_then(|()| self.record_file.sync_data());
-            match written {
-                Ok(()) => return Ok(()),
-                Err(_) if pause < Duration::from_secs(3_600) => {
-                    std::thread::sleep(pause);
-                    pause = (pause * 2).min(Duration::from_secs(30));
-                }
-                Err(error) => return Err(error),
-            }
-        }
+        patiently(|| self.record_file.write_all_at(&line, at));
+        let reported = self.reporter.send(&Report::Ended(Box::new(record)));
+        patiently(|| self.record_file.sync_data());
+        reported
+    }
+}
+
+/// Tries until it works: without the record nobody would ever know how the attempt ended, so a full disk is waited for.
+fn patiently(what: impl Fn() -> io::Result<()>) {
+    let mut pause = Duration::from_millis(10);
+    while what().is_err() {
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_secs(30));
     }
 }
 
@@ -252,9 +259,9 @@ impl Pump {
     }
 
     /// Until there is output, a signal, or no more patience.
-    fn wait(&self, wake: &OwnedFd, patience: Option<Duration>) {
+    fn wait(&self, signals: &Signals, patience: Option<Duration>) {
         let timeout = patience.and_then(|patience| rustix::time::Timespec::try_from(patience).ok());
-        let mut fds = vec![PollFd::new(wake, PollFlags::IN)];
+        let mut fds = vec![PollFd::new(signals, PollFlags::IN)];
         fds.extend(self.pipe.as_ref().map(|pipe| PollFd::new(pipe, PollFlags::IN)));
         // Interrupted is as good as woken.
         let _ = poll(&mut fds, timeout.as_ref());
@@ -262,9 +269,11 @@ impl Pump {
 
     fn read(&mut self, log: &mut AttemptLog) {
         while let Some(pipe) = &self.pipe {
-            match rustix::io::read(pipe, &mut self.buffer) {
+            self.buffer.clear();
+            // Not zeroed first: of the room of a whole pipe, most tasks need a few bytes.
+            match rustix::io::read(pipe, spare_capacity(&mut self.buffer)) {
                 Ok(0) => self.pipe = None,
-                Ok(count) => log.output(&self.buffer[..count]),
+                Ok(_) => log.output(&self.buffer),
                 Err(rustix::io::Errno::INTR) => {}
                 Err(_) => return,
             }
@@ -339,13 +348,13 @@ pub(crate) fn start_error(spec: &AttemptSpec, error: &io::Error) -> String {
 }
 
 fn write_footer(log: &mut AttemptLog, record: &ExitRecord, took: Duration) {
-    log.note("");
-    log.note(&format!("[crondag] {}", describe(&record.ending)));
-    if record.left_behind > 0 {
-        log.note(&format!("[crondag] ended {} processes that it had left behind", record.left_behind));
-    }
+    let left_behind = match record.left_behind {
+        0 => String::new(),
+        count => format!("[crondag] ended {count} processes that it had left behind\n"),
+    };
     log.note(&format!(
-        "[crondag] took {}, cpu {:.2}s, peak memory {} (largest process)",
+        "\n[crondag] {}\n{left_behind}[crondag] took {}, cpu {:.2}s, peak memory {} (largest process)",
+        describe(&record.ending),
         format_duration(took),
         record.cpu_seconds,
         format_size(record.max_rss_bytes)

@@ -3,6 +3,8 @@
 #![allow(unsafe_code)]
 
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::ptr;
 
 /// Makes this process the parent of its descendants' orphans (Linux, `PR_SET_CHILD_SUBREAPER`).
 pub(super) fn become_subreaper() -> io::Result<()> {
@@ -39,4 +41,103 @@ pub(super) fn has_children() -> bool {
 pub(super) fn is_complete_sql(sql: &std::ffi::CStr) -> bool {
     // SAFETY: the pointer is to a C text that outlives the call; the function only reads it.
     unsafe { rusqlite::ffi::sqlite3_complete(sql.as_ptr()) != 0 }
+}
+
+/// Forks. Gives the child's number, and `None` in the child. Only for a process of a single thread: in the child there
+/// is no other thread that would ever release a lock.
+pub(super) fn fork() -> io::Result<Option<i32>> {
+    // SAFETY: the caller has a single thread, so the child is a whole copy of it.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(None),
+        pid => Ok(Some(pid)),
+    }
+}
+
+/// Ends this process without running what was registered for the end of the process that it was forked from.
+pub(super) fn exit_at_once(code: i32) -> ! {
+    // SAFETY: _exit takes one integer and does not return.
+    unsafe { libc::_exit(code) }
+}
+
+fn set_of(signals: &[i32]) -> libc::sigset_t {
+    // SAFETY: `sigset_t` is plain integers, for which zero is a value; the functions only write into it.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        for signal in signals {
+            libc::sigaddset(&raw mut set, *signal);
+        }
+        set
+    }
+}
+
+/// Signals as something to be polled (`signalfd`), in place of what they do to a process. Programs started by the
+/// standard library are not affected: it gives them an empty signal mask.
+pub(super) struct Signals {
+    queue: OwnedFd,
+}
+
+impl Signals {
+    /// Blocks these signals, and only these, and queues them instead. For processes of a single thread.
+    pub(super) fn instead_of(signals: &[i32]) -> io::Result<Signals> {
+        let set = set_of(signals);
+        // SAFETY: the set outlives both calls; the descriptor is new and owned by nobody else.
+        unsafe {
+            if libc::sigprocmask(libc::SIG_SETMASK, &raw const set, ptr::null_mut()) == -1 {
+                return Err(io::Error::last_os_error());
+            }
+            match libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) {
+                -1 => Err(io::Error::last_os_error()),
+                fd => Ok(Signals { queue: OwnedFd::from_raw_fd(fd) }),
+            }
+        }
+    }
+
+    /// The next signal in the queue, if any. Signals of the same kind melt into one.
+    pub(super) fn take(&self) -> Option<i32> {
+        // As `struct signalfd_siginfo`: 128 bytes, of which the first four are the signal's number.
+        let mut info = [0; 128];
+        match rustix::io::read(&self.queue, &mut info) {
+            Ok(128) => i32::try_from(u32::from_ne_bytes([info[0], info[1], info[2], info[3]])).ok(),
+            _ => None,
+        }
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.queue.as_fd()
+    }
+}
+
+/// Where the kernel finds this process' command line, as `ps` shows it.
+pub(super) struct Title {
+    start: usize,
+    len: usize,
+}
+
+impl Title {
+    /// Asks the kernel (`/proc/self/stat`, fields `arg_start` and `arg_end`).
+    pub(super) fn of_this_process() -> Option<Title> {
+        let text = std::fs::read("/proc/self/stat").ok()?;
+        let text = String::from_utf8_lossy(&text);
+        // The name stands in parentheses and may hold anything; the third field follows it.
+        let mut fields = text[text.rfind(')')? + 2..].split(' ').skip(48 - 3);
+        let start: usize = fields.next()?.parse().ok()?;
+        let end: usize = fields.next()?.trim_end().parse().ok()?;
+        (start != 0 && end > start).then(|| Title { start, len: end - start })
+    }
+
+    /// Replaces the command line by these words, cut to the room there is.
+    pub(super) fn set(&self, words: &[&str]) {
+        let mut text = words.join("\0").into_bytes();
+        // The last byte must be zero, or the kernel takes it for a line that goes on elsewhere.
+        text.truncate(self.len - 1);
+        text.resize(self.len, 0);
+        let memory = ptr::with_exposed_provenance_mut::<u8>(self.start);
+        // SAFETY: the kernel says that these bytes hold the arguments of this process; they are writable, and no
+        // reference to them exists: the standard library copies arguments when it is asked for them.
+        unsafe { ptr::copy_nonoverlapping(text.as_ptr(), memory, text.len()) };
+    }
 }

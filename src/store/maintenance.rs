@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use rusqlite::backup::Backup;
 
 use super::journal::rebuild;
-use super::{Micros, Store, StoreError};
+use super::{Micros, Store, StoreError, Write};
 use crate::dag::DagId;
 
 /// What `crondag db check` found.
@@ -106,5 +106,36 @@ impl Store {
             Ok((dag_id, run_id))
         })
         .collect()
+    }
+}
+
+impl Write<'_> {
+    /// Removes at most `most` runs that ended before a time, with all that belongs to them. Gives the DAG and the id of
+    /// each. The newest run and the one of the newest event stay: by their numbers others see that there is news.
+    pub fn forget_runs(&self, before: Timestamp, most: u32) -> Result<Vec<(DagId, String)>, StoreError> {
+        let mut statement = self.statement(
+            "SELECT id, dag_id, run_id FROM runs WHERE end_date < ?1 AND state IN ('success', 'failed')
+             AND id < (SELECT max(id) FROM runs) AND id <> (SELECT run FROM events ORDER BY id DESC LIMIT 1)
+             ORDER BY end_date, id LIMIT ?2",
+        )?;
+        let rows = statement.query_map((Micros(before), most), |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?))
+        })?;
+        let mut forgotten = Vec::new();
+        for row in rows {
+            let (id, dag_id, run_id) = row?;
+            self.statement("DELETE FROM events WHERE run = ?1")?.execute([id])?;
+            self.statement("DELETE FROM runs WHERE id = ?1")?.execute([id])?;
+            let dag_id = DagId::new(dag_id).map_err(|error| StoreError::Impossible(error.to_string()))?;
+            forgotten.push((dag_id, run_id));
+        }
+        Ok(forgotten)
+    }
+
+    /// Removes mail that was delivered or given up and written before a time.
+    pub fn forget_mail(&self, before: Timestamp) -> Result<(), StoreError> {
+        self.statement("DELETE FROM outbox WHERE next_try_at IS NULL AND created_at < ?1")?
+            .execute([Micros(before)])?;
+        Ok(())
     }
 }

@@ -10,6 +10,8 @@ mod intents;
 mod journal;
 mod maintenance;
 mod outbox;
+#[cfg(test)]
+mod query_plans;
 mod runs;
 
 use std::path::{Path, PathBuf};
@@ -29,7 +31,7 @@ pub use outbox::{NewMail, OutboxMail, OutboxSummary};
 pub use runs::{BackfillRow, NewRun, Progress, RunFilter, RunRow, StateCounts, TaskInstance, UnfinishedRun};
 
 /// The migrations, oldest first; `PRAGMA user_version` says how many have been applied.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("migrations/0001.sql"), include_str!("migrations/0002.sql")];
 
 /// How long a writer waits for another one.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(60);

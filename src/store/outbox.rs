@@ -39,8 +39,6 @@ pub struct OutboxSummary {
     pub pending: u32,
     /// Given up.
     pub given_up: u32,
-    /// Delivered.
-    pub sent: u32,
     /// What the newest failed delivery said, of those pending or given up.
     pub last_error: Option<String>,
 }
@@ -80,10 +78,10 @@ impl Store {
     /// How the outbox stands.
     pub fn outbox_summary(&self) -> Result<OutboxSummary, StoreError> {
         let mut summary = self.connection.query_row(
-            "SELECT coalesce(sum(next_try_at IS NOT NULL), 0), coalesce(sum(next_try_at IS NULL AND sent_at IS NULL), 0),
-             coalesce(sum(sent_at IS NOT NULL), 0) FROM outbox",
+            "SELECT coalesce(sum(next_try_at IS NOT NULL), 0), coalesce(sum(next_try_at IS NULL), 0)
+             FROM outbox WHERE sent_at IS NULL",
             [],
-            |row| Ok(OutboxSummary { pending: row.get(0)?, given_up: row.get(1)?, sent: row.get(2)?, last_error: None }),
+            |row| Ok(OutboxSummary { pending: row.get(0)?, given_up: row.get(1)?, last_error: None }),
         )?;
         summary.last_error = self
             .connection

@@ -122,6 +122,8 @@ pub struct RunFilter {
     pub from: Option<Timestamp>,
     /// Logical date at or before.
     pub to: Option<Timestamp>,
+    /// Ended at or after.
+    pub ended_since: Option<Timestamp>,
     /// At most so many, the newest.
     pub limit: Option<u32>,
 }
@@ -231,9 +233,16 @@ impl Store {
         if let Some(to) = filter.to {
             add("logical_date <=", SqlValue::Integer(to.as_microsecond()));
         }
+        if let Some(since) = filter.ended_since {
+            add("end_date >=", SqlValue::Integer(since.as_microsecond()));
+        }
         let wanted = if conditions.is_empty() { String::new() } else { format!("WHERE {}", conditions.join(" AND ")) };
-        // Without a DAG the newest runs are those created last: an order that an index gives however long the history.
-        let order = if filter.dag_id.is_some() { "logical_date DESC, id DESC" } else { "id DESC" };
+        // An order that an index gives, however long the history. Without a DAG the newest runs are those created last.
+        let order = match filter {
+            RunFilter { ended_since: Some(_), .. } => "end_date DESC, id DESC",
+            RunFilter { dag_id: Some(_), .. } => "logical_date DESC, id DESC",
+            _ => "id DESC",
+        };
         let limit = filter.limit.map_or_else(String::new, |limit| format!("LIMIT {limit}"));
         let mut runs = self.select_runs(&format!("{wanted} ORDER BY {order} {limit}"), &params)?;
         runs.sort_by_key(|a| (a.logical_date, a.number));

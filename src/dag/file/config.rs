@@ -102,6 +102,7 @@ fn read_logs<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>) -> Logs {
     let Some(open) = reader.table(&entry) else { return defaults };
     Logs {
         keep: reader.duration_or_forever(&open, "keep", defaults.keep),
+        keep_runs: reader.duration_or_forever(&open, "keep_runs", defaults.keep_runs),
         max_size: reader.size(&open, "max_size").unwrap_or(defaults.max_size),
     }
 }

@@ -565,6 +565,13 @@ pub static LOGS: Section = Section {
             "Logs of runs that ended longer ago than this are deleted",
         ),
         with_default(
+            "keep_runs",
+            Kind::DurationOrForever,
+            "\"forever\"",
+            "\"730d\"",
+            "Runs that ended longer ago than this leave the database, and their logs with them",
+        ),
+        with_default(
             "max_size",
             Kind::Size,
             "\"100MB\"",

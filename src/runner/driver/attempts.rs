@@ -1,10 +1,10 @@
 //! Attempts: starting, adopting, stopping, and taking note of their ends.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write as _};
+use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::time::Duration;
-use std::{fs, thread};
+use std::{fs, io, thread};
 
 use jiff::Timestamp;
 
@@ -15,8 +15,9 @@ use crate::dag::units::format_duration;
 use crate::runner::actions;
 use crate::runner::attempt::{ATTEMPT_VARIABLE, AttemptKey, AttemptSpec, Ending, ExitRecord};
 use crate::runner::engine::{Event, Outcome, Start};
-use crate::runner::launch;
+use crate::runner::launch::{self, Claim};
 use crate::runner::shim::describe;
+use crate::runner::spawner::{Report, Spawner};
 
 /// The exit status with which a task says that it has nothing to do.
 const SKIPPED: i32 = 99;
@@ -25,52 +26,118 @@ impl Driver {
     /// Names an attempt before it is committed.
     pub(super) fn starting(&mut self, start: Start) -> Starting {
         let task = &start.plan.dag.tasks[start.task].id;
-        self.tokens += 1;
-        let token = format!("{}-{}-{}-{}", start.run.0, start.try_number, random(), self.tokens);
         let run_id = self.runs.get(&start.run).map_or_else(|| start.run.0.to_string(), |run| run.run_id.clone());
         let log_file = format!(".crondag/logs/{}/{run_id}/{task}.{}.log", start.plan.dag.id, start.try_number);
-        Starting { start, token, log_file }
+        Starting { start, claim: self.attempt_files.claim(), log_file }
     }
 
     /// Starts an attempt that has been committed.
     pub(super) fn start(&mut self, starting: Starting) {
-        let task = starting.start.plan.dag.tasks[starting.start.task].id.clone();
-        let key: Key = (starting.start.run, task, starting.start.try_number);
+        let Starting { start, claim: Claim { token, file }, log_file } = starting;
+        let task = start.plan.dag.tasks[start.task].id.clone();
+        let key: Key = (start.run, task, start.try_number);
         let started_at = Timestamp::now();
-        let mut live = Live {
-            token: starting.token.clone(),
-            log_file: starting.log_file.clone(),
-            started_at,
-            child: None,
-            is_stopping: false,
-        };
-        let launched = self
-            .spec(&starting)
-            .and_then(|spec| launch::launch(&self.home.attempts_dir(), &spec).map_err(|error| launch_error(&error)));
-        match launched {
-            Ok(child) => {
-                live.child = Some(child);
-                self.live.insert(key, live);
+        let launched = self.spec(&start, &token, &log_file).and_then(|spec| {
+            let launched = file.and_then(|file| self.launch(&spec, &file));
+            launched.map_err(|error| launch_error(&error))
+        });
+        self.keys.insert(token.clone(), key.clone());
+        self.live.insert(
+            key.clone(),
+            Live { token, log_file, started_at, is_reporting: true, is_stopping: false, has_ended: false },
+        );
+        if let Err(reason) = launched {
+            self.could_not_start(&key, reason);
+        }
+    }
+
+    /// Hands the attempt to the spawner; starts one when there is none, or when it has been killed.
+    fn launch(&mut self, spec: &AttemptSpec, file: &fs::File) -> io::Result<()> {
+        if let Some(spawner) = &self.spawner {
+            match spawner.spawn(spec, file) {
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.lose_spawner(),
+                done => return done,
             }
-            Err(reason) => {
-                self.log_failed_start(&starting, &reason);
-                self.live.insert(key.clone(), live);
-                let record = ExitRecord {
-                    token: starting.token,
-                    started_at,
-                    ended_at: Timestamp::now(),
-                    ending: Ending::NotStarted { reason },
-                    cpu_seconds: 0.0,
-                    max_rss_bytes: 0,
-                    left_behind: 0,
+        }
+        let (spawner, mut reports) = Spawner::start()?;
+        let sender = self.sender.clone();
+        thread::Builder::new().name("reports".to_owned()).spawn(move || {
+            while let Some(report) = reports.next() {
+                if sender.send(Message::Report(report)).is_err() {
+                    return;
+                }
+            }
+        })?;
+        self.spawner.insert(spawner).spawn(spec, file)
+    }
+
+    /// Watches the attempts of a spawner that is gone by their locks.
+    fn lose_spawner(&mut self) {
+        report("the process that starts attempts was killed; its attempts live on");
+        self.spawner = None;
+        let mut lost = Vec::new();
+        for (key, live) in &mut self.live {
+            if std::mem::take(&mut live.is_reporting) {
+                lost.push(key.clone());
+            }
+        }
+        for key in lost {
+            self.wait_for_lock(&key);
+        }
+    }
+
+    /// Looks whether it was the spawner that ended.
+    pub(super) fn look_after_spawner(&mut self) {
+        if self.spawner.as_mut().is_some_and(|spawner| !spawner.is_alive()) {
+            self.lose_spawner();
+        }
+    }
+
+    /// Takes in what a shim or the spawner says of an attempt.
+    pub(super) fn take_report(&mut self, report: Report) {
+        match report {
+            Report::Ended(record) => {
+                if let Some(key) = self.keys.get(&record.token).cloned() {
+                    self.attempt_ended(&key, record);
+                }
+            }
+            // Killed, or its disk fails. Looking for survivors may take a while, and not in this thread.
+            Report::Gone => {
+                let is_free = |live: &Live| {
+                    let path = self.attempt_files.path(&live.token);
+                    live.is_reporting && !matches!(launch::inspect(&path, &live.token), Ok(launch::Found::Alive))
                 };
-                self.attempt_ended(&key, Box::new(record));
+                let lost: Vec<Key> =
+                    self.live.iter().filter(|(_, live)| is_free(live)).map(|(key, _)| key.clone()).collect();
+                for key in lost {
+                    self.wait_for_lock(&key);
+                }
+            }
+            Report::Refused { token, errno } => {
+                if let Some(key) = self.keys.get(&token).cloned() {
+                    self.could_not_start(&key, launch_error(&io::Error::from_raw_os_error(errno)));
+                }
             }
         }
     }
 
-    fn spec(&mut self, starting: &Starting) -> Result<AttemptSpec, String> {
-        let Starting { start, token, log_file } = starting;
+    fn could_not_start(&mut self, key: &Key, reason: String) {
+        let Some(live) = self.live.get(key) else { return };
+        let (token, started_at, log_file) = (live.token.clone(), live.started_at, live.log_file.clone());
+        self.log_failed_start(&log_file, &reason);
+        let record = ExitRecord {
+            token,
+            started_at,
+            ended_at: Timestamp::now(),
+            ending: Ending::NotStarted { reason },
+            cpu_seconds: 0.0,
+            max_rss_bytes: 0,
+            left_behind: 0,
+        };
+        self.attempt_ended(key, Box::new(record));
+    }
+
+    fn spec(&mut self, start: &Start, token: &str, log_file: &str) -> Result<AttemptSpec, String> {
         let dag = &start.plan.dag;
         let task = &dag.tasks[start.task];
         let run = self.runs.get(&start.run).ok_or("the driver has lost sight of the run; this is a bug of crondag")?;
@@ -89,7 +156,7 @@ impl Driver {
         let prepared =
             actions::prepare(self.home.root(), &self.config, dag, task, &renderer).map_err(|e| e.to_string())?;
         let mut env: BTreeMap<String, String> = prepared.environment.variables;
-        env.insert(ATTEMPT_VARIABLE.to_owned(), token.clone());
+        env.insert(ATTEMPT_VARIABLE.to_owned(), token.to_owned());
         let key = AttemptKey {
             dag_id: dag.id.clone(),
             run_id: run.run_id.clone(),
@@ -100,7 +167,7 @@ impl Driver {
         self.make_log_folder(log_file)?;
         Ok(AttemptSpec {
             key,
-            token: token.clone(),
+            token: token.to_owned(),
             logical_date,
             argv: prepared.argv,
             display: prepared.display,
@@ -131,9 +198,9 @@ impl Driver {
     }
 
     /// An attempt that could not start has a log too: it is where people look first.
-    fn log_failed_start(&mut self, starting: &Starting, reason: &str) {
-        let path = self.home.root().join(&starting.log_file);
-        let written = self.make_log_folder(&starting.log_file).and_then(|()| {
+    fn log_failed_start(&mut self, log_file: &str, reason: &str) {
+        let path = self.home.root().join(log_file);
+        let written = self.make_log_folder(log_file).and_then(|()| {
             let mut file = fs::File::options()
                 .append(true)
                 .create(true)
@@ -148,10 +215,19 @@ impl Driver {
     }
 
     /// Takes an attempt up that another driver started.
-    pub(super) fn adopt(&mut self, key: Key, token: String, log_file: String, started_at: Timestamp) {
-        let path = launch::attempt_file(&self.home.attempts_dir(), &token);
-        let live = Live { token: token.clone(), log_file, started_at, child: None, is_stopping: false };
+    pub(super) fn adopt(&mut self, key: &Key, token: String, log_file: String, started_at: Timestamp) {
+        self.keys.insert(token.clone(), key.clone());
+        let live = Live { token, log_file, started_at, is_reporting: false, is_stopping: false, has_ended: false };
         self.live.insert(key.clone(), live);
+        self.wait_for_lock(key);
+    }
+
+    /// Waits, in the background, for an attempt's lock to become free.
+    fn wait_for_lock(&mut self, key: &Key) {
+        let Some(live) = self.live.get_mut(key) else { return };
+        live.is_reporting = false;
+        let (key, token, started_at) = (key.clone(), live.token.clone(), live.started_at);
+        let path = self.attempt_files.path(&token);
         let grace = self.config.kill_grace;
         let sender = self.sender.clone();
         let wait = move || {
@@ -185,32 +261,13 @@ impl Driver {
         }
     }
 
-    /// Looks which of the shims that this driver started have ended.
-    pub(super) fn collect_children(&mut self) {
-        let mut ended = Vec::new();
-        for (key, live) in &mut self.live {
-            if let Some(child) = &mut live.child
-                && child.try_wait().is_ok_and(|status| status.is_some())
-            {
-                ended.push(key.clone());
-            }
-        }
-        for key in ended {
-            let Some(live) = self.live.get_mut(&key) else { continue };
-            live.child = None;
-            let (token, started_at, log_file) = (live.token.clone(), live.started_at, live.log_file.clone());
-            let path = launch::attempt_file(&self.home.attempts_dir(), &token);
-            match launch::inspect(&path, &token) {
-                Ok(launch::Found::Ended(record)) => self.attempt_ended(&key, record),
-                // Killed, or the disk fails: looking for survivors may take a while, and not in this thread.
-                Ok(launch::Found::Gone | launch::Found::Alive) | Err(_) => self.adopt(key, token, log_file, started_at),
-            }
-        }
-    }
-
     /// Takes note of the end of an attempt.
     pub(super) fn attempt_ended(&mut self, key: &Key, record: Box<ExitRecord>) {
-        let Some(live) = self.live.get(key) else { return };
+        let Some(live) = self.live.get_mut(key) else { return };
+        // A shim whose spawner was killed may both report and let its lock be seen.
+        if std::mem::replace(&mut live.has_ended, true) {
+            return;
+        }
         let (run, task, try_number) = key.clone();
         self.ended.insert((run, task.clone()), (record.started_at, record.ended_at, live.log_file.clone()));
         let outcome = match &record.ending {
@@ -231,12 +288,8 @@ impl Driver {
     pub(super) fn forget_attempt(&mut self, key: &Key) {
         self.ended.remove(&(key.0, key.1.clone()));
         if let Some(live) = self.live.remove(key) {
-            let path = launch::attempt_file(&self.home.attempts_dir(), &live.token);
-            if let Err(error) = fs::remove_file(&path)
-                && error.kind() != std::io::ErrorKind::NotFound
-            {
-                report(&format!("cannot remove {}: {error}", path.display()));
-            }
+            self.keys.remove(&live.token);
+            self.attempt_files.give_back(&live.token);
         }
     }
 
@@ -246,7 +299,7 @@ impl Driver {
         if std::mem::replace(&mut live.is_stopping, true) {
             return;
         }
-        let path = launch::attempt_file(&self.home.attempts_dir(), &live.token);
+        let path = self.attempt_files.path(&live.token);
         let token = live.token.clone();
         // A shim that has only just been started has not said yet who it is.
         let stop = move || {
@@ -262,22 +315,12 @@ impl Driver {
     }
 }
 
-fn launch_error(error: &std::io::Error) -> String {
+fn launch_error(error: &io::Error) -> String {
     match error.raw_os_error() {
         Some(libc::EAGAIN) => "the process table is full (see `ulimit -u`)".to_owned(),
         Some(libc::EMFILE | libc::ENFILE) => "too many open files (see `ulimit -n`)".to_owned(),
         Some(libc::ENOSPC) => "the disk of the state folder is full".to_owned(),
         Some(libc::EROFS) => "the disk of the state folder is read-only".to_owned(),
         _ => format!("the shim cannot be started: {error}"),
-    }
-}
-
-/// A few random hexadecimal digits.
-fn random() -> String {
-    let mut bytes = [0_u8; 8];
-    match fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes)) {
-        Ok(()) => format!("{:016x}", u64::from_ne_bytes(bytes)),
-        // Time and process tell attempts apart as well, only not from those of other machines.
-        Err(_) => format!("{:x}{:x}", Timestamp::now().as_nanosecond(), std::process::id()),
     }
 }

@@ -88,12 +88,12 @@ impl Driver {
             home: self.home.root().to_path_buf(),
         };
         let mail = alert::compose(&incident);
-        self.tokens += 1;
+        self.mails += 1;
         let stamp = Timestamp::now().as_microsecond();
         Some(Item::Mail {
             dag_id: dag.id.to_string(),
             mail: serde_json::to_string(&mail).ok()?,
-            message_id: format!("{stamp}.{}.{}@{}", alert.run.0, self.tokens, host()),
+            message_id: format!("{stamp}.{}.{}@{}", alert.run.0, self.mails, host()),
         })
     }
 
@@ -195,37 +195,6 @@ impl Driver {
                 Timestamp::now().checked_add(SignedDuration::from_secs(10)).ok()
             }
         };
-    }
-
-    /// Deletes the logs of runs that ended long enough ago.
-    pub(super) fn delete_old_logs(&mut self) {
-        let Some(keep) = self.config.logs.keep.and_then(|keep| SignedDuration::try_from(keep).ok()) else { return };
-        let deleted = || -> Result<(), crate::store::StoreError> {
-            let before = Timestamp::now().checked_sub(keep).unwrap_or(Timestamp::MIN);
-            let since = self
-                .store
-                .meta("logs_deleted_until")?
-                .and_then(|text| text.parse().ok())
-                .unwrap_or(Timestamp::UNIX_EPOCH);
-            let runs = self.store.runs_ended_between(since, before)?;
-            if runs.is_empty() {
-                return Ok(());
-            }
-            for (dag_id, run_id) in runs {
-                let folder = self.home.logs_dir().join(dag_id.as_str()).join(&run_id);
-                if let Err(error) = std::fs::remove_dir_all(&folder)
-                    && error.kind() != std::io::ErrorKind::NotFound
-                {
-                    report(&format!("cannot delete {}: {error}", folder.display()));
-                }
-            }
-            let write = self.store.write()?;
-            write.set_meta("logs_deleted_until", &before.to_string())?;
-            write.commit()
-        };
-        if let Err(error) = { deleted }() {
-            report(&format!("cannot delete old logs: {error}"));
-        }
     }
 }
 

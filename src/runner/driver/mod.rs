@@ -5,13 +5,13 @@
 //! both and goes on.
 
 mod attempts;
+mod housekeeping;
 mod mailer;
 mod requests;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::File;
 use std::io::Read;
-use std::process::Child;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
@@ -24,8 +24,9 @@ use super::attempt::{Ending, ExitRecord};
 use super::catalog;
 use super::client::{self, ClientError};
 use super::engine::{Effect, Engine, Event, Limits, Plan, Start};
-use super::launch::Found;
+use super::launch::{AttemptFiles, Claim, Found};
 use super::planner::{self, PlanError};
+use super::spawner::{Report, Spawner};
 use crate::dag::{Config, DagId, RunNumber, TaskId, Transition};
 use crate::home::Home;
 use crate::store::{RunRow, Store, StoreError};
@@ -70,8 +71,10 @@ pub enum DriverError {
 enum Message {
     /// A client has something.
     Doorbell,
-    /// A shim of ours may have ended.
+    /// A child has ended: perhaps the spawner.
     Child,
+    /// A shim of ours has something to say.
+    Report(Report),
     /// Go.
     Terminate,
     /// The end of an attempt that a thread waited for.
@@ -89,10 +92,12 @@ struct Live {
     token: String,
     log_file: String,
     started_at: Timestamp,
-    /// The shim, if this driver started it.
-    child: Option<Child>,
-    /// The number of its process has been asked to stop.
+    /// Whether its shim reports to this driver; else a thread waits for its lock.
+    is_reporting: bool,
+    /// Its shim has been asked to stop it.
     is_stopping: bool,
+    /// Its end is known and about to be committed.
+    has_ended: bool,
 }
 
 /// Something to write in the next transaction.
@@ -120,7 +125,7 @@ enum Item {
 
 struct Starting {
     start: Start,
-    token: String,
+    claim: Claim,
     log_file: String,
 }
 
@@ -135,6 +140,10 @@ struct Driver {
     items: Vec<Item>,
     stops: Vec<Key>,
     live: HashMap<Key, Live>,
+    /// The live attempts by their tokens.
+    keys: HashMap<String, Key>,
+    attempt_files: AttemptFiles,
+    spawner: Option<Spawner>,
     ended: HashMap<(RunNumber, TaskId), (Timestamp, Timestamp, String)>,
     runs: HashMap<RunNumber, RunRow>,
     plans: HashMap<i64, Plan>,
@@ -145,8 +154,10 @@ struct Driver {
     sender: Sender<Message>,
     is_mailing: bool,
     next_mail_at: Option<Timestamp>,
+    /// How many mails this driver has written: part of their ids.
+    mails: u64,
     next_plan_at: Option<Timestamp>,
-    tokens: u64,
+    next_tidy_at: Timestamp,
 }
 
 /// Becomes the driver of a home and works until there is nothing left to do, or until a signal asks it to go.
@@ -171,6 +182,10 @@ pub fn run(home: &Home, mode: Mode) -> Result<End, DriverError> {
             items: Vec::new(),
             stops: Vec::new(),
             live: HashMap::new(),
+            keys: HashMap::new(),
+            mails: 0,
+            attempt_files: AttemptFiles::new(home.attempts_dir(), []),
+            spawner: None,
             ended: HashMap::new(),
             runs: HashMap::new(),
             plans: HashMap::new(),
@@ -181,8 +196,8 @@ pub fn run(home: &Home, mode: Mode) -> Result<End, DriverError> {
             sender: sender.clone(),
             is_mailing: false,
             next_mail_at: None,
+            next_tidy_at: Timestamp::UNIX_EPOCH,
             next_plan_at: (mode == Mode::Resident).then_some(Timestamp::UNIX_EPOCH),
-            tokens: 0,
         };
         let end = driver.work(&receiver)?;
         if end == End::Asked {
@@ -259,7 +274,8 @@ impl Driver {
                 match message {
                     Message::Terminate => return Ok(End::Asked),
                     Message::Doorbell => rang = true,
-                    Message::Child => self.collect_children(),
+                    Message::Child => self.look_after_spawner(),
+                    Message::Report(report) => self.take_report(report),
                     Message::Ended(key, record) => self.attempt_ended(&key, record),
                     Message::Mail(id, tries, created_at, result) => self.mail_tried(id, tries, created_at, &result),
                     Message::MailerDone => self.mailer_done(),
@@ -367,7 +383,10 @@ impl Driver {
         if let Err(error) = parked {
             report(&format!("cannot park: {error}"));
         }
-        self.delete_old_logs();
+        if let Err(error) = self.attempt_files.remove_all() {
+            report(&format!("cannot remove the attempt files: {error}"));
+        }
+        self.tidy();
     }
 
     fn limits(&self) -> Limits {
@@ -398,6 +417,7 @@ impl Driver {
             return;
         }
         self.reload_config();
+        self.tidy_if_due(now);
         match planner::plan(&self.home, &mut self.store, &self.config, now) {
             Ok(found) => {
                 for file in &found.faulty {
@@ -421,7 +441,7 @@ fn write(store: &mut Store, items: &[Item], now: Timestamp) -> Result<(), StoreE
         match item {
             Item::Transition(transition) => write.apply(transition, now)?,
             Item::Start(starting) => {
-                let Starting { start, token, log_file } = &**starting;
+                let Starting { start, claim: Claim { token, .. }, log_file } = &**starting;
                 let task = &start.plan.dag.tasks[start.task].id;
                 write.apply(
                     &Transition::TaskStarted {

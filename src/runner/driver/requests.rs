@@ -6,12 +6,15 @@ use super::{Driver, Item, report};
 use crate::dag::{DagId, RunNumber, RunState, RunType, TaskId, Transition};
 use crate::runner::catalog;
 use crate::runner::engine::{BackfillLimits, Event, Past, Plan, PriorTask, RerunRequest, RunInput};
+use crate::runner::launch::AttemptFiles;
 use crate::store::{Attempt, Intent, IntentRow, Rerun, RunRow, StoreError, TaskInstance, UnfinishedRun};
 
 impl Driver {
     /// Takes up everything that has not ended, and adopts the attempts that may still live.
     pub(super) fn take_up(&mut self) -> Result<(), StoreError> {
         let attempts = self.store.open_attempts()?;
+        let tokens = attempts.iter().map(|attempt| attempt.token.as_str());
+        self.attempt_files = AttemptFiles::new(self.home.attempts_dir(), tokens);
         let mut by_run: HashMap<RunNumber, Vec<Attempt>> = HashMap::new();
         for attempt in attempts {
             by_run.entry(attempt.run).or_default().push(attempt);
@@ -33,7 +36,7 @@ impl Driver {
             self.take_run(run, tasks, &attempts, false)?;
             for attempt in attempts {
                 let key = (attempt.run, attempt.task_id, attempt.try_number);
-                self.adopt(key, attempt.token, attempt.log_file, attempt.started_at);
+                self.adopt(&key, attempt.token, attempt.log_file, attempt.started_at);
             }
         }
         self.next_mail_at = self.store.next_mail_at()?;

@@ -1,0 +1,328 @@
+//! The spawner: a small process of a single thread that forks the shims for the driver.
+//!
+//! A shim is needed for every attempt, and starting a program of this size anew for each (loading, relocating, setting
+//! up) costs more than most of what the shim does. The driver itself cannot fork: it has threads. The spawner has none,
+//! holds next to nothing, and a forked shim goes on from there without being loaded again.
+//!
+//! Two sockets join them. By one the driver sends a token, the specification and the locked attempt file. By the other come [`Report`]s: from a shim when its exit record is on the disk, from the spawner
+//! when a shim ended without a word. A driver that dies takes the spawner along, but no shim; a spawner that dies takes
+//! nobody along, and the driver watches its attempts by their locks until it has a new one.
+
+use std::fs::File;
+use std::io::{self, IoSlice, IoSliceMut, Read, Seek, SeekFrom, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::io::{Errno, fcntl_dupfd_cloexec};
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, Shutdown, SocketFlags, SocketType, recvmsg, sendmsg, shutdown, socketpair,
+};
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{WaitOptions, setsid};
+use rustix::stdio::{dup2_stdin, dup2_stdout};
+use serde::{Deserialize, Serialize};
+
+use super::attempt::{AttemptSpec, ExitRecord};
+use super::shim::Spare;
+use super::{process, sys};
+
+/// A specification that is longer than this, for its script or its environment, goes by a file in memory.
+const LONGEST_MESSAGE: usize = 16 << 10;
+/// Longer than any report: an exit record whose reason names a long `PATH` is the longest.
+const LONGEST_REPORT: usize = 128 << 10;
+/// Room on the command line, in which each shim says which attempt it is.
+const TITLE_ROOM: usize = 240;
+
+/// What the driver hears of an attempt.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Report {
+    /// The shim has written its exit record and let go of the lock.
+    Ended(Box<ExitRecord>),
+    /// A shim is gone without having said so; whose, the locks tell.
+    Gone,
+    /// There could be no shim.
+    Refused {
+        /// The attempt.
+        token: String,
+        /// What the system said.
+        errno: i32,
+    },
+}
+
+/// A socket end by which reports are sent.
+pub(super) struct Reporter {
+    socket: OwnedFd,
+}
+
+impl Reporter {
+    /// Sends a report.
+    ///
+    /// # Errors
+    /// The driver is gone; its successor reads the attempt files.
+    pub(super) fn send(&self, report: &Report) -> io::Result<()> {
+        let json = serde_json::to_vec(report)?;
+        loop {
+            match rustix::net::send(&self.socket, &json, SendFlags::NOSIGNAL) {
+                Ok(_) => return Ok(()),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+/// The driver's end. Dropped, it ends the spawner; the shims go on.
+pub(super) struct Spawner {
+    control: OwnedFd,
+    process: Child,
+}
+
+/// Where the driver hears of its shims.
+pub(super) struct Reports {
+    socket: OwnedFd,
+}
+
+impl Spawner {
+    /// Starts a spawner.
+    ///
+    /// # Errors
+    /// The process table is full, or there are too many open files.
+    pub(super) fn start() -> io::Result<(Spawner, Reports)> {
+        let pair = || socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None);
+        let (control, spawner_control) = pair()?;
+        let (reports, spawner_reports) = pair()?;
+        let process = Command::new("/proc/self/exe")
+            .arg0("crondag")
+            .arg("__spawner")
+            .arg(" ".repeat(TITLE_ROOM))
+            .stdin(Stdio::from(spawner_control))
+            .stdout(Stdio::from(spawner_reports))
+            .current_dir("/")
+            .spawn()?;
+        Ok((Spawner { control, process }, Reports { socket: reports }))
+    }
+
+    /// Asks for a shim, which gets the specification and the attempt file. Neither passes through a file on disk: a
+    /// specification holds secrets.
+    ///
+    /// # Errors
+    /// The spawner is gone, or the system lacks memory.
+    pub(super) fn spawn(&self, spec: &AttemptSpec, attempt: &File) -> io::Result<()> {
+        let json = serde_json::to_vec(spec)?;
+        let token = format!("{}\n", spec.token);
+        let (message, memory) = if token.len() + json.len() <= LONGEST_MESSAGE {
+            (&json[..], None)
+        } else {
+            (&[][..], Some(in_memory(&json)?))
+        };
+        let descriptors: Vec<BorrowedFd<'_>> =
+            std::iter::once(attempt.as_fd()).chain(memory.as_ref().map(AsFd::as_fd)).collect();
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
+        let parts = [IoSlice::new(token.as_bytes()), IoSlice::new(message)];
+        loop {
+            match sendmsg(&self.control, &parts, &mut ancillary, SendFlags::NOSIGNAL) {
+                Ok(_) => return Ok(()),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Whether it is still there.
+    pub(super) fn is_alive(&mut self) -> bool {
+        matches!(self.process.try_wait(), Ok(None))
+    }
+}
+
+impl Drop for Spawner {
+    fn drop(&mut self) {
+        // Both fail only when the spawner is gone already.
+        let _ = shutdown(&self.control, Shutdown::Both);
+        let _ = self.process.wait();
+    }
+}
+
+impl Reports {
+    /// The next report; `None` when neither the spawner nor any shim of it is left.
+    pub(super) fn next(&mut self) -> Option<Report> {
+        let mut buffer = vec![0; LONGEST_REPORT];
+        loop {
+            match rustix::net::recv(&self.socket, &mut buffer[..], RecvFlags::empty()) {
+                Ok((_, 0)) => return None,
+                Ok((_, count)) => {
+                    // What cannot be read is as good as not sent: the attempt's lock tells the rest.
+                    if let Some(report) = buffer.get(..count).and_then(|json| serde_json::from_slice(json).ok()) {
+                        return Some(report);
+                    }
+                }
+                Err(Errno::INTR) => {}
+                Err(_) => return None,
+            }
+        }
+    }
+}
+
+/// `crondag __spawner`: forks shims until the driver is gone.
+pub fn main() -> ExitCode {
+    match serve() {
+        Ok(()) => ExitCode::SUCCESS,
+        // The driver is gone.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("the spawner ends: {error}");
+            ExitCode::from(3)
+        }
+    }
+}
+
+/// The exit status of a spare shim that the driver no longer needs.
+const NOT_NEEDED: i32 = 5;
+
+fn serve() -> io::Result<()> {
+    // Whatever a terminal sends to the driver is for the driver to act upon. Just started, the spawner leads no group.
+    let _ = setsid();
+    process::name_this_process();
+    let control = fcntl_dupfd_cloexec(io::stdin(), 3)?;
+    let reporter = Reporter { socket: fcntl_dupfd_cloexec(io::stdout(), 3)? };
+    // No shim may hold the driver's end open by having inherited it.
+    dup2_stdin(File::open("/dev/null")?)?;
+    let title = sys::Title::of_this_process();
+    // Read once, known to every shim.
+    process::boot_id();
+    let signals = sys::Signals::instead_of(&[libc::SIGCHLD])?;
+    let (taken, take) = pipe_with(PipeFlags::CLOEXEC)?;
+    // The shim of the next attempt is there before it is asked for, so that nobody waits for the fork.
+    let mut spare: Option<i32> = None;
+    loop {
+        let mut failure = None;
+        if spare.is_none() {
+            match sys::fork() {
+                Ok(None) => {
+                    drop((signals, taken));
+                    sys::exit_at_once(be_a_shim(&control, &take, &reporter, title.as_ref()));
+                }
+                Ok(Some(pid)) => spare = Some(pid),
+                Err(error) => failure = error.raw_os_error(),
+            }
+        }
+        let mut ready = vec![PollFd::new(&taken, PollFlags::IN), PollFd::new(&signals, PollFlags::IN)];
+        if spare.is_none() {
+            ready.push(PollFd::new(&control, PollFlags::IN));
+        }
+        match poll(&mut ready, None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let is_ready: Vec<bool> = ready.iter().map(|fd| !fd.revents().is_empty()).collect();
+        drop(ready);
+        if is_ready[0] {
+            let mut pid = [0; 4];
+            let is_whole = rustix::io::read(&taken, &mut pid) == Ok(pid.len());
+            if is_whole && spare == Some(i32::from_ne_bytes(pid)) {
+                spare = None;
+            }
+        }
+        if is_ready[1] {
+            signals.take();
+            while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
+                let was_spare = spare.take_if(|spare| *spare == pid.as_raw_nonzero().get()).is_some();
+                match status.exit_status() {
+                    Some(0) => {}
+                    Some(NOT_NEEDED) => return Ok(()),
+                    _ => {
+                        reporter.send(&Report::Gone)?;
+                        if was_spare {
+                            // One that cannot even wait will hardly be followed by a better one at once.
+                            thread::sleep(Duration::from_millis(10));
+                        }
+                    }
+                }
+            }
+        }
+        // Without a spare the request would wait for ever.
+        if is_ready.get(2) == Some(&true) {
+            let Some(request) = receive(control.as_fd())? else { return Ok(()) };
+            reporter.send(&Report::Refused { token: request.token, errno: failure.unwrap_or(libc::EAGAIN) })?;
+        }
+    }
+}
+
+/// What a forked process does: waits for a request, and is the shim of that attempt. Gives its exit status.
+fn be_a_shim(control: &OwnedFd, take: &OwnedFd, reporter: &Reporter, title: Option<&sys::Title>) -> i32 {
+    const FAILED: i32 = 3;
+    let Ok(shim) = Spare::prepare() else { return FAILED };
+    let Request { spec, attempt, .. } = match receive(control.as_fd()) {
+        Ok(Some(request)) => request,
+        Ok(None) => return NOT_NEEDED,
+        Err(_) => return FAILED,
+    };
+    let pid = rustix::process::getpid().as_raw_nonzero().get();
+    let is_known = rustix::io::write(take, &pid.to_ne_bytes()).is_ok();
+    // The file is shown as standard output, where people find out whose shim it is.
+    let is_shown = dup2_stdout(&attempt).is_ok();
+    let done = is_known && is_shown && shim.run(&spec, &attempt, reporter, title).is_ok();
+    if done { 0 } else { FAILED }
+}
+
+/// What the driver asks for.
+struct Request {
+    token: String,
+    /// JSON of the [`AttemptSpec`].
+    spec: Vec<u8>,
+    /// Locked.
+    attempt: File,
+}
+
+/// The next request; `None` when the driver is gone.
+fn receive(control: BorrowedFd<'_>) -> io::Result<Option<Request>> {
+    let mut bytes: Vec<u8> = vec![0; LONGEST_MESSAGE];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let received = loop {
+        match recvmsg(control, &mut [IoSliceMut::new(&mut bytes)], &mut ancillary, RecvFlags::CMSG_CLOEXEC) {
+            Ok(received) => break received,
+            Err(Errno::INTR) => {}
+            Err(Errno::CONNRESET) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
+    };
+    if received.bytes == 0 {
+        return Ok(None);
+    }
+    bytes.truncate(received.bytes);
+    let mut files = ancillary.drain().flat_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(descriptors) => descriptors.map(File::from).collect(),
+        _ => Vec::new(),
+    });
+    let attempt = files.next().filter(|_| !received.flags.contains(ReturnFlags::CTRUNC));
+    // The descriptors did not arrive: this process has too many open files.
+    let Some(attempt) = attempt else { return Err(io::Error::from_raw_os_error(libc::EMFILE)) };
+    let end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
+    let token = String::from_utf8_lossy(&bytes[..end]).into_owned();
+    let spec = match files.next() {
+        None => bytes.split_off((end + 1).min(bytes.len())),
+        Some(mut memory) => {
+            let mut spec = Vec::new();
+            memory.read_to_end(&mut spec)?;
+            spec
+        }
+    };
+    Ok(Some(Request { token, spec, attempt }))
+}
+
+fn in_memory(bytes: &[u8]) -> io::Result<File> {
+    let mut memory = File::from(memfd_create("crondag-attempt", MemfdFlags::CLOEXEC)?);
+    memory.write_all(bytes)?;
+    memory.seek(SeekFrom::Start(0))?;
+    Ok(memory)
+}
