@@ -22,7 +22,7 @@ fn main() {
 
 /// A file of tasks in layers of ten, each after the one above it.
 fn text(tasks: usize) -> String {
-    let mut text = "schedule = '0 7 * * *'\ntimezone = 'Europe/Berlin'\nmax_active_tasks = 100000\n".to_owned();
+    let mut text = "schedule = '0 7 * * *'\ntimezone = 'Europe/Berlin'\nmax_active_tasks = 10000\n".to_owned();
     for task in 0..tasks {
         writeln!(text, "[tasks.t{task}]\nshell = 'echo {{{{ ds }}}} {{{{ macros.ds_add(ds, -30) }}}}'").unwrap();
         if task >= 10 {
@@ -143,7 +143,9 @@ fn store_transitions(bencher: Bencher<'_, '_>) {
         let write = store.write().unwrap();
         let (ended, started) = (name(next % tasks), name((next + 1) % tasks));
         next += 1;
-        write.apply(&Transition::TaskEnded { run: number, task: ended, state: TaskState::Success, reason: None }, now).unwrap();
+        write
+            .apply(&Transition::TaskEnded { run: number, task: ended, state: TaskState::Success, reason: None }, now)
+            .unwrap();
         let start = Transition::TaskStarted { run: number, task: started, try_number: 1, token: "0.0".to_owned() };
         write.apply(&start, now).unwrap();
         write.commit().unwrap();

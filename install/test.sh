@@ -2,17 +2,19 @@
 # Sets up all that the tests need and runs them: ./install/test.sh [STAGE...]   (--list shows the stages)
 #
 # Installs, if missing: the Debian packages build-essential, cron, procps, python3-venv, openjdk-17-jre-headless,
-# valgrind; and below
-# target/ a Python environment with aiosmtpd, cryptography and pyspark. Runs again without harm.
+# valgrind; and below target/
+# a Python environment with aiosmtpd, cryptography and pyspark. Runs again without harm.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . install/require.sh
 
-stages=(core instructions mail userprofile spark cron)
+stages=(core instructions kills outage mail userprofile spark cron)
 if [ "${1:-}" = --list ]; then
   cat << 'LIST'
 core         engine, schedules, files, command line, driver and shim with real processes
 instructions a tick needs no more instructions than was written down (valgrind)
+kills        300 random kill -9s of driver, spawner, shims, ticks and clients; nothing lost, nothing twice
+outage       full and read-only disks, limits of processes, files and memory (needs root)
 mail         a real SMTP server on loopback, with TLS and login
 userprofile  examples/userprofile on real data, every number compared
 spark        examples/spark through real spark-submit
@@ -39,6 +41,16 @@ stage_core() {
 }
 stage_instructions() {
   ./benches/instructions.sh
+}
+stage_kills() {
+  require_packages flock:util-linux
+  cargo build --release --quiet
+  ./install/stages/kills.sh
+}
+stage_outage() {
+  require_packages setpriv:util-linux prlimit:util-linux mount:mount
+  cargo build --release --quiet
+  ./install/stages/outage.sh
 }
 stage_mail() {
   ensure_venv

@@ -7,6 +7,9 @@ use std::{env, fs, io};
 /// The settings file; its presence makes a directory a home.
 pub const CONFIG_FILE: &str = "crondag.toml";
 
+/// The file of a home's own causes of failure.
+pub const DIAGNOSIS_FILE: &str = "diagnosis.toml";
+
 /// Where things are. Every path is absolute.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Home {
@@ -80,6 +83,11 @@ impl Home {
     /// `crondag.toml`
     pub fn config_path(&self) -> PathBuf {
         self.root.join(CONFIG_FILE)
+    }
+
+    /// The causes of failure that this home adds.
+    pub fn diagnosis_path(&self) -> PathBuf {
+        self.root.join(DIAGNOSIS_FILE)
     }
 
     /// The folder of DAG files.

@@ -3,10 +3,11 @@
 //! A functional core in an imperative shell. The modules use one another in one direction only:
 //!
 //! ```text
-//! cli ─► runner ─► dag, store, alert
+//! cli ─► runner ─► dag, diagnose, store, alert
 //! ```
 //!
 //! - [`dag`] says what a DAG is: the file format, schedules, trigger rules, templates. No clock, no processes, no database.
+//! - [`diagnose`] says why an attempt failed, from evidence that it is given.
 //! - [`runner`] says how a run happens: the pure engine, the driver that obeys it, the shim that watches one attempt.
 //! - [`store`] holds the only SQL about runs.
 //! - [`alert`] turns an incident into mail and delivers it.
@@ -15,6 +16,7 @@
 pub mod alert;
 pub mod cli;
 pub mod dag;
+pub mod diagnose;
 pub mod home;
 pub mod runner;
 pub mod store;

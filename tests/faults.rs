@@ -1,6 +1,6 @@
 //! Every fault of a file, as a user sees it: `tests/faults/NAME.toml` and its rendered page `NAME.txt`.
 //!
-//! Files that begin with `config_` are read as crondag.toml. `UPDATE=1 cargo test --test faults` writes the pages anew.
+//! Files that begin with `config_` are read as crondag.toml, those with `diagnosis_` as diagnosis.toml. `UPDATE=1 cargo test --test faults` writes the pages anew.
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on has failed
 
@@ -9,7 +9,7 @@ use std::{env, fs};
 
 use crondag::cli::diagnostic::{Style, render};
 use crondag::dag::Config;
-use crondag::dag::file::{Fault, read_config, read_dag};
+use crondag::dag::file::{Fault, Severity, read_config, read_dag, read_diagnosis};
 
 /// The home that the cases stand in.
 fn config() -> Config {
@@ -33,6 +33,9 @@ fn read(name: &str, text: &str) -> (bool, Vec<Fault>) {
     if name.starts_with("config_") {
         let (config, faults) = read_config(text);
         (config.is_some(), faults)
+    } else if name.starts_with("diagnosis_") {
+        let faults = read_diagnosis(text).1;
+        (!faults.iter().any(|fault| fault.severity == Severity::Error), faults)
     } else {
         let (dag, faults) = read_dag(name, text, &config(), &|path: &Path| path.starts_with("jobs"));
         (dag.is_some(), faults)
@@ -54,7 +57,13 @@ fn every_fault_is_shown_as_expected() {
         let name = path.file_stem().unwrap().to_str().unwrap();
         let text = fs::read_to_string(&path).unwrap();
         let (_, faults) = read(name, &text);
-        let file = if name.starts_with("config_") { "crondag.toml".to_owned() } else { format!("dags/{name}.toml") };
+        let file = if name.starts_with("config_") {
+            "crondag.toml".to_owned()
+        } else if name.starts_with("diagnosis_") {
+            "diagnosis.toml".to_owned()
+        } else {
+            format!("dags/{name}.toml")
+        };
         let page = render(&faults, Path::new(&file), &text, Style::Plain);
         let expected_path = path.with_extension("txt");
         if env::var_os("UPDATE").is_some() {

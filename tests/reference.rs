@@ -8,7 +8,7 @@ use std::path::Path;
 use std::{env, fs};
 
 use crondag::dag::Config;
-use crondag::dag::file::{read_config, read_dag, reference, schema};
+use crondag::dag::file::{read_config, read_dag, read_diagnosis, reference, schema};
 use serde_json::Value;
 
 #[test]
@@ -17,8 +17,10 @@ fn the_pages_are_up_to_date() {
     let pages = [
         ("dag-file.md", reference::dag_page()),
         ("crondag-toml.md", reference::config_page()),
+        ("diagnosis-toml.md", reference::diagnosis_page()),
         ("dag.schema.json", schema::dag_schema()),
         ("crondag.schema.json", schema::config_schema()),
+        ("diagnosis.schema.json", schema::diagnosis_schema()),
     ];
     for (name, page) in pages {
         let path = folder.join(name);
@@ -94,6 +96,27 @@ fn every_example_is_good() {
         let transport = if header == "[email]" { transport } else { "" };
         let text = format!("{header}\n{transport}{rest}{key} = {example}");
         assert_eq!(read_config(&text).1, [], "{text}");
+    }
+}
+
+#[test]
+fn every_example_of_a_cause_is_good() {
+    let rows = rows(&reference::diagnosis_page());
+    assert!(rows.len() > 10, "{}", rows.len());
+    for (header, key, example) in rows {
+        let text = match (header.as_str(), key.as_str()) {
+            ("", _) => format!("{key} = {example}"),
+            (_, "name" | "class" | "advice" | "patterns") => {
+                let others = [("name", "'n'"), ("class", "'logic'"), ("advice", "'a'"), ("patterns", "['p']")];
+                let others = others.iter().filter(|(other, _)| *other != key);
+                let others: String = others.map(|(other, value)| [other, " = ", value, "\n"].concat()).collect();
+                format!("[causes.a]\n{key} = {example}\n{others}")
+            }
+            _ => format!("[causes.a]\nname = 'n'\nclass = 'logic'\nadvice = 'a'\npatterns = ['p']\n{key} = {example}"),
+        };
+        let (causes, faults) = read_diagnosis(&text);
+        assert_eq!(faults, [], "{text}");
+        assert_eq!(causes.len(), 1, "{text}");
     }
 }
 

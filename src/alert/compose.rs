@@ -6,6 +6,7 @@ use super::line::{one_line, printable, wrap};
 use super::{Incident, IncidentKind, Mail, TaskIncident};
 use crate::dag::template::quote;
 use crate::dag::units::format_duration;
+use crate::diagnose::Diagnosis;
 
 /// Log lines in a mail are cut beyond this many characters.
 const LOG_WIDTH: usize = 400;
@@ -72,8 +73,8 @@ impl Body {
                 let failed = failed.iter().map(|(task, reason)| format!("{task}: {reason}")).collect();
                 body.lists.push(("Failed tasks", failed));
                 body.lists.push(("Could not run because of them", blocked.clone()));
-                body.command(incident, "see the tasks", &format!("tasks {dag} {}", run_selector(incident)));
-                let again = format!("clear {dag} {} --failed", run_selector(incident));
+                body.command(incident, "see the tasks", &format!("tasks {dag} {}", selector(incident)));
+                let again = format!("clear {dag} {} --failed", selector(incident));
                 body.command(incident, "run the failed ones again, and what they blocked", &again);
             }
         }
@@ -96,9 +97,12 @@ impl Body {
 
     /// What is told of a task; `blocks` is the title of those that wait for it, none if it did not fail.
     fn task(&mut self, task: &TaskIncident, incident: &Incident, blocks: Option<&'static str>) {
-        let (dag, id, run) = (&incident.dag_id, &task.task_id, run_selector(incident));
+        let (dag, id, run) = (&incident.dag_id, &task.task_id, selector(incident));
         if blocks.is_some() {
             self.facts.push(("why", task.reason.clone()));
+        }
+        if let Some(diagnosis) = &task.diagnosis {
+            self.diagnosis(diagnosis, incident);
         }
         self.facts.push(("when", format!("started {}, took {}", task.started, format_duration(task.duration))));
         self.facts.push(("try", format!("{} of {}", task.try_number, task.max_tries)));
@@ -111,6 +115,27 @@ impl Body {
         if let Some(title) = blocks {
             self.lists.push((title, task.blocks.clone()));
             self.command(incident, "run it again", &format!("clear {dag} {run} --task {id}"));
+            // The cause may call for the same.
+            if let Some(again) = self.commands.pop() {
+                self.commands.retain(|(_, command)| *command != again.1);
+                self.commands.push(again);
+            }
+        }
+    }
+
+    fn diagnosis(&mut self, diagnosis: &Diagnosis, incident: &Incident) {
+        self.facts.push(("cause", diagnosis.headline()));
+        let Some(first) = diagnosis.findings.first() else {
+            self.lists.push(("Lines that look like errors", diagnosis.error_lines.clone()));
+            return;
+        };
+        self.facts.push(("advice", first.advice.clone()));
+        self.lists.push(("What speaks for the cause", first.evidence.clone()));
+        let others = &diagnosis.findings[1..];
+        self.lists.push(("It might also be", others.iter().map(|other| other.name.clone()).collect()));
+        match first.command.strip_prefix("crondag ") {
+            Some(arguments) => self.command(incident, "what the cause calls for", arguments),
+            None => self.commands.push(("what the cause calls for", one_line(&first.command))),
         }
     }
 
@@ -210,13 +235,16 @@ impl Body {
 
 /// What names the run in a command: its date where the schedule fires at most once a day, else its id, which names it
 /// exactly (by the date alone, `logs` would show the day's newest run and `clear` would have to ask which).
-fn run_selector(incident: &Incident) -> &str {
-    let (start, end) = (&incident.data_interval.0, &incident.data_interval.1);
-    let is_manual = incident.run_id.starts_with("manual__");
+pub fn run_selector<'a>(run_id: &'a str, ds: &'a str, (start, end): &(String, String)) -> &'a str {
+    let is_manual = run_id.starts_with("manual__");
     // A cron schedule has the same fire times on all its days: an interval that begins and ends at the same time of two
     // days has no other beside it.
     let is_only_one_of_day = start.get(..10) != end.get(..10) && start.get(11..19) == end.get(11..19);
-    if is_only_one_of_day && !is_manual { &incident.ds } else { &incident.run_id }
+    if is_only_one_of_day && !is_manual { ds } else { run_id }
+}
+
+fn selector(incident: &Incident) -> &str {
+    run_selector(&incident.run_id, &incident.ds, &incident.data_interval)
 }
 
 fn escape(text: &str) -> String {
@@ -226,6 +254,8 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dag::CauseClass;
+    use crate::diagnose::{Confidence, Finding};
     use std::path::PathBuf;
     use std::time::Duration;
 
@@ -252,7 +282,20 @@ mod tests {
             duration: Duration::from_secs(75),
             log_file: ".crondag/logs/userprofile/x/high_active_period.2.log".to_owned(),
             log_tail: vec!["\u{1b}[31mTraceback\u{1b}[0m <b>".to_owned(), "ValueError: \u{7}x".to_owned()],
+            diagnosis: Some(Diagnosis { findings: vec![finding()], error_lines: Vec::new(), command: String::new() }),
             blocks: vec!["push_active".to_owned()],
+        }
+    }
+
+    fn finding() -> Finding {
+        Finding {
+            id: "bad-value".to_owned(),
+            name: "a value of the input does not convert".to_owned(),
+            class: CauseClass::UpstreamAbnormal,
+            confidence: Confidence::Certain,
+            evidence: vec!["line 12: ValueError: <n/a>".to_owned()],
+            advice: "look for this value in the input of this date".to_owned(),
+            command: "crondag clear userprofile 2018-07-01 --task high_active_period".to_owned(),
         }
     }
 
@@ -279,7 +322,12 @@ mod tests {
 
     #[test]
     fn a_task_that_will_be_tried_again() {
-        let task = TaskIncident { try_number: 1, reason: "killed by signal 9 (SIGKILL)".to_owned(), ..task() };
+        let finding = Finding { confidence: Confidence::Likely, command: "dmesg -T".to_owned(), ..finding() };
+        let other = Finding { name: "something else".to_owned(), ..finding.clone() };
+        let diagnosis =
+            Some(Diagnosis { findings: vec![finding, other], error_lines: Vec::new(), command: String::new() });
+        let reason = "killed by signal 9 (SIGKILL)".to_owned();
+        let task = TaskIncident { try_number: 1, reason, diagnosis, ..task() };
         assert_mail!(
             "snapshots/task_retry.txt",
             "snapshots/task_retry.html",
@@ -289,8 +337,17 @@ mod tests {
     }
 
     #[test]
+    fn an_unknown_cause_shows_the_lines_that_look_like_errors() {
+        let error_lines = vec!["line 7: ERROR: count 18 below 1000".to_owned()];
+        let diagnosis = Some(Diagnosis { findings: Vec::new(), error_lines, command: String::new() });
+        let text = compose(&incident(IncidentKind::TaskFailed(TaskIncident { diagnosis, ..task() }))).text;
+        assert!(text.contains("  cause     unknown: nothing in the log or the end fits a known cause\n"), "{text}");
+        assert!(text.contains("\nLines that look like errors:\n  line 7: ERROR: count 18 below 1000\n"), "{text}");
+    }
+
+    #[test]
     fn a_task_that_succeeded() {
-        let task = TaskIncident { log_tail: Vec::new(), ..task() };
+        let task = TaskIncident { log_tail: Vec::new(), diagnosis: None, ..task() };
         assert_mail!(
             "snapshots/task_succeeded.txt",
             "snapshots/task_succeeded.html",

@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use compose::compose;
+use crate::diagnose::Diagnosis;
+
+pub use compose::{compose, run_selector};
 pub use deliver::{DeliveryError, deliver};
 
 /// Something that people want to hear of.
@@ -75,6 +77,8 @@ pub struct TaskIncident {
     pub log_file: String,
     /// Its last lines.
     pub log_tail: Vec<String>,
+    /// What the failure was caused by; `None` for a task that succeeded.
+    pub diagnosis: Option<Diagnosis>,
     /// Tasks downstream that now cannot run or have to wait.
     pub blocks: Vec<String>,
 }

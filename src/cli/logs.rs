@@ -117,7 +117,7 @@ fn list_json(args: &Args, context: &Context, store: &Store, run: &RunRow) -> Res
     Ok(ExitCode::SUCCESS)
 }
 
-fn task_of(context: &Context, store: &Store, run: &RunRow, name: &str) -> Result<TaskId, CliError> {
+pub(super) fn task_of(context: &Context, store: &Store, run: &RunRow, name: &str) -> Result<TaskId, CliError> {
     let tasks = tasks::tasks_of(context, store, run)?;
     if let Some(task) = tasks.into_iter().find(|task| task.task_id.as_str() == name) {
         return Ok(task.task_id);
@@ -131,7 +131,7 @@ fn task_of(context: &Context, store: &Store, run: &RunRow, name: &str) -> Result
     ))
 }
 
-fn attempt_of(store: &Store, run: &RunRow, task: &TaskId, wanted: Option<u32>) -> Result<Attempt, CliError> {
+pub(super) fn attempt_of(store: &Store, run: &RunRow, task: &TaskId, wanted: Option<u32>) -> Result<Attempt, CliError> {
     let mut attempts = store.attempts(run.number, task)?;
     let Some(newest) = attempts.pop() else {
         return Err(CliError::usage(

@@ -7,6 +7,7 @@ mod completions;
 mod confirm;
 mod context;
 mod db;
+mod diagnose;
 pub mod diagnostic;
 mod driver_watch;
 mod error;
@@ -113,6 +114,8 @@ enum Command {
     Tasks(tasks::Args),
     /// Print what a task printed
     Logs(logs::Args),
+    /// Say why a task failed: the probable cause, the evidence, what to do
+    Diagnose(diagnose::Args),
     /// Show what goes on and what needs a look
     Status(status::Args),
     /// Say why a task is not running, and what would change that
@@ -170,6 +173,7 @@ fn run(cli: &Cli) -> Result<ExitCode, CliError> {
         Command::Runs(args) => runs::run(args, global),
         Command::Tasks(args) => tasks::run(args, global),
         Command::Logs(args) => logs::run(args, global),
+        Command::Diagnose(args) => diagnose::run(args, global),
         Command::Status(args) => status::run(args, global),
         Command::Explain(args) => explain::run(args, global),
         Command::Db(args) => db::run(args, global),

@@ -1,5 +1,6 @@
 //! `crondag scheduler`, the resident mode, and the background driver that clients start.
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use super::context::{Context, Global};
@@ -35,7 +36,8 @@ pub(super) fn driver() -> ExitCode {
     match driver::run(&Home::at(home), Mode::UntilIdle) {
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{:.3} the driver ends: {error}", jiff::Timestamp::now());
+            // The log's disk may be full: the exit code says it all the same.
+            let _ = writeln!(io::stderr(), "{:.3} the driver ends: {error}", jiff::Timestamp::now());
             ExitCode::from(3)
         }
     }

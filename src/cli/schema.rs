@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use crate::dag::file::schema::{config_schema, dag_schema};
+use crate::dag::file::schema::{config_schema, dag_schema, diagnosis_schema};
 
 /// Which file the schema is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -13,6 +13,8 @@ pub enum Which {
     Dag,
     /// crondag.toml
     Config,
+    /// diagnosis.toml
+    Diagnosis,
 }
 
 /// The arguments of `crondag schema`.
@@ -32,6 +34,7 @@ pub fn run(args: &Args) -> ExitCode {
     let schema = match args.which {
         Which::Dag => dag_schema(),
         Which::Config => config_schema(),
+        Which::Diagnosis => diagnosis_schema(),
     };
     match io::stdout().write_all(schema.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {

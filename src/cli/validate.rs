@@ -10,8 +10,8 @@ use serde::Serialize;
 
 use super::diagnostic::{Style, render};
 use crate::dag::Config;
-use crate::dag::file::{Fault, Severity, read_config_leniently, read_dag};
-use crate::home::{CONFIG_FILE, Home, HomeError};
+use crate::dag::file::{Fault, Severity, read_config_leniently, read_dag, read_diagnosis};
+use crate::home::{CONFIG_FILE, DIAGNOSIS_FILE, Home, HomeError};
 
 /// How the faults are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -29,7 +29,7 @@ pub enum Format {
 #[derive(Debug, Default, clap::Args)]
 #[command(after_help = "\
 Examples:
-  crondag validate                            crondag.toml and all DAG files of the home
+  crondag validate                            crondag.toml, diagnosis.toml and all DAG files of the home
   crondag validate dags/userprofile.toml
   crondag validate --format github            in a workflow of GitHub
 
@@ -131,6 +131,9 @@ impl Work {
         if path.is_dir() {
             if path.join(CONFIG_FILE).is_file() {
                 self.config(&path.join(CONFIG_FILE));
+                if path.join(DIAGNOSIS_FILE).is_file() {
+                    self.diagnosis(&path.join(DIAGNOSIS_FILE));
+                }
                 let dags = path.join("dags");
                 if dags.is_dir() {
                     self.folder(&dags);
@@ -140,6 +143,8 @@ impl Work {
             }
         } else if path.file_name().is_some_and(|name| name == CONFIG_FILE) {
             self.config(path);
+        } else if path.file_name().is_some_and(|name| name == DIAGNOSIS_FILE) {
+            self.diagnosis(path);
         } else {
             self.dag(path);
         }
@@ -188,6 +193,17 @@ impl Work {
         let (text, mut faults) = read_text(path);
         if faults.is_empty() {
             faults = read_config_leniently(&text).1;
+        }
+        self.push(path, false, text, faults);
+    }
+
+    fn diagnosis(&mut self, path: &Path) {
+        if !self.is_new(path) {
+            return;
+        }
+        let (text, mut faults) = read_text(path);
+        if faults.is_empty() {
+            faults = read_diagnosis(&text).1;
         }
         self.push(path, false, text, faults);
     }

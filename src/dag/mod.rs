@@ -1,5 +1,6 @@
 //! What a DAG is. Pure: no clock, no processes, no database; it imports nothing else of this crate.
 
+pub mod cause;
 pub mod config;
 pub mod file;
 pub mod graph;
@@ -13,6 +14,7 @@ pub mod transition;
 pub mod trigger_rule;
 pub mod units;
 
+pub use cause::{Cause, CauseClass, CauseEnding};
 pub use config::Config;
 pub use graph::Graph;
 pub use id::{DagId, InvalidId, TaskId};

@@ -180,11 +180,9 @@ pub fn stop(path: &Path, token: &str) -> io::Result<bool> {
     if flock(&file, FlockOperation::NonBlockingLockShared).is_ok() {
         return Ok(true);
     }
-    let Some(holder) = read_holder(&file) else { return Ok(false) };
-    if holder.token == token
-        && holder.boot_id == process::boot_id()
-        && process::start_ticks(holder.pid) == Some(holder.start_ticks)
-    {
+    // Until the shim has said who it is, the file speaks of its last attempt.
+    let Some(holder) = read_holder(&file).filter(|holder| holder.token == token) else { return Ok(false) };
+    if holder.boot_id == process::boot_id() && process::start_ticks(holder.pid) == Some(holder.start_ticks) {
         process::signal(holder.pid, Signal::TERM);
     }
     Ok(true)

@@ -7,6 +7,7 @@ pub mod client;
 pub mod driver;
 pub mod engine;
 pub mod environment;
+pub mod evidence;
 pub mod launch;
 pub mod log;
 pub mod planner;

@@ -352,8 +352,11 @@ fn write_footer(log: &mut AttemptLog, record: &ExitRecord, took: Duration) {
         0 => String::new(),
         count => format!("[crondag] ended {count} processes that it had left behind\n"),
     };
+    let cut = log.failure.as_ref().map_or_else(String::new, |error| {
+        format!("[crondag] the log is not whole, the disk did not take it: {error}\n")
+    });
     log.note(&format!(
-        "\n[crondag] {}\n{left_behind}[crondag] took {}, cpu {:.2}s, peak memory {} (largest process)",
+        "\n[crondag] {}\n{left_behind}{cut}[crondag] took {}, cpu {:.2}s, peak memory {} (largest process)",
         describe(&record.ending),
         format_duration(took),
         record.cpu_seconds,
@@ -364,6 +367,13 @@ fn write_footer(log: &mut AttemptLog, record: &ExitRecord, took: Duration) {
 /// An ending in words, as logs, mails and `tasks` show it.
 pub fn describe(ending: &Ending) -> String {
     match ending {
+        // What a shell answers when a program that it ran was killed.
+        Ending::Exited { code: 137 } => {
+            "exit status 137: a program of it was killed by signal 9 SIGKILL (out of memory? \
+                                         see `dmesg`)"
+                .to_owned()
+        }
+        Ending::Exited { code: 127 } => "exit status 127: the shell did not find a program (see the log)".to_owned(),
         Ending::Exited { code } => format!("exit status {code}"),
         Ending::Signaled { signal } => {
             let name = signal_hook::low_level::signal_name(*signal).unwrap_or("unknown");

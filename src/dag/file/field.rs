@@ -1,6 +1,7 @@
 //! Every key of DAG files and of crondag.toml: the one table from which the reader, the reference and the JSON Schema are
 //! made. A key that is not here does not exist.
 
+use crate::dag::cause::{CauseClass, CauseEnding};
 use crate::dag::trigger_rule::TriggerRule;
 
 /// One key.
@@ -67,6 +68,8 @@ pub enum Kind {
     Values,
     /// Slots by name.
     Pools,
+    /// A list of whole numbers, 0 to 255.
+    Bytes,
     /// A table with keys of its own.
     Table(&'static Section),
     /// Tables by name, each with these keys.
@@ -600,4 +603,88 @@ pub static CONFIG_SPARK: Section = Section {
         ],
         &SPARK_OPTIONS,
     ],
+};
+
+/// diagnosis.toml
+pub static DIAGNOSIS: Section = Section {
+    header: "",
+    place: "diagnosis.toml",
+    doc: "Causes of failure, beside those that are built in.",
+    required: &[],
+    one_of: &[],
+    groups: &[&[field(
+        "causes",
+        Kind::Tables(&CAUSE),
+        "{ quota = { name = \"the quota is used up\", class = \"resources\", patterns = ['QuotaExceeded'], advice = \"ask for more\" } }",
+        "The causes, by id; one with the id of a built-in cause takes its place",
+    )]],
+};
+
+/// `[causes.NAME]`
+pub static CAUSE: Section = Section {
+    header: "[causes.NAME]",
+    place: "a cause",
+    doc: "One cause: what tells of it, and what to do. At least one of `patterns`, `exit_codes`, `signals` and `ending` \
+          must be there.",
+    required: &["name", "class", "advice"],
+    one_of: &[],
+    groups: &[&[
+        field("name", Kind::Text, "\"the cluster's quota is used up\"", "What happened, in small letters, for people"),
+        field(
+            "class",
+            Kind::Choice(&CauseClass::NAMES),
+            "\"resources\"",
+            "Which kind of cause it is: the five usual ones, or the environment",
+        ),
+        field(
+            "patterns",
+            Kind::Texts,
+            "['QuotaExceeded', 'quota of \\S+ is used up']",
+            "Regular expressions, matched line by line; any of them tells of the cause. A group `(?P<path>...)` catches \
+             the name of a file that is missing",
+        ),
+        field(
+            "exit_codes",
+            Kind::Bytes,
+            "[137]",
+            "Exit statuses that tell of the cause; alone they make it likely, never certain",
+        ),
+        field("signals", Kind::Bytes, "[9]", "Numbers of signals that tell of the cause, likewise"),
+        field("ending", Kind::Choice(&CauseEnding::NAMES), "\"timed_out\"", "An end that tells of the cause"),
+        with_default(
+            "confidence",
+            Kind::Choice(&["likely", "certain"]),
+            "\"likely\"",
+            "\"certain\"",
+            "How sure a match at the end of the log is",
+        ),
+        with_default(
+            "specificity",
+            Kind::Whole(1, 9),
+            "5",
+            "8",
+            "Of two causes that match, the higher one is the root and the other one its consequence",
+        ),
+        with_default(
+            "upstream",
+            Kind::Flag,
+            "false",
+            "true",
+            "Whether what is missing is what an upstream makes: then an upstream that came late is looked for",
+        ),
+        field(
+            "raise",
+            Kind::Texts,
+            "[\"executor_memory\"]",
+            "Keys of the task's `spark` table, or `timeout`, to raise; the advice shows what they are now",
+        ),
+        field("advice", Kind::Text, "\"ask the platform team for more\"", "What to do"),
+        with_default(
+            "command",
+            Kind::Text,
+            "\"crondag clear {dag} {run} --task {task}\"",
+            "\"yarn queue -status etl\"",
+            "What to type; `{dag}`, `{task}` and `{run}` are filled in",
+        ),
+    ]],
 };

@@ -1,10 +1,11 @@
-//! Reads DAG files and crondag.toml: all faults at once, each with its place and what to write instead.
+//! Reads DAG files, crondag.toml and diagnosis.toml: all faults at once, each with its place and what to write instead.
 //!
 //! Files reach it as text and leave it as values in which nothing is left to look up. It must not touch the disk: whether
 //! a file exists is asked through a function.
 
 mod config;
 mod dag;
+mod diagnosis;
 mod edges;
 mod fault;
 mod field;
@@ -20,6 +21,7 @@ mod text;
 
 pub use config::{read_config, read_config_leniently};
 pub use dag::read_dag;
+pub use diagnosis::read_diagnosis;
 pub use fault::{Fault, Severity};
 
 use toml::Spanned;

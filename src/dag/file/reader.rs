@@ -104,6 +104,7 @@ fn expected(kind: Kind) -> String {
         Kind::Env => "a table of variables".into(),
         Kind::TextMap | Kind::Properties | Kind::Values => "a table of names and values".into(),
         Kind::Pools => "a table of names and slots".into(),
+        Kind::Bytes => "a list of whole numbers".into(),
         Kind::Table(_) | Kind::Tables(_) => "a table".into(),
     }
 }
@@ -349,6 +350,26 @@ impl<'f> Reader<'f> {
                 None
             }
         }
+    }
+
+    /// A list of whole numbers from 0 to 255; those that are not are faults.
+    pub(super) fn bytes(&mut self, open: &Open<'_, 'f>, key: &str) -> Vec<u8> {
+        let Some(entry) = open.get(key).cloned() else { return Vec::new() };
+        let DeValue::Array(items) = entry.value.get_ref() else {
+            self.wrong_type(&entry);
+            return Vec::new();
+        };
+        let mut bytes = Vec::with_capacity(items.len());
+        for item in items {
+            let DeValue::Integer(number) = item.get_ref() else {
+                let message = format!("`{key}` takes a list of whole numbers, this is {}", kind_of(item.get_ref()));
+                self.push(Fault::error("wrong-type", item.span(), message, "expected a whole number"));
+                continue;
+            };
+            let number = self.within(key, number, item.span(), 0, 255);
+            bytes.extend(number.and_then(|number| u8::try_from(number.value).ok()));
+        }
+        bytes
     }
 
     /// A whole number that fits.

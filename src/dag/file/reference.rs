@@ -1,8 +1,8 @@
-//! The reference pages of DAG files and of crondag.toml, made from the table of keys.
+//! The reference pages of DAG files, crondag.toml and diagnosis.toml, made from the table of keys.
 
 use std::fmt::Write as _;
 
-use super::field::{CONFIG, DAG, Field, Kind, Section};
+use super::field::{CONFIG, DAG, DIAGNOSIS, Field, Kind, Section};
 
 const DAG_INTRODUCTION: &str = "\
 # DAG files
@@ -68,6 +68,24 @@ password_env = \"SMTP_PASSWORD\"
 ```
 ";
 
+const DIAGNOSIS_INTRODUCTION: &str = "\
+# diagnosis.toml
+
+<!-- Made from the table of keys in src/dag/file/field.rs: change it there, then run `UPDATE=1 cargo test --test reference`. -->
+
+A `diagnosis.toml` in the home adds causes to those that `crondag diagnose` knows; `crondag validate` checks it. The built-in
+causes have the same format.
+
+```toml
+[causes.hive-metastore]
+name       = \"the Hive metastore does not answer\"
+class      = \"environment\"
+patterns   = ['MetaException\\(message:Could not connect to meta store']
+confidence = \"certain\"
+advice     = \"ask the platform team; the task can run again as soon as it answers\"
+```
+";
+
 const ORDER: &str = "
 ## Order
 
@@ -101,6 +119,14 @@ pub fn config_page() -> String {
     sections(&mut page, &CONFIG, "Keys of the file");
     values(&mut page);
     page.push_str(&editors("config", "./crondag.schema.json"));
+    page
+}
+
+/// The page `docs/reference/diagnosis-toml.md`.
+pub fn diagnosis_page() -> String {
+    let mut page = DIAGNOSIS_INTRODUCTION.to_owned();
+    sections(&mut page, &DIAGNOSIS, "Keys of the file");
+    page.push_str(&editors("diagnosis", "./diagnosis.schema.json"));
     page
 }
 
@@ -171,6 +197,7 @@ fn value_of(kind: Kind) -> String {
         Kind::TextMap | Kind::Properties => "table of templates".into(),
         Kind::Values => "table of any values".into(),
         Kind::Pools => "table of whole numbers, 1 to 10000".into(),
+        Kind::Bytes => "list of whole numbers, 0 to 255".into(),
         Kind::Table(_) => "table, see below".into(),
         Kind::Tables(_) => "tables, see below".into(),
     }

@@ -1,11 +1,11 @@
-//! The JSON Schemas (draft 2020-12) of DAG files and of crondag.toml, made from the table of keys.
+//! The JSON Schemas (draft 2020-12) of DAG files, crondag.toml and diagnosis.toml, made from the table of keys.
 //!
 //! They serve editors and CI without crondag; what needs a look at more than one value (unknown tasks, cycles, pools) only
 //! `crondag validate` finds.
 
 use serde_json::{Map, Value, json};
 
-use super::field::{CONFIG, DAG, Field, Kind, Section};
+use super::field::{CONFIG, DAG, DIAGNOSIS, Field, Kind, Section};
 
 /// The schema of a DAG file, as indented JSON with a line end.
 pub fn dag_schema() -> String {
@@ -15,6 +15,11 @@ pub fn dag_schema() -> String {
 /// The schema of crondag.toml, as indented JSON with a line end.
 pub fn config_schema() -> String {
     document(&CONFIG, "crondag.toml")
+}
+
+/// The schema of diagnosis.toml, as indented JSON with a line end.
+pub fn diagnosis_schema() -> String {
+    document(&DIAGNOSIS, "diagnosis.toml")
 }
 
 fn document(root: &'static Section, title: &str) -> String {
@@ -129,6 +134,7 @@ fn of_kind(kind: Kind, definitions: &mut Map<String, Value>) -> Value {
             "type": "object",
             "additionalProperties": { "type": "integer", "minimum": 1, "maximum": 10_000 },
         }),
+        Kind::Bytes => json!({ "type": "array", "items": { "type": "integer", "minimum": 0, "maximum": 255 } }),
         Kind::Table(section) => reference(section, definitions),
         Kind::Tables(section) => {
             let mut tables = json!({ "type": "object", "additionalProperties": reference(section, definitions) });

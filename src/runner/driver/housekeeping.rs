@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Driver, Mode, report};
-use crate::dag::DagId;
+use super::{Driver, Host, Mode};
 use crate::store::StoreError;
 
 /// How often a driver that never ends tidies up.
@@ -15,7 +14,7 @@ const RUNS_AT_ONCE: u32 = 200;
 /// Transactions of one tidying; the next one goes on.
 const MOST_TRANSACTIONS: usize = 100;
 
-impl Driver {
+impl<H: Host> Driver<H> {
     /// Tidies up when a resident driver is due to.
     pub(super) fn tidy_if_due(&mut self, now: Timestamp) {
         if self.mode == Mode::Resident && self.next_tidy_at <= now {
@@ -28,19 +27,19 @@ impl Driver {
     pub(super) fn tidy(&mut self) {
         let done = self.delete_old_logs().and_then(|()| self.forget_old_runs());
         if let Err(error) = done {
-            report(&format!("cannot delete what is old: {error}"));
+            self.host.report(&format!("cannot delete what is old: {error}"));
         }
     }
 
     fn delete_old_logs(&mut self) -> Result<(), StoreError> {
-        let Some(before) = time_before(self.config.logs.keep) else { return Ok(()) };
+        let Some(before) = self.time_before(self.config.logs.keep) else { return Ok(()) };
         let since = self.store.meta("logs_deleted_until")?.and_then(|text| text.parse().ok());
         let runs = self.store.runs_ended_between(since.unwrap_or(Timestamp::UNIX_EPOCH), before)?;
         if runs.is_empty() {
             return Ok(());
         }
         for (dag_id, run_id) in runs {
-            self.delete_logs(&dag_id, &run_id);
+            self.host.delete_logs(&dag_id, &run_id);
         }
         let write = self.store.write()?;
         write.set_meta("logs_deleted_until", &before.to_string())?;
@@ -48,14 +47,14 @@ impl Driver {
     }
 
     fn forget_old_runs(&mut self) -> Result<(), StoreError> {
-        let Some(before) = time_before(self.config.logs.keep_runs) else { return Ok(()) };
+        let Some(before) = self.time_before(self.config.logs.keep_runs) else { return Ok(()) };
         for _ in 0..MOST_TRANSACTIONS {
             let write = self.store.write()?;
             let forgotten = write.forget_runs(before, RUNS_AT_ONCE)?;
             write.forget_mail(before)?;
             write.commit()?;
             for (dag_id, run_id) in &forgotten {
-                self.delete_logs(dag_id, run_id);
+                self.host.delete_logs(dag_id, run_id);
             }
             if forgotten.is_empty() {
                 return Ok(());
@@ -64,19 +63,8 @@ impl Driver {
         Ok(())
     }
 
-    fn delete_logs(&mut self, dag_id: &DagId, run_id: &str) {
-        let folder = self.home.logs_dir().join(dag_id.as_str()).join(run_id);
-        if let Err(error) = std::fs::remove_dir_all(&folder)
-            && error.kind() != std::io::ErrorKind::NotFound
-        {
-            report(&format!("cannot delete {}: {error}", folder.display()));
-        }
-        // A run of that name may come again.
-        self.folders.remove(&format!(".crondag/logs/{dag_id}/{run_id}"));
+    fn time_before(&self, keep: Option<Duration>) -> Option<Timestamp> {
+        let keep = SignedDuration::try_from(keep?).ok()?;
+        Some(self.host.now().checked_sub(keep).unwrap_or(Timestamp::MIN))
     }
-}
-
-fn time_before(keep: Option<Duration>) -> Option<Timestamp> {
-    let keep = SignedDuration::try_from(keep?).ok()?;
-    Some(Timestamp::now().checked_sub(keep).unwrap_or(Timestamp::MIN))
 }

@@ -1,41 +1,39 @@
 //! Alerts into the outbox, and from there to people, again and again until they are delivered.
 
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
-use std::path::Path;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Driver, Item, Message, report};
-use crate::alert::{self, DeliveryError, Incident, IncidentKind, Mail, TaskIncident};
+use super::{Driver, EndedAttempt, Host, Item};
+use crate::alert::{self, DeliveryError, Incident, IncidentKind, TaskIncident};
 use crate::dag::template::iso;
 use crate::dag::{Task, TaskState};
+use crate::diagnose::Diagnosis;
 use crate::runner::engine::{Alert, AlertKind, TaskReport};
-use crate::runner::environment;
+use crate::runner::evidence::Failed;
 use crate::runner::shim::host;
 
-/// How many lines of a log a mail shows.
-const TAIL_LINES: usize = 50;
-/// How much of a log is read for them.
-const TAIL_BYTES: u64 = 64 << 10;
 /// Mail that could not be delivered for so long is given up.
 const GIVE_UP_AFTER: SignedDuration = SignedDuration::from_hours(72);
 
-impl Driver {
+impl<H: Host> Driver<H> {
     /// The mail for an alert, if anybody wants it.
     pub(super) fn mail(&mut self, alert: &Alert) -> Option<Item> {
         self.config.email.as_ref()?;
         let dag = &alert.plan.dag;
         let run = self.runs.get(&alert.run)?;
         let zone = &dag.timezone;
+        let date = run.logical_date.to_zoned(zone.clone());
+        let ds = date.date().to_string();
+        let data_interval = (iso(&date), iso(&run.data_interval_end.to_zoned(zone.clone())));
+        let selector = alert::run_selector(&run.run_id, &ds, &data_interval);
         let (to, kind) = match &alert.kind {
             AlertKind::TaskFailed(report) => {
                 let task = &dag.tasks[report.task];
                 if !task.email_on_failure {
                     return None;
                 }
-                (task.email.clone(), IncidentKind::TaskFailed(self.task_incident(alert, task, report)))
+                (task.email.clone(), IncidentKind::TaskFailed(self.task_incident(alert, task, report, Some(selector))))
             }
             AlertKind::TaskRetry(report, next) => {
                 let task = &dag.tasks[report.task];
@@ -43,14 +41,17 @@ impl Driver {
                     return None;
                 }
                 let next = iso(&next.to_zoned(zone.clone()));
-                (task.email.clone(), IncidentKind::TaskRetry(self.task_incident(alert, task, report), next))
+                (
+                    task.email.clone(),
+                    IncidentKind::TaskRetry(self.task_incident(alert, task, report, Some(selector)), next),
+                )
             }
             AlertKind::TaskSucceeded(report) => {
                 let task = &dag.tasks[report.task];
                 if !task.email_on_success {
                     return None;
                 }
-                (task.email.clone(), IncidentKind::TaskSucceeded(self.task_incident(alert, task, report)))
+                (task.email.clone(), IncidentKind::TaskSucceeded(self.task_incident(alert, task, report, None)))
             }
             AlertKind::RunFailed { reason, tasks } => {
                 let mut to: Vec<String> = tasks
@@ -76,20 +77,19 @@ impl Driver {
         if to.is_empty() {
             return None;
         }
-        let date = run.logical_date.to_zoned(zone.clone());
         let incident = Incident {
             kind,
             dag_id: dag.id.to_string(),
             run_id: run.run_id.clone(),
-            ds: date.date().to_string(),
-            data_interval: (iso(&date), iso(&run.data_interval_end.to_zoned(zone.clone()))),
+            ds,
+            data_interval,
             to,
             host: host(),
             home: self.home.root().to_path_buf(),
         };
         let mail = alert::compose(&incident);
         self.mails += 1;
-        let stamp = Timestamp::now().as_microsecond();
+        let stamp = self.host.now().as_microsecond();
         Some(Item::Mail {
             dag_id: dag.id.to_string(),
             mail: serde_json::to_string(&mail).ok()?,
@@ -97,11 +97,14 @@ impl Driver {
         })
     }
 
-    fn task_incident(&self, alert: &Alert, task: &Task, found: &TaskReport) -> TaskIncident {
+    /// What is told of a task; `failed_run` names the run of a task that failed, which is diagnosed.
+    fn task_incident(&self, alert: &Alert, task: &Task, found: &TaskReport, failed_run: Option<&str>) -> TaskIncident {
         let dag = &alert.plan.dag;
-        let now = Timestamp::now();
-        let (started, ended, log_file) =
-            self.ended.get(&(alert.run, task.id.clone())).cloned().unwrap_or((now, now, String::new()));
+        let attempt = self.ended.get(&(alert.run, task.id.clone()));
+        let now = self.host.now();
+        let (started, ended) = attempt.map_or((now, now), |attempt| (attempt.started_at, attempt.ended_at));
+        let log_file = attempt.map(|attempt| attempt.log_file.clone()).unwrap_or_default();
+        let diagnosis = failed_run.and_then(|run| self.diagnosis(alert, found.task, run, attempt?));
         TaskIncident {
             task_id: task.id.to_string(),
             try_number: found.try_number,
@@ -109,22 +112,40 @@ impl Driver {
             reason: found.reason.clone(),
             started: iso(&started.to_zoned(dag.timezone.clone())),
             duration: Duration::try_from(ended.duration_since(started)).unwrap_or_default(),
-            log_tail: tail(&self.home.root().join(&log_file)),
+            log_tail: self.host.log_tail(&log_file),
+            diagnosis,
             log_file,
             blocks: dag.graph.descendants(found.task).into_iter().map(|next| dag.tasks[next].id.to_string()).collect(),
         }
     }
 
+    fn diagnosis(&self, alert: &Alert, task: usize, run: &str, attempt: &EndedAttempt) -> Option<Diagnosis> {
+        let tasks = self.store.task_instances(alert.run).unwrap_or_else(|error| {
+            self.host.report(&format!("cannot read the upstreams for a diagnosis: {error}"));
+            Vec::new()
+        });
+        self.host.diagnose(&Failed {
+            home: &self.home,
+            dag: &alert.plan.dag,
+            task,
+            run: run.to_owned(),
+            ending: Some(attempt.ending.clone()),
+            started: Some(attempt.started_at),
+            log_file: &attempt.log_file,
+            tasks: &tasks,
+        })
+    }
+
     /// Delivers what is due, in a thread: a mail server may take its time.
     pub(super) fn send_mail(&mut self) {
-        let now = Timestamp::now();
+        let now = self.host.now();
         if self.is_mailing || self.next_mail_at.is_none_or(|at| at > now) {
             return;
         }
         let due = match self.store.due_mail(now) {
             Ok(due) => due,
             Err(error) => {
-                report(&format!("cannot read the outbox: {error}"));
+                self.host.report(&format!("cannot read the outbox: {error}"));
                 self.next_mail_at = now.checked_add(SignedDuration::from_secs(10)).ok();
                 return;
             }
@@ -139,24 +160,7 @@ impl Driver {
             return;
         }
         self.is_mailing = true;
-        let (home, config, sender) = (self.home.clone(), self.config.clone(), self.sender.clone());
-        Driver::in_background("mailer", move || {
-            let variable = |name: &str| environment::lookup(home.root(), &config, name);
-            for waiting in due {
-                let result = match serde_json::from_str::<Mail>(&waiting.mail) {
-                    Ok(mail) => alert::deliver(&mail, &waiting.message_id, &settings, home.root(), &variable),
-                    Err(error) => Err(DeliveryError {
-                        permanent: true,
-                        message: format!("the stored mail is unreadable: {error}"),
-                    }),
-                };
-                // A driver that is gone has not recorded it: the next one tries again, under the same Message-ID.
-                if sender.send(Message::Mail(waiting.id, waiting.tries, waiting.created_at, result)).is_err() {
-                    return;
-                }
-            }
-            let _ = sender.send(Message::MailerDone);
-        });
+        self.host.deliver(due, &settings, &self.config);
     }
 
     /// Records how a delivery went.
@@ -167,12 +171,12 @@ impl Driver {
         created_at: Timestamp,
         result: &Result<(), DeliveryError>,
     ) {
-        let now = Timestamp::now();
+        let now = self.host.now();
         let recorded = self.store.write().and_then(|write| {
             match result {
                 Ok(()) => write.mail_sent(id, now)?,
                 Err(error) => {
-                    report(&format!("mail {id}: {error}"));
+                    self.host.report(&format!("mail {id}: {error}"));
                     let is_late = now.duration_since(created_at) > GIVE_UP_AFTER;
                     let pause = SignedDuration::from_secs((10_i64 << tries.min(9)).min(3_600));
                     let next = (!error.permanent && !is_late).then(|| now.checked_add(pause).unwrap_or(now));
@@ -182,7 +186,7 @@ impl Driver {
             write.commit()
         });
         if let Err(error) = recorded {
-            report(&format!("cannot record the delivery of mail {id}, it may be sent again: {error}"));
+            self.host.report(&format!("cannot record the delivery of mail {id}, it may be sent again: {error}"));
         }
     }
 
@@ -191,27 +195,9 @@ impl Driver {
         self.next_mail_at = match self.store.next_mail_at() {
             Ok(next) => next,
             Err(error) => {
-                report(&format!("cannot read the outbox: {error}"));
-                Timestamp::now().checked_add(SignedDuration::from_secs(10)).ok()
+                self.host.report(&format!("cannot read the outbox: {error}"));
+                self.host.now().checked_add(SignedDuration::from_secs(10)).ok()
             }
         };
     }
-}
-
-/// The last lines that the task itself printed.
-fn tail(path: &Path) -> Vec<String> {
-    let read = || -> std::io::Result<Vec<u8>> {
-        let mut file = File::open(path)?;
-        let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)))?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    let bytes = read().unwrap_or_default();
-    let text = String::from_utf8_lossy(&bytes);
-    let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("[crondag]")).collect();
-    let lines = lines.iter().rposition(|line| !line.trim().is_empty()).map_or(&[][..], |last| &lines[..=last]);
-    let lines = lines.iter().position(|line| !line.trim().is_empty()).map_or(&[][..], |first| &lines[first..]);
-    lines[lines.len().saturating_sub(TAIL_LINES)..].iter().map(|line| (*line).to_owned()).collect()
 }

@@ -5,31 +5,28 @@
 //! both and goes on.
 
 mod attempts;
+mod host;
 mod housekeeping;
 mod mailer;
 mod requests;
+mod system;
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::fs::File;
-use std::io::Read;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::thread;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
 
 use super::attempt::{Ending, ExitRecord};
 use super::catalog;
-use super::client::{self, ClientError};
+use super::client::ClientError;
 use super::engine::{Effect, Engine, Event, Limits, Plan, Start};
-use super::launch::{AttemptFiles, Claim, Found};
 use super::planner::{self, PlanError};
-use super::spawner::{Report, Spawner};
 use crate::dag::{Config, DagId, RunNumber, TaskId, Transition};
 use crate::home::Home;
 use crate::store::{RunRow, Store, StoreError};
+
+pub use host::Host;
+pub use system::run;
 
 /// How a driver lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +35,16 @@ pub enum Mode {
     UntilIdle,
     /// Looks at the clock every minute and never ends by itself.
     Resident,
+}
+
+/// The newest ended attempt of a task, until its end is committed.
+#[derive(Debug, Clone)]
+struct EndedAttempt {
+    started_at: Timestamp,
+    ended_at: Timestamp,
+    ending: Ending,
+    /// Relative to the home.
+    log_file: String,
 }
 
 /// Why a driver ended.
@@ -68,16 +75,24 @@ pub enum DriverError {
     Config(String),
 }
 
-enum Message {
+/// What the driver hears of the world.
+#[derive(Debug)]
+pub enum Message {
     /// A client has something.
     Doorbell,
-    /// A child has ended: perhaps the spawner.
-    Child,
-    /// A shim of ours has something to say.
-    Report(Report),
     /// Go.
     Terminate,
-    /// The end of an attempt that a thread waited for.
+    /// A child process has ended.
+    Child,
+    /// Shims cannot report any more: their attempts must be watched.
+    SpawnerLost,
+    /// A shim ended without a word; which, must be looked for.
+    ShimLost,
+    /// A shim says how its attempt ended.
+    Reported(Box<ExitRecord>),
+    /// The attempt with this token could not be started; why reads after "error: ".
+    Refused(String, String),
+    /// The end of an attempt that was watched.
     Ended(Key, Box<ExitRecord>),
     /// A delivery was tried.
     Mail(i64, u32, Timestamp, Result<(), crate::alert::DeliveryError>),
@@ -85,7 +100,8 @@ enum Message {
     MailerDone,
 }
 
-type Key = (RunNumber, TaskId, u32);
+/// An attempt: run, task, number of the try.
+pub type Key = (RunNumber, TaskId, u32);
 
 /// An attempt with live processes.
 struct Live {
@@ -125,11 +141,13 @@ enum Item {
 
 struct Starting {
     start: Start,
-    claim: Claim,
+    token: String,
     log_file: String,
 }
 
-struct Driver {
+/// The driver: see the module.
+pub struct Driver<H> {
+    host: H,
     home: Home,
     mode: Mode,
     store: Store,
@@ -142,16 +160,12 @@ struct Driver {
     live: HashMap<Key, Live>,
     /// The live attempts by their tokens.
     keys: HashMap<String, Key>,
-    attempt_files: AttemptFiles,
-    spawner: Option<Spawner>,
-    ended: HashMap<(RunNumber, TaskId), (Timestamp, Timestamp, String)>,
+    ended: HashMap<(RunNumber, TaskId), EndedAttempt>,
     runs: HashMap<RunNumber, RunRow>,
     plans: HashMap<i64, Plan>,
     versions: HashMap<DagId, i64>,
     held: HashSet<i64>,
     loaded_until: RunNumber,
-    folders: HashSet<String>,
-    sender: Sender<Message>,
     is_mailing: bool,
     next_mail_at: Option<Timestamp>,
     /// How many mails this driver has written: part of their ids.
@@ -160,139 +174,87 @@ struct Driver {
     next_tidy_at: Timestamp,
 }
 
-/// Becomes the driver of a home and works until there is nothing left to do, or until a signal asks it to go.
-///
-/// # Errors
-/// The database, the lock or the system fails at the beginning. Later failures are waited out.
-pub fn run(home: &Home, mode: Mode) -> Result<End, DriverError> {
-    let Some(mut lock) = client::try_lock(home)? else { return Ok(End::Taken) };
-    let (sender, receiver) = channel();
-    listen(home, &sender)?;
-    loop {
-        let (config, file) = catalog::load_config(home).map_err(|file| DriverError::Config(file.summary()))?;
-        let store = Store::open(&home.database_path())?;
+impl<H: Host> Driver<H> {
+    /// Takes up everything that has not ended.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn take_up(
+        host: H,
+        home: Home,
+        mode: Mode,
+        store: Store,
+        (config, config_text): (Config, String),
+    ) -> Result<Driver<H>, StoreError> {
         let mut driver = Driver {
-            home: home.clone(),
+            host,
+            home,
             mode,
             store,
             config,
-            config_text: file.text,
+            config_text,
             engine: Engine::new(),
             events: VecDeque::new(),
             items: Vec::new(),
             stops: Vec::new(),
             live: HashMap::new(),
             keys: HashMap::new(),
-            mails: 0,
-            attempt_files: AttemptFiles::new(home.attempts_dir(), []),
-            spawner: None,
             ended: HashMap::new(),
             runs: HashMap::new(),
             plans: HashMap::new(),
             versions: HashMap::new(),
             held: HashSet::new(),
             loaded_until: RunNumber(0),
-            folders: HashSet::new(),
-            sender: sender.clone(),
             is_mailing: false,
             next_mail_at: None,
+            mails: 0,
             next_tidy_at: Timestamp::UNIX_EPOCH,
             next_plan_at: (mode == Mode::Resident).then_some(Timestamp::UNIX_EPOCH),
         };
-        let end = driver.work(&receiver)?;
-        if end == End::Asked {
-            return Ok(end);
-        }
-        let (loaded_until, store) = (driver.loaded_until, driver.store);
-        drop(lock);
-        // Somebody may have asked for work after the last look and found the lock still taken.
-        let again = store.has_intents_until(i64::MAX)? || store.last_run()? > loaded_until;
-        match if again { client::try_lock(home)? } else { None } {
-            Some(taken) => lock = taken,
-            None => return Ok(end),
-        }
+        driver.read_all()?;
+        // Without limits the engine starts nothing: it must know every live attempt before it gives slots away.
+        let limits = driver.limits();
+        driver.events.push_back(Event::Limits(limits));
+        Ok(driver)
     }
-}
 
-/// Starts the threads that turn the doorbell and signals into messages.
-fn listen(home: &Home, sender: &Sender<Message>) -> Result<(), DriverError> {
-    let mut bell: File = client::doorbell(home)?;
-    let to_driver = sender.clone();
-    thread::Builder::new().name("doorbell".to_owned()).spawn(move || {
-        let mut buffer = [0; 256];
-        while bell.read(&mut buffer).is_ok() {
-            if to_driver.send(Message::Doorbell).is_err() {
-                return;
-            }
-        }
-    })?;
-    let mut signals = Signals::new([SIGCHLD, SIGTERM, SIGINT, SIGHUP])?;
-    let to_driver = sender.clone();
-    thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        for signal in signals.forever() {
-            let message = match signal {
-                SIGCHLD => Message::Child,
-                SIGHUP => Message::Doorbell,
-                _ => Message::Terminate,
-            };
-            if to_driver.send(message).is_err() {
-                return;
-            }
-        }
-    })?;
-    Ok(())
-}
+    /// The world around it.
+    pub fn host_mut(&mut self) -> &mut H {
+        &mut self.host
+    }
 
-impl Driver {
-    fn work(&mut self, receiver: &Receiver<Message>) -> Result<End, DriverError> {
-        let limits = self.limits();
-        self.events.push_back(Event::Limits(limits));
-        self.take_up()?;
-        loop {
-            self.plan_if_due();
-            self.settle();
-            self.send_mail();
-            if self.mode == Mode::UntilIdle && self.is_done() {
-                self.park();
-                return Ok(End::Idle);
+    /// Takes in what has happened and does all that follows from it. Gives [`End::Asked`] when it is to go.
+    pub fn step(&mut self, messages: Vec<Message>) -> Option<End> {
+        let mut rang = false;
+        for message in messages {
+            match message {
+                Message::Terminate => return Some(End::Asked),
+                Message::Doorbell => rang = true,
+                Message::Child => {}
+                Message::SpawnerLost => self.watch_all(),
+                Message::ShimLost => self.watch_gone(),
+                Message::Reported(record) => self.attempt_reported(record),
+                Message::Refused(token, reason) => self.attempt_refused(&token, reason),
+                Message::Ended(key, record) => self.attempt_ended(&key, record),
+                Message::Mail(id, tries, created_at, result) => self.mail_tried(id, tries, created_at, &result),
+                Message::MailerDone => self.mailer_done(),
             }
-            let first = match self.patience() {
-                Some(patience) => match receiver.recv_timeout(patience) {
-                    Ok(message) => Some(message),
-                    Err(RecvTimeoutError::Timeout) => None,
-                    Err(RecvTimeoutError::Disconnected) => return Ok(End::Asked),
-                },
-                None => match receiver.recv() {
-                    Ok(message) => Some(message),
-                    Err(_) => return Ok(End::Asked),
-                },
-            };
-            // What came meanwhile goes into the same transaction.
-            let messages: Vec<Message> = first.into_iter().chain(receiver.try_iter()).collect();
-            let mut rang = false;
-            for message in messages {
-                match message {
-                    Message::Terminate => return Ok(End::Asked),
-                    Message::Doorbell => rang = true,
-                    Message::Child => self.look_after_spawner(),
-                    Message::Report(report) => self.take_report(report),
-                    Message::Ended(key, record) => self.attempt_ended(&key, record),
-                    Message::Mail(id, tries, created_at, result) => self.mail_tried(id, tries, created_at, &result),
-                    Message::MailerDone => self.mailer_done(),
-                }
-            }
-            if rang {
-                self.reload_config();
-                self.patiently(Driver::read_requests);
-            }
-            self.events.push_back(Event::TimePassed);
         }
+        if rang {
+            self.reload_config();
+            self.patiently(Driver::read_requests);
+        }
+        self.events.push_back(Event::TimePassed);
+        self.plan_if_due();
+        self.settle();
+        self.send_mail();
+        None
     }
 
     /// Steps the engine until it has nothing more to say, committing and acting on the way.
     fn settle(&mut self) {
         while !self.events.is_empty() || !self.items.is_empty() {
-            let now = Timestamp::now();
+            let now = self.host.now();
             while let Some(event) = self.events.pop_front() {
                 let effects = self.engine.step(event, now);
                 for effect in effects {
@@ -328,8 +290,8 @@ impl Driver {
         if !items.is_empty() {
             let mut pause = Duration::from_millis(100);
             while let Err(error) = write(&mut self.store, &items, now) {
-                report(&format!("the database does not take {} changes, trying again: {error}", items.len()));
-                thread::sleep(pause);
+                self.host.report(&format!("the database does not take {} changes, trying again: {error}", items.len()));
+                self.host.pause(pause);
                 pause = (pause * 2).min(Duration::from_secs(10));
             }
         }
@@ -352,41 +314,47 @@ impl Driver {
     }
 
     /// Repeats something that only needs the database until the database lets it.
-    fn patiently(&mut self, what: fn(&mut Driver) -> Result<(), StoreError>) {
+    fn patiently(&mut self, what: fn(&mut Driver<H>) -> Result<(), StoreError>) {
         let mut pause = Duration::from_millis(100);
         while let Err(error) = what(self) {
-            report(&format!("the database cannot be read, trying again: {error}"));
-            thread::sleep(pause);
+            self.host.report(&format!("the database cannot be read, trying again: {error}"));
+            self.host.pause(pause);
             pause = (pause * 2).min(Duration::from_secs(10));
         }
     }
 
-    fn is_done(&self) -> bool {
-        self.engine.is_idle() && self.live.is_empty() && !self.is_mailing && self.next_mail_at.is_none()
+    /// Whether nothing is left to do; a resident driver always has something.
+    pub fn is_done(&self) -> bool {
+        self.mode == Mode::UntilIdle
+            && self.engine.is_idle()
+            && self.live.is_empty()
+            && !self.is_mailing
+            && self.next_mail_at.is_none()
     }
 
-    fn patience(&self) -> Option<Duration> {
+    /// How long it can wait for the next message; `None` for as long as it takes.
+    pub fn patience(&self) -> Option<Duration> {
         let mail = self.next_mail_at.filter(|_| !self.is_mailing);
         let next = [self.engine.next_timer(), mail, self.next_plan_at].into_iter().flatten().min()?;
-        let left = next.duration_since(Timestamp::now());
+        let left = next.duration_since(self.host.now());
         // A little later rather than too early and then again.
         Some(Duration::try_from(left.max(SignedDuration::ZERO)).unwrap_or_default() + Duration::from_millis(1))
     }
 
-    /// Remembers how far this driver has come, so that ticks do not start another one for runs that only wait.
-    fn park(&mut self) {
+    /// Remembers how far this driver has come, so that ticks do not start another one for runs that only wait. Gives the
+    /// newest run that it knew.
+    pub fn park(mut self) -> (RunNumber, Store) {
         let parked = self.store.last_event().and_then(|event| {
             let write = self.store.write()?;
             write.set_meta("parked", &event.to_string())?;
             write.commit()
         });
         if let Err(error) = parked {
-            report(&format!("cannot park: {error}"));
+            self.host.report(&format!("cannot park: {error}"));
         }
-        if let Err(error) = self.attempt_files.remove_all() {
-            report(&format!("cannot remove the attempt files: {error}"));
-        }
+        self.host.release_all();
         self.tidy();
+        (self.loaded_until, self.store)
     }
 
     fn limits(&self) -> Limits {
@@ -407,12 +375,14 @@ impl Driver {
                 let limits = self.limits();
                 self.events.push_back(Event::Limits(limits));
             }
-            Err(file) => report(&format!("crondag.toml is faulty, the old settings stay: {}", file.summary())),
+            Err(file) => {
+                self.host.report(&format!("crondag.toml is faulty, the old settings stay: {}", file.summary()));
+            }
         }
     }
 
     fn plan_if_due(&mut self) {
-        let now = Timestamp::now();
+        let now = self.host.now();
         if self.next_plan_at.is_none_or(|at| at > now) {
             return;
         }
@@ -421,14 +391,14 @@ impl Driver {
         match planner::plan(&self.home, &mut self.store, &self.config, now) {
             Ok(found) => {
                 for file in &found.faulty {
-                    report(&file.summary());
+                    self.host.report(&file.summary());
                 }
                 if found.changed {
                     self.patiently(Driver::read_requests);
                 }
             }
-            Err(PlanError::Store(error)) => report(&error.to_string()),
-            Err(error @ PlanError::Folder { .. }) => report(&error.to_string()),
+            Err(PlanError::Store(error)) => self.host.report(&error.to_string()),
+            Err(error @ PlanError::Folder { .. }) => self.host.report(&error.to_string()),
         }
         let seconds = now.as_second() - now.as_second().rem_euclid(60) + 60;
         self.next_plan_at = Some(Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX));
@@ -441,7 +411,7 @@ fn write(store: &mut Store, items: &[Item], now: Timestamp) -> Result<(), StoreE
         match item {
             Item::Transition(transition) => write.apply(transition, now)?,
             Item::Start(starting) => {
-                let Starting { start, claim: Claim { token, .. }, log_file } = &**starting;
+                let Starting { start, token, log_file } = &**starting;
                 let task = &start.plan.dag.tasks[start.task].id;
                 write.apply(
                     &Transition::TaskStarted {
@@ -476,42 +446,4 @@ fn write(store: &mut Store, items: &[Item], now: Timestamp) -> Result<(), StoreE
         }
     }
     write.commit()
-}
-
-/// A line in the driver's log.
-fn report(line: &str) {
-    eprintln!("{:.3} {}", Timestamp::now(), line.replace('\n', "; "));
-}
-
-/// What an attempt file says, as an exit record.
-fn record_of(
-    found: Found,
-    token: &str,
-    started_at: Timestamp,
-    survivors: impl FnOnce() -> u32,
-) -> Option<Box<ExitRecord>> {
-    match found {
-        Found::Alive => None,
-        Found::Ended(record) => Some(record),
-        Found::Gone => {
-            let ended = survivors();
-            let reason = match ended {
-                0 => {
-                    "crondag's shim was killed, or the machine went down; no process of the attempt is left".to_owned()
-                }
-                count => format!(
-                    "crondag's shim was killed; {count} processes of the attempt were still alive and were ended"
-                ),
-            };
-            Some(Box::new(ExitRecord {
-                token: token.to_owned(),
-                started_at,
-                ended_at: Timestamp::now(),
-                ending: Ending::Lost { reason },
-                cpu_seconds: 0.0,
-                max_rss_bytes: 0,
-                left_behind: ended,
-            }))
-        }
-    }
 }

@@ -2,19 +2,18 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{Driver, Item, report};
+use super::{Driver, Host, Item};
 use crate::dag::{DagId, RunNumber, RunState, RunType, TaskId, Transition};
 use crate::runner::catalog;
 use crate::runner::engine::{BackfillLimits, Event, Past, Plan, PriorTask, RerunRequest, RunInput};
-use crate::runner::launch::AttemptFiles;
 use crate::store::{Attempt, Intent, IntentRow, Rerun, RunRow, StoreError, TaskInstance, UnfinishedRun};
 
-impl Driver {
+impl<H: Host> Driver<H> {
     /// Takes up everything that has not ended, and adopts the attempts that may still live.
-    pub(super) fn take_up(&mut self) -> Result<(), StoreError> {
+    pub(super) fn read_all(&mut self) -> Result<(), StoreError> {
         let attempts = self.store.open_attempts()?;
-        let tokens = attempts.iter().map(|attempt| attempt.token.as_str());
-        self.attempt_files = AttemptFiles::new(self.home.attempts_dir(), tokens);
+        let tokens: Vec<&str> = attempts.iter().map(|attempt| attempt.token.as_str()).collect();
+        self.host.take_over(&tokens);
         let mut by_run: HashMap<RunNumber, Vec<Attempt>> = HashMap::new();
         for attempt in attempts {
             by_run.entry(attempt.run).or_default().push(attempt);
@@ -30,7 +29,8 @@ impl Driver {
                 runs.push(UnfinishedRun { run, tasks });
             }
         }
-        runs.sort_by_key(|unfinished| (unfinished.run.logical_date, unfinished.run.number));
+        // Those that run first: queued ones must not start before `max_active_runs` counts them.
+        runs.sort_by_key(|UnfinishedRun { run, .. }| (run.state == RunState::Queued, run.logical_date, run.number));
         for UnfinishedRun { run, tasks } in runs {
             let attempts = by_run.remove(&run.number).unwrap_or_default();
             self.take_run(run, tasks, &attempts, false)?;
@@ -156,7 +156,7 @@ impl Driver {
             Some(version) => match self.plan(version)? {
                 Ok(plan) => Some(plan),
                 Err(reason) => {
-                    report(&format!("run {} of {}: {reason}", run.run_id, run.dag_id));
+                    self.host.report(&format!("run {} of {}: {reason}", run.run_id, run.dag_id));
                     if !run.state.is_final() {
                         let ended = Transition::RunEnded {
                             run: run.number,
@@ -213,7 +213,7 @@ impl Driver {
 
     /// Lets the engine take in what has been read so far; nothing is committed or started yet.
     fn step_pending(&mut self) {
-        let now = jiff::Timestamp::now();
+        let now = self.host.now();
         while let Some(event) = self.events.pop_front() {
             for effect in self.engine.step(event, now) {
                 self.take_effect(effect);
@@ -245,7 +245,7 @@ impl Driver {
         let plan = match self.plan(version)? {
             Ok(plan) => plan,
             Err(reason) => {
-                report(&format!("{dag_id}: {reason}"));
+                self.host.report(&format!("{dag_id}: {reason}"));
                 return Ok(None);
             }
         };

@@ -54,7 +54,8 @@ struct Step {
 }
 
 impl Engine {
-    /// An engine that knows nothing yet; give it [`Event::Limits`] first.
+    /// An engine that knows nothing yet. It starts no attempt before it is given [`Event::Limits`]: first it must learn of
+    /// all that live.
     pub fn new() -> Engine {
         Engine::default()
     }

@@ -1,0 +1,179 @@
+//! `crondag diagnose`
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+use super::context::{Context, Global};
+use super::diagnostic::{self, Style};
+use super::error::CliError;
+use super::logs::{attempt_of, task_of};
+use super::output::{Page, Tone, WIDTH, minute, print_json, wrap};
+use super::select;
+use crate::dag::TaskState;
+use crate::diagnose::{Confidence, Diagnosis, Finding};
+use crate::runner::evidence::{self, Failed};
+use crate::store::{Attempt, RunRow};
+
+/// Options of `diagnose`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example:\n  crondag diagnose userprofile merge 20180701\n  crondag diagnose userprofile merge --json"
+)]
+pub struct Args {
+    /// The DAG
+    dag: String,
+    /// The task
+    task: String,
+    /// The run's logical date, or its id [default: the newest run]
+    #[arg(value_name = "DATE|RUN_ID")]
+    run: Option<String>,
+    /// Which attempt [default: the newest]
+    #[arg(long = "try", value_name = "N")]
+    try_number: Option<u32>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// One cause, as `--json` has it; an unknown cause has neither id nor class.
+#[derive(Serialize)]
+struct Row<'a> {
+    dag_id: &'a str,
+    run_id: &'a str,
+    task_id: &'a str,
+    try_number: u32,
+    confidence: &'static str,
+    id: Option<&'a str>,
+    class: Option<&'static str>,
+    cause: String,
+    evidence: &'a [String],
+    advice: Option<&'a str>,
+    next: &'a str,
+}
+
+pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
+    let context = Context::open(global)?;
+    let dag_id = context.dag_id(&args.dag)?;
+    let store = context.store()?;
+    // Several runs of one day: the newest.
+    let found = select::runs(&context, store.as_ref(), &dag_id, args.run.as_deref())?.pop();
+    let (Some(run), Some(store)) = (found, &store) else { return Ok(ExitCode::SUCCESS) };
+    let task = task_of(&context, store, &run, &args.task)?;
+    let attempt = attempt_of(store, &run, &task, args.try_number)?;
+    let Some(ending) = &attempt.ending else {
+        return Err(CliError::usage(
+            format!("try {} of {task} still runs in {}", attempt.try_number, run.run_id),
+            format!("crondag logs {dag_id} {task} {} -f", run.run_id),
+        ));
+    };
+    let tasks = store.task_instances(run.number)?;
+    let is_newest = tasks.iter().any(|other| other.task_id == task && other.try_number == attempt.try_number);
+    let succeeded = tasks
+        .iter()
+        .any(|other| other.task_id == task && matches!(other.state, TaskState::Success | TaskState::Skipped));
+    if is_newest && succeeded {
+        return Err(CliError::usage(
+            format!("{task} did not fail in {}", run.run_id),
+            format!("crondag tasks {dag_id} {}", run.run_id),
+        ));
+    }
+    let Some((dag, index)) =
+        context.dag_of_run(store, &run)?.and_then(|dag| dag.task_index(task.as_str()).map(|index| (dag, index)))
+    else {
+        return Err(CliError::usage(
+            format!("the DAG file of {} can no longer be read", run.run_id),
+            format!("crondag logs {dag_id} {task} {}", run.run_id),
+        ));
+    };
+    let (catalogue, faults) = evidence::catalogue(&context.home);
+    if !faults.is_empty() {
+        let path = context.home.diagnosis_path();
+        // A file that cannot be read has no text to show; its fault is at no place in it.
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        // With standard error closed there is nobody to tell; the diagnosis goes on with the causes that are good.
+        let _ = io::stderr().write_all(diagnostic::render(&faults, &path, &text, Style::Plain).as_bytes());
+    }
+    let failed = Failed {
+        home: &context.home,
+        dag: &dag,
+        task: index,
+        run: run.run_id.clone(),
+        // An ending that an older crondag wrote otherwise is not known.
+        ending: serde_json::from_str(ending).ok(),
+        started: Some(attempt.started_at),
+        log_file: &attempt.log_file,
+        tasks: &tasks,
+    };
+    let diagnosis = catalogue.diagnose(&evidence::gather(&failed, &catalogue));
+    if args.json {
+        print_json(&rows(&run, &attempt, &diagnosis))?;
+    } else {
+        show(&context, &run, &attempt, &diagnosis)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn rows<'a>(run: &'a RunRow, attempt: &'a Attempt, diagnosis: &'a Diagnosis) -> Vec<Row<'a>> {
+    let row = |finding: Option<&'a Finding>| Row {
+        dag_id: run.dag_id.as_str(),
+        run_id: &run.run_id,
+        task_id: attempt.task_id.as_str(),
+        try_number: attempt.try_number,
+        confidence: finding.map_or(Confidence::Unknown, |finding| finding.confidence).as_str(),
+        id: finding.map(|finding| finding.id.as_str()),
+        class: finding.map(|finding| finding.class.as_str()),
+        cause: finding.map_or_else(|| diagnosis.headline(), |finding| finding.name.clone()),
+        evidence: finding.map_or(&diagnosis.error_lines, |finding| &finding.evidence),
+        advice: finding.map(|finding| finding.advice.as_str()),
+        next: finding.map_or(&diagnosis.command, |finding| &finding.command),
+    };
+    if diagnosis.findings.is_empty() {
+        return vec![row(None)];
+    }
+    diagnosis.findings.iter().map(|finding| row(Some(finding))).collect()
+}
+
+fn show(context: &Context, run: &RunRow, attempt: &Attempt, diagnosis: &Diagnosis) -> Result<(), CliError> {
+    let mut page = Page::new();
+    let zone = context.zone_of(&run.dag_id);
+    let what = page.paint(Tone::Bold, &format!("{} {}", run.dag_id, attempt.task_id));
+    page.line(format!("{what} {}, try {}", minute(run.logical_date, &zone), attempt.try_number));
+    if diagnosis.findings.is_empty() {
+        page.gap();
+        paragraph(&mut page, Tone::Yellow, "", &diagnosis.headline());
+    }
+    for finding in &diagnosis.findings {
+        let tone = if finding.confidence == Confidence::Certain { Tone::Red } else { Tone::Yellow };
+        page.gap();
+        let line = format!("{}: {} ({})", finding.confidence.as_str(), finding.name, finding.class.as_str());
+        paragraph(&mut page, tone, "", &line);
+        for evidence in &finding.evidence {
+            paragraph(&mut page, Tone::Plain, "  | ", evidence);
+        }
+        paragraph(&mut page, Tone::Plain, "  ", &finding.advice);
+    }
+    if !diagnosis.error_lines.is_empty() {
+        page.gap();
+        page.line("the last lines that look like errors:");
+        for line in &diagnosis.error_lines {
+            paragraph(&mut page, Tone::Plain, "  | ", line);
+        }
+    }
+    page.gap();
+    page.next(diagnosis.findings.first().map_or(&diagnosis.command, |first| &first.command));
+    page.print()
+}
+
+fn paragraph(page: &mut Page, tone: Tone, lead: &str, text: &str) {
+    for line in wrap(&printable(text), WIDTH - lead.len()) {
+        let line = page.paint(tone, &line);
+        page.line(format!("{lead}{line}"));
+    }
+}
+
+/// What a log holds must not steer the terminal.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}

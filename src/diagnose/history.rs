@@ -1,0 +1,263 @@
+//! What recorded values tell: whether the input of a date, or what the job made of it, is far from what it always was.
+
+use jiff::civil::Date;
+
+use super::{Confidence, Finding, Subject};
+use crate::dag::CauseClass;
+
+/// So many dates are shown.
+const SHOWN: usize = 7;
+/// A baseline of fewer dates proves nothing.
+const FEWEST: usize = 3;
+/// A count of an upstream below this part of the usual one, or above its inverse, is abnormal.
+const ABNORMAL: f64 = 0.6;
+/// The task's own rows have exploded beyond this multiple of the usual number.
+const EXPLODED: f64 = 1.5;
+/// A share has jumped when it is this many times the usual one,
+const JUMPED: f64 = 2.0;
+/// and this much above it.
+const JUMPED_BY: f64 = 0.05;
+
+/// Whose values they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Owner {
+    /// What this task made.
+    Own,
+    /// What this upstream made.
+    Upstream(String),
+}
+
+/// What the values measure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Measure {
+    /// A number of rows.
+    Rows,
+    /// Keys that occur more than once.
+    DuplicateKeys,
+    /// The share, 0 to 1, of rows that are null or do not parse.
+    UnparsedShare,
+}
+
+/// A value of one date.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Recorded {
+    /// The logical date.
+    pub date: Date,
+    /// The value.
+    pub value: f64,
+    /// Whether its check failed: then it is shown and is no part of the baseline.
+    pub is_failed: bool,
+}
+
+/// The values of one key and metric.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Series {
+    /// Whose.
+    pub owner: Owner,
+    /// The check's key and metric, for people: `A111 tag_count`.
+    pub name: String,
+    /// What it measures.
+    pub measure: Measure,
+    /// The date that is diagnosed; its value is judged against those before it.
+    pub date: Date,
+    /// The values, in any order.
+    pub values: Vec<Recorded>,
+}
+
+/// The findings of all series, at most one of each class: the first that shows it.
+pub(super) fn findings(history: &[Series], subject: &Subject) -> Vec<Finding> {
+    let mut found: Vec<Finding> = Vec::new();
+    for series in history {
+        let Some(finding) = judge(series, subject) else { continue };
+        match found.iter_mut().find(|other| other.class == finding.class) {
+            Some(other) => other.evidence.extend(finding.evidence),
+            None => found.push(finding),
+        }
+    }
+    found
+}
+
+fn judge(series: &Series, subject: &Subject) -> Option<Finding> {
+    let mut values = series.values.clone();
+    values.retain(|recorded| recorded.date <= series.date && recorded.value.is_finite());
+    values.sort_by_key(|recorded| recorded.date);
+    let today = values.iter().rev().find(|recorded| recorded.date == series.date)?;
+    let before: Vec<f64> =
+        values.iter().filter(|other| other.date < series.date && !other.is_failed).map(|other| other.value).collect();
+    let before = &before[before.len().saturating_sub(SHOWN)..];
+    if before.len() < FEWEST {
+        return None;
+    }
+    let usual = median(before);
+    let (class, what) = verdict(series, today.value, usual)?;
+    let whose = match &series.owner {
+        Owner::Own => subject.task.clone(),
+        Owner::Upstream(task) => task.clone(),
+    };
+    let shown = values[values.len().saturating_sub(SHOWN)..]
+        .iter()
+        .map(|recorded| {
+            let mark = if recorded.is_failed { " (failed)" } else { "" };
+            format!("{} {}{mark}", recorded.date.strftime("%m-%d"), number(recorded.value))
+        })
+        .collect::<Vec<_>>()
+        .join(", ");
+    let (name, advice) = match class {
+        CauseClass::UpstreamAbnormal => (
+            format!("the input from {whose} is not as it always was"),
+            format!("ask who answers for {whose}; then run it and what follows again"),
+        ),
+        CauseClass::Logic => (
+            "rows exploded or keys are duplicated".to_owned(),
+            "look for a join on a key that is not unique; `crondag render` shows what the task runs".to_owned(),
+        ),
+        _ => (
+            "a larger share of rows is null or does not parse: the input means something else now".to_owned(),
+            "compare today's input with yesterday's: a changed URL, code or format".to_owned(),
+        ),
+    };
+    let id = match class {
+        CauseClass::UpstreamAbnormal => "upstream-abnormal",
+        CauseClass::Logic => "rows-exploded",
+        _ => "business-change",
+    };
+    Some(Finding {
+        id: id.to_owned(),
+        name,
+        class,
+        confidence: Confidence::Likely,
+        evidence: vec![
+            format!(
+                "{} of {whose} is {} for {}, usually {}: {what}",
+                series.name,
+                number(today.value),
+                today.date,
+                number(usual)
+            ),
+            format!("last dates: {shown}"),
+        ],
+        advice,
+        command: format!("crondag clear {} {} --task {}", subject.dag, subject.run, whose),
+    })
+}
+
+fn verdict(series: &Series, today: f64, usual: f64) -> Option<(CauseClass, &'static str)> {
+    match (series.measure, &series.owner) {
+        (Measure::Rows, Owner::Upstream(_)) if today < usual * ABNORMAL => {
+            Some((CauseClass::UpstreamAbnormal, "far fewer"))
+        }
+        (Measure::Rows, Owner::Upstream(_)) if today * ABNORMAL > usual => {
+            Some((CauseClass::UpstreamAbnormal, "far more"))
+        }
+        (Measure::Rows, Owner::Own) if today > usual * EXPLODED => Some((CauseClass::Logic, "rows exploded")),
+        (Measure::DuplicateKeys, Owner::Own) if today > usual * EXPLODED && today > usual => {
+            Some((CauseClass::Logic, "duplicated keys"))
+        }
+        (Measure::DuplicateKeys, Owner::Upstream(_)) if today > usual * EXPLODED && today > usual => {
+            Some((CauseClass::UpstreamAbnormal, "duplicated keys"))
+        }
+        (Measure::UnparsedShare, _) if today > usual * JUMPED && today > usual + JUMPED_BY => {
+            Some((CauseClass::BusinessChange, "the share jumped"))
+        }
+        _ => None,
+    }
+}
+
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    if sorted.len() % 2 == 1 { sorted[middle] } else { f64::midpoint(sorted[middle - 1], sorted[middle]) }
+}
+
+fn number(value: f64) -> String {
+    if value.fract() == 0.0 { format!("{value:.0}") } else { format!("{value:.3}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::civil::date;
+
+    fn series(owner: Owner, measure: Measure, values: &[f64]) -> Series {
+        let values: Vec<Recorded> = values
+            .iter()
+            .zip(1..)
+            .map(|(&value, day)| Recorded { date: date(2018, 7, day), value, is_failed: false })
+            .collect();
+        let last = values.last().unwrap().date;
+        Series { owner, name: "orders rows".to_owned(), measure, date: last, values }
+    }
+
+    fn subject() -> Subject {
+        Subject { dag: "userprofile".into(), task: "merge".into(), run: "2018-07-08".into(), settings: Vec::new() }
+    }
+
+    fn class(series: Series) -> Option<CauseClass> {
+        findings(&[series], &subject()).first().map(|finding| finding.class)
+    }
+
+    const STEADY: [f64; 7] = [100.0, 102.0, 98.0, 101.0, 99.0, 100.0, 103.0];
+
+    fn with(last: f64) -> Vec<f64> {
+        STEADY.into_iter().chain([last]).collect()
+    }
+
+    #[test]
+    fn an_upstream_with_half_its_rows_is_abnormal_and_the_last_seven_dates_are_shown() {
+        let found = findings(&[series(Owner::Upstream("orders".into()), Measure::Rows, &with(51.0))], &subject());
+        assert_eq!(found[0].class, CauseClass::UpstreamAbnormal);
+        assert_eq!(
+            found[0].evidence,
+            [
+                "orders rows of orders is 51 for 2018-07-08, usually 100: far fewer",
+                "last dates: 07-02 102, 07-03 98, 07-04 101, 07-05 99, 07-06 100, 07-07 103, 07-08 51",
+            ]
+        );
+        assert_eq!(found[0].command, "crondag clear userprofile 2018-07-08 --task orders");
+        assert_eq!(
+            class(series(Owner::Upstream("o".into()), Measure::Rows, &with(200.0))),
+            Some(CauseClass::UpstreamAbnormal)
+        );
+        assert_eq!(class(series(Owner::Upstream("o".into()), Measure::Rows, &with(80.0))), None);
+    }
+
+    #[test]
+    fn own_rows_that_double_are_a_join_gone_wrong_and_fewer_rows_are_not() {
+        assert_eq!(class(series(Owner::Own, Measure::Rows, &with(200.0))), Some(CauseClass::Logic));
+        assert_eq!(class(series(Owner::Own, Measure::Rows, &with(20.0))), None);
+    }
+
+    #[test]
+    fn keys_that_were_unique_and_are_not_any_more() {
+        assert_eq!(class(series(Owner::Own, Measure::DuplicateKeys, &[0.0, 0.0, 0.0, 12.0])), Some(CauseClass::Logic));
+        assert_eq!(class(series(Owner::Own, Measure::DuplicateKeys, &[0.0, 0.0, 0.0, 0.0])), None);
+        let upstream = series(Owner::Upstream("o".into()), Measure::DuplicateKeys, &[0.0, 0.0, 0.0, 12.0]);
+        assert_eq!(class(upstream), Some(CauseClass::UpstreamAbnormal));
+    }
+
+    #[test]
+    fn a_share_that_jumps_is_a_business_change_and_one_that_creeps_is_not() {
+        let share = |last| series(Owner::Own, Measure::UnparsedShare, &[0.02, 0.03, 0.02, 0.025, last]);
+        assert_eq!(class(share(0.4)), Some(CauseClass::BusinessChange));
+        assert_eq!(class(share(0.06)), None);
+    }
+
+    #[test]
+    fn failed_dates_are_no_baseline_and_too_few_dates_prove_nothing() {
+        let mut doubled = series(Owner::Own, Measure::Rows, &[100.0, 100.0, 100.0, 300.0, 300.0, 300.0, 300.0, 300.0]);
+        assert_eq!(class(doubled.clone()), None);
+        for recorded in &mut doubled.values[3..7] {
+            recorded.is_failed = true;
+        }
+        assert_eq!(class(doubled), Some(CauseClass::Logic));
+        assert_eq!(class(series(Owner::Own, Measure::Rows, &[100.0, 100.0, 900.0])), None);
+    }
+
+    #[test]
+    fn no_value_for_the_date_no_finding() {
+        let mut without = series(Owner::Own, Measure::Rows, &with(900.0));
+        without.date = date(2018, 7, 9);
+        assert_eq!(class(without), None);
+    }
+}

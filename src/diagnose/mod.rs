@@ -1,0 +1,152 @@
+//! From the evidence of a failed attempt to its most probable causes.
+//!
+//! Pure: the log, the end, the times and the recorded values come as values, the causes from a catalogue that is data
+//! (`diagnosis.toml` in this folder, and the home's). It must not read a file, a clock or the store, and never claims more
+//! than the evidence shows: without any it says that the cause is unknown.
+
+mod catalogue;
+mod history;
+mod log;
+mod rank;
+
+use jiff::Timestamp;
+
+use crate::dag::{CauseClass, CauseEnding};
+
+pub use catalogue::Catalogue;
+pub use history::{Measure, Owner, Recorded, Series};
+pub use log::{Line, LineNumber, Log};
+
+/// How sure a diagnosis is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Confidence {
+    /// Nothing tells.
+    Unknown,
+    /// The evidence fits, and something else might fit too.
+    Likely,
+    /// The evidence leaves no room.
+    Certain,
+}
+
+impl Confidence {
+    /// As people and `--json` read it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Confidence::Unknown => "unknown",
+            Confidence::Likely => "likely",
+            Confidence::Certain => "certain",
+        }
+    }
+}
+
+/// How the attempt ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// With this exit status.
+    Exited(u8),
+    /// By this signal.
+    Signaled(u8),
+    /// Otherwise.
+    Other(CauseEnding),
+    /// It never began, for this reason.
+    NotStarted(String),
+    /// It is not known how.
+    Unknown,
+}
+
+/// When a task that this one waits for ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upstream {
+    /// The task.
+    pub task: String,
+    /// When its newest attempt ended; `None` while it runs or when it never ran.
+    pub ended: Option<Timestamp>,
+    /// Whether it runs or has still to run.
+    pub is_unfinished: bool,
+}
+
+/// A file that the log names as missing, and that is there now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileTime {
+    /// As the log names it.
+    pub path: String,
+    /// When it was last written.
+    pub modified: Timestamp,
+}
+
+/// What a cause's advice speaks of.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Subject {
+    /// The DAG.
+    pub dag: String,
+    /// The task.
+    pub task: String,
+    /// The run's date or id, as commands take it.
+    pub run: String,
+    /// The settings that can be raised and what they are now: `executor_memory` and `8g`.
+    pub settings: Vec<(String, String)>,
+}
+
+/// All that is known of a failed attempt.
+#[derive(Debug, Clone)]
+pub struct Evidence {
+    /// Whose it is.
+    pub subject: Subject,
+    /// How it ended.
+    pub end: End,
+    /// When it started.
+    pub started: Option<Timestamp>,
+    /// What it printed.
+    pub log: Log,
+    /// The tasks that it waits for.
+    pub upstreams: Vec<Upstream>,
+    /// Files that were missing.
+    pub files: Vec<FileTime>,
+    /// Values that checks have recorded.
+    pub history: Vec<Series>,
+}
+
+/// One cause that the evidence speaks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The cause's id in the catalogue; `upstream-late` and the like for those that are not of the log.
+    pub id: String,
+    /// For people.
+    pub name: String,
+    /// Which kind it is.
+    pub class: CauseClass,
+    /// How sure.
+    pub confidence: Confidence,
+    /// What speaks for it, a line each: `line 12: ...`.
+    pub evidence: Vec<String>,
+    /// What to do.
+    pub advice: String,
+    /// What to type.
+    pub command: String,
+}
+
+/// The causes, the most probable first; none when nothing fits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnosis {
+    /// The causes.
+    pub findings: Vec<Finding>,
+    /// When nothing is certain: the last lines that look like errors.
+    pub error_lines: Vec<String>,
+    /// What to type when there is no cause.
+    pub command: String,
+}
+
+impl Diagnosis {
+    /// How sure the first cause is.
+    pub fn confidence(&self) -> Confidence {
+        self.findings.first().map_or(Confidence::Unknown, |finding| finding.confidence)
+    }
+
+    /// One line: `certain: the disk is full (environment)`.
+    pub fn headline(&self) -> String {
+        match self.findings.first() {
+            Some(first) => format!("{}: {} ({})", first.confidence.as_str(), first.name, first.class.as_str()),
+            None => "unknown: nothing in the log or the end fits a known cause".to_owned(),
+        }
+    }
+}

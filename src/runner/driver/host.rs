@@ -1,0 +1,72 @@
+//! What the driver needs of the world. Its decisions know the world only through this, so that they can be tried in a
+//! simulated one; the real one is [`System`](super::system::System).
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::dag::config::Email;
+use crate::dag::{Config, DagId};
+use crate::diagnose::Diagnosis;
+use crate::runner::attempt::AttemptSpec;
+use crate::runner::evidence::Failed;
+use crate::store::OutboxMail;
+
+use super::Key;
+
+/// The clock, the processes and the files around the driver. What happens there comes back as
+/// [`Message`](super::Message)s.
+pub trait Host {
+    /// What time it is.
+    fn now(&self) -> Timestamp;
+
+    /// Waits before something is tried again that the disk refused.
+    fn pause(&mut self, pause: Duration);
+
+    /// Says something to the people who read the driver's log.
+    fn report(&self, line: &str);
+
+    /// Attempts with these tokens may still live.
+    fn take_over(&mut self, tokens: &[&str]);
+
+    /// Names an attempt to come and reserves what it needs. Nothing may be started yet.
+    fn claim(&mut self) -> String;
+
+    /// Starts a claimed attempt.
+    ///
+    /// # Errors
+    /// Why it cannot be started; reads after "error: ".
+    fn launch(&mut self, spec: &AttemptSpec) -> Result<(), String>;
+
+    /// Leaves a log for an attempt that could not be started: it is where people look first.
+    fn log_failed_start(&mut self, log_file: &str, reason: &str);
+
+    /// Whether nobody holds the attempt any more.
+    fn is_gone(&self, token: &str) -> bool;
+
+    /// Waits, in the background, until nobody holds the attempt; then ends what is left of it and sends
+    /// [`Message::Ended`](super::Message::Ended).
+    fn watch(&mut self, key: Key, token: String, started_at: Timestamp, grace: Duration);
+
+    /// Asks an attempt to end.
+    fn stop(&mut self, token: &str);
+
+    /// The attempt's end is committed: what it had reserved may serve another.
+    fn release(&mut self, token: &str);
+
+    /// There is no attempt any more.
+    fn release_all(&mut self);
+
+    /// Tries, in the background, to deliver mail; sends a [`Message::Mail`](super::Message::Mail) for each and then
+    /// [`Message::MailerDone`](super::Message::MailerDone).
+    fn deliver(&mut self, due: Vec<OutboxMail>, settings: &Email, config: &Config);
+
+    /// The last lines that a task itself printed.
+    fn log_tail(&self, log_file: &str) -> Vec<String>;
+
+    /// Why an attempt failed, as far as its log and its upstreams show.
+    fn diagnose(&self, failed: &Failed<'_>) -> Option<Diagnosis>;
+
+    /// Deletes the logs of a run.
+    fn delete_logs(&mut self, dag_id: &DagId, run_id: &str);
+}

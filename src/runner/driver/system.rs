@@ -1,0 +1,432 @@
+//! The real world of the driver: its signals and doorbell, the spawner and its shims, attempt files, threads, logs, mail.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom, Write as _};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::host::Host;
+use super::{Driver, DriverError, End, Key, Message, Mode};
+use crate::alert::{self, DeliveryError, Mail};
+use crate::dag::config::Email;
+use crate::dag::{Config, DagId};
+use crate::diagnose::Diagnosis;
+use crate::home::Home;
+use crate::runner::attempt::{AttemptSpec, Ending, ExitRecord};
+use crate::runner::catalog;
+use crate::runner::client;
+use crate::runner::environment;
+use crate::runner::evidence::{self, Failed};
+use crate::runner::launch::{self, AttemptFiles, Claim, Found};
+use crate::runner::spawner::{Report, Spawner};
+use crate::store::{OutboxMail, Store};
+
+/// How many lines of a log a mail shows.
+const TAIL_LINES: usize = 50;
+/// How much of a log is read for them.
+const TAIL_BYTES: u64 = 64 << 10;
+
+/// Becomes the driver of a home and works until there is nothing left to do, or until a signal asks it to go.
+///
+/// # Errors
+/// The database, the lock or the system fails at the beginning. Later failures are waited out.
+pub fn run(home: &Home, mode: Mode) -> Result<End, DriverError> {
+    let Some(mut lock) = client::try_lock(home)? else { return Ok(End::Taken) };
+    let (sender, receiver) = channel();
+    listen(home, &sender)?;
+    loop {
+        let (config, file) = catalog::load_config(home).map_err(|file| DriverError::Config(file.summary()))?;
+        let store = Store::open(&home.database_path())?;
+        let system = System::new(home.clone(), sender.clone());
+        let mut driver = Driver::take_up(system, home.clone(), mode, store, (config, file.text))?;
+        if work(&mut driver, &receiver) == End::Asked {
+            return Ok(End::Asked);
+        }
+        let (loaded_until, store) = driver.park();
+        drop(lock);
+        // Somebody may have asked for work after the last look and found the lock still taken.
+        let again = store.has_intents_until(i64::MAX)? || store.last_run()? > loaded_until;
+        match if again { client::try_lock(home)? } else { None } {
+            Some(taken) => lock = taken,
+            None => return Ok(End::Idle),
+        }
+    }
+}
+
+/// Hands messages to the driver until it has nothing left to do, or is asked to go.
+fn work(driver: &mut Driver<System>, receiver: &Receiver<Message>) -> End {
+    let mut messages = Vec::new();
+    loop {
+        if driver.step(std::mem::take(&mut messages)) == Some(End::Asked) {
+            return End::Asked;
+        }
+        if driver.is_done() {
+            return End::Idle;
+        }
+        let first = match driver.patience() {
+            Some(patience) => match receiver.recv_timeout(patience) {
+                Ok(message) => Some(message),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return End::Asked,
+            },
+            None => match receiver.recv() {
+                Ok(message) => Some(message),
+                Err(_) => return End::Asked,
+            },
+        };
+        // What came meanwhile goes into the same transaction.
+        messages.extend(first.into_iter().chain(receiver.try_iter()));
+        // The end of a child is the system's business; the driver hears only of a spawner that is lost.
+        if messages.iter().any(|message| matches!(message, Message::Child)) {
+            messages.retain(|message| !matches!(message, Message::Child));
+            messages.extend(driver.host_mut().look_after_spawner());
+        }
+    }
+}
+
+/// Starts the threads that turn the doorbell and signals into messages.
+fn listen(home: &Home, sender: &Sender<Message>) -> Result<(), DriverError> {
+    let mut bell: File = client::doorbell(home)?;
+    let to_driver = sender.clone();
+    thread::Builder::new().name("doorbell".to_owned()).spawn(move || {
+        let mut buffer = [0; 256];
+        while bell.read(&mut buffer).is_ok() {
+            if to_driver.send(Message::Doorbell).is_err() {
+                return;
+            }
+        }
+    })?;
+    let mut signals = Signals::new([SIGCHLD, SIGTERM, SIGINT, SIGHUP])?;
+    let to_driver = sender.clone();
+    thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        for signal in signals.forever() {
+            let message = match signal {
+                SIGCHLD => Message::Child,
+                SIGHUP => Message::Doorbell,
+                _ => Message::Terminate,
+            };
+            if to_driver.send(message).is_err() {
+                return;
+            }
+        }
+    })?;
+    Ok(())
+}
+
+/// The real world.
+struct System {
+    home: Home,
+    sender: Sender<Message>,
+    attempt_files: AttemptFiles,
+    /// Attempt files that wait for their attempts to be started.
+    claims: HashMap<String, io::Result<File>>,
+    spawner: Option<Spawner>,
+    /// Folders of logs that are known to be there.
+    folders: HashSet<String>,
+}
+
+impl System {
+    fn new(home: Home, sender: Sender<Message>) -> System {
+        System {
+            attempt_files: AttemptFiles::new(home.attempts_dir(), []),
+            home,
+            sender,
+            claims: HashMap::new(),
+            spawner: None,
+            folders: HashSet::new(),
+        }
+    }
+
+    /// Hands the attempt to the spawner; starts one when there is none, or when it has been killed.
+    fn spawn(&mut self, spec: &AttemptSpec, file: &File) -> io::Result<()> {
+        if let Some(spawner) = &self.spawner {
+            match spawner.spawn(spec, file) {
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                    let message = self.lose_spawner();
+                    // Our own channel; the receiver lives as long as the driver.
+                    let _ = self.sender.send(message);
+                }
+                done => return done,
+            }
+        }
+        let (spawner, mut reports) = Spawner::start()?;
+        let sender = self.sender.clone();
+        thread::Builder::new().name("reports".to_owned()).spawn(move || {
+            while let Some(report) = reports.next() {
+                let message = match report {
+                    Report::Ended(record) => Message::Reported(record),
+                    Report::Gone => Message::ShimLost,
+                    Report::Refused { token, errno } => {
+                        Message::Refused(token, launch_error(&io::Error::from_raw_os_error(errno)))
+                    }
+                };
+                if sender.send(message).is_err() {
+                    return;
+                }
+            }
+        })?;
+        self.spawner.insert(spawner).spawn(spec, file)
+    }
+
+    fn lose_spawner(&mut self) -> Message {
+        self.report("the process that starts attempts was killed; its attempts live on");
+        self.spawner = None;
+        Message::SpawnerLost
+    }
+
+    /// Looks whether it was the spawner that ended.
+    fn look_after_spawner(&mut self) -> Option<Message> {
+        let is_lost = self.spawner.as_mut().is_some_and(|spawner| !spawner.is_alive());
+        is_lost.then(|| self.lose_spawner())
+    }
+
+    fn make_log_folder(&mut self, log_file: &str) -> Result<(), String> {
+        let folder = log_file.rsplit_once('/').map_or("", |(folder, _)| folder);
+        if self.folders.contains(folder) {
+            return Ok(());
+        }
+        let path = self.home.root().join(folder);
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&path)
+            .map_err(|error| format!("cannot make the log folder {}: {error}", path.display()))?;
+        self.folders.insert(folder.to_owned());
+        Ok(())
+    }
+}
+
+impl Host for System {
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
+    fn pause(&mut self, pause: Duration) {
+        thread::sleep(pause);
+    }
+
+    fn report(&self, line: &str) {
+        report(line);
+    }
+
+    fn take_over(&mut self, tokens: &[&str]) {
+        self.attempt_files = AttemptFiles::new(self.home.attempts_dir(), tokens.iter().copied());
+    }
+
+    fn claim(&mut self) -> String {
+        let Claim { token, file } = self.attempt_files.claim();
+        self.claims.insert(token.clone(), file);
+        token
+    }
+
+    fn launch(&mut self, spec: &AttemptSpec) -> Result<(), String> {
+        let log_file =
+            spec.log_file.strip_prefix(self.home.root()).unwrap_or(&spec.log_file).to_string_lossy().into_owned();
+        self.make_log_folder(&log_file)?;
+        let Some(file) = self.claims.remove(&spec.token) else {
+            return Err("the attempt was not claimed; this is a bug of crondag".to_owned());
+        };
+        file.and_then(|file| self.spawn(spec, &file)).map_err(|error| launch_error(&error))
+    }
+
+    fn log_failed_start(&mut self, log_file: &str, reason: &str) {
+        let path = self.home.root().join(log_file);
+        let written = self.make_log_folder(log_file).and_then(|()| {
+            let mut file =
+                File::options().append(true).create(true).mode(0o600).open(&path).map_err(|error| error.to_string())?;
+            writeln!(file, "[crondag] the attempt could not start\nerror: {reason}").map_err(|error| error.to_string())
+        });
+        if let Err(error) = written {
+            report(&format!("cannot write {}: {error}", path.display()));
+        }
+    }
+
+    fn is_gone(&self, token: &str) -> bool {
+        !matches!(launch::inspect(&self.attempt_files.path(token), token), Ok(Found::Alive))
+    }
+
+    fn watch(&mut self, key: Key, token: String, started_at: Timestamp, grace: Duration) {
+        let path = self.attempt_files.path(&token);
+        let sender = self.sender.clone();
+        in_background("adopted", move || {
+            // Too many open files, a disk that fails: an attempt of which nothing is known may live.
+            let mut pause = Duration::from_millis(100);
+            let found = loop {
+                match launch::wait(&path, &token) {
+                    Ok(found) => break found,
+                    // Not text: waiting does not make a record of it.
+                    Err(error) if error.kind() == io::ErrorKind::InvalidData => break Found::Gone,
+                    Err(error) => report(&format!("cannot read {}, trying again: {error}", path.display())),
+                }
+                thread::sleep(pause);
+                pause = (pause * 2).min(Duration::from_secs(10));
+            };
+            let record = record_of(found, &token, started_at, || launch::end_survivors(&path, &token, grace));
+            if let Some(record) = record {
+                // A driver that is gone needs no message.
+                let _ = sender.send(Message::Ended(key, record));
+            }
+        });
+    }
+
+    fn stop(&mut self, token: &str) {
+        let path = self.attempt_files.path(token);
+        let token = token.to_owned();
+        // A shim that has only just been started has not said yet who it is.
+        in_background("stop", move || {
+            for _ in 0..100 {
+                match launch::stop(&path, &token) {
+                    Ok(true) => return,
+                    Ok(false) => thread::sleep(Duration::from_millis(20)),
+                    Err(error) => return report(&format!("cannot stop {token}: {error}")),
+                }
+            }
+        });
+    }
+
+    fn release(&mut self, token: &str) {
+        self.claims.remove(token);
+        self.attempt_files.give_back(token);
+    }
+
+    fn release_all(&mut self) {
+        if let Err(error) = self.attempt_files.remove_all() {
+            report(&format!("cannot remove the attempt files: {error}"));
+        }
+    }
+
+    fn deliver(&mut self, due: Vec<OutboxMail>, settings: &Email, config: &Config) {
+        let (home, settings, config, sender) =
+            (self.home.clone(), settings.clone(), config.clone(), self.sender.clone());
+        in_background("mailer", move || {
+            let variable = |name: &str| environment::lookup(home.root(), &config, name);
+            for waiting in due {
+                let result = match serde_json::from_str::<Mail>(&waiting.mail) {
+                    Ok(mail) => alert::deliver(&mail, &waiting.message_id, &settings, home.root(), &variable),
+                    Err(error) => Err(DeliveryError {
+                        permanent: true,
+                        message: format!("the stored mail is unreadable: {error}"),
+                    }),
+                };
+                // A driver that is gone has not recorded it: the next one tries again, under the same Message-ID.
+                if sender.send(Message::Mail(waiting.id, waiting.tries, waiting.created_at, result)).is_err() {
+                    return;
+                }
+            }
+            let _ = sender.send(Message::MailerDone);
+        });
+    }
+
+    fn log_tail(&self, log_file: &str) -> Vec<String> {
+        tail(&self.home.root().join(log_file))
+    }
+
+    fn diagnose(&self, failed: &Failed<'_>) -> Option<Diagnosis> {
+        // Faults of diagnosis.toml are for `validate`: a mail goes out with the causes that can be read.
+        let (catalogue, _) = evidence::catalogue(&self.home);
+        Some(catalogue.diagnose(&evidence::gather(failed, &catalogue)))
+    }
+
+    fn delete_logs(&mut self, dag_id: &DagId, run_id: &str) {
+        let folder = self.home.logs_dir().join(dag_id.as_str()).join(run_id);
+        if let Err(error) = fs::remove_dir_all(&folder)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            report(&format!("cannot delete {}: {error}", folder.display()));
+        }
+        // A run of that name may come again.
+        self.folders.remove(&format!(".crondag/logs/{dag_id}/{run_id}"));
+    }
+}
+
+/// Runs something in a thread; when the system refuses one, right here.
+fn in_background(name: &str, work: impl FnOnce() + Send + 'static) {
+    let slot = std::sync::Arc::new(std::sync::Mutex::new(Some(work)));
+    let in_thread = slot.clone();
+    let run = move || {
+        if let Some(work) = in_thread.lock().ok().and_then(|mut slot| slot.take()) {
+            work();
+        }
+    };
+    if let Err(error) = thread::Builder::new().name(name.to_owned()).spawn(run) {
+        report(&format!("no thread for `{name}`, waiting instead: {error}"));
+        if let Some(work) = slot.lock().ok().and_then(|mut slot| slot.take()) {
+            work();
+        }
+    }
+}
+
+/// A line in the driver's log.
+fn report(line: &str) {
+    // The disk of the log may be the one that is full: a driver that cannot speak works on.
+    let _ = writeln!(io::stderr(), "{:.3} {}", Timestamp::now(), line.replace('\n', "; "));
+}
+
+/// What an attempt file says, as an exit record.
+fn record_of(
+    found: Found,
+    token: &str,
+    started_at: Timestamp,
+    survivors: impl FnOnce() -> u32,
+) -> Option<Box<ExitRecord>> {
+    match found {
+        Found::Alive => None,
+        Found::Ended(record) => Some(record),
+        Found::Gone => {
+            let ended = survivors();
+            let reason = match ended {
+                0 => {
+                    "crondag's shim was killed, or the machine went down; no process of the attempt is left".to_owned()
+                }
+                count => format!(
+                    "crondag's shim was killed; {count} processes of the attempt were still alive and were ended"
+                ),
+            };
+            Some(Box::new(ExitRecord {
+                token: token.to_owned(),
+                started_at,
+                ended_at: Timestamp::now(),
+                ending: Ending::Lost { reason },
+                cpu_seconds: 0.0,
+                max_rss_bytes: 0,
+                left_behind: ended,
+            }))
+        }
+    }
+}
+
+fn launch_error(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(libc::EAGAIN) => "the process table is full (see `ulimit -u`)".to_owned(),
+        Some(libc::EMFILE | libc::ENFILE) => "too many open files (see `ulimit -n`)".to_owned(),
+        Some(libc::ENOSPC) => "the disk of the state folder is full".to_owned(),
+        Some(libc::EROFS) => "the disk of the state folder is read-only".to_owned(),
+        _ => format!("the shim cannot be started: {error}"),
+    }
+}
+
+/// The last lines that the task itself printed.
+fn tail(path: &Path) -> Vec<String> {
+    let read = || -> std::io::Result<Vec<u8>> {
+        let mut file = File::open(path)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let bytes = read().unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("[crondag]")).collect();
+    let lines = lines.iter().rposition(|line| !line.trim().is_empty()).map_or(&[][..], |last| &lines[..=last]);
+    let lines = lines.iter().position(|line| !line.trim().is_empty()).map_or(&[][..], |first| &lines[first..]);
+    lines[lines.len().saturating_sub(TAIL_LINES)..].iter().map(|line| (*line).to_owned()).collect()
+}

@@ -1,0 +1,215 @@
+//! Gathers what a diagnosis needs of an attempt: its log, its end, its upstreams, the files that it missed, what checks
+//! recorded. It judges nothing: that is for `diagnose`.
+
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::path::Path;
+
+use jiff::Timestamp;
+
+use super::attempt::Ending;
+use crate::dag::file::{Fault, read_diagnosis};
+use crate::dag::{Action, CauseEnding, Dag, SparkOptions, Task, TaskState};
+use crate::diagnose::{Catalogue, End, Evidence, FileTime, LineNumber, Log, Series, Subject, Upstream};
+use crate::home::Home;
+use crate::store::TaskInstance;
+
+/// A log up to this size is read whole; of a bigger one, so much of its head and of its tail.
+const PART: u64 = 256 << 10;
+/// The lines of a log up to this size are counted, so that its tail has line numbers.
+const COUNTED: u64 = 256 << 20;
+
+/// The attempt that is diagnosed.
+#[derive(Debug)]
+pub struct Failed<'a> {
+    /// The home.
+    pub home: &'a Home,
+    /// The DAG of the run.
+    pub dag: &'a Dag,
+    /// The task's index in the DAG.
+    pub task: usize,
+    /// The run's date or id, as commands take it.
+    pub run: String,
+    /// How the attempt ended, if that is known.
+    pub ending: Option<Ending>,
+    /// When it started.
+    pub started: Option<Timestamp>,
+    /// Relative to the home.
+    pub log_file: &'a str,
+    /// All tasks of the run as they are now.
+    pub tasks: &'a [TaskInstance],
+}
+
+/// The causes that a home knows, and what is wrong with its file of them.
+pub fn catalogue(home: &Home) -> (Catalogue, Vec<Fault>) {
+    match fs::read_to_string(home.diagnosis_path()) {
+        Ok(text) => {
+            let (own, faults) = read_diagnosis(&text);
+            (Catalogue::with(own), faults)
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => (Catalogue::built_in(), Vec::new()),
+        Err(error) => {
+            let message = format!("cannot read {}: {error}", home.diagnosis_path().display());
+            (Catalogue::built_in(), vec![Fault::of_file("unreadable", message)])
+        }
+    }
+}
+
+/// All that is known of a failed attempt.
+pub fn gather(failed: &Failed<'_>, catalogue: &Catalogue) -> Evidence {
+    let task = &failed.dag.tasks[failed.task];
+    // A log that is gone leaves the end and the times to judge by.
+    let log = read_log(&failed.home.root().join(failed.log_file)).unwrap_or_default();
+    let folder = failed.home.root();
+    let files = catalogue
+        .missing_paths(&log)
+        .into_iter()
+        .filter_map(|path| {
+            let modified = fs::metadata(folder.join(&path)).and_then(|data| data.modified()).ok()?;
+            Some(FileTime { path, modified: Timestamp::try_from(modified).ok()? })
+        })
+        .collect();
+    let upstreams = failed
+        .dag
+        .graph
+        .upstream(failed.task)
+        .iter()
+        .map(|&index| upstream(&failed.dag.tasks[index], failed.tasks))
+        .collect();
+    Evidence {
+        subject: Subject {
+            dag: failed.dag.id.to_string(),
+            task: task.id.to_string(),
+            run: failed.run.clone(),
+            settings: settings(task),
+        },
+        end: end(failed.ending.as_ref()),
+        started: failed.started,
+        log,
+        upstreams,
+        files,
+        history: history(failed),
+    }
+}
+
+/// The values that checks have recorded for this task and its upstreams.
+///
+/// The store has no table of check values yet, so there are none. What reads that table belongs here: one
+/// [`Series`] for each upstream's and the task's own key and metric, with the run's date and the dates before it.
+fn history(_: &Failed<'_>) -> Vec<Series> {
+    Vec::new()
+}
+
+fn upstream(task: &Task, tasks: &[TaskInstance]) -> Upstream {
+    let instance = tasks.iter().find(|instance| instance.task_id == task.id);
+    let is_unfinished = instance
+        .is_some_and(|instance| matches!(instance.state, TaskState::Running | TaskState::UpForRetry | TaskState::None));
+    Upstream { task: task.id.to_string(), ended: instance.and_then(|instance| instance.end_date), is_unfinished }
+}
+
+fn end(ending: Option<&Ending>) -> End {
+    match ending {
+        Some(Ending::Exited { code }) => u8::try_from(*code).map_or(End::Unknown, End::Exited),
+        Some(Ending::Signaled { signal }) => u8::try_from(*signal).map_or(End::Unknown, End::Signaled),
+        Some(Ending::TimedOut) => End::Other(CauseEnding::TimedOut),
+        Some(Ending::Stopped) => End::Other(CauseEnding::Stopped),
+        Some(Ending::Lost { .. }) => End::Other(CauseEnding::Lost),
+        Some(Ending::NotStarted { reason }) => End::NotStarted(reason.clone()),
+        None => End::Unknown,
+    }
+}
+
+/// What of a task can be raised, as the DAG file names it.
+fn settings(task: &Task) -> Vec<(String, String)> {
+    let mut settings = Vec::new();
+    if let Some(timeout) = task.timeout {
+        settings.push(("timeout".to_owned(), crate::dag::units::format_duration(timeout)));
+    }
+    if let Action::Spark(spark) = &task.action {
+        let SparkOptions { driver_memory, executor_memory, .. } = &spark.options;
+        let named = [("driver_memory", driver_memory), ("executor_memory", executor_memory)];
+        settings.extend(named.into_iter().filter_map(|(key, now)| Some((key.to_owned(), now.clone()?))));
+    }
+    settings
+}
+
+/// The lines of a log: all of a small one; head and tail of a big one, of which never more than these is in memory.
+fn read_log(path: &Path) -> io::Result<Log> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    if length <= 2 * PART {
+        let mut bytes = Vec::new();
+        file.take(2 * PART).read_to_end(&mut bytes)?;
+        return Ok(Log::of_text(&String::from_utf8_lossy(&bytes)));
+    }
+    let mut head = Vec::new();
+    (&mut file).take(PART).read_to_end(&mut head)?;
+    let tail_start = length - PART;
+    let before = if length <= COUNTED { Some(newlines(&mut file, tail_start - PART)? + count(&head)) } else { None };
+    file.seek(SeekFrom::Start(tail_start))?;
+    let mut tail = Vec::new();
+    file.take(PART).read_to_end(&mut tail)?;
+    let (head, tail) = (String::from_utf8_lossy(&head), String::from_utf8_lossy(&tail));
+    // The last line of the head and the first one of the tail are broken off.
+    let head_lines = head.lines().count().saturating_sub(1);
+    let head = head.lines().take(head_lines).enumerate().map(|(at, line)| (LineNumber::FromStart(at + 1), line));
+    let count = tail.lines().count();
+    let tail = tail.lines().enumerate().skip(1).map(|(at, line)| {
+        (before.map_or(LineNumber::FromEnd(count - at), |before| LineNumber::FromStart(before + at + 1)), line)
+    });
+    Ok(Log::new(head.chain(tail).map(|(number, line)| (number, line.to_owned()))))
+}
+
+#[allow(clippy::naive_bytecount)] // it counts a log once, and is not worth a crate
+fn count(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|&&byte| byte == b'\n').count()
+}
+
+/// How many line ends the next `length` bytes hold.
+fn newlines(file: &mut File, length: u64) -> io::Result<usize> {
+    let mut reader = BufReader::with_capacity(64 << 10, file.take(length));
+    let mut lines = 0;
+    loop {
+        let buffer = reader.fill_buf()?;
+        let read = buffer.len();
+        if read == 0 {
+            return Ok(lines);
+        }
+        lines += count(buffer);
+        reader.consume(read);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_big_log_head_and_tail_are_read_with_true_line_numbers() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let text: String = (1..=200_000).map(|number| ["row ", &number.to_string(), "\n"].concat()).collect();
+        fs::write(&path, text).unwrap();
+        let log = read_log(&path).unwrap();
+        assert!(log.lines().len() < 100_000, "{}", log.lines().len());
+        for line in log.lines() {
+            let LineNumber::FromStart(number) = line.number else { panic!("{line:?}") };
+            assert_eq!(line.text, format!("row {number}"));
+        }
+        assert_eq!(log.lines().last().unwrap().text, "row 200000");
+    }
+
+    #[test]
+    fn of_a_huge_log_the_tail_counts_from_its_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        // A hole of 5 GB takes no room.
+        let mut file = File::create(&path).unwrap();
+        file.seek(SeekFrom::Start(5 << 30)).unwrap();
+        io::Write::write_all(&mut file, b"\nlast but one\nlast\n").unwrap();
+        let log = read_log(&path).unwrap();
+        let last: Vec<(LineNumber, &str)> =
+            log.lines().iter().rev().take(2).map(|line| (line.number, line.text.as_str())).collect();
+        assert_eq!(last, [(LineNumber::FromEnd(1), "last"), (LineNumber::FromEnd(2), "last but one")]);
+    }
+}

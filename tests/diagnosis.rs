@@ -1,0 +1,95 @@
+//! The corpus: logs of failures that were really provoked, each with the cause that must be named.
+//!
+//! At least nine of ten are named right, and none is named wrong with confidence. `cargo test --test diagnosis --
+//! --nocapture` shows the rates and the misses. How the logs were made: `tests/diagnosis/provoke/provoke.sh`.
+
+#![allow(clippy::unwrap_used)] // a test that cannot go on has failed
+
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crondag::diagnose::{Catalogue, Confidence, End, Evidence, Log, Subject};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Expected {
+    /// The id of the cause, or `unknown`.
+    cause: String,
+    exit_code: Option<u8>,
+    signal: Option<u8>,
+    /// Kept aside while the catalogue was written.
+    holdout: bool,
+}
+
+fn cases() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/diagnosis/corpus");
+    let mut cases: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    cases.sort();
+    cases
+}
+
+#[derive(Default)]
+struct Rate {
+    all: usize,
+    right: usize,
+}
+
+impl Rate {
+    fn shown(&self) -> String {
+        format!("{} of {} ({:.0} %)", self.right, self.all, 100.0 * self.right as f64 / self.all as f64)
+    }
+}
+
+#[test]
+fn the_causes_of_real_failures_are_named() {
+    let catalogue = Catalogue::built_in();
+    let (mut developed, mut held_out) = (Rate::default(), Rate::default());
+    let (mut misses, mut wrongly_sure) = (String::new(), Vec::new());
+    let mut sure = 0;
+    for case in cases() {
+        let name = case.file_name().unwrap().to_str().unwrap().to_owned();
+        let expected: Expected = toml::from_str(&fs::read_to_string(case.join("expect.toml")).unwrap()).unwrap();
+        let known = expected.cause == "unknown" || catalogue.causes().iter().any(|cause| cause.id == expected.cause);
+        assert!(known, "{name} expects a cause that does not exist: {}", expected.cause);
+        let end = match (expected.exit_code, expected.signal) {
+            (Some(code), None) => End::Exited(code),
+            (None, Some(signal)) => End::Signaled(signal),
+            other => panic!("{name}: {other:?}"),
+        };
+        let log = String::from_utf8_lossy(&fs::read(case.join("log.txt")).unwrap()).into_owned();
+        let diagnosis = catalogue.diagnose(&Evidence {
+            subject: Subject::default(),
+            end,
+            started: None,
+            log: Log::of_text(&log),
+            upstreams: Vec::new(),
+            files: Vec::new(),
+            history: Vec::new(),
+        });
+        let found = diagnosis.findings.first().map_or("unknown", |first| first.id.as_str());
+        let rate = if expected.holdout { &mut held_out } else { &mut developed };
+        rate.all += 1;
+        sure += usize::from(diagnosis.confidence() == Confidence::Certain);
+        if found == expected.cause {
+            rate.right += 1;
+            continue;
+        }
+        let how_sure = diagnosis.confidence().as_str();
+        let part = if expected.holdout { "hold-out" } else { "" };
+        writeln!(misses, "{name:<32} {:<22} {found:<22} {how_sure:<8} {part}", expected.cause).unwrap();
+        if diagnosis.confidence() == Confidence::Certain {
+            wrongly_sure.push(name);
+        }
+    }
+    let all = Rate { all: developed.all + held_out.all, right: developed.right + held_out.right };
+    println!("named right: {}; with certainty: {sure}", all.shown());
+    println!("  seen while the catalogue was written: {}", developed.shown());
+    println!("  hold-out: {}", held_out.shown());
+    println!("misses (case, cause, named, confidence):\n{misses}");
+    assert!(all.all >= 60, "{} cases", all.all);
+    assert!(held_out.all * 4 >= all.all, "{} of {} are held out", held_out.all, all.all);
+    assert!(all.right * 10 >= all.all * 9, "named right: {}\n{misses}", all.shown());
+    assert_eq!(wrongly_sure, Vec::<String>::new(), "named wrong with confidence\n{misses}");
+}

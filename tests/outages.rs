@@ -1,0 +1,284 @@
+//! What surrounds a home goes wrong: files vanish or break in mid-run, limits are reached, the database is old or taken.
+//! What needs root (full and read-only disks) is in `tests/attack/outage.py`.
+
+#![allow(clippy::unwrap_used)] // a test may fail
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+struct Home {
+    _folder: TempDir,
+    path: PathBuf,
+}
+
+impl Home {
+    fn new(config: &str, dag: &str) -> Home {
+        Home::named("home", config, dag)
+    }
+
+    fn named(name: &str, config: &str, dag: &str) -> Home {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().canonicalize().unwrap().join(name);
+        fs::create_dir_all(path.join("dags")).unwrap();
+        fs::write(path.join("crondag.toml"), format!("timezone = 'UTC'\nkill_grace = '300ms'\n{config}")).unwrap();
+        fs::write(path.join("dags/d.toml"), dag).unwrap();
+        Home { _folder: folder, path }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.file(name)).unwrap()
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_crondag"));
+        command.arg("--home").arg(&self.path).args(args);
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    fn backfill(&self) -> Option<i32> {
+        self.run(&["backfill", "-s", "2024-01-01", "-e", "2024-01-01", "d"]).status.code()
+    }
+
+    /// A backfill whose task `a` runs until the file `go` is there.
+    fn in_mid_run(&self) -> Child {
+        let backfill = self.command(&["backfill", "-s", "2024-01-01", "-e", "2024-01-01", "d"]).spawn().unwrap();
+        until("the task runs", || self.file("begun").exists());
+        backfill
+    }
+
+    fn go(&self) {
+        fs::write(self.file("go"), "").unwrap();
+    }
+
+    fn tasks(&self) -> Vec<(String, String, String)> {
+        let output = self.run(&["tasks", "d", "--json"]);
+        let rows: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        rows.iter().map(|row| (text(&row["task_id"]), text(&row["state"]), text(&row["reason"]))).collect()
+    }
+
+    fn reason(&self, task: &str) -> String {
+        let tasks = self.tasks();
+        let (_, state, reason) = tasks.iter().find(|(name, ..)| name == task).unwrap();
+        format!("{state}: {reason}")
+    }
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+const TWO: &str = "[tasks.a]\nshell = 'echo > begun; until [ -e go ]; do sleep 0.05; done'\n[tasks.b]\nafter = 'a'\nshell = 'echo b > b'\n";
+
+#[test]
+fn a_dag_file_deleted_in_mid_run_does_not_disturb_the_run() {
+    let home = Home::new("", TWO);
+    let mut backfill = home.in_mid_run();
+    fs::remove_file(home.file("dags/d.toml")).unwrap();
+    let tick = home.run(&["tick"]);
+    assert!(tick.status.success() && tick.stderr.is_empty(), "{}", said(&tick));
+    home.go();
+    assert!(backfill.wait().unwrap().success());
+    assert_eq!(home.read("b"), "b\n");
+}
+
+#[test]
+fn a_dag_file_broken_in_mid_run_does_not_disturb_the_run() {
+    let home = Home::new("", TWO);
+    let mut backfill = home.in_mid_run();
+    fs::write(home.file("dags/d.toml"), "[tasks.a\n").unwrap();
+    let tick = home.run(&["tick"]);
+    assert_eq!(tick.status.code(), Some(2));
+    let expected = "next: correct it, then type `crondag validate`; until then its last good version is scheduled\n";
+    assert!(said(&tick).contains("dags/d.toml:1:") && said(&tick).ends_with(expected), "{}", said(&tick));
+    home.go();
+    assert!(backfill.wait().unwrap().success());
+    assert_eq!(home.read("b"), "b\n");
+}
+
+#[test]
+fn settings_broken_in_mid_run_stop_new_commands_but_not_the_run() {
+    let home = Home::new("", TWO);
+    let mut backfill = home.in_mid_run();
+    let good = home.read("crondag.toml");
+    fs::write(home.file("crondag.toml"), "timezone = 'Mars'\n").unwrap();
+    let tick = home.run(&["tick"]);
+    assert_eq!(tick.status.code(), Some(2));
+    let next = format!("next: correct {}, then type `crondag validate`\n", home.file("crondag.toml").display());
+    assert!(said(&tick).contains("crondag.toml:1:12") && said(&tick).ends_with(&next), "{}", said(&tick));
+    home.go();
+    assert!(backfill.wait().unwrap().success());
+    assert_eq!(home.read("b"), "b\n");
+    fs::write(home.file("crondag.toml"), good).unwrap();
+    assert!(home.run(&["tick"]).status.success());
+}
+
+#[test]
+fn a_task_that_closes_its_output_runs_on_and_its_exit_status_counts() {
+    let home = Home::new("", "[tasks.a]\nshell = 'echo before; exec >&- 2>&-; sleep 0.3; echo > after; exit 4'\n");
+    assert_eq!(home.backfill(), Some(1));
+    assert_eq!(home.reason("a"), "failed: exit status 4");
+    assert!(home.file("after").exists());
+    let log = String::from_utf8(home.run(&["logs", "d", "a"]).stdout).unwrap();
+    assert!(log.contains("\nbefore\n") && log.contains("[crondag] exit status 4\n"), "{log}");
+}
+
+#[test]
+fn missing_shells_and_programs_killed_for_memory_are_named() {
+    let home = Home::new(
+        "",
+        "[tasks.no_shell]\nshell = '/no/such/shell -c true'\n\
+         [tasks.killed]\nshell = 'sh -c \"kill -9 \\$\\$\"; exit $?'\n\
+         [tasks.limited]\nshell = 'ulimit -v 100000; exec python3 -c \"bytearray(300 << 20)\"'\n",
+    );
+    assert_eq!(home.backfill(), Some(1));
+    let missing = "failed: exit status 127: the shell did not find a program (see the log)";
+    assert_eq!(home.reason("no_shell"), missing);
+    let log = String::from_utf8(home.run(&["logs", "d", "no_shell"]).stdout).unwrap();
+    assert!(log.contains("/no/such/shell: No such file or directory"), "{log}");
+    let killed = "failed: exit status 137: a program of it was killed by signal 9 SIGKILL (out of memory? see `dmesg`)";
+    assert_eq!(home.reason("killed"), killed);
+    assert_eq!(home.reason("limited"), "failed: exit status 1");
+    let log = String::from_utf8(home.run(&["logs", "d", "limited"]).stdout).unwrap();
+    assert!(log.contains("MemoryError"), "{log}");
+}
+
+/// Twenty tasks at once need more descriptors than the driver has: none is lost, those that cannot start say why and are
+/// tried again.
+#[test]
+fn too_many_open_files_fail_an_attempt_with_a_reason_and_a_retry() {
+    let mut dag = String::from("[defaults]\nretries = 100\nretry_delay = '50ms'\n");
+    for task in 0..20 {
+        writeln!(dag, "[tasks.t{task}]\nshell = 'echo t{task} >> ran; sleep 0.2'").unwrap();
+    }
+    let home = Home::new("parallelism = 20\n", &dag);
+    let args = ["backfill", "-s", "2024-01-01", "-e", "2024-01-01", "d"];
+    let mut command = Command::new("bash");
+    command.args(["-c", "ulimit -n 30; exec \"$@\"", "bash", env!("CARGO_BIN_EXE_crondag"), "--home"]);
+    let output = command.arg(&home.path).args(args).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    let mut ran: Vec<String> = home.read("ran").lines().map(str::to_owned).collect();
+    ran.sort();
+    ran.dedup();
+    assert_eq!(ran.len(), 20);
+    let reasons = attempts_that_did_not_start(&home.path);
+    assert!(!reasons.is_empty(), "the limit was never reached");
+    assert!(reasons.iter().all(|reason| reason == "too many open files (see `ulimit -n`)"), "{reasons:?}");
+    assert_eq!(home.read("ran").lines().count(), 20, "nothing ran twice");
+}
+
+fn attempts_that_did_not_start(home: &Path) -> Vec<String> {
+    let database = rusqlite::Connection::open(home.join(".crondag/crondag.db")).unwrap();
+    let mut statement = database.prepare("SELECT ending FROM attempts").unwrap();
+    let endings = statement.query_map([], |row| row.get::<_, String>(0)).unwrap();
+    endings
+        .filter_map(|ending| {
+            let ending: Value = serde_json::from_str(&ending.unwrap()).unwrap();
+            (ending["how"] != "exited").then(|| ending["reason"].as_str().unwrap_or("?").to_owned())
+        })
+        .collect()
+}
+
+/// Many ticks of a new program meet a database of the oldest format.
+#[test]
+fn ticks_during_a_migration_wait_for_it_and_it_happens_once() {
+    let home = Home::new("", TWO);
+    fs::create_dir(home.file(".crondag")).unwrap();
+    let database = rusqlite::Connection::open(home.file(".crondag/crondag.db")).unwrap();
+    database.execute_batch("PRAGMA journal_mode = WAL;").unwrap();
+    database.execute_batch(include_str!("../src/store/migrations/0001.sql")).unwrap();
+    database.execute_batch("PRAGMA user_version = 1; BEGIN IMMEDIATE;").unwrap();
+    let start = |_| home.command(&["tick"]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut ticks: Vec<Child> = (0..20).map(start).collect();
+    // All of them stand before the migration while another program writes.
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(ticks.iter_mut().all(|tick| tick.try_wait().unwrap().is_none()), "one did not wait");
+    database.execute_batch("COMMIT").unwrap();
+    for tick in ticks {
+        let output = tick.wait_with_output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{}", said(&output));
+    }
+    let version: i64 = database.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+    assert!(version > 1, "{version}");
+    assert!(home.run(&["db", "check"]).status.success());
+}
+
+#[test]
+fn a_corrupt_database_is_refused_and_the_way_to_restore_it_works() {
+    let home = Home::new("", "[tasks.a]\nshell = 'true'\n");
+    assert_eq!(home.backfill(), Some(0));
+    until("the driver is gone", || !driver_lives(&home));
+    let backup = home.file("backup.db").display().to_string();
+    assert!(home.run(&["db", "backup", &backup]).status.success());
+    let database = home.file(".crondag/crondag.db");
+    for companion in ["-wal", "-shm"] {
+        // Without them the file alone counts; they may not be there.
+        let _ = fs::remove_file(home.file(&format!(".crondag/crondag.db{companion}")));
+    }
+    fs::write(&database, "not a database at all\n".repeat(1_000)).unwrap();
+    for args in [vec!["tick"], vec!["runs", "d"], vec!["backfill", "-s", "2024-01-02", "-e", "2024-01-02", "d"]] {
+        let output = home.run(&args);
+        assert_eq!(output.status.code(), Some(3), "{args:?}");
+        let text = said(&output);
+        let expected = format!(
+            "next: stop the crontab line, move {} aside, restore your last `crondag db backup` in its place\n",
+            database.display()
+        );
+        assert!(text.contains("is corrupt") && text.ends_with(&expected), "{args:?}: {text}");
+    }
+    fs::rename(&database, home.file("aside.db")).unwrap();
+    fs::copy(&backup, &database).unwrap();
+    assert!(home.run(&["tick"]).status.success());
+    assert_eq!(home.reason("a"), "success: ");
+}
+
+fn driver_lives(home: &Home) -> bool {
+    let lock = fs::File::open(home.file(".crondag/driver.lock")).unwrap();
+    lock.try_lock_shared().is_err()
+}
+
+#[test]
+fn a_home_may_lie_on_a_path_with_blanks_and_chinese_characters() {
+    let dag = "[tasks.a]\nshell = 'echo \"$PWD\" > \"$CRONDAG_HOME/where\"'\n[tasks.b]\nafter = 'a'\nworking_dir = '数据 夹'\nshell = 'pwd > here'\n";
+    let home = Home::named("数据 仓库 (it's \"new\")", "", dag);
+    fs::create_dir(home.file("数据 夹")).unwrap();
+    assert_eq!(home.backfill(), Some(0));
+    assert_eq!(home.read("where"), format!("{}\n", home.path.display()));
+    assert_eq!(home.read("数据 夹/here"), format!("{}\n", home.file("数据 夹").display()));
+    assert!(home.run(&["tick"]).status.success() && home.run(&["db", "check"]).status.success());
+}
+
+#[test]
+fn a_dag_file_of_a_million_lines_is_read_and_its_faults_have_their_place() {
+    let home = Home::new("", "");
+    let mut text = "# a line that says nothing\n".repeat(999_998);
+    text.push_str("[tasks.a]\nshell = 'true'\n");
+    fs::write(home.file("dags/d.toml"), &text).unwrap();
+    assert_eq!(home.backfill(), Some(0));
+    fs::write(home.file("dags/d.toml"), text.replace("shell", "shel")).unwrap();
+    let output = home.run(&["tick"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(said(&output).contains("dags/d.toml:1000000:1"), "{}", said(&output));
+}
