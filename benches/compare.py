@@ -19,6 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 CRONDAG = ROOT / "target/release/crondag"
 RESULTS = ROOT / "docs/performance/results.json"
+DOCUMENTS = [ROOT / "docs/performance/README.md", ROOT / "README.md"]
 PICTURE = ROOT / "docs/performance/results.svg"
 
 
@@ -369,11 +370,32 @@ def picture(entries):
     return "\n".join(out) + "\n"
 
 
+def markdown(kept):
+    """The table of results, as the documents show it."""
+    lines = ["| work | median | beside | ratio or target | |", "|---|---:|---|---|---|"]
+    for entry in kept["rows"]:
+        value = number(entry["value"], entry["unit"])
+        if entry["min"] != entry["max"]:
+            value += f" ({entry['min']:.3g} to {entry['max']:.3g})"
+        rival = f"{entry['rival']} {number(entry['rival_value'], entry['unit'])}" if "rival" in entry else ""
+        mark = "" if verdict(entry) == "ok" else "**missed**"
+        lines.append(f"| {entry['what']} | {value} | {rival} | {bound(entry).replace('<=', '≤').replace(' x', '×')} | {mark} |")
+    return "\n".join([f"{kept['date']}, {kept['cores']} cores, medians (smallest to largest):", "", *lines])
+
+
+def write_into(document, text):
+    """Puts the table between the two marks of a document."""
+    begin, end = "<!-- written by benches/compare.py --keep -->\n", "\n<!-- until here -->"
+    head, _, rest = document.read_text().partition(begin)
+    _, _, tail = rest.partition(end)
+    document.write_text(head + begin + text + end + tail)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--only", choices=GROUPS, action="append", help="only this group of rows")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--keep", action="store_true", help="write docs/performance/results.json and results.svg")
+    parser.add_argument("--keep", action="store_true", help="write docs/performance/ and the table of README.md")
     args = parser.parse_args()
     last = {entry["name"]: entry for entry in json.loads(RESULTS.read_text())["rows"]} if RESULTS.exists() else {}
     entries = []
@@ -386,10 +408,12 @@ def main():
     print(f"{time.strftime('%Y-%m-%d', time.gmtime())}, {os.cpu_count()} cores, {args.rounds} rounds in turn\n")
     table(entries, last)
     if args.keep:
-        kept = list({entry["name"]: entry for entry in [*last.values(), *entries]}.values())
-        RESULTS.parent.mkdir(parents=True, exist_ok=True)
-        RESULTS.write_text(json.dumps({"date": time.strftime("%Y-%m-%d", time.gmtime()), "cores": os.cpu_count(), "rows": kept}, indent=1) + "\n")
-        PICTURE.write_text(picture(kept))
+        rows = list({entry["name"]: entry for entry in [*last.values(), *entries]}.values())
+        kept = {"date": time.strftime("%Y-%m-%d", time.gmtime()), "cores": os.cpu_count(), "rows": rows}
+        RESULTS.write_text(json.dumps(kept, indent=1) + "\n")
+        PICTURE.write_text(picture(rows))
+        for document in DOCUMENTS:
+            write_into(document, markdown(kept))
 
 
 if __name__ == "__main__":

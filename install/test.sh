@@ -1,9 +1,8 @@
 #!/usr/bin/env bash
 # Sets up all that the tests need and runs them: ./install/test.sh [STAGE...]   (--list shows the stages)
 #
-# Installs, if missing: the Debian packages build-essential, cron, procps, python3-venv, openjdk-17-jre-headless,
-# valgrind; and below target/
-# a Python environment with aiosmtpd, cryptography and pyspark. Runs again without harm.
+# Installs, if missing: the Debian packages build-essential, cron, procps, python3-venv, openjdk-17-jre-headless and valgrind;
+# and below target/ a Python environment with aiosmtpd, cryptography and pyspark. Runs again without harm.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . install/require.sh

@@ -239,7 +239,7 @@ fn sql_runs_in_one_transaction_with_bound_params_and_writes_csv() {
     assert_eq!(home.backfill(), Some(0), "the leaf decides");
     let log = home.log("wrong");
     let expected = "wrong.sql:2: 2 rows changed in 0ms\n\
-                    error: wrong.sql:4: table t has 3 columns but 2 values were supplied\n  \
+                    error: wrong.sql:4:1: table t has 3 columns but 2 values were supplied\n  \
                     in: INSERT INTO t VALUES (1, 2);\n  everything was rolled back\n";
     let shown = log.replace(" in 1ms", " in 0ms");
     assert!(shown.contains(expected), "{log}");

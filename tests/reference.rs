@@ -82,8 +82,11 @@ fn every_example_is_good() {
         };
         let rest = match header.as_str() {
             "" | "[logs]" | "[spark]" => "",
-            "[connections.NAME]" if key == "type" => "path = 'x'\n",
-            "[connections.NAME]" => "type = 'sqlite'\n",
+            "[connections.NAME]" if key == "type" => "database = 'd'\nusername = 'u'\n",
+            "[connections.NAME]" if key == "path" => "type = 'sqlite'\n",
+            "[connections.NAME]" if key == "database" => "type = 'mysql'\nusername = 'u'\n",
+            "[connections.NAME]" if key == "username" => "type = 'mysql'\ndatabase = 'd'\n",
+            "[connections.NAME]" => "type = 'mysql'\ndatabase = 'd'\nusername = 'u'\n",
             "[email]" => match key.as_str() {
                 "from" => "host = 'h'\n",
                 "username" => "from = 'a@b'\nhost = 'h'\npassword_env = 'P'\n",

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::model::SparkOptions;
@@ -58,13 +59,55 @@ impl Default for Config {
 }
 
 /// One database.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Connection {
     /// A `SQLite` file, relative to the home.
     Sqlite {
         /// Path of the database file; created when missing.
         path: PathBuf,
     },
+    /// A database on a server.
+    Server(DatabaseServer),
+}
+
+/// A database server, and how to log in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatabaseServer {
+    /// Whose protocol it speaks.
+    pub kind: ServerKind,
+    /// Its name or address.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// The database.
+    pub database: String,
+    /// Login name.
+    pub username: String,
+    /// Where the password is; `None` sends none.
+    pub password: Option<Password>,
+    /// PEM certificates that sign the server's, relative to the home. With them the connection is by TLS and the
+    /// certificate and host name are checked; `None` is in the clear.
+    pub tls_ca: Option<PathBuf>,
+}
+
+/// The protocol of a database server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ServerKind {
+    /// `PostgreSQL`.
+    Postgres,
+    /// MySQL or `MariaDB`.
+    Mysql,
+}
+
+/// Where a password is; never the password.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Password {
+    /// A variable of the task's environment.
+    Env(String),
+    /// The first line of a file, relative to the home.
+    File(PathBuf),
+    /// The first line that a shell command prints.
+    Command(String),
 }
 
 /// `[logs]`

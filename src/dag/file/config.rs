@@ -11,7 +11,9 @@ use super::field::CONFIG;
 use super::reader::{Open, Reader, bad_address, bad_identifier, is_address};
 use super::{parse, settle, spark};
 use crate::dag::Config;
-use crate::dag::config::{Connection, Email, Logs, MailTransport, Smtp, SparkSettings, Tls};
+use crate::dag::config::{
+    Connection, DatabaseServer, Email, Logs, MailTransport, Password, ServerKind, Smtp, SparkSettings, Tls,
+};
 use crate::dag::template::Checker;
 
 /// Reads crondag.toml; the empty text is good and means all defaults.
@@ -85,15 +87,47 @@ fn read_connections<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>) -> BTreeMa
     let mut connections = BTreeMap::new();
     for (name, table) in reader.tables(&entry) {
         let Some(table) = table else { continue };
-        require(reader, &table, "type", "a connection", "write type = \"sqlite\"");
-        require(reader, &table, "path", "a connection", "write for example path = \"warehouse.db\"");
-        let kind = reader.choice(&table, "type");
-        let path = path(reader, &table, "path");
-        if let (Some(_), Some(path)) = (kind, path) {
-            connections.insert(name.value.to_owned(), Connection::Sqlite { path });
+        require(reader, &table, "type", "a connection", "write type = \"sqlite\", \"postgres\" or \"mysql\"");
+        let connection = match reader.choice(&table, "type").map(|word| word.value) {
+            Some("postgres") => read_server(reader, &table, ServerKind::Postgres).map(Connection::Server),
+            Some("mysql") => read_server(reader, &table, ServerKind::Mysql).map(Connection::Server),
+            Some(_) => {
+                require(reader, &table, "path", "a connection to sqlite", "write for example path = \"warehouse.db\"");
+                path(reader, &table, "path").map(|path| Connection::Sqlite { path })
+            }
+            None => None,
+        };
+        if let Some(connection) = connection {
+            connections.insert(name.value.to_owned(), connection);
         }
     }
     connections
+}
+
+fn read_server<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>, kind: ServerKind) -> Option<DatabaseServer> {
+    require(reader, open, "database", "a connection to a server", "write for example database = \"warehouse\"");
+    require(reader, open, "username", "a connection to a server", "write for example username = \"etl\"");
+    let usual_port = match kind {
+        ServerKind::Postgres => 5432,
+        ServerKind::Mysql => 3306,
+    };
+    let passwords = [
+        reader.text(open, "password_env").map(|name| (name.span.clone(), Password::Env(name.value))),
+        reader.text(open, "password_file").map(|file| (file.span.clone(), Password::File(file.value.into()))),
+        reader.text(open, "password_command").map(|line| (line.span.clone(), Password::Command(line.value))),
+    ];
+    let mut passwords = passwords.into_iter().flatten();
+    let password = passwords.next().map(|(_, password)| password);
+    if let Some((span, _)) = passwords.next() {
+        let message = "a connection has one password only".to_owned();
+        reader.push(Fault::error("two-passwords", span, message, "this is a second one").help("remove one of them"));
+    }
+    let port = reader.whole(open, "port").and_then(|port| u16::try_from(port.value).ok()).unwrap_or(usual_port);
+    let host = reader.text(open, "host").map_or_else(|| "localhost".to_owned(), |host| host.value);
+    let tls_ca = path(reader, open, "tls_ca");
+    let database = reader.text(open, "database");
+    let username = reader.text(open, "username");
+    Some(DatabaseServer { kind, host, port, database: database?.value, username: username?.value, password, tls_ca })
 }
 
 fn read_logs<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>) -> Logs {

@@ -482,12 +482,35 @@ pub static CONFIG: Section = Section {
 pub static CONNECTION: Section = Section {
     header: "[connections.NAME]",
     place: "a connection",
-    doc: "One database for `sql` tasks.",
-    required: &["type", "path"],
+    doc: "One database for `sql` tasks. `sqlite` uses `path`; `postgres` and `mysql` (also MariaDB) use the other keys.",
+    required: &["type"],
     one_of: &[],
     groups: &[&[
-        field("type", Kind::Choice(&["sqlite"]), "\"sqlite\"", "What it is"),
+        field("type", Kind::Choice(&["sqlite", "postgres", "mysql"]), "\"postgres\"", "What it is"),
         field("path", Kind::Text, "\"warehouse.db\"", "The database file, relative to the home; made when missing"),
+        with_default("host", Kind::Text, "\"localhost\"", "\"db.example.com\"", "The server"),
+        field("port", Kind::Whole(1, 65_535), "5433", "The server's port; else 5432 for postgres, 3306 for mysql"),
+        field("database", Kind::Text, "\"warehouse\"", "The database on the server"),
+        field("username", Kind::Text, "\"etl\"", "Login name"),
+        field(
+            "password_env",
+            Kind::Text,
+            "\"WAREHOUSE_PASSWORD\"",
+            "The variable of the task's environment (`env_file`) that holds the password",
+        ),
+        field("password_file", Kind::Text, "\"secrets/warehouse\"", "A file whose first line is the password"),
+        field(
+            "password_command",
+            Kind::Text,
+            "\"pass show warehouse\"",
+            "A shell command, run in the home, whose first line of output is the password",
+        ),
+        field(
+            "tls_ca",
+            Kind::Text,
+            "\"/etc/ssl/certs/ca-certificates.crt\"",
+            "PEM certificates to trust. With it the connection is by TLS or fails; without it, in the clear",
+        ),
     ]],
 };
 

@@ -1,0 +1,131 @@
+//! Where result sets go: the last one is shown, its first rows, and written to a CSV file if one is named. Rows pass
+//! through; only those that are shown are held.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use super::rows;
+use super::session::{Rows, Value};
+
+/// How many rows of a result set are printed.
+const SHOWN_ROWS: usize = 1_000;
+
+/// The last result set of a script.
+pub(super) struct Output<'t> {
+    to: Option<&'t Path>,
+    csv: Option<Csv>,
+    columns: Option<Vec<String>>,
+    shown: Vec<Vec<String>>,
+    total: u64,
+}
+
+impl Output<'_> {
+    pub(super) fn new(to: Option<&Path>) -> Output<'_> {
+        Output { to, csv: None, columns: None, shown: Vec::new(), total: 0 }
+    }
+
+    /// After the commit: the CSV file takes its name, and the rows are shown.
+    pub(super) fn finish(mut self) -> Result<(), String> {
+        if let Some(to) = self.to {
+            let Some(csv) = self.csv.take() else {
+                return Err(format!("there is no result set for {}: end the statements with a SELECT", to.display()));
+            };
+            csv.publish(to).map_err(|error| format!("cannot write {}: {error}", to.display()))?;
+            println!("wrote {} to {}", rows(self.total), to.display());
+        }
+        if let Some(columns) = &self.columns {
+            let mut table = comfy_table::Table::new();
+            table.load_style(comfy_table::presets::ASCII_MARKDOWN);
+            table.set_header(columns);
+            table.add_rows(&self.shown);
+            println!("{table}");
+            let left_out = self.total - self.shown.len() as u64;
+            if left_out > 0 {
+                println!("... and {} more", rows(left_out));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Rows for Output<'_> {
+    fn begin(&mut self, columns: &[String]) -> std::io::Result<()> {
+        (self.columns, self.total) = (Some(columns.to_vec()), 0);
+        self.shown.clear();
+        if let Some(to) = self.to {
+            let unwritten = |error| named(error, to);
+            // The one before must be gone first: both have the same name.
+            self.csv = None;
+            let mut csv = Csv::create(to).map_err(unwritten)?;
+            csv.line(columns.iter().cloned()).map_err(unwritten)?;
+            self.csv = Some(csv);
+        }
+        Ok(())
+    }
+
+    fn row(&mut self, row: &[Value]) -> std::io::Result<()> {
+        self.total += 1;
+        if let (Some(csv), Some(to)) = (&mut self.csv, self.to) {
+            csv.line(row.iter().map(Value::to_string)).map_err(|error| named(error, to))?;
+        }
+        if self.shown.len() < SHOWN_ROWS {
+            self.shown.push(row.iter().map(Value::to_string).collect());
+        }
+        Ok(())
+    }
+}
+
+fn named(error: std::io::Error, to: &Path) -> std::io::Error {
+    std::io::Error::new(error.kind(), format!("cannot write {}: {error}", to.display()))
+}
+
+/// A CSV file as RFC 4180 has it, under a temporary name; readers see the old file or the new one, never half of it.
+struct Csv {
+    file: Option<BufWriter<File>>,
+    temporary: PathBuf,
+}
+
+/// Where the rows are until they are whole; a file beside `to`.
+pub(super) fn temporary(to: &Path) -> PathBuf {
+    let name = to.file_name().unwrap_or_default().to_string_lossy();
+    to.with_file_name(format!(".{name}.{}", std::process::id()))
+}
+
+impl Csv {
+    fn create(to: &Path) -> std::io::Result<Csv> {
+        let folder = to.parent().unwrap_or(Path::new("/"));
+        std::fs::create_dir_all(folder)?;
+        let temporary = temporary(to);
+        Ok(Csv { file: Some(BufWriter::new(File::create(&temporary)?)), temporary })
+    }
+
+    fn line(&mut self, cells: impl Iterator<Item = String>) -> std::io::Result<()> {
+        let Some(file) = &mut self.file else { return Ok(()) };
+        for (index, cell) in cells.enumerate() {
+            if index > 0 {
+                file.write_all(b",")?;
+            }
+            if cell.contains([',', '"', '\n', '\r']) {
+                write!(file, "\"{}\"", cell.replace('"', "\"\""))?;
+            } else {
+                file.write_all(cell.as_bytes())?;
+            }
+        }
+        file.write_all(b"\n")
+    }
+
+    fn publish(mut self, to: &Path) -> std::io::Result<()> {
+        if let Some(file) = self.file.take() {
+            file.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()?;
+        }
+        std::fs::rename(&self.temporary, to)
+    }
+}
+
+impl Drop for Csv {
+    fn drop(&mut self) {
+        // After `publish` it has its name; else it is of no use, and the failure that led here is what matters.
+        let _ = std::fs::remove_file(&self.temporary);
+    }
+}
