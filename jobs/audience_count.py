@@ -5,6 +5,7 @@ The rule may name audiences of the table `audience_rule`, which is read only the
 
 from userprofile import mariadb
 from userprofile.audiences import load, tagsmap
+from userprofile.database import DatabaseError
 from userprofile.job import Job, fail
 from userprofile.rules import RuleError, condition, parse, resolve
 
@@ -13,6 +14,6 @@ try:
     rule = parse("rule", job.args.rule)
     others = load(job.args.mariadb)[0] if '"audience"' in job.args.rule else {}
     tree = resolve(rule, others)
-except (mariadb.MariaDbError, RuleError) as error:
+except (DatabaseError, RuleError) as error:
     fail(str(error))
 job.done(f"{tagsmap(job).where(condition(tree)).count()} users")

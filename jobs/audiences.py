@@ -8,6 +8,7 @@ from pyspark.sql import functions as F
 
 from userprofile import mariadb
 from userprofile.audiences import load, resolve, tagsmap
+from userprofile.database import DatabaseError
 from userprofile.job import Job, fail
 from userprofile.rules import RuleError, condition
 
@@ -15,7 +16,7 @@ job = Job("audiences", "all audiences of the date", mariadb=mariadb.OPTION)
 try:
     rules, titles = load(job.args.mariadb)
     trees = resolve(rules)
-except (mariadb.MariaDbError, RuleError) as error:
+except (DatabaseError, RuleError) as error:
     fail(str(error))
 users_tags = tagsmap(job)
 members = [F.when(condition(tree), F.lit(audience_id)) for audience_id, tree in trees.items()]
@@ -26,11 +27,11 @@ users = dict.fromkeys(rules, 0)
 for row in rows:
     users[row["audience_id"]] += 1
 try:
-    with mariadb.Transaction(job.args.mariadb) as transaction:
-        transaction.replace("audience_user", job.ds, ["audience_id", "userid"], rows)
+    with mariadb.database(job.args.mariadb).transaction() as transaction:
+        transaction.replace("audience_user", {"data_date": job.ds}, ["audience_id", "userid"], rows)
         counts = [(audience_id, titles[audience_id], count) for audience_id, count in users.items()]
-        transaction.replace("audience_count", job.ds, ["audience_id", "title", "users"], counts)
-except mariadb.MariaDbError as error:
+        transaction.replace("audience_count", {"data_date": job.ds}, ["audience_id", "title", "users"], counts)
+except DatabaseError as error:
     fail(str(error))
 for audience_id, count in users.items():
     print(f"{count:>8}  {audience_id:<20} {titles[audience_id]}")

@@ -3,11 +3,11 @@
 from pyspark.sql import functions as F
 
 from userprofile.job import Job
-from userprofile.orders import BEGINNING, lines, within
+from userprofile.orders import BEGINNING, acts, within
 from userprofile.tags import write_tags
 
 job = Job("paid_amount", "tags paid_total, paid_30d")
-paid = lines(job, BEGINNING).where(F.col("kind").isin("sale", "cancel"))
+paid = acts(job, BEGINNING)
 amount = F.col("quantity") * F.col("price")
 # Decimals throughout: sums are exact, and the one rounding is at the end.
 users = paid.groupBy("userid").agg(

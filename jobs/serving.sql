@@ -1,10 +1,4 @@
 -- The serving tables in MariaDB. Once: mariadb --defaults-file=mariadb.cnf < jobs/serving.sql
-CREATE TABLE IF NOT EXISTS stage_count (
-    data_date CHAR(8), `lines` INT NOT NULL, staged INT NOT NULL, parse_failed INT NOT NULL, no_customer INT NOT NULL,
-    duplicates INT NOT NULL, PRIMARY KEY (data_date)) ENGINE=InnoDB;
-CREATE TABLE IF NOT EXISTS tag_count (
-    data_date CHAR(8), tagid VARCHAR(64), tag_rows INT NOT NULL, tag_count INT NOT NULL, tag_total_per DECIMAL(7,4) NOT NULL,
-    tag_dau_per DECIMAL(7,4) NOT NULL, PRIMARY KEY (data_date, tagid)) ENGINE=InnoDB;
 CREATE TABLE IF NOT EXISTS userprofile_tagsmap (
     data_date CHAR(8), userid VARCHAR(16), tagsmap JSON NOT NULL, PRIMARY KEY (data_date, userid)) ENGINE=InnoDB;
 CREATE TABLE IF NOT EXISTS audience_rule (

@@ -1,7 +1,7 @@
 """Turns the raw files of one date (or, with --since, of a history) into partitions of `order_line`, and counts.
 
-A line that does not parse is counted in `stage_count` and left out; it does not fail the job: how many are too many is for
-the check on `stage_count` to judge.
+A line that does not parse is counted in `upstream_counts` and left out; it does not fail the job: how many are too many is
+for the check on these counts to judge.
 """
 
 import datetime
@@ -11,6 +11,8 @@ import pathlib
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
+from userprofile import figures
+from userprofile.database import DatabaseError
 from userprofile.job import Job, day, fail, nodash
 
 RAW = "InvoiceNo STRING, StockCode STRING, Description STRING, Quantity STRING, InvoiceDate STRING, UnitPrice STRING, CustomerID STRING, Country STRING, malformed STRING"
@@ -27,6 +29,7 @@ job = Job(
     "stage_orders",
     "raw files to partitions",
     raw={"default": os.environ.get("RETAIL_RAW", "raw"), "type": pathlib.Path, "help": "$RETAIL_RAW"},
+    figures=figures.OPTION,
     since={"type": day, "help": "also all dates from this one on that have a file"},
 )
 
@@ -85,9 +88,15 @@ staged = (
         "quantity", "ordered_at", "price", "userid", F.col("Country").alias("country"), "kind", "data_date",
     )
 )  # fmt: skip
-schema = "data_date STRING, lines LONG, staged LONG, parse_failed LONG, no_customer LONG, duplicates LONG"
-dates = [nodash(date) for date, files in found.items() if files]
-job.warehouse.replace_dates("order_line", staged, dates)
-job.warehouse.replace_dates("stage_count", job.spark.createDataFrame(counts, schema), dates)
-total = {name: sum(row[name] for row in counts) for name in ("lines", "staged", "parse_failed")}
+job.warehouse.replace_dates("order_line", staged, [nodash(date) for date, files in found.items() if files])
+files_on = {nodash(date): len(files) for date, files in found.items()}
+names = ["lines", "staged", "parse_failed", "no_customer", "duplicates"]
+try:
+    with figures.database(job.args.figures).transaction() as transaction:
+        for row in counts:
+            values = (files_on[row["data_date"]], *(row[name] for name in names))
+            transaction.replace("upstream_counts", {"data_date": row["data_date"]}, ["files", *names], [values])
+except DatabaseError as error:
+    fail(str(error))
+total = {name: sum(row[name] for row in counts) for name in names}
 job.done(f"{total['staged']} of {total['lines']} lines, {total['parse_failed']} not parsed, {len(counts)} dates")

@@ -18,8 +18,9 @@ PRODUCT_CODE = "^[0-9]{5}[A-Za-z]{0,2}$"
 
 
 def category(description: Column) -> Column:
-    words = F.split(F.upper(F.coalesce(description, F.lit(""))), "[^A-Z]+")
+    letters = F.upper(F.coalesce(description, F.lit("")))
     chosen = F.lit("other")
     for name, members in reversed(WORDS.items()):
-        chosen = F.when(F.arrays_overlap(words, F.array(*(F.lit(word) for word in members.split()))), name).otherwise(chosen)
+        # Not split into an array of words: that would be done again for each category.
+        chosen = F.when(letters.rlike(f"(?<![A-Z])(?:{members.replace(' ', '|')})(?![A-Z])"), name).otherwise(chosen)
     return chosen

@@ -1,6 +1,7 @@
 """How each job begins and ends: its arguments, its Spark session, its one line of summary."""
 
 import argparse
+import atexit
 import datetime
 import functools
 import os
@@ -11,8 +12,6 @@ import time
 from pyspark.sql import SparkSession
 
 from userprofile.warehouse import Warehouse
-
-BEGAN = time.monotonic()
 
 
 def day(text: str) -> datetime.date:
@@ -44,7 +43,7 @@ class Job:
         parser.add_argument("--warehouse", default=os.environ.get("RETAIL_WAREHOUSE", "warehouse"), help="$RETAIL_WAREHOUSE")
         for option, settings in options.items():
             parser.add_argument(f"--{option.replace('_', '-')}", **settings)
-        self.name = name
+        self.name, self.began = name, time.monotonic()
         self.args = parser.parse_args()
         self.date: datetime.date = self.args.date
         self.ds = nodash(self.date)
@@ -56,6 +55,8 @@ class Job:
         builder = SparkSession.builder.appName(f"{self.name} {self.ds}").config("spark.sql.session.timeZone", "UTC")
         session = builder.getOrCreate()
         session.sparkContext.setLogLevel("WARN")
+        # Not in `done`: together.py runs several jobs in one session.
+        atexit.register(session.stop)
         return session
 
     @functools.cached_property
@@ -73,5 +74,4 @@ class Job:
             fail(f"{path} is not in {self.warehouse.root}: the job that writes it has not run for {self.ds}")
 
     def done(self, summary: str) -> None:
-        print(f"{self.name} {self.ds}: {summary}, {time.monotonic() - BEGAN:.1f} s")
-        self.spark.stop()
+        print(f"{self.name} {self.ds}: {summary}, {time.monotonic() - self.began:.1f} s")

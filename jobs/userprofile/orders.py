@@ -15,6 +15,11 @@ def lines(job: Job, days: int | None) -> DataFrame:
     return job.warehouse.read("order_line", first, job.ds).where(F.col("userid").isNotNull())
 
 
+def acts(job: Job, days: int | None) -> DataFrame:
+    """Sales and cancellations: what shows that a customer is there."""
+    return lines(job, days).where(F.col("kind").isin("sale", "cancel"))
+
+
 def sales(job: Job, days: int | None) -> DataFrame:
     return lines(job, days).where(F.col("kind") == "sale")
 

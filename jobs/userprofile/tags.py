@@ -41,4 +41,4 @@ def read_tags(job: Job, *tagtypes: str) -> DataFrame:
     for tagtype in tagtypes:
         job.require("profile_tag_user", tagtype=tagtype)
     rows = job.warehouse.read("profile_tag_user", job.ds, job.ds)
-    return rows.where(rows["tagtype"].isin(*tagtypes)).select("tagid", "userid", "tagweight")
+    return rows.where(rows["tagtype"].isin(*tagtypes)).select("tagtype", "tagid", "userid", "tagweight")

@@ -11,7 +11,6 @@ SCHEMAS = {
         "invoice STRING, stock_code STRING, description STRING, quantity INT, ordered_at TIMESTAMP, price DECIMAL(12,3), "
         "userid STRING, country STRING, kind STRING, data_date STRING"
     ),
-    "stage_count": "lines LONG, staged LONG, parse_failed LONG, no_customer LONG, duplicates LONG, data_date STRING",
     "id_map": "cookieid STRING, userid STRING, data_date STRING",
     "profile_tag_user": "tagid STRING, userid STRING, tagweight STRING, data_date STRING, tagtype STRING",
     "profile_tag_cookie": "tagid STRING, cookieid STRING, tagweight STRING, data_date STRING, tagtype STRING",

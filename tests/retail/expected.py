@@ -17,6 +17,7 @@ import json
 import pathlib
 import re
 import sys
+import zlib
 from decimal import ROUND_HALF_UP, Decimal
 
 DEFINITIONS = {
@@ -54,13 +55,18 @@ CATEGORY_WORDS = [
                     "DOORMAT", "CUSHION"}),
 ]  # fmt: skip
 WORD_TAGS = {"country", "activity_level", "buy_category"}
+TYPE_OF = {
+    "country": "country", "last_behavior": "last_behavior", "orders_": "purchase_count", "activity_level": "activity_level",
+    "high_active_period": "active_period", "buy_category": "buy_category", "category_": "buy_category", "paid_": "paid_amount",
+    "large_baskets": "basket",
+}  # fmt: skip
 EXPORTED = ["country", "activity_level", "last_behavior_days", "orders_90d", "paid_total", "buy_category", "high_active_period"]
 
 Line = collections.namedtuple("Line", "date invoice code description quantity moment price user country kind")
 
 
 def read_day(raw: pathlib.Path, date: datetime.date) -> tuple[list[Line], dict] | None:
-    """The lines of a date that parse, and the counts of the staging; None without trade."""
+    """The lines of a date that parse, and the counts of what was staged; None without trade."""
     single = raw / f"{date}.csv"
     files = [single] if single.exists() else sorted((raw / str(date)).glob("*.csv"))
     if not files:
@@ -71,7 +77,7 @@ def read_day(raw: pathlib.Path, date: datetime.date) -> tuple[list[Line], dict] 
     lines = [line for line in (parse(row, date) for row in rows) if line]
     seen = collections.Counter(map(tuple, rows))
     return lines, {
-        "lines": len(rows), "staged": len(lines), "parse_failed": len(rows) - len(lines),
+        "files": len(files), "lines": len(rows), "staged": len(lines), "parse_failed": len(rows) - len(lines),
         "no_customer": sum(1 for row in rows if len(row) > 6 and not row[6]), "duplicates": len(rows) - len(seen),
     }  # fmt: skip
 
@@ -185,9 +191,23 @@ def tag_counts(tags: dict, known: list[Line], date: datetime.date) -> dict:
         return money(Decimal(part) / whole if whole else Decimal(0), "0.0001")
 
     return {
-        name: [len(them), len(them), share(len(them), len(tags)), share(len(them & daily), len(daily))]
+        name: [tag_type(name), len(them), len(them), share(len(them), len(tags)), share(len(them & daily), len(daily))]
         for name, them in users.items()
     }
+
+
+def tag_type(name: str) -> str:
+    return next(tagtype for prefix, tagtype in TYPE_OF.items() if name.startswith(prefix))
+
+
+def sums(tags: dict) -> dict:
+    """How many users have each tag, and the checksum of their weights."""
+    found = collections.defaultdict(lambda: [0, 0])
+    for user, mine in tags.items():
+        for name, weight in mine.items():
+            found[name][0] += 1
+            found[name][1] += zlib.crc32(f"{user}={name}={weight}".encode())
+    return found
 
 
 def fulfils(rule: dict, mine: dict, all_rules: dict, definitions: dict) -> bool:
@@ -223,12 +243,13 @@ def expect(days: dict, dates: list[str], rules: list, definitions: dict) -> dict
     for text in dates:
         date = datetime.datetime.strptime(text, "%Y%m%d").date()
         staged, counts = days[date]
-        tables["stage_count"][text] = tables["mariadb.stage_count"][text] = list(counts.values())
+        tables["figures.upstream_counts"][text] = list(counts.values())
         tables["order_line"] |= {(text, *key): n for key, n in collections.Counter(map(order_line, staged)).items()}
         found = compute(lines, date, definitions)
         tables["id_map"] |= {(text, *pair): 1 for pair in found["pairs"]}
         tables["profile_tag_cookie"] |= {(text, cookie, "basket_size"): size for cookie, size in found["cookies"].items()}
-        tables["mariadb.tag_count"] |= {(text, name): values for name, values in found["counts"].items()}
+        tables["figures.tag_counts"] |= {(text, name): values for name, values in found["counts"].items()}
+        tables["figures.tagsmap_sums"] |= {(text, name): values for name, values in sums(found["tags"]).items()}
         audiences = {audience_id: [] for audience_id in all_rules}
         for user, mine in found["tags"].items():
             tables["profile_tag_user"] |= {(text, user, name): weight for name, weight in mine.items()}
@@ -261,9 +282,6 @@ def read_dump(folder: pathlib.Path, exports: pathlib.Path | None, dates: list[st
         with open(folder / f"{name}.jsonl", encoding="utf-8") as lines:
             yield from (json.loads(line, parse_float=Decimal) for line in lines)
 
-    stage = ("lines", "staged", "parse_failed", "no_customer", "duplicates")
-    for r in rows("stage_count"):
-        put("stage_count", r["data_date"], [r[name] for name in stage])
     lines = collections.Counter(
         (r["data_date"], r["invoice"], r["stock_code"], r.get("description", ""), r["quantity"],
          r["ordered_at"][:19].replace("T", " "), str(Decimal(r["price"]).quantize(Decimal("0.001"))), r.get("userid", ""), r["country"], r["kind"])
@@ -280,10 +298,12 @@ def read_dump(folder: pathlib.Path, exports: pathlib.Path | None, dates: list[st
         put("userprofile_tagsmap", (r["data_date"], r["userid"]), r["tagsmap"])
     for r in rows("audience"):
         put("audience", (r["data_date"], r["audience_id"], r["userid"]), 1)
-    for date, *values in rows("mariadb.stage_count"):
-        put("mariadb.stage_count", date, values)
-    for date, name, *values in rows("mariadb.tag_count"):
-        put("mariadb.tag_count", (date, name), values)
+    for date, *values in rows("figures.upstream_counts"):
+        put("figures.upstream_counts", date, values)
+    for date, tagtype, name, *values in rows("figures.tag_counts"):
+        put("figures.tag_counts", (date, name), [tagtype, *values])
+    for date, name, *values in rows("figures.tagsmap_sums"):
+        put("figures.tagsmap_sums", (date, name), values)
     for date, user, mine in rows("mariadb.userprofile_tagsmap"):
         put("mariadb.userprofile_tagsmap", (date, user), json.loads(mine))
     for date, audience_id, user in rows("mariadb.audience_user"):
