@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Sets up all that the tests need and runs them: ./install/test.sh [STAGE...]   (--list shows the stages)
 #
-# Installs, if missing: the Debian packages build-essential, cron, procps, python3-venv, openjdk-17-jre-headless and valgrind;
-# and below target/ a Python environment with aiosmtpd, cryptography and pyspark. Runs again without harm.
+# Installs, if missing: the Debian packages build-essential, cron, curl, mariadb-client, mariadb-server, openjdk-17-jre-headless,
+# postgresql, procps, python3-venv, valgrind and vsftpd; and below target/ a Python environment with aiosmtpd, cryptography and
+# pyspark. Runs again without harm. The stage retail needs the data set that examples/retail/README.md names, in $RETAIL_RAW.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . install/require.sh
 
-stages=(core instructions kills outage mail userprofile spark cron)
+stages=(core instructions kills outage mail userprofile spark retail cron)
 if [ "${1:-}" = --list ]; then
   cat << 'LIST'
 core         engine, schedules, files, command line, driver and shim with real processes
@@ -17,6 +18,7 @@ outage       full and read-only disks, limits of processes, files and memory (ne
 mail         a real SMTP server on loopback, with TLS and login
 userprofile  examples/userprofile on real data, every number compared
 spark        examples/spark through real spark-submit
+retail       examples/retail on Spark, MariaDB, PostgreSQL, FTP and SMTP, compared; and bad days
 cron         Debian's cron ticks for three minutes (needs root)
 LIST
   exit
@@ -66,6 +68,15 @@ stage_spark() {
   ensure_venv
   is_installed pyspark || python_packages pyspark==3.5.6
   CRONDAG_VENV=$venv ./install/stages/spark.sh
+}
+stage_retail() {
+  cargo build --release --quiet
+  require_packages java:openjdk-17-jre-headless mariadbd:mariadb-server mariadb:mariadb-client vsftpd:vsftpd curl:curl \
+    pg_createcluster:postgresql psql:postgresql-client
+  ensure_venv
+  is_installed pyspark || python_packages pyspark==3.5.6
+  is_installed aiosmtpd && is_installed cryptography || python_packages aiosmtpd cryptography
+  CRONDAG_VENV=$venv ./install/stages/retail.sh
 }
 stage_cron() {
   cargo build --release --quiet
