@@ -14,6 +14,7 @@
 //! - [`cli`] has one file per command: parse, call, print.
 
 pub mod alert;
+pub mod check;
 pub mod cli;
 pub mod dag;
 pub mod diagnose;

@@ -84,6 +84,7 @@ impl Drop for Server {
 
 fn mail() -> Mail {
     Mail {
+        pictures: Vec::new(),
         to: vec!["Admin <admin@example.com>".to_owned(), "second@example.com".to_owned()],
         subject: "[crondag] 用户画像 failed".to_owned(),
         text: "plain: 失败\n.a line with a dot\n".to_owned(),

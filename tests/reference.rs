@@ -36,7 +36,8 @@ fn the_pages_are_up_to_date() {
 /// The example of every key is read without a fault, so what the reference says can be typed.
 #[test]
 fn every_example_is_good() {
-    let config = "pools.yarn = 4\nconnections.warehouse = { type = 'sqlite', path = 'x' }";
+    let config = "pools.yarn = 4\nconnections.warehouse = { type = 'sqlite', path = 'x' }\n\
+                  connections.serving = { type = 'sqlite', path = 'y' }";
     let config = read_config(config).0.unwrap();
     let read = |text: &str| read_dag("a", text, &config, &|_: &Path| true).1;
     let (dag, home) = (rows(&reference::dag_page()), rows(&reference::config_page()));
@@ -52,7 +53,7 @@ fn every_example_is_good() {
             "[defaults]" | "[defaults.spark]" => {
                 format!("{header}\n{key} = {example}\n[tasks.a]\nshell = 'true'")
             }
-            "[tasks.NAME]" if matches!(key.as_str(), "shell" | "spark" | "sql") => {
+            "[tasks.NAME]" if matches!(key.as_str(), "shell" | "spark" | "sql" | "wait" | "check" | "report") => {
                 format!("[tasks.a]\n{key} = {example}")
             }
             "[tasks.NAME]" => format!(
@@ -70,6 +71,41 @@ fn every_example_is_good() {
                 format!("[tasks.a.sql]\nconnection = 'warehouse'\nfile = 'a.sql'\n{key} = {example}")
             }
             "[tasks.NAME.sql]" => format!("[tasks.a.sql]\nconnection = 'warehouse'\n{key} = {example}"),
+            "[tasks.NAME.wait]" => {
+                let rest = match key.as_str() {
+                    "file" | "dag" | "url" | "command" | "gate" => "",
+                    "query" => "connection = 'warehouse'",
+                    "connection" => "query = 'SELECT 1'",
+                    "params" => "connection = 'warehouse'\nquery = 'SELECT 1'",
+                    "task" | "offset" => "dag = 'orders'",
+                    "status" | "contains" => "url = 'http://localhost'",
+                    _ => "file = 'x'",
+                };
+                format!("params.shop = 's'\n[tasks.a.wait]\n{rest}\n{key} = {example}")
+            }
+            "[tasks.NAME.check]" | "[tasks.NAME.check.reconcile]" => {
+                let rest = match key.as_str() {
+                    "query" | "file" => "connection = 'warehouse'",
+                    "connection" => "query = 'SELECT 1'",
+                    _ => "connection = 'warehouse'\nquery = 'SELECT 1'",
+                };
+                let outer = match header.contains("reconcile") {
+                    true => "[tasks.a.check]\nconnection = 'warehouse'\nquery = 'SELECT 1'\n",
+                    false => "",
+                };
+                let table = header.replace("NAME", "a");
+                format!("max_active_runs = 1\nparams.shop = 's'\n{outer}{table}\n{rest}\n{key} = {example}")
+            }
+            "[tasks.NAME.check.rules.NAME]" => {
+                let rest = if key == "max" { "" } else { "max = 1" };
+                format!(
+                    "max_active_runs = 1\n[tasks.a.check]\nconnection = 'warehouse'\nquery = 'SELECT 1'\n\
+                     [tasks.a.check.rules.r]\n{rest}\n{key} = {example}"
+                )
+            }
+            "[tasks.NAME.report]" => format!(
+                "[tasks.tag_counts.check]\nconnection = 'warehouse'\nquery = 'SELECT 1'\n[tasks.a.report]\n{key} = {example}"
+            ),
             other => panic!("no text for {other}"),
         };
         assert_eq!(read(&text), [], "{text}");

@@ -18,7 +18,13 @@ const LIST_LENGTH: usize = 30;
 /// Writes the mail of an incident. Pure.
 pub fn compose(incident: &Incident) -> Mail {
     let body = Body::of(incident);
-    Mail { to: incident.to.clone(), subject: one_line(&subject(incident)), text: body.text(), html: body.html() }
+    Mail {
+        to: incident.to.clone(),
+        subject: one_line(&subject(incident)),
+        text: body.text(),
+        html: body.html(),
+        pictures: Vec::new(),
+    }
 }
 
 fn subject(incident: &Incident) -> String {
@@ -247,7 +253,8 @@ fn selector(incident: &Incident) -> &str {
     run_selector(&incident.run_id, &incident.ds, &incident.data_interval)
 }
 
-fn escape(text: &str) -> String {
+/// Text for HTML.
+pub(super) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 

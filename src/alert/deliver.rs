@@ -6,8 +6,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::SystemTime;
 
-use lettre::message::header::{Header, HeaderName, HeaderValue};
-use lettre::message::{Mailbox, Message, MultiPart};
+use lettre::message::header::{ContentType, Header, HeaderName, HeaderValue};
+use lettre::message::{Attachment, Mailbox, Message, MultiPart, SinglePart};
 
 use super::{Mail, sendmail, smtp};
 use crate::dag::config::{Email, MailTransport};
@@ -101,9 +101,20 @@ fn message(mail: &Mail, to: Vec<Mailbox>, message_id: &str, settings: &Email) ->
     for mailbox in to {
         builder = builder.to(mailbox);
     }
-    builder
-        .multipart(MultiPart::alternative_plain_html(mail.text.clone(), mail.html.clone()))
-        .map_err(|error| permanent(format!("the mail cannot be built: {error}")))
+    let unusable = |error: &dyn std::fmt::Display| permanent(format!("the mail cannot be built: {error}"));
+    let body = if mail.pictures.is_empty() {
+        MultiPart::alternative_plain_html(mail.text.clone(), mail.html.clone())
+    } else {
+        let png = "image/png".parse::<ContentType>().map_err(|error| unusable(&error))?;
+        let with_pictures = mail.pictures.iter().fold(
+            MultiPart::related().singlepart(SinglePart::html(mail.html.clone())),
+            |part, picture| {
+                part.singlepart(Attachment::new_inline(picture.cid.clone()).body(picture.png.clone(), png.clone()))
+            },
+        );
+        MultiPart::alternative().singlepart(SinglePart::plain(mail.text.clone())).multipart(with_pictures)
+    };
+    builder.multipart(body).map_err(|error| permanent(format!("the mail cannot be built: {error}")))
 }
 
 fn deliver_folder(message: &Message, folder: &Path, message_id: &str) -> Result<(), DeliveryError> {

@@ -1,11 +1,14 @@
 //! From an incident to a delivered mail. Composing is pure; delivery is one function. The outbox belongs to the store,
 //! the retries to the driver.
 
+pub mod chart;
 mod compose;
 mod deliver;
 mod line;
+pub mod report;
 mod sendmail;
 mod smtp;
+mod warning;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,6 +19,8 @@ use crate::diagnose::Diagnosis;
 
 pub use compose::{compose, run_selector};
 pub use deliver::{DeliveryError, deliver};
+pub use report::compose_report;
+pub use warning::{CheckWarning, compose_warning};
 
 /// Something that people want to hear of.
 #[derive(Debug, Clone, PartialEq)]
@@ -94,4 +99,31 @@ pub struct Mail {
     pub text: String,
     /// The same as HTML.
     pub html: String,
+    /// What the HTML shows inline.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pictures: Vec<Picture>,
+}
+
+/// A picture within a mail.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Picture {
+    /// The name by which the HTML refers to it: `cid:...`.
+    pub cid: String,
+    /// The file; Base64 where it is stored.
+    #[serde(with = "base64_text")]
+    pub png: Vec<u8>,
+}
+
+mod base64_text {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(bytes))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        STANDARD.decode(String::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
 }

@@ -100,6 +100,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
         dag: &dag,
         task: index,
         run: run.run_id.clone(),
+        logical_date: run.logical_date,
         // An ending that an older crondag wrote otherwise is not known.
         ending: serde_json::from_str(ending).ok(),
         started: Some(attempt.started_at),

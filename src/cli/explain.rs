@@ -443,6 +443,20 @@ impl View<'_> {
                     self.explain_slots(dag, id)?;
                 }
             }
+            TaskState::UpForReschedule => {
+                let wait = dag.and_then(|dag| dag.tasks[dag.task_index(id)?].wait());
+                let since = instance.start_date.unwrap_or(self.context.now);
+                let mut text = format!("waits since {}", time(since, &self.zone));
+                if let Some(wait) = wait {
+                    let every = format_duration(wait.every);
+                    let most = format_duration(wait.for_at_most);
+                    text = format!("{text} for {}: looks every {every}, for at most {most}", wait.condition);
+                }
+                if let Some(at) = instance.next_try_at {
+                    text = format!("{text}; the next look is at {}", time(at, &self.zone));
+                }
+                self.say(id, text, command(&format!("mark {} {} success --task {id}", run.dag_id, run.run_id)));
+            }
             TaskState::None => {
                 if let Some(dag) = dag {
                     self.explain_waiting(run, dag, instances, id)?;

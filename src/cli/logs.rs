@@ -221,7 +221,7 @@ fn follow(
         match state {
             TaskState::Failed | TaskState::UpstreamFailed => return Ok(ExitCode::from(1)),
             TaskState::Success | TaskState::Skipped => return Ok(ExitCode::SUCCESS),
-            TaskState::None | TaskState::Running | TaskState::UpForRetry => {
+            TaskState::None | TaskState::Running | TaskState::UpForRetry | TaskState::UpForReschedule => {
                 if store.run(run.number)?.is_none_or(|run| run.state.is_final()) {
                     return ended_without(&run.dag_id, task, run);
                 }

@@ -2,6 +2,7 @@
 //! front end would have to decide again.
 
 mod backfill;
+mod checks;
 mod clear;
 mod completions;
 mod confirm;
@@ -12,6 +13,7 @@ pub mod diagnostic;
 mod driver_watch;
 mod error;
 mod explain;
+mod gate;
 mod init;
 mod list_dags;
 mod list_tasks;
@@ -116,6 +118,10 @@ enum Command {
     Logs(logs::Args),
     /// Say why a task failed: the probable cause, the evidence, what to do
     Diagnose(diagnose::Args),
+    /// Show what checks have recorded, with verdicts and histories
+    Checks(checks::Args),
+    /// Say whether a gate is open for a date, or overrule it
+    Gate(gate::Args),
     /// Show what goes on and what needs a look
     Status(status::Args),
     /// Say why a task is not running, and what would change that
@@ -135,6 +141,9 @@ pub fn main() -> ExitCode {
     match first.as_deref().and_then(OsStr::to_str) {
         Some("__spawner") => return crate::runner::spawner::main(),
         Some("__sql") => return crate::runner::actions::sql::main(),
+        Some("__check") => return crate::runner::actions::check::main(),
+        Some("__report") => return crate::runner::actions::report::main(),
+        Some("__look") => return crate::runner::actions::look::main(),
         Some("__driver") => return scheduler::driver(),
         _ => {}
     }
@@ -174,6 +183,8 @@ fn run(cli: &Cli) -> Result<ExitCode, CliError> {
         Command::Tasks(args) => tasks::run(args, global),
         Command::Logs(args) => logs::run(args, global),
         Command::Diagnose(args) => diagnose::run(args, global),
+        Command::Checks(args) => checks::run(args, global),
+        Command::Gate(args) => gate::run(args, global),
         Command::Status(args) => status::run(args, global),
         Command::Explain(args) => explain::run(args, global),
         Command::Db(args) => db::run(args, global),

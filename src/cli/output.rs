@@ -53,7 +53,7 @@ impl Tone {
         match state {
             TaskState::None => Tone::Dim,
             TaskState::Running => Tone::Cyan,
-            TaskState::UpForRetry | TaskState::Skipped => Tone::Yellow,
+            TaskState::UpForRetry | TaskState::UpForReschedule | TaskState::Skipped => Tone::Yellow,
             TaskState::Success => Tone::Green,
             TaskState::Failed | TaskState::UpstreamFailed => Tone::Red,
         }

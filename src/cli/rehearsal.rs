@@ -7,7 +7,7 @@ use super::{params, select};
 use crate::dag::schedule::DataInterval;
 use crate::dag::template::{Renderer, Scope};
 use crate::dag::{Dag, RunType, Task};
-use crate::runner::actions::{Prepared, prepare};
+use crate::runner::actions::{Occasion, Prepared, prepare};
 
 /// A task with everything that it needs to run.
 pub struct Rehearsal {
@@ -44,7 +44,8 @@ impl Rehearsal {
             params: &values,
             vars: &context.config.vars,
         });
-        let prepared = prepare(context.home.root(), &context.config, &dag, &dag.tasks[index], &renderer);
+        let occasion = Occasion { interval, run_id: &run_id, is_rehearsal: true };
+        let prepared = prepare(context.home.root(), &context.config, &dag, &dag.tasks[index], &renderer, &occasion);
         let prepared = prepared.map_err(|error| {
             CliError::usage(
                 format!("the task {} of {} cannot be prepared: {error}", dag.tasks[index].id, dag.id),

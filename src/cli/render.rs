@@ -69,6 +69,9 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     match task.action {
         // What goes to the inner program is JSON; people want the statements.
         Action::Sql(_) => section(&mut page, "sql", [masked(&prepared.display)]),
+        Action::Wait(_) | Action::Check(_) | Action::Report(_) => {
+            section(&mut page, task.action.kind(), [masked(&prepared.display)]);
+        }
         Action::Shell(_) | Action::Spark(_) => {
             if let Some(stdin) = &prepared.stdin {
                 section(&mut page, "stdin", [masked(stdin)]);

@@ -148,6 +148,7 @@ fn fill(state: TaskState) -> Option<&'static str> {
         TaskState::None => None,
         TaskState::Running => Some("#a5f3fc"),
         TaskState::UpForRetry => Some("#fde68a"),
+        TaskState::UpForReschedule => Some("#ddd6fe"),
         TaskState::Success => Some("#bbf7d0"),
         TaskState::Failed => Some("#fecaca"),
         TaskState::Skipped => Some("#fbcfe8"),

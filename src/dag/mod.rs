@@ -1,24 +1,29 @@
 //! What a DAG is. Pure: no clock, no processes, no database; it imports nothing else of this crate.
 
 pub mod cause;
+pub mod check;
 pub mod config;
 pub mod file;
 pub mod graph;
 pub mod id;
 pub mod model;
 pub mod nearest;
+pub mod pattern;
 pub mod schedule;
 pub mod state;
 pub mod template;
 pub mod transition;
 pub mod trigger_rule;
 pub mod units;
+pub mod wait;
 
 pub use cause::{Cause, CauseClass, CauseEnding};
+pub use check::{Check, Verdict};
 pub use config::Config;
 pub use graph::Graph;
 pub use id::{DagId, InvalidId, TaskId};
-pub use model::{Action, Dag, DateBound, Shell, Spark, SparkOptions, Sql, SqlSource, Task};
+pub use model::{Action, Dag, DateBound, Report, Shell, Spark, SparkOptions, Sql, SqlSource, Task};
 pub use state::{RunState, RunType, TaskState};
 pub use transition::{RunNumber, Transition};
 pub use trigger_rule::{Decision, TriggerRule, UpstreamCounts};
+pub use wait::{Condition, Wait};

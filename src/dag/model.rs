@@ -7,10 +7,12 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, civil};
 use serde_json::Value;
 
+use super::check::Check;
 use super::graph::Graph;
 use super::id::{DagId, TaskId};
 use super::schedule::Schedule;
 use super::trigger_rule::TriggerRule;
+use super::wait::Wait;
 
 /// One DAG file.
 #[derive(Debug, Clone)]
@@ -47,6 +49,16 @@ pub struct Dag {
     pub tasks: Vec<Task>,
     /// Who waits for whom, by index into `tasks`.
     pub graph: Graph,
+}
+
+impl Task {
+    /// What it waits for, if that is what it does.
+    pub fn wait(&self) -> Option<&Wait> {
+        match &self.action {
+            Action::Wait(wait) => Some(wait),
+            _ => None,
+        }
+    }
 }
 
 impl Dag {
@@ -108,6 +120,12 @@ pub enum Action {
     Spark(Box<Spark>),
     /// SQL statements on one connection.
     Sql(Sql),
+    /// Waits until a condition holds.
+    Wait(Wait),
+    /// Records values and judges them.
+    Check(Box<Check>),
+    /// One mail about the run.
+    Report(Report),
 }
 
 impl Action {
@@ -117,8 +135,26 @@ impl Action {
             Action::Shell(_) => "shell",
             Action::Spark(_) => "spark",
             Action::Sql(_) => "sql",
+            Action::Wait(_) => "wait",
+            Action::Check(_) => "check",
+            Action::Report(_) => "report",
         }
     }
+}
+
+/// One mail about the run.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// Who gets it; the task's `email` when empty.
+    pub to: Vec<String>,
+    /// Its subject, a template.
+    pub subject: Option<String>,
+    /// The checks that it shows, by task id; all when empty.
+    pub checks: Vec<String>,
+    /// How many charts at most.
+    pub charts: u32,
+    /// How many dates a chart shows.
+    pub history: u32,
 }
 
 /// A script for `bash -c`.

@@ -14,6 +14,8 @@ pub enum TaskState {
     Running,
     /// An attempt failed and another one follows after the retry delay.
     UpForRetry,
+    /// It waits for a condition and looks at it again and again; between the looks it holds nothing.
+    UpForReschedule,
     /// An attempt ended with exit status 0.
     Success,
     /// The last attempt failed.
@@ -26,10 +28,11 @@ pub enum TaskState {
 
 impl TaskState {
     /// Every state, in the order of a task's life.
-    pub const ALL: [TaskState; 7] = [
+    pub const ALL: [TaskState; 8] = [
         TaskState::None,
         TaskState::Running,
         TaskState::UpForRetry,
+        TaskState::UpForReschedule,
         TaskState::Success,
         TaskState::Failed,
         TaskState::Skipped,
@@ -40,7 +43,7 @@ impl TaskState {
     pub fn is_final(self) -> bool {
         match self {
             TaskState::Success | TaskState::Failed | TaskState::Skipped | TaskState::UpstreamFailed => true,
-            TaskState::None | TaskState::Running | TaskState::UpForRetry => false,
+            TaskState::None | TaskState::Running | TaskState::UpForRetry | TaskState::UpForReschedule => false,
         }
     }
 
@@ -50,6 +53,7 @@ impl TaskState {
             TaskState::None => "none",
             TaskState::Running => "running",
             TaskState::UpForRetry => "up_for_retry",
+            TaskState::UpForReschedule => "up_for_reschedule",
             TaskState::Success => "success",
             TaskState::Failed => "failed",
             TaskState::Skipped => "skipped",

@@ -41,7 +41,7 @@ pub enum Transition {
         /// The run.
         run: RunNumber,
     },
-    /// None or `up_for_retry` -> running.
+    /// None, `up_for_retry` or `up_for_reschedule` -> running.
     TaskStarted {
         /// The run.
         run: RunNumber,
@@ -62,6 +62,24 @@ pub enum Transition {
         reason: String,
         /// When the next attempt may start.
         next_try_at: Timestamp,
+    },
+    /// None or `up_for_retry` -> `up_for_reschedule`: it waits for something that the driver looks at by itself.
+    TaskWaiting {
+        /// The run.
+        run: RunNumber,
+        /// The task.
+        task: TaskId,
+        /// 1 for the first attempt.
+        try_number: u32,
+    },
+    /// Running -> `up_for_reschedule`: a look found that it is too early.
+    TaskRescheduled {
+        /// The run.
+        run: RunNumber,
+        /// The task.
+        task: TaskId,
+        /// When the next look is.
+        next_look_at: Timestamp,
     },
     /// Any open state -> a final one.
     TaskEnded {
@@ -96,6 +114,8 @@ impl Transition {
             | Transition::RunReopened { run }
             | Transition::TaskStarted { run, .. }
             | Transition::TaskRetry { run, .. }
+            | Transition::TaskWaiting { run, .. }
+            | Transition::TaskRescheduled { run, .. }
             | Transition::TaskEnded { run, .. }
             | Transition::TaskCleared { run, .. } => *run,
         }
@@ -107,6 +127,8 @@ impl Transition {
             Transition::RunStarted { .. } | Transition::RunEnded { .. } | Transition::RunReopened { .. } => None,
             Transition::TaskStarted { task, .. }
             | Transition::TaskRetry { task, .. }
+            | Transition::TaskWaiting { task, .. }
+            | Transition::TaskRescheduled { task, .. }
             | Transition::TaskEnded { task, .. }
             | Transition::TaskCleared { task, .. } => Some(task),
         }

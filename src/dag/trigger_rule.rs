@@ -86,7 +86,7 @@ impl UpstreamCounts {
             TaskState::Failed => Some(&mut self.failed),
             TaskState::UpstreamFailed => Some(&mut self.upstream_failed),
             TaskState::Skipped => Some(&mut self.skipped),
-            TaskState::None | TaskState::Running | TaskState::UpForRetry => None,
+            TaskState::None | TaskState::Running | TaskState::UpForRetry | TaskState::UpForReschedule => None,
         }
     }
 

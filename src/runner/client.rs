@@ -124,7 +124,8 @@ pub fn needs_driver(store: &Store) -> Result<bool, StoreError> {
     Ok(store.has_unfinished_runs()? && parked != Some(store.last_event()?))
 }
 
-fn ring(home: &Home) {
+/// Tells a driver that something was committed.
+pub(super) fn ring(home: &Home) {
     // Nobody listening, or a full pipe, both mean that the driver need not be told.
     if let Ok(mut bell) = File::options().write(true).custom_flags(libc::O_NONBLOCK).open(home.doorbell_path()) {
         let _ = io::Write::write_all(&mut bell, b"!");

@@ -1,23 +1,28 @@
 //! Gathers what a diagnosis needs of an attempt: its log, its end, its upstreams, the files that it missed, what checks
 //! recorded. It judges nothing: that is for `diagnose`.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::attempt::Ending;
 use crate::dag::file::{Fault, read_diagnosis};
-use crate::dag::{Action, CauseEnding, Dag, SparkOptions, Task, TaskState};
-use crate::diagnose::{Catalogue, End, Evidence, FileTime, LineNumber, Log, Series, Subject, Upstream};
+use crate::dag::{Action, CauseEnding, Dag, SparkOptions, Task, TaskState, Verdict};
+use crate::diagnose::{
+    Catalogue, End, Evidence, FileTime, LineNumber, Log, Measure, Owner, Recorded, Series, Subject, Upstream,
+};
 use crate::home::Home;
-use crate::store::TaskInstance;
+use crate::store::{CheckFilter, Store, StoreError, TaskInstance};
 
 /// A log up to this size is read whole; of a bigger one, so much of its head and of its tail.
 const PART: u64 = 256 << 10;
 /// The lines of a log up to this size are counted, so that its tail has line numbers.
 const COUNTED: u64 = 256 << 20;
+/// Dates of recorded values that are read.
+const DATES: u32 = 15;
 
 /// The attempt that is diagnosed.
 #[derive(Debug)]
@@ -30,6 +35,8 @@ pub struct Failed<'a> {
     pub task: usize,
     /// The run's date or id, as commands take it.
     pub run: String,
+    /// The run's logical date.
+    pub logical_date: Timestamp,
     /// How the attempt ended, if that is known.
     pub ending: Option<Ending>,
     /// When it started.
@@ -92,18 +99,80 @@ pub fn gather(failed: &Failed<'_>, catalogue: &Catalogue) -> Evidence {
     }
 }
 
-/// The values that checks have recorded for this task and its upstreams.
-///
-/// The store has no table of check values yet, so there are none. What reads that table belongs here: one
-/// [`Series`] for each upstream's and the task's own key and metric, with the run's date and the dates before it.
-fn history(_: &Failed<'_>) -> Vec<Series> {
-    Vec::new()
+/// The values that checks have recorded: those of the checks before this task are of its upstreams, those of the checks that
+/// follow it directly, and of itself when it is a check, are its own.
+fn history(failed: &Failed<'_>) -> Vec<Series> {
+    // Without the database there is less evidence, and the diagnosis says less.
+    read_history(failed).unwrap_or_default()
+}
+
+fn read_history(failed: &Failed<'_>) -> Result<Vec<Series>, StoreError> {
+    let dag = failed.dag;
+    let is_check = |index: &usize| matches!(dag.tasks[*index].action, Action::Check(_));
+    let ancestors = dag.graph.ancestors(failed.task);
+    let mut checks: Vec<(usize, Owner)> = ancestors
+        .into_iter()
+        .filter(is_check)
+        .map(|index| (index, Owner::Upstream(dag.tasks[index].id.to_string())))
+        .collect();
+    let own = dag.graph.downstream(failed.task).iter().copied().chain([failed.task]).filter(|index| is_check(index));
+    checks.extend(own.map(|index| (index, Owner::Own)));
+    if checks.is_empty() {
+        return Ok(Vec::new());
+    }
+    let store = Store::open_read_only(&failed.home.database_path())?;
+    let mut series = Vec::new();
+    for (index, owner) in checks {
+        let task = &dag.tasks[index].id;
+        let next = failed.logical_date.checked_add(SignedDuration::from_micros(1)).unwrap_or(Timestamp::MAX);
+        let filter = CheckFilter {
+            task_id: Some(task.clone()),
+            before: Some(next),
+            limit: Some(DATES),
+            ..CheckFilter::default()
+        };
+        let mut by_name: BTreeMap<(String, String), Vec<Recorded>> = BTreeMap::new();
+        for check in store.checks(&dag.id, &filter)? {
+            let date = check.logical_date.to_zoned(dag.timezone.clone()).date();
+            for value in store.check_values(&dag.id, task, check.logical_date)? {
+                if let Some(number) = value.value {
+                    let recorded = Recorded { date, value: number, is_failed: check.verdict == Verdict::Fail };
+                    by_name.entry((value.key, value.metric)).or_default().push(recorded);
+                }
+            }
+        }
+        let date = failed.logical_date.to_zoned(dag.timezone.clone()).date();
+        series.extend(by_name.into_iter().map(|((key, metric), values)| Series {
+            owner: owner.clone(),
+            name: format!("{key} {metric}"),
+            measure: measure(&metric),
+            date,
+            values,
+        }));
+    }
+    Ok(series)
+}
+
+/// What a metric measures, by its name: shares of rows that are no good, keys that are not unique, else rows.
+fn measure(metric: &str) -> Measure {
+    let has = |words: &[&str]| words.iter().any(|word| metric.to_lowercase().contains(word));
+    if has(&["null", "unparsed", "invalid", "bad"]) {
+        Measure::UnparsedShare
+    } else if has(&["duplicate", "dup_"]) {
+        Measure::DuplicateKeys
+    } else {
+        Measure::Rows
+    }
 }
 
 fn upstream(task: &Task, tasks: &[TaskInstance]) -> Upstream {
     let instance = tasks.iter().find(|instance| instance.task_id == task.id);
-    let is_unfinished = instance
-        .is_some_and(|instance| matches!(instance.state, TaskState::Running | TaskState::UpForRetry | TaskState::None));
+    let is_unfinished = instance.is_some_and(|instance| {
+        matches!(
+            instance.state,
+            TaskState::Running | TaskState::UpForRetry | TaskState::UpForReschedule | TaskState::None
+        )
+    });
     Upstream { task: task.id.to_string(), ended: instance.and_then(|instance| instance.end_date), is_unfinished }
 }
 

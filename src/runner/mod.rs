@@ -2,12 +2,14 @@
 
 pub mod actions;
 pub mod attempt;
+pub mod awaited;
 pub mod catalog;
 pub mod client;
 pub mod driver;
 pub mod engine;
 pub mod environment;
 pub mod evidence;
+pub mod files;
 pub mod launch;
 pub mod log;
 pub mod planner;

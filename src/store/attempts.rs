@@ -104,19 +104,31 @@ impl Store {
 }
 
 impl Write<'_> {
-    /// Claims an attempt. The primary key makes a second claim of the same attempt an error.
+    /// Claims an attempt. A second claim of the same attempt is an error, unless the first has ended: a sensor looks again
+    /// and again within one attempt.
     pub fn begin_attempt(&self, attempt: &NewAttempt<'_>, now: Timestamp) -> Result<(), StoreError> {
-        self.statement(
-            "INSERT INTO attempts (run, task_id, try_number, token, log_file, started_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        )?
-        .execute((
-            attempt.run.0,
-            attempt.task.as_str(),
-            attempt.try_number,
-            attempt.token,
-            attempt.log_file,
-            Micros(now),
-        ))?;
+        let claimed = self
+            .statement(
+                "INSERT INTO attempts (run, task_id, try_number, token, log_file, started_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                 ON CONFLICT (run, task_id, try_number) DO UPDATE SET token = excluded.token, ended_at = NULL, ending = NULL
+                 WHERE ended_at IS NOT NULL",
+            )?
+            .execute((
+                attempt.run.0,
+                attempt.task.as_str(),
+                attempt.try_number,
+                attempt.token,
+                attempt.log_file,
+                Micros(now),
+            ))?;
+        if claimed == 0 {
+            let NewAttempt { run, task, try_number, .. } = attempt;
+            return Err(StoreError::Impossible(format!(
+                "try {try_number} of {task} in run {} is claimed twice",
+                run.0
+            )));
+        }
         Ok(())
     }
 

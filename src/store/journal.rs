@@ -74,11 +74,21 @@ fn fold(runs: &mut BTreeMap<RunNumber, Rebuilt>, number: RunNumber, event: &Even
         (Transition::RunEnded { state, .. }, _) => run.state = *state,
         (Transition::RunReopened { .. }, _) => run.state = RunState::Queued,
         (Transition::TaskStarted { try_number, .. }, Some(task)) => match task.0 {
-            TaskState::None | TaskState::UpForRetry => *task = (TaskState::Running, *try_number),
+            TaskState::None | TaskState::UpForRetry | TaskState::UpForReschedule => {
+                *task = (TaskState::Running, *try_number);
+            }
             other => return Err(format!("a task starts while it is {other}")),
         },
+        (Transition::TaskWaiting { try_number, .. }, Some(task)) => match task.0 {
+            TaskState::None | TaskState::UpForRetry => *task = (TaskState::UpForReschedule, *try_number),
+            other => return Err(format!("a task begins to wait while it is {other}")),
+        },
+        (Transition::TaskRescheduled { .. }, Some(task)) => match task.0 {
+            TaskState::Running => task.0 = TaskState::UpForReschedule,
+            other => return Err(format!("a task is rescheduled while it is {other}")),
+        },
         (Transition::TaskRetry { .. }, Some(task)) => match task.0 {
-            TaskState::Running => task.0 = TaskState::UpForRetry,
+            TaskState::Running | TaskState::UpForReschedule => task.0 = TaskState::UpForRetry,
             other => return Err(format!("a task is retried while it is {other}")),
         },
         (Transition::TaskEnded { state, .. }, Some(task)) => task.0 = *state,
@@ -86,6 +96,8 @@ fn fold(runs: &mut BTreeMap<RunNumber, Rebuilt>, number: RunNumber, event: &Even
         (
             Transition::TaskStarted { .. }
             | Transition::TaskRetry { .. }
+            | Transition::TaskWaiting { .. }
+            | Transition::TaskRescheduled { .. }
             | Transition::TaskEnded { .. }
             | Transition::TaskCleared { .. },
             None,
@@ -158,10 +170,25 @@ impl Write<'_> {
             }
             Transition::TaskStarted { task, try_number, .. } => {
                 self.statement(
-                    "UPDATE task_instances SET state = 'running', try_number = ?3, start_date = ?4, end_date = NULL,
+                    "UPDATE task_instances SET start_date = CASE state WHEN 'up_for_reschedule' THEN start_date ELSE ?4 END,
+                     state = 'running', try_number = ?3, end_date = NULL, next_try_at = NULL, reason = NULL
+                     WHERE run = ?1 AND task_id = ?2",
+                )?
+                .execute((run, task.as_str(), try_number, at))?;
+            }
+            Transition::TaskWaiting { task, try_number, .. } => {
+                self.statement(
+                    "UPDATE task_instances SET state = 'up_for_reschedule', try_number = ?3, start_date = ?4, end_date = NULL,
                      next_try_at = NULL, reason = NULL WHERE run = ?1 AND task_id = ?2",
                 )?
                 .execute((run, task.as_str(), try_number, at))?;
+            }
+            Transition::TaskRescheduled { task, next_look_at, .. } => {
+                self.statement(
+                    "UPDATE task_instances SET state = 'up_for_reschedule', next_try_at = ?3
+                     WHERE run = ?1 AND task_id = ?2",
+                )?
+                .execute((run, task.as_str(), Micros(*next_look_at)))?;
             }
             Transition::TaskRetry { task, reason, next_try_at, .. } => {
                 self.statement(

@@ -4,8 +4,10 @@
 //! failing half-way. `synchronous=FULL`: what was committed survives power loss.
 
 mod attempts;
+mod checks;
 mod dags;
 mod error;
+mod gates;
 mod intents;
 mod journal;
 mod maintenance;
@@ -22,8 +24,10 @@ use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 pub use attempts::{Attempt, NewAttempt};
+pub use checks::{CheckFilter, CheckRow, CheckValue};
 pub use dags::{DagRow, DagVersion};
 pub use error::StoreError;
+pub use gates::{Gate, GateDecision, Published};
 pub use intents::{Intent, IntentRow, Rerun};
 pub use journal::{Rebuilt, rebuild};
 pub use maintenance::CheckReport;
@@ -31,7 +35,8 @@ pub use outbox::{NewMail, OutboxMail, OutboxSummary};
 pub use runs::{BackfillRow, NewRun, Progress, RunFilter, RunRow, StateCounts, TaskInstance, UnfinishedRun};
 
 /// The migrations, oldest first; `PRAGMA user_version` says how many have been applied.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001.sql"), include_str!("migrations/0002.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("migrations/0001.sql"), include_str!("migrations/0002.sql"), include_str!("migrations/0003.sql")];
 
 /// How long a writer waits for another one.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(60);

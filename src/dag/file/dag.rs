@@ -13,7 +13,7 @@ use super::reader::{At, Open, Reader, bad_identifier};
 use super::task::{self, Defaults, Surroundings};
 use super::{parse, settle};
 use crate::dag::graph::Graph;
-use crate::dag::model::{DateBound, Task};
+use crate::dag::model::{Action, DateBound, Task};
 use crate::dag::template::Checker;
 use crate::dag::{Config, Dag, DagId};
 
@@ -87,8 +87,9 @@ fn read<'f>(
         Some(entry) => reader.table(&entry).map(|open| task::read_defaults(reader, &open)).unwrap_or_default(),
         None => Defaults::default(),
     };
-    let surroundings = Surroundings { config, defaults: &defaults, exists };
+    let surroundings = Surroundings { config, defaults: &defaults, exists, checks: &[] };
     let (tasks, graph) = read_tasks(reader, &open, &surroundings)?;
+    warn_of_baselines(reader, &open, &dag, &tasks);
     Some(Dag { tasks, graph, ..dag })
 }
 
@@ -127,6 +128,24 @@ fn warn_of_catchup(reader: &mut Reader<'_>, open: &Open<'_, '_>, dag: &Dag) {
     }
 }
 
+/// A baseline is made of the dates before: they must have been checked before.
+fn warn_of_baselines(reader: &mut Reader<'_>, open: &Open<'_, '_>, dag: &Dag, tasks: &[Task]) {
+    if dag.max_active_runs == 1 {
+        return;
+    }
+    let needs_past = |task: &Task| match &task.action {
+        Action::Check(check) => check.rules.rules.iter().any(|rule| rule.max_change.or(rule.max_deviations).is_some()),
+        _ => false,
+    };
+    let Some(task) = tasks.iter().find(|task| needs_past(task) && !task.depends_on_past) else { return };
+    let place = open.get("max_active_runs").or_else(|| open.get("tasks")).map_or(0..0, |entry| entry.key.clone());
+    let message = format!("check `{}` compares dates, and dates may run side by side or out of order", task.id);
+    reader.push(
+        Fault::warning("check-out-of-order", place, message, "its baseline depends on which date is checked first")
+            .help(format!("write max_active_runs = 1 for the DAG, or depends_on_past = true for `{}`", task.id)),
+    );
+}
+
 fn read_tasks<'f>(
     reader: &mut Reader<'f>,
     open: &Open<'_, 'f>,
@@ -150,6 +169,9 @@ fn read_tasks<'f>(
     for (chain, places) in reader.strings_with_places(open, "order") {
         edges.add_chain(reader, &chain, &places);
     }
+    let has_check = |table: &Option<Open<'_, '_>>| table.as_ref().is_some_and(|table| table.get("check").is_some());
+    let checks: Vec<&str> = tables.iter().filter(|(_, table)| has_check(table)).map(|(name, _)| name.value).collect();
+    let surroundings = &Surroundings { checks: &checks, ..*surroundings };
     let mut tasks = Vec::with_capacity(tables.len());
     for (position, (name, table)) in tables.iter().enumerate() {
         let Some(table) = table else { continue };

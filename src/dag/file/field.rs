@@ -38,8 +38,8 @@ pub enum Kind {
     Flag,
     /// A whole number between two bounds, both included.
     Whole(i64, i64),
-    /// A number not below this.
-    Number(f64),
+    /// A number between two bounds, both included.
+    Number(f64, f64),
     /// A time span with its unit: `"10m"`.
     Duration,
     /// A time span, or `"forever"`.
@@ -220,7 +220,7 @@ static SHARED: [Field; 16] = [
     with_default("retry_delay", Kind::Duration, "\"5m\"", "\"1m\"", "How long after a failure the next attempt starts"),
     with_default(
         "retry_backoff",
-        Kind::Number(1.0),
+        Kind::Number(1.0, 1e6),
         "1",
         "2",
         "Each further delay is this many times the one before; 1 keeps it constant",
@@ -291,9 +291,9 @@ pub static DEFAULTS: Section = Section {
 pub static TASK: Section = Section {
     header: "[tasks.NAME]",
     place: "a task",
-    doc: "One task. It has exactly one action: `shell`, `spark` or `sql`.",
+    doc: "One task. It has exactly one action: `shell`, `spark`, `sql`, `wait`, `check` or `report`.",
     required: &[],
-    one_of: &["shell", "spark", "sql"],
+    one_of: &["shell", "spark", "sql", "wait", "check", "report"],
     groups: &[
         &[
             field(
@@ -308,6 +308,24 @@ pub static TASK: Section = Section {
                 Kind::Table(&SQL),
                 "{ connection = \"warehouse\", file = \"sql/load.sql\" }",
                 "Action: SQL statements in one transaction",
+            ),
+            field(
+                "wait",
+                Kind::Table(&WAIT),
+                "{ file = \"data/{{ ds_nodash }}/_SUCCESS\" }",
+                "Action: waits until a condition holds",
+            ),
+            field(
+                "check",
+                Kind::Table(&CHECK),
+                "{ connection = \"warehouse\", query = \"SELECT tag, count(*) FROM tags GROUP BY tag\" }",
+                "Action: records values and judges them against their history",
+            ),
+            field(
+                "report",
+                Kind::Table(&REPORT),
+                "{ to = [\"profile@example.com\"] }",
+                "Action: one mail with the values that the run's checks recorded, what failed and what was late",
             ),
             field(
                 "after",
@@ -414,6 +432,278 @@ pub static SQL: Section = Section {
             "Values of `:NAME` in the statements; the values are templates. `:ds`, `:ds_nodash` and the other template \
              variables that are plain texts need not be named",
         ),
+    ]],
+};
+
+/// `[tasks.NAME.wait]`
+pub static WAIT: Section = Section {
+    header: "[tasks.NAME.wait]",
+    place: "a wait table",
+    doc: "Waits until a condition holds: exactly one of `file`, `query`, `dag`, `url`, `command` and `gate`. Between two \
+          looks the task is `up_for_reschedule` and holds no process and no slot; files, DAGs and gates are looked at \
+          without any process. The task's `timeout` is that of one look. What cannot be looked at at all (no such table, no \
+          such program) fails the attempt, and `retries` apply; the patience then counts anew.",
+    required: &[],
+    one_of: &["file", "query", "dag", "url", "command", "gate"],
+    groups: &[&[
+        field(
+            "file",
+            Kind::Template,
+            "\"data/{{ ds_nodash }}/_SUCCESS\"",
+            "Until the file or folder is there, or one that the pattern (`*`, `?`, `[a-z]`) matches; relative to the home. A \
+             template",
+        ),
+        field(
+            "query",
+            Kind::Template,
+            "\"SELECT count(*) > 0 FROM orders WHERE day = :ds\"",
+            "Until the first cell of the first row is true: neither NULL, false, 0 nor an empty text. A template; `:ds` and its \
+             like are bound as in `sql`",
+        ),
+        field("connection", Kind::Text, "\"warehouse\"", "The connection of crondag.toml for `query`"),
+        field("params", Kind::TextMap, "{ shop = \"{{ params.shop }}\" }", "Values of `:NAME` in `query`"),
+        field(
+            "dag",
+            Kind::Text,
+            "\"orders\"",
+            "Until another DAG has succeeded for the matching date: its run of the same logical date if its schedule has one, \
+             else all its runs whose logical date lies on the same `ds`",
+        ),
+        field(
+            "task",
+            Kind::Text,
+            "\"load\"",
+            "With `dag`: until this task of it has succeeded; the whole run when left out",
+        ),
+        with_default(
+            "offset",
+            Kind::Whole(-MANY, MANY),
+            "0",
+            "-1",
+            "With `dag`: the date is shifted by so many intervals of this DAG; -1 is the run before",
+        ),
+        field(
+            "url",
+            Kind::Template,
+            "\"http://api.example.com/ready?day={{ ds }}\"",
+            "Until a web server answers as expected. A template",
+        ),
+        field(
+            "status",
+            Kind::Whole(100, 599),
+            "204",
+            "With `url`: the status that is expected; any from 200 to 299 when left out",
+        ),
+        field("contains", Kind::Template, "\"complete\"", "With `url`: a text that the answer must contain"),
+        field(
+            "command",
+            Kind::Template,
+            "\"hdfs dfs -test -e /dw/orders/{{ ds }}/_SUCCESS\"",
+            "Until a script for `bash -c` exits with 0; 126 and 127 (no such program) fail the attempt. A template",
+        ),
+        field("gate", Kind::Template, "\"tags_ok\"", "Until a gate is open for the run's `ds`. A template"),
+        with_default("every", Kind::Duration, "\"1m\"", "\"30s\"", "How long after a look the next one follows"),
+        with_default(
+            "for_at_most",
+            Kind::Duration,
+            "\"12h\"",
+            "\"2h\"",
+            "How long after the first look the wait is over",
+        ),
+        with_default(
+            "soft_fail",
+            Kind::Flag,
+            "false",
+            "true",
+            "When the wait is over: `true` skips the task, `false` fails it. There are no retries then",
+        ),
+    ]],
+};
+
+/// `[tasks.NAME.check]`
+pub static CHECK: Section = Section {
+    header: "[tasks.NAME.check]",
+    place: "a check table",
+    doc: "Runs a query that returns a row for each key, records the numbers in its other columns for the run's date, and judges \
+          them. Either `query` or `file`. A value is ok, warn or fail: warn sends mail and goes on, fail fails the task. A run \
+          of the same date replaces its values. Without any rule the values are only recorded.",
+    required: &["connection"],
+    one_of: &["query", "file"],
+    groups: &[
+        &SOURCE,
+        &[
+            field(
+                "key",
+                Kind::Texts,
+                "[\"tagid\"]",
+                "The columns that make up the key; the first column when left out",
+            ),
+            field(
+                "metrics",
+                Kind::Texts,
+                "[\"tag_count\"]",
+                "The columns that are recorded; all but the key's when left out",
+            ),
+            field("gate", Kind::Text, "\"tags_ok\"", "The gate that gets the verdict for the date; warn opens it"),
+            with_default(
+                "no_rows",
+                Kind::Choice(&VERDICTS),
+                "\"fail\"",
+                "\"warn\"",
+                "The verdict when the query returns nothing",
+            ),
+            with_default(
+                "duplicate_keys",
+                Kind::Choice(&VERDICTS),
+                "\"fail\"",
+                "\"ok\"",
+                "The verdict when a key has several rows: a join has multiplied them",
+            ),
+            with_default(
+                "missing_keys",
+                Kind::Choice(&VERDICTS),
+                "\"warn\"",
+                "\"fail\"",
+                "The verdict when a key of the newest good date before has no row",
+            ),
+            with_default(
+                "new_keys",
+                Kind::Choice(&VERDICTS),
+                "\"ok\"",
+                "\"warn\"",
+                "The verdict when a key was never there before",
+            ),
+            field(
+                "rules",
+                Kind::Tables(&RULE),
+                "{ jump = { max_change = 0.3 } }",
+                "What the values must keep, by name",
+            ),
+            field(
+                "reconcile",
+                Kind::Table(&RECONCILE),
+                "{ connection = \"serving\", query = \"SELECT tagid, count(*) FROM tagsmap GROUP BY tagid\" }",
+                "A second query whose values must agree, key by key",
+            ),
+        ],
+    ],
+};
+
+/// `[tasks.NAME.check.rules.NAME]`
+pub static RULE: Section = Section {
+    header: "[tasks.NAME.check.rules.NAME]",
+    place: "a rule",
+    doc: "One rule. It holds for all metrics and keys unless it names some; every bound in it must be kept. A baseline is made of \
+          earlier dates whose check did not fail; without enough of them `max_change` and `max_deviations` judge nothing.",
+    required: &[],
+    one_of: &[],
+    groups: &[&[
+        field("metrics", Kind::Texts, "[\"tag_count\"]", "The metrics that it is for"),
+        field("keys", Kind::Texts, "[\"A111*\"]", "The keys that it is for; `*` and `?` stand for any characters"),
+        field("min", Kind::Number(-FAR, FAR), "1", "The value must not be below this"),
+        field("max", Kind::Number(-FAR, FAR), "0.95", "The value must not be above this"),
+        field(
+            "max_change",
+            Kind::Number(0.0, FAR),
+            "0.3",
+            "The value may differ from its baseline by this share of it, up or down: 0.3 is 30 %",
+        ),
+        field(
+            "max_deviations",
+            Kind::Number(0.0, FAR),
+            "5",
+            "The value may differ from the median of `last` dates by so many robust standard deviations (1.4826 times the median \
+             absolute deviation)",
+        ),
+        with_default(
+            "against",
+            Kind::Choice(&BASELINES),
+            "\"median\"",
+            "\"same_weekday\"",
+            "The baseline of `max_change`: the median of `last` dates, the previous date, or the same weekday a week before",
+        ),
+        with_default("last", Kind::Whole(1, 366), "7", "28", "How many earlier dates make the baseline"),
+        with_default("at_least", Kind::Whole(1, 366), "3", "7", "A median of fewer dates than this judges nothing"),
+        field(
+            "max_null_share",
+            Kind::Number(0.0, FAR),
+            "0.01",
+            "At most this share of the rows may be NULL or no number in the metric",
+        ),
+        field(
+            "max_age",
+            Kind::Duration,
+            "\"26h\"",
+            "The metric is a time; at the end of the data interval it must not be older than this",
+        ),
+        with_default("verdict", Kind::Choice(&JUDGEMENTS), "\"fail\"", "\"warn\"", "The verdict when it is broken"),
+    ]],
+};
+
+/// `[tasks.NAME.check.reconcile]`
+pub static RECONCILE: Section = Section {
+    header: "[tasks.NAME.check.reconcile]",
+    place: "a reconcile table",
+    doc: "A second query on a connection of its own, with the same columns. Every key and metric of either side must be on the \
+          other and agree.",
+    required: &["connection"],
+    one_of: &["query", "file"],
+    groups: &[
+        &SOURCE,
+        &[
+            with_default(
+                "tolerance",
+                Kind::Number(0.0, FAR),
+                "0",
+                "0.001",
+                "The values may differ by this share of the larger one: 0.001 is one in a thousand",
+            ),
+            with_default(
+                "verdict",
+                Kind::Choice(&JUDGEMENTS),
+                "\"fail\"",
+                "\"warn\"",
+                "The verdict when they do not agree",
+            ),
+        ],
+    ],
+};
+
+/// Beyond any number that a check meets.
+const FAR: f64 = 1e15;
+
+static VERDICTS: [&str; 3] = ["ok", "warn", "fail"];
+static JUDGEMENTS: [&str; 2] = ["warn", "fail"];
+static BASELINES: [&str; 3] = ["median", "previous", "same_weekday"];
+
+/// Where values come from.
+static SOURCE: [Field; 4] = [
+    field("connection", Kind::Text, "\"warehouse\"", "A connection of crondag.toml"),
+    field(
+        "query",
+        Kind::Template,
+        "\"SELECT tagid, tag_count FROM tag_counts WHERE data_date = :ds\"",
+        "The query; of several statements the last result set counts. A template",
+    ),
+    field("file", Kind::Template, "\"sql/tag_counts.sql\"", "A file with the query, relative to the home. A template"),
+    field("params", Kind::TextMap, "{ shop = \"{{ params.shop }}\" }", "Values of `:NAME` in the query"),
+];
+
+/// `[tasks.NAME.report]`
+pub static REPORT: Section = Section {
+    header: "[tasks.NAME.report]",
+    place: "a report table",
+    doc: "One mail about the run: its checks with value, baseline, change and verdict, charts of the values as pictures, the gates, \
+          what failed, what took longer than usual. Its task needs a `trigger_rule` such as \"all_done\" to be sent on bad days \
+          too.",
+    required: &[],
+    one_of: &[],
+    groups: &[&[
+        field("to", Kind::Emails, "[\"profile@example.com\"]", "Who gets it; the task's `email` when left out"),
+        field("subject", Kind::Template, "\"Tags of {{ ds }}\"", "Its subject, after the verdict. A template"),
+        field("checks", Kind::TaskIds, "[\"tag_counts\"]", "The checks that it shows; all of the DAG when left out"),
+        with_default("charts", Kind::Whole(0, 100), "12", "0", "How many charts at most; the worst values first"),
+        with_default("history", Kind::Whole(2, 366), "30", "90", "How many dates a chart shows"),
     ]],
 };
 

@@ -3,6 +3,7 @@
 //! Files reach it as text and leave it as values in which nothing is left to look up. It must not touch the disk: whether
 //! a file exists is asked through a function.
 
+mod check;
 mod config;
 mod dag;
 mod diagnosis;
@@ -18,6 +19,7 @@ mod suggest;
 mod syntax;
 mod task;
 mod text;
+mod wait;
 
 pub use config::{read_config, read_config_leniently};
 pub use dag::read_dag;

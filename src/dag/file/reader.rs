@@ -91,7 +91,7 @@ fn expected(kind: Kind) -> String {
         Kind::Emails => "an address or a list of addresses".into(),
         Kind::Flag => "`true` or `false`".into(),
         Kind::Whole(..) => "a whole number".into(),
-        Kind::Number(_) => "a number".into(),
+        Kind::Number(..) => "a number".into(),
         Kind::Duration => "a duration with its unit".into(),
         Kind::DurationOrForever => "a duration with its unit, or \"forever\"".into(),
         Kind::Size => "a size with its unit".into(),
@@ -379,7 +379,7 @@ impl<'f> Reader<'f> {
 
     pub(super) fn number(&mut self, open: &Open<'_, 'f>, key: &str) -> Option<f64> {
         let entry = open.get(key)?.clone();
-        let Kind::Number(low) = entry.field.kind else { return None };
+        let Kind::Number(low, high) = entry.field.kind else { return None };
         let number = match entry.value.get_ref() {
             DeValue::Float(number) => number.as_str().parse::<f64>().ok(),
             DeValue::Integer(number) => integer(number).map(|number| {
@@ -393,10 +393,10 @@ impl<'f> Reader<'f> {
             }
         };
         match number {
-            Some(number) if number >= low && number <= 1e6 => Some(number),
+            Some(number) if number >= low && number <= high => Some(number),
             _ => {
                 let message = format!("`{}` is out of range", entry.field.key);
-                let label = format!("expected a number from {low} to 1000000");
+                let label = format!("expected a number from {low} to {high}");
                 self.push(Fault::error("out-of-range", entry.value.span(), message, label));
                 None
             }
@@ -710,7 +710,7 @@ fn wrong_type(file: &str, entry: &Entry<'_, '_>) -> Fault {
         (Kind::Flag, DeValue::Integer(number)) if matches!(number.as_str(), "0" | "1") => {
             format!("write {} = {}", field.key, number.as_str() == "1")
         }
-        (Kind::Whole(..) | Kind::Number(_), DeValue::String(text)) if text.parse::<i64>().is_ok() => {
+        (Kind::Whole(..) | Kind::Number(..), DeValue::String(text)) if text.parse::<i64>().is_ok() => {
             format!("write {} = {text}", field.key)
         }
         (Kind::Texts, DeValue::String(_)) => format!("write {} = [{raw}]", field.key),

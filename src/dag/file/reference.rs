@@ -183,7 +183,11 @@ fn value_of(kind: Kind) -> String {
         Kind::Flag => "`true` or `false`".into(),
         Kind::Whole(low, high) if low == i64::from(i32::MIN) && high == i64::from(i32::MAX) => "whole number".into(),
         Kind::Whole(low, high) => format!("whole number, {low} to {high}"),
-        Kind::Number(low) => format!("number, at least {low}"),
+        Kind::Number(low, high) => match (low < -1e9, high > 1e9) {
+            (true, true) => "number".to_owned(),
+            (false, true) => format!("number, at least {low}"),
+            _ => format!("number, {low} to {high}"),
+        },
         Kind::Duration => "duration".into(),
         Kind::DurationOrForever => "duration, or `\"forever\"`".into(),
         Kind::Size => "size".into(),

@@ -103,7 +103,7 @@ fn of_kind(kind: Kind, definitions: &mut Map<String, Value>) -> Value {
         }
         Kind::Flag => json!({ "type": "boolean" }),
         Kind::Whole(low, high) => json!({ "type": "integer", "minimum": low, "maximum": high }),
-        Kind::Number(low) => json!({ "type": "number", "minimum": low, "maximum": 1_000_000 }),
+        Kind::Number(low, high) => json!({ "type": "number", "minimum": low, "maximum": high }),
         Kind::Duration => json!({ "type": "string", "pattern": DURATION }),
         Kind::DurationOrForever => {
             json!({ "anyOf": [{ "const": "forever" }, { "type": "string", "pattern": DURATION }] })

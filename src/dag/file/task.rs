@@ -5,17 +5,20 @@ use std::time::Duration;
 
 use super::fault::Fault;
 use super::reader::{At, Entry, Open, Reader, any_name, bad_identifier, is_template};
-use super::spark;
 use super::suggest::or_known;
-use crate::dag::model::{Action, Shell, Sql, SqlSource, Task};
+use super::{check, spark, wait};
+use crate::dag::model::{Action, Report, Shell, Sql, SqlSource, Task};
 use crate::dag::trigger_rule::TriggerRule;
 use crate::dag::{Config, SparkOptions, TaskId};
 
 /// What a task is read against.
+#[derive(Clone, Copy)]
 pub(super) struct Surroundings<'s> {
     pub(super) config: &'s Config,
     pub(super) defaults: &'s Defaults,
     pub(super) exists: &'s dyn Fn(&Path) -> bool,
+    /// The tasks of the file that are checks.
+    pub(super) checks: &'s [&'s str],
 }
 
 /// `[defaults]`
@@ -166,22 +169,30 @@ fn read_action<'f>(
     surroundings: &Surroundings<'_>,
 ) -> Option<Action> {
     let found: Vec<Entry<'_, 'f>> =
-        open.entries().iter().filter(|entry| matches!(entry.field.key, "shell" | "spark" | "sql")).cloned().collect();
+        open.entries().iter().filter(|entry| super::field::TASK.one_of.contains(&entry.field.key)).cloned().collect();
     let mut actions = Vec::with_capacity(found.len());
     for entry in &found {
         actions.push(match entry.field.key {
             "shell" => reader.template(open, "shell").map(|script| Action::Shell(Shell { script: script.value })),
             "spark" => spark::read(reader, entry, surroundings).map(|spark| Action::Spark(Box::new(spark))),
-            _ => read_sql(reader, entry, surroundings).map(Action::Sql),
+            "sql" => read_sql(reader, entry, surroundings).map(Action::Sql),
+            "wait" => wait::read(reader, entry, surroundings).map(Action::Wait),
+            "check" => check::read(reader, entry, surroundings).map(|check| Action::Check(Box::new(check))),
+            _ => read_report(reader, entry, surroundings).map(Action::Report),
         });
     }
     match found.as_slice() {
-        [] if !["shell", "spark", "sql"].iter().all(|action| open.lacks(action)) => {}
+        [] if !super::field::TASK.one_of.iter().all(|action| open.lacks(action)) => {}
         [] => {
             let message = format!("task `{}` has no action", name.value);
             reader.push(
-                Fault::error("no-action", open.at.clone(), message, "expected `shell`, `spark` or `sql` in this table")
-                    .help("write for example shell = \"echo {{ ds }}\""),
+                Fault::error(
+                    "no-action",
+                    open.at.clone(),
+                    message,
+                    "expected one of `shell`, `spark`, `sql`, `wait`, `check` and `report`",
+                )
+                .help("write for example shell = \"echo {{ ds }}\""),
             );
         }
         [_] => return actions.pop().flatten(),
@@ -199,9 +210,14 @@ fn read_action<'f>(
     None
 }
 
-fn read_sql<'f>(reader: &mut Reader<'f>, entry: &Entry<'_, 'f>, surroundings: &Surroundings<'_>) -> Option<Sql> {
-    let open = reader.table(entry)?;
-    let connection = reader.text(&open, "connection");
+/// The connection that an action names.
+pub(super) fn read_connection<'f>(
+    reader: &mut Reader<'f>,
+    open: &Open<'_, 'f>,
+    what: &str,
+    surroundings: &Surroundings<'_>,
+) -> Option<String> {
+    let connection = reader.text(open, "connection");
     let connections = &surroundings.config.connections;
     match &connection {
         Some(connection) if !connections.contains_key(&connection.value) => {
@@ -220,7 +236,7 @@ fn read_sql<'f>(reader: &mut Reader<'f>, entry: &Entry<'_, 'f>, surroundings: &S
             let fault = Fault::error(
                 "missing-key",
                 open.at.clone(),
-                "an sql action needs a `connection`",
+                format!("{what} needs a `connection`"),
                 "expected `connection` in this table",
             );
             let mut names = connections.keys();
@@ -231,43 +247,78 @@ fn read_sql<'f>(reader: &mut Reader<'f>, entry: &Entry<'_, 'f>, surroundings: &S
         }
         _ => {}
     }
+    connection.map(|connection| connection.value)
+}
+
+fn read_sql<'f>(reader: &mut Reader<'f>, entry: &Entry<'_, 'f>, surroundings: &Surroundings<'_>) -> Option<Sql> {
+    let open = reader.table(entry)?;
+    let connection = read_connection(reader, &open, "an sql action", surroundings);
     let params = reader.text_map(&open, "params", any_name).unwrap_or_default();
-    let statements = reader.template(&open, "statements");
-    let file = reader.template(&open, "file");
     let to = reader.template(&open, "to").map(|to| to.value);
-    let source = match (open.get("statements"), open.get("file")) {
+    let source = read_source(reader, &open, "statements", "an sql action", surroundings);
+    Some(Sql { connection: connection?, source: source?, params, to })
+}
+
+/// Where the SQL of an action is: below `inline`, or in a `file`.
+pub(super) fn read_source<'f>(
+    reader: &mut Reader<'f>,
+    open: &Open<'_, 'f>,
+    inline: &'static str,
+    what: &str,
+    surroundings: &Surroundings<'_>,
+) -> Option<SqlSource> {
+    let text = reader.template(open, inline);
+    let file = reader.template(open, "file");
+    match (open.get(inline), open.get("file")) {
         (Some(first), Some(second)) => {
             reader.push(
                 Fault::error(
                     "two-sources",
                     second.key.clone(),
-                    "an sql action has both `statements` and `file`",
+                    format!("{what} has both `{inline}` and `file`"),
                     "expected only one of them",
                 )
                 .also(first.key.clone(), "the other one"),
             );
             None
         }
-        (None, None) if !(open.lacks("statements") && open.lacks("file")) => None,
+        (None, None) if !(open.lacks(inline) && open.lacks("file")) => None,
         (None, None) => {
             reader.push(
                 Fault::error(
                     "missing-key",
                     open.at.clone(),
-                    "an sql action needs `statements` or `file`",
+                    format!("{what} needs `{inline}` or `file`"),
                     "expected one of them in this table",
                 )
                 .help("write for example file = \"sql/load.sql\""),
             );
             None
         }
-        (Some(_), None) => statements.map(|text| SqlSource::Inline(text.value)),
+        (Some(_), None) => text.map(|text| SqlSource::Inline(text.value)),
         (None, Some(_)) => file.map(|file| {
             check_file(reader, &file, "SQL file", surroundings);
             SqlSource::File(file.value)
         }),
-    };
-    Some(Sql { connection: connection?.value, source: source?, params, to })
+    }
+}
+
+fn read_report<'f>(reader: &mut Reader<'f>, entry: &Entry<'_, 'f>, surroundings: &Surroundings<'_>) -> Option<Report> {
+    let open = reader.table(entry)?;
+    let checks = reader.task_ids(&open, "checks");
+    for check in checks.iter().filter(|check| !surroundings.checks.contains(&check.value.as_str())) {
+        let message = format!("there is no check `{}`", check.value);
+        let fault =
+            Fault::error("unknown-check", check.span.clone(), message, "no task of this file is a check of this name");
+        reader.push(or_known(fault, &check.value, surroundings.checks.iter().copied(), "leave it out"));
+    }
+    Some(Report {
+        to: reader.emails(&open, "to").unwrap_or_default(),
+        subject: reader.template(&open, "subject").map(|subject| subject.value),
+        checks: checks.into_iter().map(|check| check.value).collect(),
+        charts: reader.count(&open, "charts").unwrap_or(12),
+        history: reader.count(&open, "history").unwrap_or(30),
+    })
 }
 
 /// Warns about a file that is not there, unless its name is only known at run time.

@@ -1,12 +1,22 @@
 //! What each kind of task runs: from a task and its dates to one program with its arguments.
 
+pub mod check;
+pub mod look;
+pub mod report;
 pub mod spark;
 pub mod sql;
 
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+
+use crate::dag::schedule::DataInterval;
 use crate::dag::template::{RenderError, Renderer};
-use crate::dag::{Action, Config, Dag, Task};
+use crate::dag::{Action, Condition, Config, Dag, Task};
+
+use self::check::CheckJob;
+use self::look::LookJob;
+use self::report::ReportJob;
 
 use super::environment::{self, Environment, EnvironmentError};
 
@@ -42,9 +52,29 @@ pub enum PrepareError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// Nobody gets the report.
+    #[error("nobody gets the report: give it `to`, or the task `email`")]
+    NoRecipient,
+    /// A command is no look of crondag's own.
+    #[error("a command is run by bash; this is a bug of crondag")]
+    NoLook,
+    /// The job of an inner program.
+    #[error("the job cannot be written down: {0}")]
+    Job(serde_json::Error),
     /// A connection that crondag.toml no longer has.
     #[error("there is no connection `{0}` in crondag.toml")]
     Connection(String),
+}
+
+/// For which run a task is prepared.
+#[derive(Debug, Clone, Copy)]
+pub struct Occasion<'a> {
+    /// The data interval.
+    pub interval: DataInterval,
+    /// The run's id.
+    pub run_id: &'a str,
+    /// Whether nothing may be recorded: `crondag test`.
+    pub is_rehearsal: bool,
 }
 
 /// Renders everything that an attempt needs. Reads files, changes nothing.
@@ -57,6 +87,7 @@ pub fn prepare(
     dag: &Dag,
     task: &Task,
     renderer: &Renderer,
+    occasion: &Occasion<'_>,
 ) -> Result<Prepared, PrepareError> {
     let mut environment = environment::build(home, config, dag, task, renderer)?;
     let working_dir = match &task.working_dir {
@@ -64,10 +95,7 @@ pub fn prepare(
         None => home.to_path_buf(),
     };
     let (argv, display, stdin) = match &task.action {
-        Action::Shell(shell) => {
-            let script = renderer.render(&shell.script)?;
-            (vec!["/bin/bash".to_owned(), "-c".to_owned(), script.clone()], script, None)
-        }
+        Action::Shell(shell) => bash(renderer.render(&shell.script)?),
         Action::Spark(spark) => {
             if let Some(spark_home) = &config.spark.spark_home {
                 environment.variables.insert("SPARK_HOME".to_owned(), spark_home.clone());
@@ -81,14 +109,37 @@ pub fn prepare(
         }
         Action::Sql(sql) => {
             let job = sql::job(home, config, sql, renderer)?;
-            let program =
-                std::env::current_exe().map_or_else(|_| "/proc/self/exe".to_owned(), |path| path.display().to_string());
-            let stdin = serde_json::to_string(&job).map_err(|error| PrepareError::File {
-                path: sql.connection.clone(),
-                source: std::io::Error::other(error),
-            })?;
-            (vec![program, "__sql".to_owned()], job.describe(), Some(stdin))
+            own_program("__sql", job.describe(), &job)?
+        }
+        Action::Wait(wait) => match &wait.condition {
+            Condition::Command(script) => bash(renderer.render(script)?),
+            condition => {
+                let job = LookJob::of(condition, home, config, dag, occasion.interval, renderer)?;
+                own_program("__look", job.describe(), &job)?
+            }
+        },
+        Action::Check(check) => {
+            let job = CheckJob::of(check, home, config, (dag, task), renderer, occasion)?;
+            own_program("__check", job.describe(), &job)?
+        }
+        Action::Report(report) => {
+            let job = ReportJob::of(report, home, (dag, task), renderer, occasion)?;
+            own_program("__report", job.describe(), &job)?
         }
     };
     Ok(Prepared { argv, display, stdin, environment, working_dir })
+}
+
+type Command = (Vec<String>, String, Option<String>);
+
+fn bash(script: String) -> Command {
+    (vec!["/bin/bash".to_owned(), "-c".to_owned(), script.clone()], script, None)
+}
+
+/// An inner program of crondag's own, which reads its job from standard input: it may hold secrets.
+fn own_program(name: &str, display: String, job: &impl Serialize) -> Result<Command, PrepareError> {
+    let program =
+        std::env::current_exe().map_or_else(|_| "/proc/self/exe".to_owned(), |path| path.display().to_string());
+    let stdin = serde_json::to_string(job).map_err(PrepareError::Job)?;
+    Ok((vec![program, name.to_owned()], display, Some(stdin)))
 }

@@ -13,6 +13,7 @@ use crate::runner::actions;
 use crate::runner::attempt::{ATTEMPT_VARIABLE, AttemptKey, AttemptSpec, Ending, ExitRecord};
 use crate::runner::engine::{Event, Outcome, Start};
 use crate::runner::shim::describe;
+use crate::store::RunRow;
 
 /// The exit status with which a task says that it has nothing to do.
 const SKIPPED: i32 = 99;
@@ -92,24 +93,37 @@ impl<H: Host> Driver<H> {
         self.attempt_ended(key, Box::new(record));
     }
 
-    fn spec(&mut self, start: &Start, token: &str, log_file: &str) -> Result<AttemptSpec, String> {
+    fn run_of(&self, start: &Start) -> Result<&RunRow, String> {
+        let lost = "the driver has lost sight of the run; this is a bug of crondag";
+        self.runs.get(&start.run).ok_or_else(|| lost.to_owned())
+    }
+
+    /// The values of all template variables of an attempt.
+    pub(super) fn renderer(&self, start: &Start) -> Result<Renderer, String> {
         let dag = &start.plan.dag;
-        let task = &dag.tasks[start.task];
-        let run = self.runs.get(&start.run).ok_or("the driver has lost sight of the run; this is a bug of crondag")?;
+        let run = self.run_of(start)?;
         let mut params = dag.params.clone();
         params.extend(run.params.clone());
-        let interval = DataInterval { start: run.logical_date, end: run.data_interval_end };
-        let renderer = Renderer::new(&Scope {
+        Ok(Renderer::new(&Scope {
             dag,
-            task,
-            interval,
+            task: &dag.tasks[start.task],
+            interval: DataInterval { start: run.logical_date, end: run.data_interval_end },
             run_id: &run.run_id,
             try_number: start.try_number,
             params: &params,
             vars: &self.config.vars,
-        });
-        let prepared =
-            actions::prepare(self.home.root(), &self.config, dag, task, &renderer).map_err(|e| e.to_string())?;
+        }))
+    }
+
+    fn spec(&mut self, start: &Start, token: &str, log_file: &str) -> Result<AttemptSpec, String> {
+        let dag = &start.plan.dag;
+        let task = &dag.tasks[start.task];
+        let renderer = self.renderer(start)?;
+        let run = self.run_of(start)?;
+        let interval = DataInterval { start: run.logical_date, end: run.data_interval_end };
+        let occasion = actions::Occasion { interval, run_id: &run.run_id, is_rehearsal: false };
+        let prepared = actions::prepare(self.home.root(), &self.config, dag, task, &renderer, &occasion)
+            .map_err(|e| e.to_string())?;
         let mut env: BTreeMap<String, String> = prepared.environment.variables;
         env.insert(ATTEMPT_VARIABLE.to_owned(), token.to_owned());
         let key = AttemptKey {
@@ -171,9 +185,15 @@ impl<H: Host> Driver<H> {
             Ending::TimedOut => {
                 let took = record.ended_at.duration_since(record.started_at);
                 let took = Duration::try_from(took).unwrap_or_default();
-                Outcome::Failed { reason: format!("timed out after {}", format_duration(took)) }
+                Outcome::Failed { reason: format!("timed out after {}", format_duration(took)), exit_status: None }
             }
-            other => Outcome::Failed { reason: describe(other) },
+            other => {
+                let exit_status = match other {
+                    Ending::Exited { code } => Some(*code),
+                    _ => None,
+                };
+                Outcome::Failed { reason: describe(other), exit_status }
+            }
         };
         self.items.push(Item::End { key: key.clone(), record });
         self.events.push_back(Event::AttemptEnded { run, task, try_number, outcome });

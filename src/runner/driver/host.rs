@@ -57,6 +57,10 @@ pub trait Host {
     /// There is no attempt any more.
     fn release_all(&mut self);
 
+    /// Looks, in the background, whether files are there; paths and patterns are relative to the home. Sends a
+    /// [`Message::Looked`](super::Message::Looked).
+    fn look_for(&mut self, files: Vec<(Key, String)>);
+
     /// Tries, in the background, to deliver mail; sends a [`Message::Mail`](super::Message::Mail) for each and then
     /// [`Message::MailerDone`](super::Message::MailerDone).
     fn deliver(&mut self, due: Vec<OutboxMail>, settings: &Email, config: &Config);

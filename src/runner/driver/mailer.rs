@@ -129,6 +129,7 @@ impl<H: Host> Driver<H> {
             dag: &alert.plan.dag,
             task,
             run: run.to_owned(),
+            logical_date: self.runs.get(&alert.run)?.logical_date,
             ending: Some(attempt.ending.clone()),
             started: Some(attempt.started_at),
             log_file: &attempt.log_file,

@@ -7,6 +7,7 @@
 mod attempts;
 mod host;
 mod housekeeping;
+mod looks;
 mod mailer;
 mod requests;
 mod system;
@@ -19,7 +20,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::attempt::{Ending, ExitRecord};
 use super::catalog;
 use super::client::ClientError;
-use super::engine::{Effect, Engine, Event, Limits, Plan, Start};
+use super::engine::{Effect, Engine, Event, Limits, Look, Plan, Start};
 use super::planner::{self, PlanError};
 use crate::dag::{Config, DagId, RunNumber, TaskId, Transition};
 use crate::home::Home;
@@ -98,6 +99,8 @@ pub enum Message {
     Mail(i64, u32, Timestamp, Result<(), crate::alert::DeliveryError>),
     /// The mailer is done with what was due.
     MailerDone,
+    /// What the host saw where it looked for files.
+    Looked(Vec<(Key, Look)>),
 }
 
 /// An attempt: run, task, number of the try.
@@ -157,6 +160,7 @@ pub struct Driver<H> {
     events: VecDeque<Event>,
     items: Vec<Item>,
     stops: Vec<Key>,
+    looks: Vec<Start>,
     live: HashMap<Key, Live>,
     /// The live attempts by their tokens.
     keys: HashMap<String, Key>,
@@ -197,6 +201,7 @@ impl<H: Host> Driver<H> {
             events: VecDeque::new(),
             items: Vec::new(),
             stops: Vec::new(),
+            looks: Vec::new(),
             live: HashMap::new(),
             keys: HashMap::new(),
             ended: HashMap::new(),
@@ -236,6 +241,11 @@ impl<H: Host> Driver<H> {
                 Message::Reported(record) => self.attempt_reported(record),
                 Message::Refused(token, reason) => self.attempt_refused(&token, reason),
                 Message::Ended(key, record) => self.attempt_ended(&key, record),
+                Message::Looked(looks) => {
+                    for (key, look) in looks {
+                        self.looked(key, look);
+                    }
+                }
                 Message::Mail(id, tries, created_at, result) => self.mail_tried(id, tries, created_at, &result),
                 Message::MailerDone => self.mailer_done(),
             }
@@ -253,7 +263,7 @@ impl<H: Host> Driver<H> {
 
     /// Steps the engine until it has nothing more to say, committing and acting on the way.
     fn settle(&mut self) {
-        while !self.events.is_empty() || !self.items.is_empty() {
+        while !self.events.is_empty() || !self.items.is_empty() || !self.looks.is_empty() {
             let now = self.host.now();
             while let Some(event) = self.events.pop_front() {
                 let effects = self.engine.step(event, now);
@@ -275,6 +285,7 @@ impl<H: Host> Driver<H> {
                 let starting = self.starting(start);
                 self.items.push(Item::Start(Box::new(starting)));
             }
+            Effect::Look(start) => self.looks.push(start),
             Effect::StopAttempt { run, task, try_number } => self.stops.push((run, task, try_number)),
             Effect::Alert(alert) => {
                 let item = self.mail(&alert);
@@ -311,6 +322,8 @@ impl<H: Host> Driver<H> {
         for key in std::mem::take(&mut self.stops) {
             self.stop(&key);
         }
+        let looks = std::mem::take(&mut self.looks);
+        self.look(looks);
     }
 
     /// Repeats something that only needs the database until the database lets it.

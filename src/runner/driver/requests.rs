@@ -65,6 +65,10 @@ impl<H: Host> Driver<H> {
             }
             self.loaded_until = newest;
         }
+        // Checks and reports write mail themselves.
+        if !self.is_mailing {
+            self.next_mail_at = self.store.next_mail_at()?;
+        }
         self.read_intents()
     }
 
@@ -199,6 +203,7 @@ impl<H: Host> Driver<H> {
                     max_tries: task.max_tries,
                     next_try_at: task.next_try_at,
                     reason: task.reason,
+                    started_at: task.start_date,
                 })
                 .collect(),
             past,
@@ -263,7 +268,7 @@ impl<H: Host> Driver<H> {
         Ok(())
     }
 
-    fn plan(&mut self, version: i64) -> Result<Result<Plan, String>, StoreError> {
+    pub(super) fn plan(&mut self, version: i64) -> Result<Result<Plan, String>, StoreError> {
         if let Some(plan) = self.plans.get(&version) {
             return Ok(Ok(plan.clone()));
         }

@@ -23,8 +23,10 @@ use crate::home::Home;
 use crate::runner::attempt::{AttemptSpec, Ending, ExitRecord};
 use crate::runner::catalog;
 use crate::runner::client;
+use crate::runner::engine::Look;
 use crate::runner::environment;
 use crate::runner::evidence::{self, Failed};
+use crate::runner::files;
 use crate::runner::launch::{self, AttemptFiles, Claim, Found};
 use crate::runner::spawner::{Report, Spawner};
 use crate::store::{OutboxMail, Store};
@@ -301,6 +303,20 @@ impl Host for System {
         if let Err(error) = self.attempt_files.remove_all() {
             report(&format!("cannot remove the attempt files: {error}"));
         }
+    }
+
+    fn look_for(&mut self, files: Vec<(Key, String)>) {
+        let (root, sender) = (self.home.root().to_path_buf(), self.sender.clone());
+        in_background("looks", move || {
+            let look = |path: &str| match files::exists(&root.join(path)) {
+                Ok(true) => Look::Found,
+                Ok(false) => Look::NotYet(format!("file {path}")),
+                Err(error) => Look::Failed(format!("cannot look for {path}: {error}")),
+            };
+            let looks = files.into_iter().map(|(key, path)| (key, look(&path))).collect();
+            // A driver that is gone looks again when it is back.
+            let _ = sender.send(Message::Looked(looks));
+        });
     }
 
     fn deliver(&mut self, due: Vec<OutboxMail>, settings: &Email, config: &Config) {

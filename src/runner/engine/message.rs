@@ -43,7 +43,20 @@ pub enum Outcome {
     Failed {
         /// Reads after "failed: ".
         reason: String,
+        /// The exit status, if the program ended by itself.
+        exit_status: Option<i32>,
     },
+}
+
+/// What the driver saw when it looked at what a task waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Look {
+    /// It is there.
+    Found,
+    /// Not yet; what it is, rendered.
+    NotYet(String),
+    /// It cannot be looked at; reads after "failed: ".
+    Failed(String),
 }
 
 /// What happened.
@@ -67,6 +80,17 @@ pub enum Event {
         try_number: u32,
         /// How it ended.
         outcome: Outcome,
+    },
+    /// The driver has looked at what a task waits for.
+    Looked {
+        /// The run.
+        run: RunNumber,
+        /// The task.
+        task: TaskId,
+        /// The attempt.
+        try_number: u32,
+        /// What it saw.
+        look: Look,
     },
     /// Take a run up again.
     Rerun(Box<RerunRequest>),
@@ -144,6 +168,8 @@ pub enum Effect {
         /// The attempt.
         try_number: u32,
     },
+    /// Look at what a task waits for; the answer is an [`Event::Looked`].
+    Look(Start),
     /// Tell somebody.
     Alert(Alert),
 }

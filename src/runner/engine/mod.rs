@@ -12,13 +12,16 @@ mod message;
 mod requests;
 mod run;
 mod slots;
+mod wait;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-pub use message::{Alert, AlertKind, BackfillLimits, Effect, Event, Outcome, Plan, RerunRequest, Start, TaskReport};
+pub use message::{
+    Alert, AlertKind, BackfillLimits, Effect, Event, Look, Outcome, Plan, RerunRequest, Start, TaskReport,
+};
 pub use run::{Past, PriorTask, RunInput};
 pub use slots::Limits;
 
@@ -28,7 +31,7 @@ use slots::{Candidate, Lanes, Slots};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
-    Retry(usize),
+    Task(usize),
     RunTimeout,
 }
 
@@ -43,6 +46,8 @@ pub struct Engine {
     lanes: Lanes,
     slots: Slots,
     timers: BTreeSet<(Timestamp, RunNumber, Timer)>,
+    /// Looks that the driver is taking: run, task, attempt.
+    looks: BTreeSet<(RunNumber, TaskId, u32)>,
 }
 
 /// One step's worth of work.
@@ -74,6 +79,7 @@ impl Engine {
             Event::AttemptEnded { run, task, try_number, outcome } => {
                 self.attempt_ended(run, &task, try_number, outcome, &mut step);
             }
+            Event::Looked { run, task, try_number, look } => self.looked(run, &task, try_number, look, &mut step),
             Event::Rerun(request) => self.rerun(*request, &mut step),
             Event::Mark { run, task, state, by } => self.mark(run, task.as_ref(), state, &by, &mut step),
             Event::Stop { run, by } => {
@@ -97,7 +103,7 @@ impl Engine {
 
     /// Whether nothing is alive, ready or timed: only a new event can move anything.
     pub fn is_idle(&self) -> bool {
-        self.slots.is_free() && self.timers.is_empty()
+        self.slots.is_free() && self.timers.is_empty() && self.looks.is_empty()
     }
 
     /// Whether the engine knows this run.
@@ -211,9 +217,10 @@ impl Engine {
             run.times_out_at = Some(at);
             self.timers.insert((at, number, Timer::RunTimeout));
         }
-        for (index, task) in run.tasks.iter().enumerate() {
-            if let (TaskState::UpForRetry, Some(at)) = (task.state, task.next_try_at) {
-                self.timers.insert((at, number, Timer::Retry(index)));
+        for (index, task) in run.tasks.iter_mut().enumerate() {
+            if let Some(at) = Engine::due_at(task.state, task.next_try_at) {
+                task.next_try_at = Some(at);
+                self.timers.insert((at, number, Timer::Task(index)));
             }
         }
     }
@@ -322,7 +329,13 @@ impl Engine {
                 let reason = "the task skipped itself (exit status 99)".to_owned();
                 self.finish_task(number, index, TaskState::Skipped, Some(reason), step);
             }
-            Outcome::Failed { reason } => self.attempt_failed(number, index, &plan, reason, step),
+            Outcome::Failed { exit_status: Some(code), .. }
+                if plan.dag.tasks[index].wait().is_some_and(|wait| wait.condition.is_not_yet(code)) =>
+            {
+                let what = plan.dag.tasks[index].wait().map(|wait| wait.condition.to_string()).unwrap_or_default();
+                self.not_yet(number, index, &what, step);
+            }
+            Outcome::Failed { reason, .. } => self.attempt_failed(number, index, &plan, reason, step),
         }
     }
 
@@ -343,7 +356,7 @@ impl Engine {
                 reason,
                 next_try_at,
             }));
-            self.timers.insert((next_try_at, number, Timer::Retry(index)));
+            self.timers.insert((next_try_at, number, Timer::Task(index)));
             AlertKind::TaskRetry(report, next_try_at)
         } else {
             let alert = AlertKind::TaskFailed(report);
@@ -378,7 +391,7 @@ impl Engine {
         let instance = &mut run.tasks[index];
         let before = std::mem::replace(&mut instance.state, state);
         if let Some(at) = instance.next_try_at.take() {
-            self.timers.remove(&(at, number, Timer::Retry(index)));
+            self.timers.remove(&(at, number, Timer::Task(index)));
         }
         instance.reason.clone_from(&reason);
         if !before.is_final() {
@@ -446,8 +459,16 @@ impl Engine {
                 }
             },
             TaskState::UpForRetry => may_start && instance.next_try_at.is_none_or(|at| at <= step.now),
+            TaskState::UpForReschedule => {
+                may_start
+                    && task.wait().is_some_and(|wait| wait.condition.needs_process())
+                    && instance.next_try_at.is_none_or(|at| at <= step.now)
+            }
             _ => false,
         };
+        if ready && task.wait().is_some_and(|wait| !wait.condition.needs_process()) {
+            return self.begin_wait(number, index, step);
+        }
         let candidate = candidate(number, run, index);
         if ready {
             self.slots.ready(candidate, &plan.dag, index);
@@ -486,7 +507,7 @@ impl Engine {
             }
             self.timers.pop_first();
             match timer {
-                Timer::Retry(index) => step.touched.push_back((number, index)),
+                Timer::Task(index) => self.task_is_due(number, index, step),
                 Timer::RunTimeout => {
                     let limit = self.runs.get(&number).and_then(|run| run.plan.as_ref()?.dag.run_timeout);
                     let limit = crate::dag::units::format_duration(limit.unwrap_or_default());
@@ -501,7 +522,10 @@ impl Engine {
             let Some(run) = self.runs.get_mut(&candidate.run) else { continue };
             let Some(plan) = run.plan.clone() else { continue };
             let instance = &mut run.tasks[candidate.task];
-            instance.tries += 1;
+            if instance.state != TaskState::UpForReschedule {
+                instance.tries += 1;
+                instance.started_at = Some(step.now);
+            }
             instance.state = TaskState::Running;
             instance.live = Some(instance.tries);
             instance.next_try_at = None;

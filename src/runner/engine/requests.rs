@@ -92,7 +92,7 @@ impl Engine {
         let instance = &mut run.tasks[index];
         let before = std::mem::replace(&mut instance.state, TaskState::None);
         if let Some(at) = instance.next_try_at.take() {
-            self.timers.remove(&(at, number, Timer::Retry(index)));
+            self.timers.remove(&(at, number, Timer::Task(index)));
         }
         instance.reason = None;
         instance.max_tries = instance.tries + task.retries + 1;
@@ -203,7 +203,8 @@ impl Engine {
             .collect();
         // The run is over before its tasks are, so that the last of them does not end it a second time.
         for &(index, state) in &open {
-            let becomes = if state == TaskState::Running { running_becomes } else { TaskState::Skipped };
+            let has_begun = matches!(state, TaskState::Running | TaskState::UpForReschedule);
+            let becomes = if has_begun { running_becomes } else { TaskState::Skipped };
             self.stop_live(number, index, step);
             self.set_ended(number, index, becomes, reason, step);
         }
@@ -218,7 +219,7 @@ impl Engine {
         let instance = &mut run.tasks[index];
         instance.state = state;
         if let Some(at) = instance.next_try_at.take() {
-            self.timers.remove(&(at, number, Timer::Retry(index)));
+            self.timers.remove(&(at, number, Timer::Task(index)));
         }
         instance.reason = Some(reason.to_owned());
         run.open -= 1;

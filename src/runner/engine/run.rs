@@ -52,6 +52,8 @@ pub struct PriorTask {
     pub next_try_at: Option<Timestamp>,
     /// Why it failed or was skipped.
     pub reason: Option<String>,
+    /// When its newest attempt started: a sensor's patience counts from then.
+    pub started_at: Option<Timestamp>,
     /// The attempt that may still have live processes.
     pub live: Option<u32>,
 }
@@ -79,6 +81,7 @@ pub(super) struct Instance {
     pub(super) max_tries: u32,
     pub(super) next_try_at: Option<Timestamp>,
     pub(super) reason: Option<String>,
+    pub(super) started_at: Option<Timestamp>,
     /// The attempt that has live processes, whatever the state says.
     pub(super) live: Option<u32>,
     /// Whether the run has this task at all.
@@ -190,6 +193,7 @@ impl Run {
                         max_tries: prior.max_tries,
                         next_try_at: prior.next_try_at,
                         reason: prior.reason,
+                        started_at: prior.started_at,
                         live: prior.live,
                         selected: true,
                         upstream: UpstreamCounts::default(),
@@ -200,6 +204,7 @@ impl Run {
                         max_tries: task.retries + 1,
                         next_try_at: None,
                         reason: None,
+                        started_at: None,
                         live: None,
                         selected,
                         upstream: UpstreamCounts::default(),
@@ -254,6 +259,7 @@ impl Run {
                         max_tries: instance.max_tries,
                         next_try_at: instance.next_try_at,
                         reason: instance.reason,
+                        started_at: instance.started_at,
                         live: instance.live,
                     },
                 );
@@ -406,6 +412,6 @@ fn verb(state: TaskState) -> &'static str {
         TaskState::Failed => "failed",
         TaskState::Skipped => "was skipped",
         TaskState::UpstreamFailed => "is upstream_failed",
-        TaskState::None | TaskState::Running | TaskState::UpForRetry => "has not ended",
+        TaskState::None | TaskState::Running | TaskState::UpForRetry | TaskState::UpForReschedule => "has not ended",
     }
 }

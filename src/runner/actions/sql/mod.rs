@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use self::output::Output;
 use self::script::{Dialect, Statement, line_and_column, split};
-use self::session::{Canceller, Outcome, SqlError, connect};
+use self::session::{Canceller, Outcome, Rows, SqlError, Value, connect};
 use super::PrepareError;
 use crate::dag::config::Connection;
 use crate::dag::template::Renderer;
@@ -118,7 +118,62 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// A result set.
+#[derive(Debug, Default)]
+pub struct Table {
+    /// The names of its columns.
+    pub columns: Vec<String>,
+    /// The rows that were kept.
+    pub rows: Vec<Vec<Value>>,
+    /// At most so many are kept.
+    limit: usize,
+    /// How many there were.
+    pub total: u64,
+}
+
+impl Rows for Table {
+    fn begin(&mut self, columns: &[String]) -> std::io::Result<()> {
+        self.columns = columns.to_vec();
+        self.rows.clear();
+        self.total = 0;
+        Ok(())
+    }
+
+    fn row(&mut self, row: &[Value]) -> std::io::Result<()> {
+        self.total += 1;
+        if self.rows.len() < self.limit {
+            self.rows.push(row.to_vec());
+        }
+        Ok(())
+    }
+}
+
+impl SqlJob {
+    /// Runs the statements and keeps the first rows of the last result set.
+    ///
+    /// # Errors
+    /// The server's words, with the place in the statements and what to do; reads after "error: ".
+    pub fn collect(&self, limit: usize) -> Result<Table, String> {
+        let mut table = Table { limit, ..Table::default() };
+        execute(self, &mut table)?;
+        Ok(table)
+    }
+}
+
 fn run(job: &SqlJob) -> Result<(), String> {
+    let mut output = Output::new(job.to.as_deref());
+    let count = execute(job, &mut output)?;
+    output.finish()?;
+    if count == 0 {
+        println!("there are no statements");
+    }
+    // The numbers above are the task's result: a closed pipe must not turn success into failure.
+    let _ = std::io::stdout().flush();
+    Ok(())
+}
+
+/// Runs all statements in one transaction; gives their number.
+fn execute(job: &SqlJob, output: &mut dyn Rows) -> Result<usize, String> {
     let explained = |error: SqlError| match error.next(&job.connection) {
         Some(next) => format!("connection {}: {error}\n  next: {next}", job.connection),
         None => error.to_string(),
@@ -141,10 +196,9 @@ fn run(job: &SqlJob) -> Result<(), String> {
         "everything was rolled back"
     };
     session.begin().map_err(explained)?;
-    let mut output = Output::new(job.to.as_deref());
     for statement in &statements {
         let started = Instant::now();
-        let outcome = session.run(statement, &job.params, &mut output).map_err(|error| {
+        let outcome = session.run(statement, &job.params, output).map_err(|error| {
             let place = job.point(error.offset.map_or(statement.span.start, |offset| statement.origin(offset)));
             let text = excerpt(&job.statements[statement.span.clone()]);
             let next = error.next(&job.connection).map(|next| format!("\n  next: {next}")).unwrap_or_default();
@@ -159,13 +213,7 @@ fn run(job: &SqlJob) -> Result<(), String> {
     session
         .commit()
         .map_err(|error| format!("the transaction could not be committed: {error}; nothing was changed"))?;
-    output.finish()?;
-    if statements.is_empty() {
-        println!("there are no statements");
-    }
-    // The numbers above are the task's result: a closed pipe must not turn success into failure.
-    let _ = std::io::stdout().flush();
-    Ok(())
+    Ok(statements.len())
 }
 
 /// TERM cancels the statement on the server, which would else run on; the error that follows ends the process.

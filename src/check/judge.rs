@@ -1,0 +1,646 @@
+//! The rules.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, civil};
+
+use super::{Cell, EarlierDate, Judged, Judgement, Name, Rows, number};
+use crate::dag::Verdict;
+use crate::dag::check::{Baseline, Rule, Rules};
+use crate::dag::pattern::matches;
+use crate::dag::schedule::DataInterval;
+use crate::dag::units::format_duration;
+
+/// The median absolute deviation times this estimates the standard deviation of normal values.
+const ROBUST: f64 = 1.4826;
+/// Where earlier values hardly differ, a deviation is counted in this share of their median at least: else the first value
+/// that differs at all would be infinitely far away.
+const LEAST_DEVIATION: f64 = 0.01;
+/// So many names are listed.
+const NAMED: usize = 5;
+/// The median shown beside values for which no rule names a baseline.
+const USUAL: usize = 7;
+
+/// Why rows cannot be judged. Reads after "error: ".
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CheckFault {
+    /// A column that the check names is not there.
+    #[error("the query gives no column `{column}`; it gives {given}")]
+    Column {
+        /// The column.
+        column: String,
+        /// Those that are there.
+        given: String,
+    },
+    /// There is no column left to record.
+    #[error("the query gives only `{0}`: a check needs a key and at least one number beside it")]
+    NoMetrics(String),
+}
+
+/// A second result that must agree.
+#[derive(Debug, Clone, Copy)]
+pub struct Reconciliation<'a> {
+    /// Its rows.
+    pub rows: &'a Rows,
+    /// By which share of the larger value they may differ.
+    pub tolerance: f64,
+    /// The verdict when they do not agree.
+    pub verdict: Verdict,
+}
+
+/// Rows by key and metric.
+struct Observed<'r> {
+    values: BTreeMap<Name, Option<f64>>,
+    /// How many rows each key has.
+    rows_of: BTreeMap<String, usize>,
+    metrics: Vec<String>,
+    /// Rows without a number, by metric.
+    nulls: BTreeMap<&'r str, usize>,
+    /// Times by key and metric.
+    texts: BTreeMap<Name, &'r str>,
+    total: usize,
+}
+
+/// Judges the rows of a date. `history` is of earlier dates whose check did not fail, newest first.
+///
+/// # Errors
+/// The rows lack a column that the check names.
+pub fn judge(
+    rules: &Rules,
+    rows: &Rows,
+    history: &[EarlierDate],
+    (interval, zone): (&DataInterval, &TimeZone),
+    reconciliation: Option<Reconciliation<'_>>,
+) -> Result<Judgement, CheckFault> {
+    let observed = observe(rules, rows)?;
+    let mut findings = Vec::new();
+    if observed.total == 0 {
+        findings.push((rules.no_rows, "the query gives no rows".to_owned()));
+    }
+    let doubled: Vec<String> = observed
+        .rows_of
+        .iter()
+        .filter(|(_, count)| **count > 1)
+        .map(|(key, count)| format!("{key} has {count} rows"))
+        .collect();
+    if !doubled.is_empty() {
+        findings.push((rules.duplicate_keys, format!("keys have several rows: {}", listed(&doubled))));
+    }
+    find_keys(rules, &observed, history, &mut findings);
+    find_nulls(rules, &observed, &mut findings);
+    let mut values: Vec<Judged> = observed
+        .values
+        .iter()
+        .map(|((key, metric), value)| judge_value(rules, (key, metric), *value, &observed, history, (interval, zone)))
+        .collect();
+    if let Some(reconciliation) = reconciliation {
+        reconcile(rules, &observed, &mut values, &reconciliation, &mut findings)?;
+    }
+    findings.retain(|(verdict, _)| *verdict != Verdict::Ok);
+    let worst = values.iter().map(|value| value.verdict).chain(findings.iter().map(|(verdict, _)| *verdict)).max();
+    Ok(Judgement { values, findings, verdict: worst.unwrap_or(Verdict::Ok) })
+}
+
+fn observe<'r>(rules: &Rules, rows: &'r Rows) -> Result<Observed<'r>, CheckFault> {
+    let place = |column: &String| {
+        rows.columns.iter().position(|name| name == column).ok_or_else(|| CheckFault::Column {
+            column: column.clone(),
+            given: if rows.columns.is_empty() { "no columns".to_owned() } else { rows.columns.join(", ") },
+        })
+    };
+    let nothing = Observed {
+        values: BTreeMap::new(),
+        rows_of: BTreeMap::new(),
+        metrics: Vec::new(),
+        nulls: BTreeMap::new(),
+        texts: BTreeMap::new(),
+        total: 0,
+    };
+    // A program that prints no header for no rows has not broken the check.
+    if rows.columns.is_empty() && rows.rows.is_empty() {
+        return Ok(nothing);
+    }
+    let keys: Vec<usize> =
+        if rules.key.is_empty() { vec![0] } else { rules.key.iter().map(place).collect::<Result<_, _>>()? };
+    let metrics: Vec<usize> = if rules.metrics.is_empty() {
+        (0..rows.columns.len()).filter(|column| !keys.contains(column)).collect()
+    } else {
+        rules.metrics.iter().map(place).collect::<Result<_, _>>()?
+    };
+    if metrics.is_empty() {
+        return Err(CheckFault::NoMetrics(rows.columns.join(", ")));
+    }
+    let mut observed = Observed {
+        metrics: metrics.iter().map(|&column| rows.columns[column].clone()).collect(),
+        total: rows.rows.len(),
+        ..nothing
+    };
+    for row in &rows.rows {
+        let key = keys.iter().map(|&column| written(&row[column])).collect::<Vec<_>>().join("/");
+        *observed.rows_of.entry(key.clone()).or_default() += 1;
+        for &column in &metrics {
+            let metric = &rows.columns[column];
+            let name = (key.clone(), metric.clone());
+            let value = observed.values.entry(name.clone()).or_default();
+            match &row[column] {
+                // Several rows of a key are added up: counts of a key that was split are its count.
+                Cell::Number(number) => *value = Some(value.unwrap_or(0.0) + number),
+                cell => {
+                    *observed.nulls.entry(metric.as_str()).or_default() += 1;
+                    if let Cell::Text(text) = cell {
+                        observed.texts.insert(name, text);
+                    }
+                }
+            }
+        }
+    }
+    Ok(observed)
+}
+
+fn written(cell: &Cell) -> String {
+    match cell {
+        Cell::Null => "NULL".to_owned(),
+        Cell::Number(number) => number.to_string(),
+        Cell::Text(text) => text.clone(),
+    }
+}
+
+fn find_keys(rules: &Rules, observed: &Observed<'_>, history: &[EarlierDate], findings: &mut Vec<(Verdict, String)>) {
+    fn keys(date: &EarlierDate) -> BTreeSet<&String> {
+        date.values.keys().map(|(key, _)| key).collect()
+    }
+    let Some(newest) = history.first() else { return };
+    let missing: Vec<String> =
+        keys(newest).into_iter().filter(|key| !observed.rows_of.contains_key(*key)).cloned().collect();
+    // No rows at all have been told of.
+    if !missing.is_empty() && observed.total > 0 {
+        findings.push((rules.missing_keys, format!("keys of the date before are missing: {}", listed(&missing))));
+    }
+    let known: BTreeSet<&String> = history.iter().flat_map(keys).collect();
+    let new: Vec<String> = observed.rows_of.keys().filter(|key| !known.contains(*key)).cloned().collect();
+    if !new.is_empty() {
+        findings.push((rules.new_keys, format!("keys are new: {}", listed(&new))));
+    }
+}
+
+fn find_nulls(rules: &Rules, observed: &Observed<'_>, findings: &mut Vec<(Verdict, String)>) {
+    for rule in &rules.rules {
+        let Some(most) = rule.max_null_share else { continue };
+        for metric in observed.metrics.iter().filter(|metric| is_for(&rule.metrics, metric)) {
+            let nulls = observed.nulls.get(metric.as_str()).copied().unwrap_or(0);
+            #[allow(clippy::cast_precision_loss)] // no query gives 2^52 rows
+            let share = nulls as f64 / (observed.total.max(1)) as f64;
+            if share > most {
+                let text = format!(
+                    "{nulls} of {} rows have no number in {metric} ({} allows {})",
+                    observed.total,
+                    rule.name,
+                    percent(most)
+                );
+                findings.push((rule.verdict, text));
+            }
+        }
+    }
+}
+
+fn is_for(patterns: &[String], name: &str) -> bool {
+    patterns.is_empty() || patterns.iter().any(|pattern| matches(pattern, name))
+}
+
+fn judge_value(
+    rules: &Rules,
+    (key, metric): (&str, &str),
+    value: Option<f64>,
+    observed: &Observed<'_>,
+    history: &[EarlierDate],
+    (interval, zone): (&DataInterval, &TimeZone),
+) -> Judged {
+    let name = (key.to_owned(), metric.to_owned());
+    let earlier: Vec<(Timestamp, f64)> =
+        history.iter().filter_map(|date| Some((date.date, *date.values.get(&name)?))).collect();
+    let mut judged = Judged {
+        key: key.to_owned(),
+        metric: metric.to_owned(),
+        value,
+        baseline: None,
+        verdict: Verdict::Ok,
+        reason: None,
+        history: earlier.iter().rev().map(|(_, value)| *value).collect(),
+    };
+    let mut reasons = Vec::new();
+    for rule in rules.rules.iter().filter(|rule| is_for(&rule.metrics, metric) && is_for(&rule.keys, key)) {
+        let mut broken = Vec::new();
+        if let Some(value) = value {
+            broken.extend(outside(rule, value));
+            if rule.max_change.is_some() || rule.max_deviations.is_some() {
+                let baseline = baseline(rule, &earlier, interval.start, zone);
+                judged.baseline = judged.baseline.or(baseline);
+                broken.extend(moved(rule, value, baseline, &earlier));
+            }
+        }
+        if let (Some(most), Some(text)) = (rule.max_age, observed.texts.get(&name)) {
+            broken.extend(too_old(text, most, interval.end, zone));
+        }
+        if !broken.is_empty() {
+            judged.verdict = judged.verdict.max(rule.verdict);
+            reasons.push(format!("{}: {}", rule.name, broken.join(", ")));
+        }
+    }
+    if judged.baseline.is_none() && !earlier.is_empty() {
+        judged.baseline = Some(median(&newest(&earlier, USUAL)));
+    }
+    judged.reason = (!reasons.is_empty()).then(|| reasons.join("; "));
+    judged
+}
+
+fn outside(rule: &Rule, value: f64) -> Option<String> {
+    match (rule.min, rule.max) {
+        (Some(min), _) if value < min => Some(format!("below {}", number(min))),
+        (_, Some(max)) if value > max => Some(format!("above {}", number(max))),
+        _ => None,
+    }
+}
+
+fn newest(earlier: &[(Timestamp, f64)], count: usize) -> Vec<f64> {
+    earlier.iter().take(count).map(|(_, value)| *value).collect()
+}
+
+fn baseline(rule: &Rule, earlier: &[(Timestamp, f64)], date: Timestamp, zone: &TimeZone) -> Option<f64> {
+    match rule.against {
+        Baseline::Previous => earlier.first().map(|(_, value)| *value),
+        Baseline::SameWeekday => {
+            let today = date.to_zoned(zone.clone()).date();
+            let is_same = |then: &Timestamp| then.to_zoned(zone.clone()).date().weekday() == today.weekday();
+            earlier.iter().find(|(then, _)| is_same(then)).map(|(_, value)| *value)
+        }
+        Baseline::Median => usual(rule, earlier),
+    }
+}
+
+fn usual(rule: &Rule, earlier: &[(Timestamp, f64)]) -> Option<f64> {
+    let values = newest(earlier, rule.last as usize);
+    (values.len() >= rule.at_least as usize).then(|| median(&values))
+}
+
+fn moved(rule: &Rule, value: f64, baseline: Option<f64>, earlier: &[(Timestamp, f64)]) -> Vec<String> {
+    let mut broken = Vec::new();
+    if let (Some(most), Some(baseline)) = (rule.max_change, baseline) {
+        let change = (value - baseline).abs();
+        if change > most * baseline.abs() {
+            let of = match rule.against {
+                Baseline::Median => format!("the median of {} dates", earlier.len().min(rule.last as usize)),
+                Baseline::Previous => "the date before".to_owned(),
+                Baseline::SameWeekday => "the same weekday before".to_owned(),
+            };
+            let by = super::change(value, baseline);
+            broken.push(format!("{by} against {of}, at most {} allowed", percent(most)));
+        }
+    }
+    if let (Some(most), Some(middle)) = (rule.max_deviations, usual(rule, earlier)) {
+        let deviations: Vec<f64> =
+            newest(earlier, rule.last as usize).iter().map(|value| (value - middle).abs()).collect();
+        let spread = (ROBUST * median(&deviations)).max(LEAST_DEVIATION * middle.abs());
+        let away = (value - middle).abs() / spread;
+        // A median of zero with no spread at all: any other value is infinitely far away.
+        if away > most || (spread == 0.0 && (value - middle).abs() > 0.0) {
+            broken.push(format!("{away:.1} deviations from the median {}, at most {most} allowed", number(middle)));
+        }
+    }
+    broken
+}
+
+fn too_old(text: &str, most: Duration, end: Timestamp, zone: &TimeZone) -> Option<String> {
+    let Some(time) = time(text, zone) else { return Some(format!("`{text}` is no time")) };
+    let age = Duration::try_from(end.duration_since(time)).unwrap_or_default();
+    (age > most).then(|| {
+        format!(
+            "{text} is {} before the end of the data interval, at most {} allowed",
+            format_duration(age),
+            format_duration(most)
+        )
+    })
+}
+
+/// A time as databases write it: with an offset, or local in the DAG's zone; a date is its midnight.
+fn time(text: &str, zone: &TimeZone) -> Option<Timestamp> {
+    let text = text.trim();
+    if let Ok(time) = text.parse::<Timestamp>() {
+        return Some(time);
+    }
+    let local =
+        text.parse::<civil::DateTime>().ok().or_else(|| Some(text.parse::<civil::Date>().ok()?.at(0, 0, 0, 0)))?;
+    local.to_zoned(zone.clone()).ok().map(|zoned| zoned.timestamp())
+}
+
+fn reconcile(
+    rules: &Rules,
+    observed: &Observed<'_>,
+    values: &mut Vec<Judged>,
+    reconciliation: &Reconciliation<'_>,
+    findings: &mut Vec<(Verdict, String)>,
+) -> Result<(), CheckFault> {
+    let other = observe(rules, reconciliation.rows)?;
+    let blame = |judged: &mut Judged, reason: String| {
+        judged.verdict = judged.verdict.max(reconciliation.verdict);
+        judged.reason = Some(match judged.reason.take() {
+            Some(before) => format!("{before}; {reason}"),
+            None => reason,
+        });
+    };
+    let mut different = 0;
+    for judged in values.iter_mut() {
+        let name = (judged.key.clone(), judged.metric.clone());
+        let theirs = other.values.get(&name);
+        // The other side is what the value is compared with, whatever the history says.
+        judged.baseline = theirs.copied().flatten();
+        match (judged.value, theirs) {
+            (_, None) => {
+                blame(judged, "reconcile: the other side has no such key".to_owned());
+                different += 1;
+            }
+            (Some(ours), Some(Some(theirs))) => {
+                let allowed = reconciliation.tolerance * ours.abs().max(theirs.abs());
+                if (ours - theirs).abs() > allowed {
+                    blame(judged, format!("reconcile: the other side has {}", number(*theirs)));
+                    different += 1;
+                }
+            }
+            (None, Some(None)) => {}
+            _ => {
+                blame(judged, "reconcile: only one side has a number".to_owned());
+                different += 1;
+            }
+        }
+    }
+    for (name, value) in &other.values {
+        if !observed.values.contains_key(name) {
+            let mut judged = Judged {
+                key: name.0.clone(),
+                metric: name.1.clone(),
+                value: None,
+                baseline: *value,
+                verdict: Verdict::Ok,
+                reason: None,
+                history: Vec::new(),
+            };
+            blame(&mut judged, "reconcile: only the other side has this key".to_owned());
+            values.push(judged);
+            different += 1;
+        }
+    }
+    values.sort_by(|a, b| (&a.key, &a.metric).cmp(&(&b.key, &b.metric)));
+    if different > 0 {
+        findings.push((
+            reconciliation.verdict,
+            format!("{different} of {} values do not agree with the other side", values.len()),
+        ));
+    }
+    if other.rows_of.values().any(|count| *count > 1) {
+        findings.push((rules.duplicate_keys, "the other side has keys with several rows".to_owned()));
+    }
+    Ok(())
+}
+
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    match sorted.len() {
+        0 => 0.0,
+        length if length % 2 == 1 => sorted[middle],
+        _ => f64::midpoint(sorted[middle - 1], sorted[middle]),
+    }
+}
+
+fn percent(share: f64) -> String {
+    format!("{} %", number(share * 100.0))
+}
+
+fn listed(names: &[String]) -> String {
+    let shown = names[..names.len().min(NAMED)].join(", ");
+    match names.len().saturating_sub(NAMED) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(columns: &[&str], rows: &[(&str, &[Cell])]) -> Rows {
+        Rows {
+            columns: columns.iter().map(|name| (*name).to_owned()).collect(),
+            rows: rows
+                .iter()
+                .map(|(key, cells)| {
+                    std::iter::once(Cell::Text((*key).to_owned())).chain(cells.iter().cloned()).collect()
+                })
+                .collect(),
+        }
+    }
+
+    fn counts(counts: &[(&str, f64)]) -> Rows {
+        let cells: Vec<(&str, [Cell; 1])> = counts.iter().map(|(key, count)| (*key, [Cell::Number(*count)])).collect();
+        rows(&["tagid", "tag_count"], &cells.iter().map(|(key, cells)| (*key, cells.as_slice())).collect::<Vec<_>>())
+    }
+
+    fn day(day: i64) -> Timestamp {
+        Timestamp::from_second(1_530_403_200 + day * 86_400).unwrap() // 2018-07-01, a Sunday
+    }
+
+    /// Values of A111 on the days before day 10, newest first.
+    fn history(values: &[f64]) -> Vec<EarlierDate> {
+        values
+            .iter()
+            .zip(1..)
+            .map(|(value, back)| EarlierDate {
+                date: day(10 - back),
+                values: [(("A111".to_owned(), "tag_count".to_owned()), *value)].into(),
+            })
+            .collect()
+    }
+
+    fn rule() -> Rule {
+        Rule {
+            name: "r".to_owned(),
+            metrics: Vec::new(),
+            keys: Vec::new(),
+            min: None,
+            max: None,
+            max_change: None,
+            max_deviations: None,
+            against: Baseline::Median,
+            last: 7,
+            at_least: 3,
+            max_null_share: None,
+            max_age: None,
+            verdict: Verdict::Fail,
+        }
+    }
+
+    fn rules(rule: Option<Rule>) -> Rules {
+        Rules {
+            key: Vec::new(),
+            metrics: Vec::new(),
+            no_rows: Verdict::Fail,
+            duplicate_keys: Verdict::Fail,
+            missing_keys: Verdict::Warn,
+            new_keys: Verdict::Ok,
+            rules: rule.into_iter().collect(),
+        }
+    }
+
+    fn judged(rules: &Rules, rows: &Rows, history: &[EarlierDate]) -> Judgement {
+        let interval = DataInterval { start: day(10), end: day(11) };
+        judge(rules, rows, history, (&interval, &TimeZone::UTC), None).unwrap()
+    }
+
+    /// The verdict on A111 and its reason.
+    fn verdict(rule: Rule, value: f64, before: &[f64]) -> (Verdict, String) {
+        let judgement = judged(&rules(Some(rule)), &counts(&[("A111", value)]), &history(before));
+        (judgement.verdict, judgement.values[0].reason.clone().unwrap_or_default())
+    }
+
+    #[test]
+    fn bounds() {
+        let bounds = || Rule { min: Some(10.0), max: Some(20.0), ..rule() };
+        assert_eq!(verdict(bounds(), 10.0, &[]), (Verdict::Ok, String::new()));
+        assert_eq!(verdict(bounds(), 20.0, &[]), (Verdict::Ok, String::new()));
+        assert_eq!(verdict(bounds(), 9.0, &[]), (Verdict::Fail, "r: below 10".to_owned()));
+        assert_eq!(verdict(bounds(), 20.5, &[]), (Verdict::Fail, "r: above 20".to_owned()));
+        assert_eq!(verdict(Rule { verdict: Verdict::Warn, ..bounds() }, 9.0, &[]).0, Verdict::Warn);
+    }
+
+    #[test]
+    fn change_against_the_median_needs_enough_dates_and_counts_up_and_down() {
+        let jump = || Rule { max_change: Some(0.3), last: 3, ..rule() };
+        assert_eq!(verdict(jump(), 130.0, &[100.0, 90.0, 110.0, 999.0]).0, Verdict::Ok);
+        let (found, reason) = verdict(jump(), 131.0, &[100.0, 90.0, 110.0, 999.0]);
+        assert_eq!(
+            (found, reason.as_str()),
+            (Verdict::Fail, "r: +31 % against the median of 3 dates, at most 30 % allowed")
+        );
+        assert_eq!(verdict(jump(), 69.0, &[100.0, 90.0, 110.0]).0, Verdict::Fail);
+        assert_eq!(verdict(jump(), 999.0, &[100.0, 100.0]).0, Verdict::Ok, "two dates are no median");
+        assert_eq!(verdict(jump(), 1.0, &[0.0, 0.0, 0.0]).0, Verdict::Fail, "anything is far from nothing");
+        assert_eq!(verdict(jump(), 0.0, &[0.0, 0.0, 0.0]).0, Verdict::Ok);
+    }
+
+    #[test]
+    fn change_against_the_date_before_and_the_same_weekday() {
+        let against = |against| Rule { max_change: Some(0.1), against, ..rule() };
+        assert_eq!(verdict(against(Baseline::Previous), 105.0, &[100.0, 500.0]).0, Verdict::Ok);
+        let reason = verdict(against(Baseline::Previous), 250.0, &[500.0, 250.0]).1;
+        assert_eq!(reason, "r: -50 % against the date before, at most 10 % allowed");
+        let week = [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 100.0];
+        assert_eq!(verdict(against(Baseline::SameWeekday), 105.0, &week).0, Verdict::Ok);
+        assert_eq!(verdict(against(Baseline::SameWeekday), 1.0, &week).0, Verdict::Fail);
+        assert_eq!(verdict(against(Baseline::SameWeekday), 1.0, &week[..6]).0, Verdict::Ok, "no such weekday yet");
+    }
+
+    #[test]
+    fn robust_deviations_ignore_one_wild_date() {
+        let rule = || Rule { max_deviations: Some(5.0), last: 7, ..rule() };
+        let before = [100.0, 102.0, 98.0, 5000.0, 101.0, 99.0, 100.0];
+        assert_eq!(verdict(rule(), 104.0, &before).0, Verdict::Ok);
+        let (found, reason) = verdict(rule(), 120.0, &before);
+        assert_eq!(found, Verdict::Fail);
+        assert_eq!(reason, "r: 13.5 deviations from the median 100, at most 5 allowed");
+        assert_eq!(verdict(rule(), 104.0, &[100.0; 7]).0, Verdict::Ok, "one percent is the least deviation");
+        assert_eq!(verdict(rule(), 106.0, &[100.0; 7]).0, Verdict::Fail);
+    }
+
+    #[test]
+    fn keys_that_are_missing_new_or_doubled() {
+        let before = history(&[1.0]);
+        let judgement = judged(&rules(None), &counts(&[("B", 1.0)]), &before);
+        let missing = (Verdict::Warn, "keys of the date before are missing: A111".to_owned());
+        assert_eq!(judgement.findings, [missing]);
+        let strict = Rules { new_keys: Verdict::Fail, ..rules(None) };
+        let judgement = judged(&strict, &counts(&[("A111", 1.0), ("B", 1.0)]), &before);
+        assert_eq!(judgement.findings, [(Verdict::Fail, "keys are new: B".to_owned())]);
+        assert_eq!(judged(&strict, &counts(&[("B", 1.0)]), &[]).verdict, Verdict::Ok, "the first date has no new keys");
+        let judgement = judged(&rules(None), &counts(&[("A111", 1.0), ("A111", 2.0)]), &[]);
+        assert_eq!(judgement.findings, [(Verdict::Fail, "keys have several rows: A111 has 2 rows".to_owned())]);
+        assert_eq!(judgement.values[0].value, Some(3.0));
+    }
+
+    #[test]
+    fn no_rows_and_rows_without_numbers() {
+        let judgement = judged(&rules(None), &counts(&[]), &history(&[1.0]));
+        assert_eq!(judgement.findings, [(Verdict::Fail, "the query gives no rows".to_owned())]);
+        let empty = Rows::default();
+        assert_eq!(judged(&rules(None), &empty, &[]).verdict, Verdict::Fail);
+        let half = rows(&["k", "n"], &[("a", &[Cell::Null]), ("b", &[Cell::Number(1.0)])]);
+        let rule = |share| rules(Some(Rule { max_null_share: Some(share), ..rule() }));
+        let found = judged(&rule(0.4), &half, &[]).findings;
+        assert_eq!(found, [(Verdict::Fail, "1 of 2 rows have no number in n (r allows 40 %)".to_owned())]);
+        assert_eq!(judged(&rule(0.5), &half, &[]).verdict, Verdict::Ok);
+    }
+
+    #[test]
+    fn freshness() {
+        let fresh = |text: &str| {
+            let rules = rules(Some(Rule { max_age: Some(Duration::from_secs(26 * 3600)), ..rule() }));
+            let rows = rows(&["t", "newest"], &[("orders", &[Cell::Text(text.to_owned())])]);
+            judged(&rules, &rows, &[]).values[0].reason.clone()
+        };
+        assert_eq!(fresh("2018-07-11"), None);
+        assert_eq!(fresh("2018-07-11 00:00:01"), None);
+        assert_eq!(fresh("2018-07-10T23:00:00Z"), None);
+        let old = "r: 2018-07-10 is 48h before the end of the data interval, at most 26h allowed";
+        assert_eq!(fresh("2018-07-10").unwrap().replace("2d", "48h").replace("1d2h", "26h"), old);
+        assert_eq!(fresh("soon").unwrap(), "r: `soon` is no time");
+    }
+
+    #[test]
+    fn rules_are_for_the_metrics_and_keys_that_they_name() {
+        let rows = rows(
+            &["tagid", "n", "share"],
+            &[("A1", &[Cell::Number(5.0), Cell::Number(5.0)]), ("B1", &[Cell::Number(5.0), Cell::Number(5.0)])],
+        );
+        let rule = Rule { max: Some(1.0), keys: vec!["A*".into()], metrics: vec!["share".into()], ..rule() };
+        let judgement = judged(&rules(Some(rule)), &rows, &[]);
+        let failed: Vec<_> = judgement
+            .values
+            .iter()
+            .filter(|value| value.verdict == Verdict::Fail)
+            .map(|value| (value.key.as_str(), value.metric.as_str()))
+            .collect();
+        assert_eq!(failed, [("A1", "share")]);
+    }
+
+    #[test]
+    fn columns_that_are_not_there_are_named() {
+        let wrong = Rules { key: vec!["tag".into()], ..rules(None) };
+        let interval = DataInterval { start: day(10), end: day(11) };
+        let fault = judge(&wrong, &counts(&[]), &[], (&interval, &TimeZone::UTC), None).unwrap_err();
+        assert_eq!(fault.to_string(), "the query gives no column `tag`; it gives tagid, tag_count");
+    }
+
+    #[test]
+    fn both_sides_must_agree_key_by_key() {
+        let interval = DataInterval { start: day(10), end: day(11) };
+        let compare = |theirs: &Rows, tolerance| {
+            let second = Reconciliation { rows: theirs, tolerance, verdict: Verdict::Fail };
+            let ours = counts(&[("A", 100.0), ("B", 1.0)]);
+            judge(&rules(None), &ours, &[], (&interval, &TimeZone::UTC), Some(second)).unwrap()
+        };
+        assert_eq!(compare(&counts(&[("A", 100.0), ("B", 1.0)]), 0.0).verdict, Verdict::Ok);
+        let judgement = compare(&counts(&[("A", 101.0), ("C", 7.0)]), 0.0);
+        let reasons: Vec<_> = judgement.values.iter().map(|value| value.reason.clone().unwrap_or_default()).collect();
+        assert_eq!(
+            reasons,
+            [
+                "reconcile: the other side has 101",
+                "reconcile: the other side has no such key",
+                "reconcile: only the other side has this key",
+            ]
+        );
+        assert_eq!(judgement.findings, [(Verdict::Fail, "3 of 3 values do not agree with the other side".to_owned())]);
+        assert_eq!(compare(&counts(&[("A", 101.0), ("B", 1.0)]), 0.01).verdict, Verdict::Ok);
+    }
+}

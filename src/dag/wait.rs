@@ -1,0 +1,91 @@
+//! What a `wait` task waits for, and how patiently.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How a look says "not yet" where exit statuses other than 0 may mean more than that: `EX_TEMPFAIL` of sysexits(3).
+pub const NOT_YET: i32 = 75;
+
+/// Waits until a condition holds. Every text in it is a template.
+#[derive(Debug, Clone)]
+pub struct Wait {
+    /// What is waited for.
+    pub condition: Condition,
+    /// How long after a look the next one follows.
+    pub every: Duration,
+    /// How long after the first look the wait is over.
+    pub for_at_most: Duration,
+    /// Whether the task is then skipped; else it has failed.
+    pub soft_fail: bool,
+}
+
+/// What is waited for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Condition {
+    /// A file, or at least one file that a glob matches.
+    File(String),
+    /// The first cell of a query is true.
+    Query {
+        /// The connection's name in crondag.toml.
+        connection: String,
+        /// The query; its last result set counts.
+        query: String,
+        /// Values bound to `:name`.
+        params: BTreeMap<String, String>,
+    },
+    /// Another DAG's run, or a task of it, has succeeded.
+    Dag {
+        /// The other DAG.
+        dag: String,
+        /// The task; the whole run when `None`.
+        task: Option<String>,
+        /// The date is shifted by so many intervals of the waiting DAG.
+        offset: i32,
+    },
+    /// A web server answers as expected.
+    Url {
+        /// `http://` or `https://`.
+        url: String,
+        /// The status that is expected; any from 200 to 299 when `None`.
+        status: Option<u16>,
+        /// What the body must contain.
+        contains: Option<String>,
+    },
+    /// A script exits with 0.
+    Command(String),
+    /// A gate is open for the date.
+    Gate(String),
+}
+
+impl Condition {
+    /// Whether a look needs a process of its own. Otherwise the driver looks by itself, and a look costs no slot.
+    pub fn needs_process(&self) -> bool {
+        match self {
+            Condition::Query { .. } | Condition::Url { .. } | Condition::Command(_) => true,
+            Condition::File(_) | Condition::Dag { .. } | Condition::Gate(_) => false,
+        }
+    }
+
+    /// Whether a look that ended with this exit status only means that it is too early. A shell's 126 and 127 mean that
+    /// there is no such program: waiting does not help.
+    pub fn is_not_yet(&self, exit_status: i32) -> bool {
+        match self {
+            Condition::Command(_) => !matches!(exit_status, 0 | 126 | 127),
+            _ => exit_status == NOT_YET,
+        }
+    }
+}
+
+impl std::fmt::Display for Condition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Condition::File(path) => write!(f, "file {path}"),
+            Condition::Query { connection, .. } => write!(f, "a query on {connection}"),
+            Condition::Dag { dag, task: None, .. } => write!(f, "DAG {dag}"),
+            Condition::Dag { dag, task: Some(task), .. } => write!(f, "task {task} of DAG {dag}"),
+            Condition::Url { url, .. } => write!(f, "{url}"),
+            Condition::Command(script) => write!(f, "the command {}", script.trim().lines().next().unwrap_or_default()),
+            Condition::Gate(gate) => write!(f, "gate {gate}"),
+        }
+    }
+}

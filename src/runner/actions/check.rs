@@ -1,0 +1,275 @@
+//! `check`: queries, judges and records, by a process of its own (`crondag __check`).
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+
+use super::sql::session::Value;
+use super::sql::{self, SqlJob, Table};
+use super::{Occasion, PrepareError};
+use crate::alert::{self, CheckWarning};
+use crate::check::{self, Cell, EarlierDate, Judgement, Reconciliation, Rows};
+use crate::dag::check::{Check, Rule, Rules, Source};
+use crate::dag::schedule::DataInterval;
+use crate::dag::template::{Renderer, iso};
+use crate::dag::{Config, Dag, DagId, Sql, Task, TaskId, Verdict};
+use crate::home::Home;
+use crate::runner::client;
+use crate::runner::shim::host;
+use crate::store::{CheckFilter, CheckRow, CheckValue, NewMail, Published, Store};
+
+/// A check is a summary: of more rows than this it is not one.
+const MOST_ROWS: usize = 1_000_000;
+/// How many earlier dates are read at least, for the history that people see.
+const LEAST_DATES: u32 = 30;
+
+/// What the process is told on its standard input.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct CheckJob {
+    home: PathBuf,
+    dag_id: DagId,
+    task_id: TaskId,
+    run_id: String,
+    interval: DataInterval,
+    timezone: String,
+    ds: String,
+    query: SqlJob,
+    reconcile: Option<(SqlJob, f64, Verdict)>,
+    rules: Rules,
+    gate: Option<String>,
+    email: Vec<String>,
+    is_rehearsal: bool,
+}
+
+impl CheckJob {
+    pub(super) fn of(
+        check: &Check,
+        home: &Path,
+        config: &Config,
+        (dag, task): (&Dag, &Task),
+        renderer: &Renderer,
+        occasion: &Occasion<'_>,
+    ) -> Result<CheckJob, PrepareError> {
+        let query = |source: &Source| {
+            let sql = Sql {
+                connection: source.connection.clone(),
+                source: source.query.clone(),
+                params: source.params.clone(),
+                to: None,
+            };
+            sql::job(home, config, &sql, renderer)
+        };
+        let reconcile = match &check.reconcile {
+            Some(second) => Some((query(&second.source)?, second.tolerance, second.verdict)),
+            None => None,
+        };
+        Ok(CheckJob {
+            home: home.to_path_buf(),
+            dag_id: dag.id.clone(),
+            task_id: task.id.clone(),
+            run_id: occasion.run_id.to_owned(),
+            interval: occasion.interval,
+            timezone: dag.timezone.iana_name().unwrap_or("UTC").to_owned(),
+            ds: renderer.variables().get("ds").cloned().unwrap_or_default(),
+            query: query(&check.source)?,
+            reconcile,
+            rules: check.rules.clone(),
+            gate: check.gate.clone(),
+            email: task.email.clone(),
+            is_rehearsal: occasion.is_rehearsal,
+        })
+    }
+
+    pub(super) fn describe(&self) -> String {
+        let mut text = format!("check: {}", self.query.describe());
+        if let Some((second, ..)) = &self.reconcile {
+            text = format!("{text}\nreconcile with {}", second.describe());
+        }
+        text
+    }
+
+    /// Queries, judges, records; gives the verdict.
+    fn run(&self) -> Result<Verdict, String> {
+        let rows = collect(&self.query)?;
+        let second = match &self.reconcile {
+            Some((query, tolerance, verdict)) => Some((collect(query)?, *tolerance, *verdict)),
+            None => None,
+        };
+        let zone = TimeZone::get(&self.timezone).map_err(|error| format!("time zone {}: {error}", self.timezone))?;
+        let home = Home::at(self.home.clone());
+        // A rehearsal in a new home has no past, and leaves no database behind.
+        let store = if self.is_rehearsal && !home.database_path().exists() {
+            None
+        } else {
+            Some(Store::open(&home.database_path()).map_err(|error| error.to_string())?)
+        };
+        let history = match &store {
+            Some(store) => self.history(store).map_err(|error| error.to_string())?,
+            None => Vec::new(),
+        };
+        let reconciliation = second.as_ref().map(|(rows, tolerance, verdict)| Reconciliation {
+            rows,
+            tolerance: *tolerance,
+            verdict: *verdict,
+        });
+        let judgement = check::judge(&self.rules, &rows, &history, (&self.interval, &zone), reconciliation)
+            .map_err(|fault| fault.to_string())?;
+        print!("{}", check::table(&judgement));
+        let counts: Vec<String> = Verdict::ALL
+            .iter()
+            .rev()
+            .map(|verdict| (verdict, judgement.values.iter().filter(|value| value.verdict == *verdict).count()))
+            .filter(|(_, count)| *count > 0)
+            .map(|(verdict, count)| format!("{count} {verdict}"))
+            .collect();
+        println!("verdict: {} ({} values: {})", judgement.verdict, judgement.values.len(), counts.join(", "));
+        if let (Some(store), false) = (store, self.is_rehearsal) {
+            self.record(store, &judgement, &zone).map_err(|error| error.to_string())?;
+            client::ring(&home);
+            if let Some(gate) = &self.gate {
+                let is = if judgement.verdict == Verdict::Fail { "shut" } else { "open" };
+                println!("gate {gate} is {is} for {}", self.ds);
+            }
+        } else {
+            println!("nothing is recorded, no gate is set");
+        }
+        // What was recorded counts, not whether somebody reads this.
+        let _ = std::io::stdout().flush();
+        Ok(judgement.verdict)
+    }
+
+    /// Earlier dates whose check did not fail, newest first.
+    fn history(&self, store: &Store) -> Result<Vec<EarlierDate>, crate::store::StoreError> {
+        let longest = self.rules.rules.iter().map(|rule: &Rule| rule.last).max().unwrap_or(0);
+        let filter = CheckFilter {
+            task_id: Some(self.task_id.clone()),
+            before: Some(self.interval.start),
+            only_good: true,
+            limit: Some(longest.max(LEAST_DATES)),
+            ..CheckFilter::default()
+        };
+        let mut history = Vec::new();
+        for earlier in store.checks(&self.dag_id, &filter)? {
+            let values: BTreeMap<check::Name, f64> = store
+                .check_values(&self.dag_id, &self.task_id, earlier.logical_date)?
+                .into_iter()
+                .filter_map(|value| Some(((value.key, value.metric), value.value?)))
+                .collect();
+            history.push(EarlierDate { date: earlier.logical_date, values });
+        }
+        Ok(history)
+    }
+
+    /// Values, verdict, gate and warning in one transaction.
+    fn record(&self, mut store: Store, judgement: &Judgement, zone: &TimeZone) -> Result<(), crate::store::StoreError> {
+        let now = Timestamp::now();
+        let row = CheckRow {
+            dag_id: self.dag_id.clone(),
+            task_id: self.task_id.clone(),
+            logical_date: self.interval.start,
+            ds: self.ds.clone(),
+            verdict: judgement.verdict,
+            findings: judgement.findings.iter().map(|(verdict, text)| format!("{verdict}: {text}")).collect(),
+            at: now,
+        };
+        let values: Vec<CheckValue> = judgement
+            .values
+            .iter()
+            .map(|value| CheckValue {
+                key: value.key.clone(),
+                metric: value.metric.clone(),
+                value: value.value,
+                baseline: value.baseline,
+                verdict: value.verdict,
+                reason: value.reason.clone(),
+            })
+            .collect();
+        let write = store.write()?;
+        write.put_check(&row, &values)?;
+        if let Some(gate) = &self.gate {
+            let published = Published {
+                dag_id: self.dag_id.to_string(),
+                task_id: self.task_id.to_string(),
+                verdict: judgement.verdict,
+                at: now,
+            };
+            write.publish_gate(gate, &self.ds, &published)?;
+        }
+        // A failed check fails its task, whose mail shows this log; only a warning needs one of its own.
+        if judgement.verdict == Verdict::Warn && !self.email.is_empty() {
+            let interval =
+                (iso(&self.interval.start.to_zoned(zone.clone())), iso(&self.interval.end.to_zoned(zone.clone())));
+            let mail = alert::compose_warning(&CheckWarning {
+                dag_id: self.dag_id.to_string(),
+                task_id: self.task_id.to_string(),
+                selector: alert::run_selector(&self.run_id, &self.ds, &interval).to_owned(),
+                ds: self.ds.clone(),
+                table: check::table(judgement),
+                to: self.email.clone(),
+                home: self.home.clone(),
+                host: host(),
+            });
+            let mail = serde_json::to_string(&mail)
+                .map_err(|error| crate::store::StoreError::Impossible(error.to_string()))?;
+            let message_id = format!("{}.{}@{}", now.as_microsecond(), std::process::id(), host());
+            write.put_mail(&NewMail { dag_id: self.dag_id.as_str(), mail: &mail, message_id: &message_id }, now)?;
+        }
+        write.commit()
+    }
+}
+
+fn collect(job: &SqlJob) -> Result<Rows, String> {
+    let table = job.collect(MOST_ROWS)?;
+    if table.total > MOST_ROWS as u64 {
+        return Err(format!(
+            "the query gives {} rows; a check takes {MOST_ROWS} at most: let the query count",
+            table.total
+        ));
+    }
+    Ok(rows(table))
+}
+
+fn rows(table: Table) -> Rows {
+    let rows = table.rows.into_iter().map(|row| row.into_iter().map(cell).collect()).collect();
+    Rows { columns: table.columns, rows }
+}
+
+fn cell(value: Value) -> Cell {
+    match value {
+        Value::Null => Cell::Null,
+        Value::Bool(value) => Cell::Number(f64::from(u8::from(value))),
+        #[allow(clippy::cast_precision_loss)] // counts beyond 2^53 may be off by one
+        Value::Integer(number) => Cell::Number(number as f64),
+        Value::Real(number) if number.is_finite() => Cell::Number(number),
+        Value::Real(number) => Cell::Text(number.to_string()),
+        Value::Decimal(text) | Value::Text(text) => match text.trim().parse::<f64>() {
+            Ok(number) if number.is_finite() => Cell::Number(number),
+            _ => Cell::Text(text),
+        },
+        value @ Value::Bytes(_) => Cell::Text(value.to_string()),
+    }
+}
+
+/// Runs the job on standard input. Exit status 1 when the verdict is fail, or when there is none.
+pub fn main() -> ExitCode {
+    let mut json = String::new();
+    let job: Option<CheckJob> =
+        std::io::stdin().read_to_string(&mut json).ok().and_then(|_| serde_json::from_str(&json).ok());
+    let Some(job) = job else {
+        eprintln!("error: crondag __check reads its job from standard input; it is not for people");
+        return ExitCode::from(2);
+    };
+    match job.run() {
+        Ok(Verdict::Ok | Verdict::Warn) => ExitCode::SUCCESS,
+        Ok(Verdict::Fail) => ExitCode::FAILURE,
+        Err(reason) => {
+            eprintln!("error: {reason}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! `wait`: one look, by a process of its own (`crondag __look`) where it asks a database or a web server. `crondag test` takes
+//! every look this way.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::PrepareError;
+use super::sql::session::Value;
+use super::sql::{self, SqlJob};
+use crate::dag::schedule::DataInterval;
+use crate::dag::template::Renderer;
+use crate::dag::wait::NOT_YET;
+use crate::dag::{Condition, Config, Dag, Sql, SqlSource};
+use crate::home::Home;
+use crate::runner::awaited::{self, Awaited};
+use crate::runner::engine::Look;
+use crate::runner::{catalog, files};
+use crate::store::Store;
+
+/// How long a web server may take.
+const ANSWER: Duration = Duration::from_secs(30);
+/// How much of an answer is searched.
+const BODY: u64 = 10 << 20;
+
+/// What the process is told on its standard input.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) enum LookJob {
+    Query(SqlJob),
+    Url { url: String, status: Option<u16>, contains: Option<String> },
+    File { home: PathBuf, path: String },
+    Gate { home: PathBuf, gate: String, ds: String },
+    Dag { home: PathBuf, own: String, interval: DataInterval, dag: String, task: Option<String>, offset: i32 },
+}
+
+impl LookJob {
+    pub(super) fn describe(&self) -> String {
+        match self {
+            LookJob::Query(job) => format!("wait: the first cell is true of\n{}", job.describe()),
+            LookJob::Url { url, .. } => format!("wait: {url}"),
+            LookJob::File { path, .. } => format!("wait: file {path}"),
+            LookJob::Gate { gate, ds, .. } => format!("wait: gate {gate} of {ds}"),
+            LookJob::Dag { dag, task: None, .. } => format!("wait: DAG {dag}"),
+            LookJob::Dag { dag, task: Some(task), .. } => format!("wait: task {task} of DAG {dag}"),
+        }
+    }
+
+    /// The look at a condition that is no command.
+    pub(super) fn of(
+        condition: &Condition,
+        home: &Path,
+        config: &Config,
+        dag: &Dag,
+        interval: DataInterval,
+        renderer: &Renderer,
+    ) -> Result<LookJob, PrepareError> {
+        let home_path = home.to_path_buf();
+        Ok(match condition {
+            Condition::Command(_) => return Err(PrepareError::NoLook),
+            Condition::Query { connection, query, params } => {
+                let sql = Sql {
+                    connection: connection.clone(),
+                    source: SqlSource::Inline(query.clone()),
+                    params: params.clone(),
+                    to: None,
+                };
+                LookJob::Query(sql::job(home, config, &sql, renderer)?)
+            }
+            Condition::Url { url, status, contains } => LookJob::Url {
+                url: renderer.render(url)?,
+                status: *status,
+                contains: contains.as_ref().map(|text| renderer.render(text)).transpose()?,
+            },
+            Condition::File(path) => LookJob::File { home: home_path, path: renderer.render(path)? },
+            Condition::Gate(gate) => LookJob::Gate {
+                home: home_path,
+                gate: renderer.render(gate)?,
+                ds: renderer.variables().get("ds").cloned().unwrap_or_default(),
+            },
+            Condition::Dag { dag: other, task, offset } => LookJob::Dag {
+                home: home_path,
+                own: dag.id.to_string(),
+                interval,
+                dag: other.clone(),
+                task: task.clone(),
+                offset: *offset,
+            },
+        })
+    }
+
+    fn look(&self) -> Look {
+        match self.try_look() {
+            Ok(look) => look,
+            Err(reason) => Look::Failed(reason),
+        }
+    }
+
+    fn try_look(&self) -> Result<Look, String> {
+        match self {
+            LookJob::Query(job) => {
+                let table = job.collect(1)?;
+                let cell = table.rows.first().and_then(|row| row.first());
+                Ok(match cell {
+                    None => Look::NotYet("the query gives no row".to_owned()),
+                    Some(cell) if is_true(cell) => Look::Found,
+                    Some(cell) => Look::NotYet(format!("the first cell is {cell}")),
+                })
+            }
+            LookJob::Url { url, status, contains } => Ok(ask(url, *status, contains.as_deref())),
+            LookJob::File { home, path } => match files::exists(&home.join(path)) {
+                Ok(true) => Ok(Look::Found),
+                Ok(false) => Ok(Look::NotYet(format!("file {path}"))),
+                Err(error) => Err(format!("cannot look for {path}: {error}")),
+            },
+            LookJob::Gate { home, gate, ds } => {
+                let store = open(&Home::at(home.clone()))?;
+                awaited::look_at_gate(&store, gate, ds).map_err(|error| error.to_string())
+            }
+            LookJob::Dag { home, own, interval, dag, task, offset } => {
+                let home = Home::at(home.clone());
+                let (config, _) = catalog::load_config(&home).map_err(|file| file.summary())?;
+                let (own, _) = catalog::load_dag(&home, &home.dag_path(own), &config).map_err(|file| file.summary())?;
+                let store = open(&home)?;
+                let awaited = Awaited { dag, task: task.as_deref(), offset: *offset };
+                let load = |version| {
+                    let stored = store.version(version)?;
+                    Ok(stored.ok_or_else(|| "its version is missing from the database".to_owned()).and_then(|stored| {
+                        catalog::load_version(stored.dag_id.as_str(), &stored.text, &config)
+                            .map_err(|file| file.summary())
+                    }))
+                };
+                awaited::look(&store, &own, *interval, &awaited, load).map_err(|error| error.to_string())
+            }
+        }
+    }
+}
+
+fn open(home: &Home) -> Result<Store, String> {
+    Store::open(&home.database_path()).map_err(|error| error.to_string())
+}
+
+/// What every database means by true, also where truth is a number or a text.
+fn is_true(cell: &Value) -> bool {
+    match cell {
+        Value::Null => false,
+        Value::Bool(value) => *value,
+        Value::Integer(number) => *number != 0,
+        Value::Real(number) => *number != 0.0,
+        Value::Decimal(text) => text.parse::<f64>().is_ok_and(|number| number != 0.0),
+        Value::Text(text) => {
+            let text = text.trim();
+            !text.is_empty()
+                && text != "0"
+                && !["false", "f", "null", "no", "n"].iter().any(|no| text.eq_ignore_ascii_case(no))
+        }
+        Value::Bytes(bytes) => !bytes.is_empty(),
+    }
+}
+
+/// A server that does not answer, or answers something else, is one that does not answer as expected yet.
+fn ask(url: &str, status: Option<u16>, contains: Option<&str>) -> Look {
+    let agent: ureq::Agent =
+        ureq::Agent::config_builder().timeout_global(Some(ANSWER)).http_status_as_error(false).build().into();
+    let mut answer = match agent.get(url).call() {
+        Ok(answer) => answer,
+        Err(ureq::Error::BadUri(reason)) => return Look::Failed(format!("{url} is no URL: {reason}")),
+        Err(error) => return Look::NotYet(format!("{url} does not answer: {error}")),
+    };
+    let code = answer.status().as_u16();
+    if !status.map_or((200..300).contains(&code), |expected| code == expected) {
+        return Look::NotYet(format!("{url} answers with status {code}"));
+    }
+    let Some(contains) = contains else { return Look::Found };
+    match answer.body_mut().with_config().limit(BODY).lossy_utf8(true).read_to_string() {
+        Ok(body) if body.contains(contains) => Look::Found,
+        Ok(_) => Look::NotYet(format!("the answer of {url} does not contain `{contains}`")),
+        Err(error) => Look::NotYet(format!("the answer of {url} cannot be read: {error}")),
+    }
+}
+
+/// Takes the look that standard input names. Exit status 0: it is there; 75: not yet; 1: it cannot be looked at.
+pub fn main() -> ExitCode {
+    let mut json = String::new();
+    let job: Option<LookJob> =
+        std::io::stdin().read_to_string(&mut json).ok().and_then(|_| serde_json::from_str(&json).ok());
+    let Some(job) = job else {
+        eprintln!("error: crondag __look reads its job from standard input; it is not for people");
+        return ExitCode::from(2);
+    };
+    match job.look() {
+        Look::Found => {
+            println!("it is there");
+            ExitCode::SUCCESS
+        }
+        Look::NotYet(what) => {
+            println!("not yet: {what}");
+            ExitCode::from(u8::try_from(NOT_YET).unwrap_or(1))
+        }
+        Look::Failed(reason) => {
+            eprintln!("error: {reason}");
+            ExitCode::FAILURE
+        }
+    }
+}

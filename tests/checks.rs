@@ -1,0 +1,424 @@
+//! Sensors, checks, gates and reports with the built binary on SQLite.
+
+#![allow(clippy::unwrap_used)] // a test may fail
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+const CONFIG: &str = "timezone = 'UTC'\nkill_grace = '300ms'\n\
+    [connections.warehouse]\ntype = 'sqlite'\npath = 'warehouse.db'\n\
+    [connections.serving]\ntype = 'sqlite'\npath = 'serving.db'\n\
+    [email]\nfrom = 'etl@example.com'\ntransport = 'folder'\npath = 'mail'\n";
+
+struct Home {
+    _folder: TempDir,
+    path: PathBuf,
+}
+
+impl Home {
+    fn new(dags: &[(&str, &str)]) -> Home {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().canonicalize().unwrap();
+        fs::create_dir(path.join("dags")).unwrap();
+        fs::write(path.join("crondag.toml"), CONFIG).unwrap();
+        for (name, text) in dags {
+            fs::write(path.join(format!("dags/{name}.toml")), text).unwrap();
+        }
+        let home = Home { _folder: folder, path };
+        let tables = "CREATE TABLE tags (day TEXT, tag TEXT, users INTEGER)";
+        home.sql("warehouse.db", tables);
+        home.sql("serving.db", tables);
+        home
+    }
+
+    fn sql(&self, database: &str, statements: &str) {
+        rusqlite::Connection::open(self.path.join(database)).unwrap().execute_batch(statements).unwrap();
+    }
+
+    /// So many users have tag `A` on a day of July 2018, and half as many tag `B`.
+    fn day(&self, day: u32, users: u32) {
+        let (date, half) = (format!("2018-07-{day:02}"), users / 2);
+        self.sql(
+            "warehouse.db",
+            &format!(
+                "DELETE FROM tags WHERE day = '{date}';
+                 INSERT INTO tags VALUES ('{date}', 'A', {users}), ('{date}', 'B', {half})"
+            ),
+        );
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_crondag"));
+        command.arg("--home").arg(&self.path).args(args);
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    fn backfill(&self, dag: &str, from: u32, to: u32) -> Option<i32> {
+        let (from, to) = (format!("2018-07-{from:02}"), format!("2018-07-{to:02}"));
+        self.run(&["backfill", "-s", &from, "-e", &to, dag]).status.code()
+    }
+
+    fn again(&self, dag: &str, day: u32) -> Option<i32> {
+        let day = format!("2018-07-{day:02}");
+        self.run(&["backfill", "-s", &day, "-e", &day, dag, "--rerun", "all"]).status.code()
+    }
+
+    fn state(&self, dag: &str, day: u32, task: &str) -> (String, String) {
+        let output = self.run(&["tasks", dag, &format!("2018-07-{day:02}"), "--json"]);
+        let rows: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+        let row = rows.iter().find(|row| row["task_id"] == task).unwrap();
+        (row["state"].as_str().unwrap().to_owned(), row["reason"].as_str().unwrap_or_default().to_owned())
+    }
+
+    fn log(&self, dag: &str, day: u32, task: &str) -> String {
+        out(&self.run(&["logs", dag, task, &format!("2018-07-{day:02}")]))
+    }
+
+    fn values(&self, args: &[&str]) -> Vec<Value> {
+        let args: Vec<&str> = ["checks"].iter().chain(args).chain(&["--json"]).copied().collect();
+        serde_json::from_slice(&self.run(&args).stdout).unwrap()
+    }
+
+    fn mails(&self) -> Vec<String> {
+        let Ok(entries) = self.path.join("mail").read_dir() else { return Vec::new() };
+        let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+        paths.sort();
+        let is_whole = |path: &PathBuf| path.extension().is_some_and(|end| end == "eml");
+        paths.into_iter().filter(is_whole).map(|path| fs::read_to_string(path).unwrap()).collect()
+    }
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn exists(path: &Path) -> bool {
+    path.exists()
+}
+
+const COUNTS: &str = "max_active_runs = 1\n[tasks.counts]\nemail = 'people@example.com'\n[tasks.counts.check]\nconnection = 'warehouse'\n\
+    query = 'SELECT tag, users FROM tags WHERE day = :ds'\ngate = 'tags_ok'\n\
+    [tasks.counts.check.rules.jump]\nmax_change = 0.3\n\
+    [tasks.counts.check.rules.size]\nmin = 10\nverdict = 'warn'\n\
+    [tasks.push]\nafter = 'counts'\nshell = 'echo {{ ds }} >> pushed'\n";
+
+#[test]
+fn a_day_that_jumps_fails_shuts_the_gate_and_is_no_baseline() {
+    let home = Home::new(&[("tags", COUNTS)]);
+    for day in 1..=4 {
+        home.day(day, 100 + day);
+    }
+    home.day(5, 300);
+    home.day(6, 106);
+    assert_eq!(home.backfill("tags", 1, 4), Some(0));
+    assert_eq!(home.backfill("tags", 5, 5), Some(1));
+    assert_eq!(home.state("tags", 5, "counts"), ("failed".into(), "exit status 1".into()));
+    assert_eq!(home.state("tags", 5, "push").0, "upstream_failed");
+    let log = home.log("tags", 5, "counts");
+    for expected in [
+        "\nkey  metric  value  baseline  change  verdict  history\nA    users     300     102.5  +193 %  fail     ▁▁▁▁█\n",
+        "fail: A users: jump: +193 % against the median of 4 dates, at most 30 % allowed\n",
+        "verdict: fail (2 values: 2 fail)\ngate tags_ok is shut for 2018-07-05\n",
+    ] {
+        assert!(log.contains(expected), "{log}");
+    }
+    assert_eq!(home.run(&["gate", "tags_ok", "20180705"]).status.code(), Some(1));
+    assert_eq!(home.run(&["gate", "tags_ok", "20180704"]).status.code(), Some(0));
+    assert_eq!(home.run(&["gate", "tags_ok", "20180706"]).status.code(), Some(1), "nobody has spoken");
+
+    assert_eq!(home.backfill("tags", 6, 6), Some(0), "the failed day is no part of the baseline");
+    let sixth = home.values(&["tags", "--key", "A"]);
+    assert_eq!((sixth[0]["ds"].as_str(), sixth[0]["baseline"].as_f64()), (Some("2018-07-06"), Some(102.5)));
+
+    home.day(5, 105);
+    assert_eq!(home.again("tags", 5), Some(0));
+    assert_eq!(home.run(&["gate", "tags_ok", "20180705"]).status.code(), Some(0));
+    let fifth: Vec<f64> = home
+        .values(&["tags", "counts", "--since", "20180705"])
+        .iter()
+        .filter(|row| row["ds"] == "2018-07-05")
+        .map(|row| row["value"].as_f64().unwrap())
+        .collect();
+    assert_eq!(fifth, [105.0, 52.0], "the new values took the place of the old ones");
+    let mut pushed: Vec<String> =
+        fs::read_to_string(home.path.join("pushed")).unwrap().lines().map(str::to_owned).collect();
+    pushed.sort();
+    assert_eq!(pushed, ["2018-07-01", "2018-07-02", "2018-07-03", "2018-07-04", "2018-07-05", "2018-07-06"]);
+}
+
+#[test]
+fn a_warning_sends_mail_and_the_run_goes_on() {
+    let home = Home::new(&[("tags", COUNTS)]);
+    home.day(1, 8);
+    assert_eq!(home.backfill("tags", 1, 1), Some(0));
+    until("the mail is there", || !home.mails().is_empty());
+    let mails = home.mails();
+    assert_eq!(mails.len(), 1);
+    assert!(mails[0].contains("Subject: [crondag] tags counts warns (ds 2018-07-01)"), "{}", mails[0]);
+    assert!(mails[0].contains("warn: A users: size: below 10"), "{}", mails[0]);
+    assert!(exists(&home.path.join("pushed")));
+    assert_eq!(home.run(&["gate", "tags_ok", "20180701"]).status.code(), Some(0));
+}
+
+#[test]
+fn a_rehearsed_check_records_nothing() {
+    let home = Home::new(&[("tags", COUNTS)]);
+    home.day(1, 100);
+    let output = home.run(&["test", "tags", "counts", "20180701"]);
+    assert!(output.status.success(), "{output:?}");
+    assert!(out(&output).ends_with("nothing is recorded, no gate is set\n"), "{}", out(&output));
+    assert!(home.values(&["tags"]).is_empty());
+    assert_eq!(home.run(&["gate", "tags_ok", "20180701"]).status.code(), Some(1));
+}
+
+#[test]
+fn values_are_shown_as_table_and_csv() {
+    let home = Home::new(&[("tags", COUNTS)]);
+    home.day(1, 100);
+    home.day(2, 1250);
+    home.backfill("tags", 1, 2);
+    let shown = out(&home.run(&["checks", "tags"]));
+    let expected = "tags counts 2018-07-02: ok\nkey  metric  value  baseline   change  verdict  history\n\
+                    A    users   1,250       100  +1150 %  ok       ▁█\n\
+                    B    users     625        50  +1150 %  ok       ▁█\n";
+    assert_eq!(shown, expected, "two dates are no median");
+    let csv = out(&home.run(&["checks", "tags", "counts", "--since", "20180701", "--key", "A", "--csv"]));
+    let expected = "dag_id,task_id,ds,logical_date,key,metric,value,baseline,verdict,reason\n\
+                    tags,counts,2018-07-01,2018-07-01T00:00:00+00:00,A,users,100,,ok,\n\
+                    tags,counts,2018-07-02,2018-07-02T00:00:00+00:00,A,users,1250,100,ok,\n";
+    assert_eq!(csv, expected);
+}
+
+#[test]
+fn two_databases_must_agree_key_by_key() {
+    let dag = "[tasks.same.check]\nconnection = 'warehouse'\nquery = 'SELECT tag, users FROM tags WHERE day = :ds'\n\
+               [tasks.same.check.reconcile]\nconnection = 'serving'\nquery = 'SELECT tag, users FROM tags WHERE day = :ds'\n";
+    let home = Home::new(&[("sync", dag)]);
+    home.day(1, 100);
+    home.sql("serving.db", "INSERT INTO tags VALUES ('2018-07-01', 'A', 99), ('2018-07-01', 'C', 1)");
+    assert_eq!(home.backfill("sync", 1, 1), Some(1));
+    let log = home.log("sync", 1, "same");
+    for expected in [
+        "fail: 3 of 3 values do not agree with the other side\n",
+        "fail: A users: reconcile: the other side has 99\n",
+        "fail: B users: reconcile: the other side has no such key\n",
+        "fail: C users: reconcile: only the other side has this key\n",
+    ] {
+        assert!(log.contains(expected), "{log}");
+    }
+    home.sql(
+        "serving.db",
+        "DELETE FROM tags; INSERT INTO tags VALUES ('2018-07-01', 'A', 100), ('2018-07-01', 'B', 50)",
+    );
+    assert_eq!(home.again("sync", 1), Some(0));
+}
+
+#[test]
+fn a_check_that_cannot_be_made_says_why() {
+    for (query, expected) in [
+        ("SELECT users FROM no_such_table", "no such table: no_such_table"),
+        (
+            "SELECT tag FROM tags",
+            "error: the query gives only `tag`: a check needs a key and at least one number beside it",
+        ),
+    ] {
+        let dag = format!("[tasks.c.check]\nconnection = 'warehouse'\nquery = '{query}'\n");
+        let home = Home::new(&[("d", &dag)]);
+        home.day(1, 1);
+        assert_eq!(home.backfill("d", 1, 1), Some(1));
+        let log = home.log("d", 1, "c");
+        assert!(log.contains(expected), "{log}");
+        assert!(home.values(&["d"]).is_empty());
+    }
+}
+
+#[test]
+fn a_person_overrules_a_gate_and_whoever_waits_goes_on() {
+    let push =
+        "[tasks.gate.wait]\ngate = 'tags_ok'\nevery = '100ms'\n[tasks.push]\nafter = 'gate'\nshell = 'echo > pushed'\n";
+    let home = Home::new(&[("push", push)]);
+    let mut backfill = home.command(&["backfill", "-s", "2018-07-01", "-e", "2018-07-01", "push"]).spawn().unwrap();
+    until("it waits", || {
+        let output = home.run(&["tasks", "push", "--json"]);
+        out(&output).contains("up_for_reschedule")
+    });
+    let explained = out(&home.run(&["explain", "push", "gate"]));
+    assert!(explained.contains("for gate tags_ok: looks every 100ms, for at most 12h"), "{explained}");
+    let set = home.run(&["gate", "set", "tags_ok", "20180701", "ok", "--reason", "the drop is the holiday"]);
+    assert!(set.status.success(), "{set:?}");
+    assert!(backfill.wait().unwrap().success());
+    assert!(exists(&home.path.join("pushed")));
+    let shown: Vec<Value> =
+        serde_json::from_slice(&home.run(&["gate", "tags_ok", "20180701", "--json"]).stdout).unwrap();
+    assert_eq!(shown[0]["decisions"][0]["reason"], "the drop is the holiday");
+    assert_eq!(shown[0]["open"], true);
+    let without = home.run(&["gate", "set", "tags_ok", "20180701", "fail", "--reason", " "]);
+    assert_eq!(without.status.code(), Some(2));
+    assert!(home.run(&["gate", "set", "tags_ok", "20180701", "checks", "--reason", "my mistake"]).status.success());
+    assert_eq!(home.run(&["gate", "tags_ok", "20180701"]).status.code(), Some(1), "no check has spoken");
+}
+
+#[test]
+fn sensors_wait_for_files_queries_commands_and_other_dags() {
+    let dag = "max_active_tasks = 1\n\
+        [tasks.file.wait]\nfile = 'in/{{ ds_nodash }}/part-*'\nevery = '100ms'\n\
+        [tasks.query.wait]\nconnection = 'warehouse'\nquery = 'SELECT count(*) > 0 FROM tags WHERE day = :ds'\nevery = '100ms'\n\
+        [tasks.command.wait]\ncommand = 'echo looking; test -e ready'\nevery = '100ms'\n\
+        [tasks.before.wait]\ndag = 'other'\ntask = 'load'\noffset = -1\nevery = '100ms'\n\
+        [tasks.last]\nafter = ['file', 'query', 'command', 'before']\nshell = 'echo > done'\n";
+    let other =
+        "schedule = '30 7 * * *'\nstart_date = 2018-06-30\nend_date = 2018-06-30\n[tasks.load]\nshell = 'true'\n";
+    let home = Home::new(&[("d", dag), ("other", other)]);
+    assert!(home.run(&["pause", "other"]).status.success());
+    assert!(home.run(&["tick"]).status.success());
+    let mut backfill = home.command(&["backfill", "-s", "2018-07-01", "-e", "2018-07-01", "d"]).spawn().unwrap();
+    let state = |task: &str| {
+        let output = home.run(&["tasks", "d", "--json"]);
+        let rows: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        rows.iter().find(|row| row["task_id"] == task).map_or("", |row| row["state"].as_str().unwrap()).to_owned()
+    };
+    for task in ["file", "query", "command", "before"] {
+        until("it waits", || waits_still(&state(task)));
+    }
+    fs::create_dir_all(home.path.join("in/20180701")).unwrap();
+    fs::write(home.path.join("in/20180701/part-0"), "").unwrap();
+    until("the file is found", || state("file") == "success");
+    home.day(1, 1);
+    until("the row is found", || state("query") == "success");
+    fs::write(home.path.join("ready"), "").unwrap();
+    until("the command succeeds", || state("command") == "success");
+    assert!(waits_still(&state("before")));
+    assert_eq!(home.run(&["backfill", "-s", "2018-06-30", "-e", "2018-06-30", "other"]).status.code(), Some(0));
+    assert!(backfill.wait().unwrap().success());
+    assert!(exists(&home.path.join("done")));
+    let log = home.log("d", 1, "command");
+    assert!(log.matches("looking").count() >= 2, "all looks are in one log: {log}");
+    let attempts = out(&home.run(&["tasks", "d", "2018-07-01", "--json"]));
+    assert!(!attempts.contains("\"try_number\": 2"), "{attempts}");
+    assert!(home.run(&["db", "check"]).status.success());
+}
+
+fn waits_still(state: &str) -> bool {
+    ["up_for_reschedule", "running"].contains(&state)
+}
+
+#[test]
+fn a_sensor_waits_for_a_web_server_to_answer_as_expected() {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = server.local_addr().unwrap();
+    let answers = std::thread::spawn(move || {
+        let mut asked = Vec::new();
+        for answer in [
+            "503 Busy\r\nContent-Length: 0\r\n\r\n",
+            "200 OK\r\nContent-Length: 5\r\n\r\nwait\n",
+            "200 OK\r\nContent-Length: 6\r\n\r\nready\n",
+        ] {
+            let (mut stream, _) = server.accept().unwrap();
+            let mut buffer = [0; 4096];
+            let length = stream.read(&mut buffer).unwrap();
+            asked.push(String::from_utf8_lossy(&buffer[..length]).lines().next().unwrap().to_owned());
+            write!(stream, "HTTP/1.1 {answer}").unwrap();
+        }
+        asked
+    });
+    let dag =
+        format!("[tasks.u.wait]\nurl = 'http://{address}/day/{{{{ ds }}}}'\ncontains = 'ready'\nevery = '50ms'\n");
+    let home = Home::new(&[("d", &dag)]);
+    assert_eq!(home.backfill("d", 1, 1), Some(0));
+    assert_eq!(answers.join().unwrap(), ["GET /day/2018-07-01 HTTP/1.1"; 3]);
+    let log = home.log("d", 1, "u");
+    assert!(log.contains("answers with status 503") && log.contains("does not contain `ready`"), "{log}");
+}
+
+#[test]
+fn a_wait_in_vain_fails_or_skips_and_what_cannot_be_looked_at_fails() {
+    let dag = "[tasks.hard.wait]\nfile = 'never/{{ ds }}'\nevery = '50ms'\nfor_at_most = '200ms'\n\
+        [tasks.soft.wait]\ncommand = 'false'\nevery = '50ms'\nfor_at_most = '200ms'\nsoft_fail = true\n\
+        [tasks.typo.wait]\ncommand = 'no-such-program-at-all'\n\
+        [tasks.unknown.wait]\ndag = 'nowhere'\n";
+    let home = Home::new(&[("d", dag)]);
+    assert_eq!(home.backfill("d", 1, 1), Some(1));
+    let state = |task| home.state("d", 1, task);
+    assert_eq!(state("hard"), ("failed".into(), "waited 200ms in vain for file never/2018-07-01".into()));
+    assert_eq!(state("soft"), ("skipped".into(), "waited 200ms in vain for the command false".into()));
+    assert_eq!(state("typo").0, "failed");
+    assert_eq!(state("unknown"), ("failed".into(), "there is no DAG `nowhere`: see `crondag list_dags`".into()));
+    let rehearsed = home.run(&["test", "d", "hard", "20180701"]);
+    assert_eq!(rehearsed.status.code(), Some(1));
+    assert!(out(&rehearsed).contains("not yet: file never/2018-07-01"), "{}", out(&rehearsed));
+}
+
+#[test]
+fn a_thousand_waiting_tasks_hold_no_process_and_no_slot() {
+    let mut dag = String::from("max_active_tasks = 1\n[tasks.work]\nshell = 'echo > worked'\n");
+    for task in 0..1000 {
+        dag.push_str(&format!("[tasks.w{task}.wait]\nfile = 'go'\nevery = '1s'\n"));
+    }
+    let home = Home::new(&[("d", &dag)]);
+    let mut backfill = home.command(&["backfill", "-s", "2018-07-01", "-e", "2018-07-01", "d"]).spawn().unwrap();
+    until("the other task is done", || exists(&home.path.join("worked")));
+    until("all wait", || out(&home.run(&["tasks", "d", "--json"])).matches("up_for_reschedule").count() == 1000);
+    assert_eq!(home.path.join(".crondag/logs").join("d").read_dir().unwrap().count(), 1);
+    fs::write(home.path.join("go"), "").unwrap();
+    assert!(backfill.wait().unwrap().success());
+}
+
+#[test]
+fn a_report_tells_in_text_and_pictures_what_moved() {
+    let dag = format!(
+        "{COUNTS}[tasks.report]\nafter = ['push']\ntrigger_rule = 'all_done'\n[tasks.report.report]\n\
+         to = ['boss@example.com']\nsubject = 'tags of {{{{ ds }}}}'\n"
+    );
+    let home = Home::new(&[("tags", &dag)]);
+    for day in 1..=4 {
+        home.day(day, 100 + day);
+    }
+    home.day(5, 300);
+    home.backfill("tags", 1, 5);
+    let is_report = |mail: &&String| mail.contains("To: boss@example.com");
+    until("five reports", || home.mails().iter().filter(is_report).count() == 5);
+    let mails = home.mails();
+    let of_day = |subject: &str| {
+        mails.iter().find(|mail| mail.contains(subject)).unwrap_or_else(|| panic!("no mail `{subject}`"))
+    };
+    let good = of_day("Subject: [crondag] ok: tags of 2018-07-04");
+    assert!(good.contains("Gate tags_ok: ok"));
+    let bad = of_day("Subject: [crondag] fail: tags of 2018-07-05");
+    let text = readable(bad);
+    for expected in [
+        "tags for 2018-07-05: something failed.",
+        "- counts failed: exit status 1",
+        "- push could not run",
+        "- counts: fail A users (jump: +193 % against the median of 4 dates, at most 30 % allowed)",
+        "Gate tags_ok: fail",
+        "Check counts: fail",
+    ] {
+        assert!(text.contains(expected), "{expected}\n{text}");
+    }
+    assert_eq!(bad.matches("Content-Type: image/png").count(), 2);
+    assert!(bad.contains("cid:chart0@crondag") || text.contains("cid:chart0@crondag"));
+}
+
+/// Quoted-printable undone, as far as these mails need it.
+fn readable(mail: &str) -> String {
+    mail.replace("=\r\n", "").replace("=\n", "").replace("=3D", "=").replace("=20", " ")
+}
