@@ -148,10 +148,11 @@ print(next(task["state"] for task in json.load(sys.stdin) if task["task_id"] == 
 }
 # report DATE TEXT...: the newest report of the date arrived by SMTP, and its plain text has all of these.
 report() { "$venv/bin/python" tests/retail/read_report.py "$work/mail" "$@"; }
-# caught TASK TEXT...: of the bad day this task failed and the report says so; nothing reached anybody.
+# caught TASK CAUSE TEXT: on the bad day this task failed with this text and the report says so; `diagnose` names the cause
+# first; nothing reached anybody.
 caught() {
-  local task=$1 table
-  shift
+  local task=$1 cause=$2 table named
+  shift 2
   [ "$(state_of "$task" $bad)" = failed ] || { crondag tasks retail $bad; fail "$task did not fail"; }
   # A wait has no log, but a reason.
   { crondag logs retail "$task" $bad 2> /dev/null || crondag tasks retail $bad --json; } > "$work/said"
@@ -164,30 +165,35 @@ caught() {
   fi
   ! crondag gate tags_ok $bad > /dev/null || fail "the gate of the bad day is open"
   report $bad "$task" "$@"
+  [ "$cause" != - ] || return 0
+  crondag diagnose retail "$task" $bad > "$work/said" || true
+  named=$(grep -oE -m 1 '\((resources|upstream_late|upstream_abnormal|logic|business_change|environment)\)' "$work/said") || true
+  [ "$named" = "($cause)" ] || { cat "$work/said"; fail "the cause is not named $cause"; }
+  echo "diagnosed as $cause"
 }
 again() { backfill failed -s $bad -e $bad --rerun all; }
 
 say "a day whose files are not complete"
 deliver unfinished $bad
 backfill failed -s $bad -e $bad
-caught raw_is_there "in vain for file raw/$bad/_SUCCESS"
+caught raw_is_there - "in vain for file raw/$bad/_SUCCESS"
 say "half the files are missing"
 deliver half $bad
 again
-caught upstream files_missing:
+caught upstream upstream_abnormal files_missing:
 say "every row stands twice"
 deliver doubled $bad
 again
-caught upstream doubled:
+caught upstream logic doubled:
 say "the product code has a new form"
 deliver recoded $bad
 again
-caught upstream unparsed:
+caught upstream business_change unparsed:
 say "a job was edited: the country of the last 30 days only"
 deliver whole $bad
 sed -i 's/BEGINNING)/30)/' "$home/jobs/country.py"
 again
-caught value_counts jump:
+caught value_counts upstream_abnormal jump:
 say "job and day repaired"
 cp jobs/country.py "$home/jobs/country.py"
 backfill succeeded -s $bad -e $bad --rerun all
@@ -198,7 +204,8 @@ crondag gate tags_ok $bad
 
 say "a row is lost on the way to MariaDB"
 served "DELETE FROM userprofile_tagsmap WHERE data_date = '20110314' ORDER BY userid LIMIT 1"
-backfill failed -s $bad -e $bad --rerun all --only reconcile
+# The run's leaves have succeeded before, so the run has as well.
+crondag backfill -s $bad -e $bad --rerun all --only reconcile retail > /dev/null
 [ "$(state_of reconcile $bad)" = failed ] || fail "a lost row was not noticed"
 crondag logs retail reconcile $bad > "$work/reconcile.log"
 grep -F -m 3 'reconcile: the other side has' "$work/reconcile.log"
