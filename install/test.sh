@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # Sets up all that the tests need and runs them: ./install/test.sh [STAGE...]   (--list shows the stages)
 #
-# Installs, if missing: the Debian packages build-essential, cron, faketime, procps, python3-venv, openjdk-17-jre-headless,
-# valgrind, mariadb-server, postgresql, openssl; and below target/
-# a Python environment with aiosmtpd, cryptography and pyspark. Runs again without harm.
+# Installs, if missing: the Debian packages build-essential, cron, curl, faketime, mariadb-client, mariadb-server,
+# openjdk-17-jre-headless, openssl, postgresql, procps, python3-venv, sudo, valgrind and vsftpd; the nightly compiler and cargo-fuzz;
+# and below target/ a Python environment with aiosmtpd, cryptography and pyspark. Runs again without harm. The stage retail
+# needs the data set that examples/retail/README.md names, in $RETAIL_RAW.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . install/require.sh
 
-stages=(core instructions kills outage time resident mail databases userprofile spark cron security fuzz)
+stages=(core instructions kills outage time resident mail databases userprofile spark retail cron security fuzz)
 if [ "${1:-}" = --list ]; then
   cat << 'LIST'
 core         engine, schedules, files, command line, driver and shim with real processes
@@ -21,6 +22,7 @@ mail         a real SMTP server on loopback, with TLS and login
 databases    sql on real PostgreSQL, MariaDB, Spark SQL and a Hive server, with TLS and bad days
 userprofile  examples/userprofile on real data, every number compared
 spark        examples/spark through real spark-submit
+retail       examples/retail on Spark, MariaDB, PostgreSQL, FTP and SMTP, compared; and bad days
 security     run_as with real users and a real sudo (needs root)
 fuzz         five fuzz targets, a minute each (needs the nightly compiler and cargo-fuzz)
 cron         Debian's cron ticks for three minutes (needs root)
@@ -105,6 +107,15 @@ stage_fuzz() {
   cargo fuzz --version > /dev/null 2>&1 || cargo install --quiet --locked cargo-fuzz \
     || missing "cargo-fuzz could not be installed" "cargo install --locked cargo-fuzz"
   ./install/stages/fuzz.sh
+}
+stage_retail() {
+  cargo build --release --quiet
+  require_packages java:openjdk-17-jre-headless mariadbd:mariadb-server mariadb:mariadb-client vsftpd:vsftpd curl:curl \
+    pg_createcluster:postgresql psql:postgresql-client
+  ensure_venv
+  is_installed pyspark || python_packages pyspark==3.5.6
+  is_installed aiosmtpd && is_installed cryptography || python_packages aiosmtpd cryptography
+  CRONDAG_VENV=$venv ./install/stages/retail.sh
 }
 stage_cron() {
   cargo build --release --quiet

@@ -166,6 +166,28 @@ fn a_day_that_jumps_fails_shuts_the_gate_and_is_no_baseline() {
 }
 
 #[test]
+fn the_cause_of_a_failed_check_is_read_from_the_values_that_broke_a_rule() {
+    let dag = "max_active_runs = 1\n[tasks.load]\nshell = 'true'\n[tasks.counts]\nafter = 'load'\n[tasks.counts.check]\n\
+        connection = 'warehouse'\nquery = 'SELECT tag, users, users % 10 AS duplicates FROM tags WHERE day = :ds'\n\
+        [tasks.counts.check.rules.jump]\nmetrics = ['users']\nmax_change = 0.3\nagainst = 'previous'\n";
+    let home = Home::new(&[("tags", dag)]);
+    for day in 1..=4 {
+        home.day(day, 200 + day % 2 * 2);
+    }
+    // Far fewer users; the duplicates are many times those of the days before, but no rule is about them.
+    home.day(5, 59);
+    assert_eq!(home.backfill("tags", 1, 4), Some(0));
+    assert_eq!(home.backfill("tags", 5, 5), Some(1));
+    let diagnosis = out(&home.run(&["diagnose", "tags", "counts", "20180705"]));
+    assert!(
+        diagnosis.contains("\nlikely: the input from load is not as it always was (upstream_abnormal)\n"),
+        "{diagnosis}"
+    );
+    assert!(diagnosis.contains("A users of load is 59 for 2018-07-05, usually 201: far fewer"), "{diagnosis}");
+    assert!(!diagnosis.contains("(logic)"), "{diagnosis}");
+}
+
+#[test]
 fn a_warning_sends_mail_and_the_run_goes_on() {
     let home = Home::new(&[("tags", COUNTS)]);
     home.day(1, 8);

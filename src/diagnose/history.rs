@@ -25,6 +25,8 @@ pub enum Owner {
     Own,
     /// What this upstream made.
     Upstream(String),
+    /// What this task made, as the failed task, a check, found it.
+    Checked(String),
 }
 
 /// What the values measure.
@@ -92,7 +94,7 @@ fn judge(series: &Series, subject: &Subject) -> Option<Finding> {
     let (class, what) = verdict(series, today.value, usual)?;
     let whose = match &series.owner {
         Owner::Own => subject.task.clone(),
-        Owner::Upstream(task) => task.clone(),
+        Owner::Upstream(task) | Owner::Checked(task) => task.clone(),
     };
     let shown = values[values.len().saturating_sub(SHOWN)..]
         .iter()
@@ -143,14 +145,16 @@ fn judge(series: &Series, subject: &Subject) -> Option<Finding> {
 
 fn verdict(series: &Series, today: f64, usual: f64) -> Option<(CauseClass, &'static str)> {
     match (series.measure, &series.owner) {
-        (Measure::Rows, Owner::Upstream(_)) if today < usual * ABNORMAL => {
+        (Measure::Rows, Owner::Upstream(_) | Owner::Checked(_)) if today < usual * ABNORMAL => {
             Some((CauseClass::UpstreamAbnormal, "far fewer"))
         }
         (Measure::Rows, Owner::Upstream(_)) if today * ABNORMAL > usual => {
             Some((CauseClass::UpstreamAbnormal, "far more"))
         }
-        (Measure::Rows, Owner::Own) if today > usual * EXPLODED => Some((CauseClass::Logic, "rows exploded")),
-        (Measure::DuplicateKeys, Owner::Own) if today > usual * EXPLODED && today > usual => {
+        (Measure::Rows, Owner::Own | Owner::Checked(_)) if today > usual * EXPLODED => {
+            Some((CauseClass::Logic, "rows exploded"))
+        }
+        (Measure::DuplicateKeys, Owner::Own | Owner::Checked(_)) if today > usual * EXPLODED && today > usual => {
             Some((CauseClass::Logic, "duplicated keys"))
         }
         (Measure::DuplicateKeys, Owner::Upstream(_)) if today > usual * EXPLODED && today > usual => {
@@ -226,6 +230,15 @@ mod tests {
     fn own_rows_that_double_are_a_join_gone_wrong_and_fewer_rows_are_not() {
         assert_eq!(class(series(Owner::Own, Measure::Rows, &with(200.0))), Some(CauseClass::Logic));
         assert_eq!(class(series(Owner::Own, Measure::Rows, &with(20.0))), None);
+    }
+
+    #[test]
+    fn a_failed_check_tells_of_the_task_before_it_both_ways() {
+        let found = |last| findings(&[series(Owner::Checked("tags".into()), Measure::Rows, &with(last))], &subject());
+        assert_eq!(found(20.0)[0].class, CauseClass::UpstreamAbnormal);
+        assert_eq!(found(20.0)[0].command, "crondag clear userprofile 2018-07-08 --task tags");
+        assert_eq!(found(200.0)[0].class, CauseClass::Logic);
+        assert_eq!(found(80.0), []);
     }
 
     #[test]

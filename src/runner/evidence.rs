@@ -105,7 +105,7 @@ pub fn gather(failed: &Failed<'_>, catalogue: &Catalogue) -> Evidence {
 }
 
 /// The values that checks have recorded: those of the checks before this task are of its upstreams, those of the checks that
-/// follow it directly, and of itself when it is a check, are its own.
+/// follow it directly are its own; when it is a check itself, its values are of the task before it.
 fn history(failed: &Failed<'_>) -> Vec<Series> {
     // Without the database there is less evidence, and the diagnosis says less.
     read_history(failed).unwrap_or_default()
@@ -120,8 +120,15 @@ fn read_history(failed: &Failed<'_>) -> Result<Vec<Series>, StoreError> {
         .filter(is_check)
         .map(|index| (index, Owner::Upstream(dag.tasks[index].id.to_string())))
         .collect();
-    let own = dag.graph.downstream(failed.task).iter().copied().chain([failed.task]).filter(|index| is_check(index));
-    checks.extend(own.map(|index| (index, Owner::Own)));
+    checks.extend(dag.graph.downstream(failed.task).iter().copied().filter(is_check).map(|index| (index, Owner::Own)));
+    if is_check(&failed.task) {
+        let checked = match dag.graph.upstream(failed.task) {
+            [task] => *task,
+            // Of several it cannot be said which.
+            _ => failed.task,
+        };
+        checks.push((failed.task, Owner::Checked(dag.tasks[checked].id.to_string())));
+    }
     if checks.is_empty() {
         return Ok(Vec::new());
     }
@@ -140,7 +147,11 @@ fn read_history(failed: &Failed<'_>) -> Result<Vec<Series>, StoreError> {
         for check in store.checks(&dag.id, &filter)? {
             let date = check.logical_date.to_zoned(dag.timezone.clone()).date();
             for value in store.check_values(&dag.id, task, check.logical_date)? {
-                if let Some(number) = value.value {
+                // Where a check failed, the values that broke no rule are not why.
+                let is_innocent = check.verdict == Verdict::Fail && value.verdict == Verdict::Ok;
+                if let Some(number) = value.value
+                    && !(is_innocent && check.logical_date == failed.logical_date)
+                {
                     let recorded = Recorded { date, value: number, is_failed: check.verdict == Verdict::Fail };
                     by_name.entry((value.key, value.metric)).or_default().push(recorded);
                 }
