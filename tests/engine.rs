@@ -39,6 +39,7 @@ fn task(id: &str) -> Task {
         priority: 0,
         env: BTreeMap::new(),
         working_dir: None,
+        run_as: None,
         email: Vec::new(),
         email_on_failure: true,
         email_on_retry: false,
