@@ -164,27 +164,19 @@ impl Shim<'_> {
         let failed = |error: io::Error| start_error(&spec.argv, &error);
         let (read, write) =
             rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|error| failed(error.into()))?;
-        let (mut command, answers) = match &spec.run_as {
-            Some(user) => {
-                let helper = Helper::for_attempt(user, spec)?;
-                let mut command = Command::new(helper.program);
-                command
-                    .args(helper.args)
-                    .env_clear()
-                    .envs(helper.env)
-                    .current_dir("/")
-                    .stdin(Stdio::from(helper.stdin));
-                (command, Some(helper.answers))
-            }
-            None => {
-                let mut command = Command::new(find_program(&spec.argv, &spec.env, &spec.working_dir)?);
-                command.arg0(&spec.argv[0]).args(&spec.argv[1..]).env_clear().envs(&spec.env);
-                command.current_dir(&spec.working_dir).stdin(match &spec.stdin {
-                    None => Stdio::null(),
-                    Some(text) => Stdio::from(in_memory(text).map_err(failed)?),
-                });
-                (command, None)
-            }
+        let (mut command, answers) = if let Some(user) = &spec.run_as {
+            let helper = Helper::for_attempt(user, spec)?;
+            let mut command = Command::new(helper.program);
+            command.args(helper.args).env_clear().envs(helper.env).current_dir("/").stdin(Stdio::from(helper.stdin));
+            (command, Some(helper.answers))
+        } else {
+            let mut command = Command::new(find_program(&spec.argv, &spec.env, &spec.working_dir)?);
+            command.arg0(&spec.argv[0]).args(&spec.argv[1..]).env_clear().envs(&spec.env);
+            command.current_dir(&spec.working_dir).stdin(match &spec.stdin {
+                None => Stdio::null(),
+                Some(text) => Stdio::from(in_memory(text).map_err(failed)?),
+            });
+            (command, None)
         };
         command.stdout(Stdio::from(write.try_clone().map_err(failed)?)).stderr(Stdio::from(write));
         let child = command.spawn().map_err(failed)?;
