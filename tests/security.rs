@@ -441,7 +441,8 @@ fn hostile_names_are_refused_and_stop_nobody() {
     assert_eq!(refused, names.len(), "{faults:?}");
     assert_eq!(faults.iter().filter(|fault| fault["code"] == "bad-task-id").count(), 2);
     assert!(home.run(&["backfill", "-s", "20240101", "-e", "20240101", "d"]).status.success());
-    for hostile in ["x' OR '1'='1", "../../../etc/passwd", "$(touch pwned)", "2024-01-01;touch pwned"] {
+    for hostile in ["x' OR '1'='1", "../../../etc/passwd", "a; touch pwned", "$(touch pwned)", "2024-01-01;touch pwned"]
+    {
         for args in [
             vec!["runs", hostile],
             vec!["tasks", "d", hostile],

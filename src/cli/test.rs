@@ -132,22 +132,19 @@ fn start(spec: &AttemptSpec, mask: &Mask) -> Result<Ending, String> {
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         signal_hook::flag::register(signal, stop.clone()).map_err(|error| format!("cannot watch signals: {error}"))?;
     }
-    let (command, name, answers) = match &spec.run_as {
-        Some(user) => {
-            let helper = Helper::for_attempt(user, spec)?;
-            let name = helper.program.display().to_string();
-            let command = duct::cmd(helper.program, helper.args).full_env(helper.env).dir("/");
-            (command.stdin_file(helper.stdin), name, Some(helper.answers))
-        }
-        None => {
-            let program = shim::find_program(&spec.argv, &spec.env, &spec.working_dir)?;
-            let command = duct::cmd(program, &spec.argv[1..]).full_env(&spec.env).dir(&spec.working_dir);
-            let command = match &spec.stdin {
-                Some(text) => command.stdin_bytes(text.as_bytes()),
-                None => command.stdin_null(),
-            };
-            (command, spec.argv[0].clone(), None)
-        }
+    let (command, name, answers) = if let Some(user) = &spec.run_as {
+        let helper = Helper::for_attempt(user, spec)?;
+        let name = helper.program.display().to_string();
+        let command = duct::cmd(helper.program, helper.args).full_env(helper.env).dir("/");
+        (command.stdin_file(helper.stdin), name, Some(helper.answers))
+    } else {
+        let program = shim::find_program(&spec.argv, &spec.env, &spec.working_dir)?;
+        let command = duct::cmd(program, &spec.argv[1..]).full_env(&spec.env).dir(&spec.working_dir);
+        let command = match &spec.stdin {
+            Some(text) => command.stdin_bytes(text.as_bytes()),
+            None => command.stdin_null(),
+        };
+        (command, spec.argv[0].clone(), None)
     };
     let command = command.unchecked();
     let (ended, done) = channel();

@@ -132,10 +132,10 @@ impl Store {
 fn restrict_to_owner(path: &Path) -> Result<(), StoreError> {
     let failed = |source| StoreError::File { path: path.display().to_string(), source };
     let mode = fs::metadata(path).map_err(failed)?.permissions().mode();
-    if mode & 0o077 == 0 {
-        return Ok(());
+    if mode & 0o777 != 0o600 {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
     }
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(failed)
+    Ok(())
 }
 
 /// A writing transaction. Dropped without [`Write::commit`], it leaves nothing behind.
