@@ -10,7 +10,7 @@ use crondag::dag::{
     Action, Dag, DagId, Graph, RunNumber, RunState, RunType, Shell, Task, TaskId, TaskState, Transition, TriggerRule,
 };
 use crondag::runner::engine::{
-    AlertKind, BackfillLimits, Effect, Engine, Event, Limits, Outcome, Past, Plan, RerunRequest, RunInput,
+    AlertKind, BackfillLimits, Effect, Engine, Event, Limits, Outcome, Past, Plan, PriorTask, RerunRequest, RunInput,
 };
 use jiff::{Timestamp, ToSpan, tz::TimeZone};
 
@@ -360,6 +360,47 @@ fn depends_on_past_waits_for_the_same_task_of_the_previous_run() {
     })));
     world.end(first, "a", Outcome::Success);
     assert!(world.names().contains(&"2:a".to_owned()), "{:?}", world.names());
+}
+
+#[test]
+fn a_task_that_could_start_waits_after_all_when_an_earlier_run_turns_up() {
+    let tasks = vec![Task { depends_on_past: true, ..task("a") }];
+    // As at a driver's start: nothing starts before all runs are known.
+    let mut world = World::new(dag(tasks, &[]), 0);
+    let late = world.run(day(1));
+    let early = world.run(day(0));
+    world.event(Event::Limits(Limits { parallelism: 8, pools: BTreeMap::new() }));
+    assert_eq!(world.names(), ["2:a"]);
+    world.end(early, "a", Outcome::Success);
+    assert_eq!(world.running, [(late, TaskId::new("a").unwrap(), 1)]);
+}
+
+#[test]
+fn a_mark_on_an_ended_run_lets_the_next_one_go_on() {
+    let tasks = vec![Task { depends_on_past: true, ..task("a") }];
+    let mut world = World::new(dag(tasks, &[]), 8);
+    let first = world.run(day(0));
+    let second = world.run(day(1));
+    world.end(first, "a", failed());
+    assert!(world.running.is_empty() && !world.engine.knows(first), "{:?}", world.names());
+    let mut input = world.input(day(0));
+    input.number = first;
+    input.state = RunState::Failed;
+    input.plan = Some(Plan::new(world.dag.clone(), 1));
+    input.tasks = vec![PriorTask {
+        task: TaskId::new("a").unwrap(),
+        state: TaskState::Failed,
+        tries: 1,
+        max_tries: 1,
+        next_try_at: None,
+        reason: None,
+        live: None,
+    }];
+    input.is_awaited = true;
+    world.event(Event::Run(Box::new(input)));
+    let task = Some(TaskId::new("a").unwrap());
+    world.event(Event::Mark { run: first, task, state: TaskState::Success, by: "me".to_owned() });
+    assert_eq!(world.running, [(second, TaskId::new("a").unwrap(), 1)]);
 }
 
 #[test]

@@ -124,7 +124,13 @@ impl Engine {
         }
         let (run, plan) = Run::new(input);
         if run.is_interval() {
-            self.by_date.entry(run.dag_id.clone()).or_default().insert(run.logical_date, number);
+            let (dag_id, date) = (run.dag_id.clone(), run.logical_date);
+            self.by_date.entry(dag_id.clone()).or_default().insert(date, number);
+            // A later run that was known first has looked at a past without this one.
+            if let Some(next) = self.run_after(&dag_id, date) {
+                let tasks = self.runs.get(&next).map_or(0, |run| run.tasks.len());
+                step.touched.extend((0..tasks).map(|index| (next, index)));
+            }
         }
         let state = run.state_in_store;
         self.runs.insert(number, run);

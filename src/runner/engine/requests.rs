@@ -172,6 +172,7 @@ impl Engine {
         {
             let (state, reason) = run.verdict();
             step.effects.push(Effect::Record(Transition::RunEnded { run: number, state, reason }));
+            self.pass_on_past(number, step);
             self.forget_if_over(number);
         }
     }
