@@ -335,8 +335,10 @@ impl<H: Host> Driver<H> {
     /// How long it can wait for the next message; `None` for as long as it takes.
     pub fn patience(&self) -> Option<Duration> {
         let mail = self.next_mail_at.filter(|_| !self.is_mailing);
-        let next = [self.engine.next_timer(), mail, self.next_plan_at].into_iter().flatten().min()?;
-        let left = next.duration_since(self.host.now());
+        let now = self.host.now();
+        let plan = self.next_plan_at.map(|at| if is_plan_due(at, now) { now } else { at });
+        let next = [self.engine.next_timer(), mail, plan].into_iter().flatten().min()?;
+        let left = next.duration_since(now);
         // A little later rather than too early and then again.
         Some(Duration::try_from(left.max(SignedDuration::ZERO)).unwrap_or_default() + Duration::from_millis(1))
     }
@@ -383,7 +385,7 @@ impl<H: Host> Driver<H> {
 
     fn plan_if_due(&mut self) {
         let now = self.host.now();
-        if self.next_plan_at.is_none_or(|at| at > now) {
+        if !self.next_plan_at.is_some_and(|at| is_plan_due(at, now)) {
             return;
         }
         self.reload_config();
@@ -403,6 +405,11 @@ impl<H: Host> Driver<H> {
         let seconds = now.as_second() - now.as_second().rem_euclid(60) + 60;
         self.next_plan_at = Some(Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX));
     }
+}
+
+/// Whether it is time for the look at files and clock that was to be at `at`: it is, or the clock has been set back since.
+fn is_plan_due(at: Timestamp, now: Timestamp) -> bool {
+    at <= now || at.duration_since(now) > SignedDuration::from_mins(1)
 }
 
 fn write(store: &mut Store, items: &[Item], now: Timestamp) -> Result<(), StoreError> {
