@@ -46,12 +46,7 @@ impl Calendar {
         let every_hour: Vec<i8> = (0..24).collect();
         match random.below(12) {
             0..=3 => daily,
-            4 => Calendar {
-                text: "@daily".to_owned(),
-                minutes: vec![0],
-                hours: vec![0],
-                ..daily
-            },
+            4 => Calendar { text: "@daily".to_owned(), minutes: vec![0], hours: vec![0], ..daily },
             5 => {
                 let hours = vec![1, 2, 14];
                 Calendar { text: format!("{minute} {} * * *", list(&hours)), hours, per_day: 3.0, ..daily }

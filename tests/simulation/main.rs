@@ -26,12 +26,14 @@ struct Args {
     from: u64,
     seeds: u64,
     tells: bool,
+    /// Go on after a seed that failed.
+    all: bool,
 }
 
-const USAGE: &str = "cargo test --release --test simulation -- [--seeds N] [--from N] | --seed N [--tell]";
+const USAGE: &str = "cargo test --release --test simulation -- [--seeds N] [--from N] [--all] | --seed N [--tell]";
 
 fn args() -> Result<Args, String> {
-    let mut parsed = Args { from: 1, seeds: 100, tells: false };
+    let mut parsed = Args { from: 1, seeds: 100, tells: false, all: false };
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         let mut number = || {
@@ -43,6 +45,7 @@ fn args() -> Result<Args, String> {
             "--from" => parsed.from = number()?,
             "--seed" => (parsed.from, parsed.seeds) = (number()?, 1),
             "--tell" => parsed.tells = true,
+            "--all" => parsed.all = true,
             // What `cargo test` passes on to every test.
             "--quiet" | "-q" | "--include-ignored" | "--nocapture" => {}
             other => return Err(format!("{other}: no such option; {USAGE}")),
@@ -66,14 +69,14 @@ fn main() -> ExitCode {
     let work = || {
         loop {
             let seed = next.fetch_add(1, Ordering::SeqCst);
-            if seed >= args.from + args.seeds || failed.load(Ordering::SeqCst) {
+            if seed >= args.from + args.seeds || (failed.load(Ordering::SeqCst) && !args.all) {
                 return;
             }
             match seed::live(seed, args.tells) {
                 Ok(counts) => total.lock().unwrap().add(&counts),
                 Err(failure) => {
-                    if !failed.swap(true, Ordering::SeqCst) {
-                        report(seed, &failure, args.tells);
+                    if !failed.swap(true, Ordering::SeqCst) || args.all {
+                        report(seed, &failure, args.tells || args.all);
                     }
                 }
             }

@@ -18,12 +18,9 @@ use super::world::{Process, broken};
 
 /// What may be known of the world when the promises are looked at.
 pub struct Facts<'a> {
-    pub now: Timestamp,
     pub processes: &'a BTreeMap<String, Process>,
-    /// No fault of the disk has delayed any commit of this world.
+    /// A fault of the disk may have delayed commits.
     pub was_faulty: bool,
-    /// Whether a driver has taken up all live attempts, so that new ones count against limits.
-    pub is_quiet: bool,
 }
 
 #[derive(Debug)]
@@ -107,10 +104,8 @@ impl Promises {
             .connection
             .prepare_cached("SELECT dag_id, is_active, is_paused, schedule_from, scheduled_until FROM dags")
             .unwrap();
-        let mut runs = self
-            .connection
-            .prepare_cached("SELECT dag_id, logical_date FROM runs WHERE run_type <> 'manual'")
-            .unwrap();
+        let mut runs =
+            self.connection.prepare_cached("SELECT dag_id, logical_date FROM runs WHERE run_type <> 'manual'").unwrap();
         let found = Found {
             dags: dags
                 .query_map([], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))))
@@ -278,9 +273,10 @@ impl Promises {
                     }
                 }
                 if before == RunState::Running && *state == RunState::Failed {
-                    let failed = run.tasks.iter().filter(|(_, task)| {
-                        matches!(task.state, TaskState::Failed | TaskState::UpstreamFailed)
-                    });
+                    let failed = run
+                        .tasks
+                        .iter()
+                        .filter(|(_, task)| matches!(task.state, TaskState::Failed | TaskState::UpstreamFailed));
                     let mut wanted =
                         failed.filter_map(|(id, _)| version.task(id)).filter(|it| it.has_email && it.mail_on_failure);
                     if wanted.next().is_some() {
@@ -304,10 +300,13 @@ impl Promises {
                     broken(format!("{place}: is retried: {task:?}"));
                 }
                 check_end(&place, task, facts, "fails", |ending| !matches!(ending, Ending::Exited { code: 0 | 99 }));
-                let delay = settings.delay(task.tries - task.cleared_at);
+                // `retries` was edited since it was cleared: which failure counts as the first is not known then.
+                let is_edited = task.max_tries - task.cleared_at != settings.retries + 1;
+                let failures = task.tries - task.cleared_at;
                 let early = if facts.was_faulty { SignedDuration::from_hours(1) } else { SignedDuration::ZERO };
-                if *next_try_at > at + delay || *next_try_at < at + delay - early {
-                    broken(format!("{place}: failed at {at}, is retried at {next_try_at}, the delay is {delay:?}"));
+                let mut delays = (if is_edited { 1 } else { failures }..=failures).map(|it| settings.delay(it));
+                if !delays.any(|delay| *next_try_at <= at + delay && *next_try_at >= at + delay - early) {
+                    broken(format!("{place}: failed at {at}, is retried at {next_try_at}: {task:?} {settings:?}"));
                 }
                 task.state = TaskState::UpForRetry;
                 task.next_try_at = Some(*next_try_at);
@@ -449,7 +448,8 @@ impl Promises {
                     ));
                 }
                 if version.task(name).unwrap().depends_on_past && !self.past_allows(run, name, false) {
-                    broken(format!("{place}: starts against depends_on_past"));
+                    let before = (self.run_before(run, false), self.run_before(run, true));
+                    broken(format!("{place}: starts against depends_on_past, before it: {before:?}"));
                 }
             }
             TaskState::UpForRetry => {
@@ -469,16 +469,21 @@ impl Promises {
         if run.run_type == RunType::Manual {
             return true;
         }
-        let before = self
-            .runs
+        let before = self.run_before(run, with_queued);
+        let has_task = |run: &&Run| run.version.as_ref().is_none_or(|(_, version)| version.task(task).is_some());
+        match before.filter(has_task).and_then(|before| before.tasks.get(task)) {
+            Some(instance) => matches!(instance.state, TaskState::Success | TaskState::Skipped),
+            // It was ended before it began, or it has no such task.
+            None => before.is_none_or(|before| before.version.is_some() || before.state.is_final()),
+        }
+    }
+
+    fn run_before(&self, run: &Run, with_queued: bool) -> Option<&Run> {
+        self.runs
             .values()
             .filter(|it| it.dag == run.dag && it.run_type != RunType::Manual && it.logical_date < run.logical_date)
-            .filter(|it| with_queued || it.version.is_some())
-            .max_by_key(|it| it.logical_date);
-        match before.and_then(|before| before.tasks.get(task)) {
-            Some(instance) => matches!(instance.state, TaskState::Success | TaskState::Skipped),
-            None => before.is_none_or(|before| before.version.is_some()),
-        }
+            .filter(|it| with_queued || it.version.is_some() || it.state.is_final())
+            .max_by_key(|it| it.logical_date)
     }
 
     /// A run that has ended has no open tasks, one that runs has some.
@@ -598,11 +603,13 @@ impl Promises {
         if let Some(second) = second {
             broken(format!("promise 2: {place} is launched while an earlier attempt lives: {second:?}"));
         }
-        let Some(run) = self.runs.values().find(|run| run.dag == spec.key.dag_id.as_str() && run.run_id == spec.key.run_id)
+        let Some(run) =
+            self.runs.values().find(|run| run.dag == spec.key.dag_id.as_str() && run.run_id == spec.key.run_id)
         else {
             broken(format!("{place} is launched, its run is unknown"));
         };
-        let mark = run.version.as_ref().map(|(_, version)| format!("work {} version {};", spec.key.task_id, version.mark));
+        let mark =
+            run.version.as_ref().map(|(_, version)| format!("work {} version {};", spec.key.task_id, version.mark));
         if mark.is_none_or(|mark| !spec.argv.contains(&mark)) {
             broken(format!("promise 6: {place} does not run the version of its run: {:?}", spec.argv));
         }

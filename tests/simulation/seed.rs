@@ -21,12 +21,7 @@ pub struct Failure {
 
 impl World {
     fn facts<T>(&mut self, look: impl FnOnce(&mut super::promises::Promises, &Facts<'_>) -> T) -> T {
-        let facts = Facts {
-            now: self.wall + jiff::SignedDuration::from_micros(self.elapsed),
-            processes: &self.processes,
-            was_faulty: self.was_faulty,
-            is_quiet: self.is_quiet,
-        };
+        let facts = Facts { processes: &self.processes, was_faulty: self.was_faulty };
         look(&mut self.promises, &facts)
     }
 
@@ -49,7 +44,9 @@ pub fn live(seed: u64, tells: bool) -> Result<Counts, Failure> {
         Ok(world) => Rc::new(RefCell::new(world)),
         Err(payload) => return Err(Failure { what: words(payload.as_ref()), journal: Vec::new() }),
     };
-    let lived = catch_unwind(AssertUnwindSafe(|| Seed { world: world.clone(), driver: None, mode: Mode::UntilIdle, wakes_at: None }.live()));
+    let lived = catch_unwind(AssertUnwindSafe(|| {
+        Seed { world: world.clone(), driver: None, mode: Mode::UntilIdle, wakes_at: None }.live()
+    }));
     let mut world = world.borrow_mut();
     match lived {
         Ok(()) => {
@@ -216,6 +213,10 @@ impl Seed {
             Ok(driver) => {
                 self.driver = Some(driver);
                 self.mode = mode;
+                let mut world = self.world.borrow_mut();
+                world.is_resident = mode == Mode::Resident;
+                world.disturbed_at = world.elapsed;
+                drop(world);
                 self.step();
             }
             Err(error) => {

@@ -12,7 +12,7 @@ use super::random::Random;
 pub const POOLS: [(&str, u32); 2] = [("narrow", 1), ("wide", 3)];
 
 /// What one text of a DAG file says.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Version {
     pub dag: String,
     /// Unique in the world; stands in every command of the file.
@@ -81,6 +81,12 @@ const ZONES: [&str; 8] = [
 pub struct Span {
     pub from: Timestamp,
     pub to: Timestamp,
+}
+
+impl std::fmt::Debug for Version {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} version {}", self.dag, self.mark)
+    }
 }
 
 impl Version {

@@ -116,7 +116,7 @@ pub struct Counts {
 pub struct World {
     pub seed: u64,
     pub random: Random,
-    pub folder: TempDir,
+    _folder: TempDir,
     pub home: Home,
     pub config: Config,
     pub config_text: String,
@@ -151,6 +151,10 @@ pub struct World {
     pub due: Due,
     /// What the clock said to the driver in this step.
     pub looks: BTreeSet<Timestamp>,
+    /// The living driver looks at the clock by itself.
+    pub is_resident: bool,
+    /// When anything but tasks last happened.
+    pub disturbed_at: Elapsed,
     pub promises: Promises,
     pub journal: Vec<String>,
     pub tells: bool,
@@ -170,7 +174,8 @@ impl World {
             super::version::POOLS.map(|(name, slots)| format!("{name} = {slots}")).join("\n")
         );
         fs::write(home.config_path(), &config_text).unwrap();
-        let (config, _) = crondag::runner::catalog::load_config(&home).unwrap_or_else(|file| panic!("{}", file.summary()));
+        let (config, _) =
+            crondag::runner::catalog::load_config(&home).unwrap_or_else(|file| panic!("{}", file.summary()));
         let store = Store::open(&home.database_path()).unwrap();
         let wall = beginning(&mut random);
         // Room for clock jumps.
@@ -180,7 +185,7 @@ impl World {
         let mut world = World {
             seed,
             random,
-            folder,
+            _folder: folder,
             home,
             config,
             config_text,
@@ -209,6 +214,8 @@ impl World {
             marks: 0,
             due: Due::default(),
             looks: BTreeSet::new(),
+            is_resident: false,
+            disturbed_at: 0,
             promises,
             journal: Vec::new(),
             tells,
@@ -302,6 +309,9 @@ impl World {
     }
 
     fn happen(&mut self, happening: Happening) {
+        if matches!(happening, Happening::Person | Happening::Fate | Happening::FaultEnds) {
+            self.disturbed_at = self.elapsed;
+        }
         match happening {
             Happening::Tick => {
                 self.tick();
@@ -312,6 +322,7 @@ impl World {
                 if self.ticking == Ticking::Crontab {
                     return;
                 }
+                self.check_resident();
                 if !self.is_driver_alive {
                     self.wants_driver = true;
                 }
@@ -379,10 +390,8 @@ impl World {
             return;
         }
         let needs = crondag::runner::client::needs_driver(&self.store).unwrap_or(false);
-        if report.changed && needs {
+        if needs {
             self.wake();
-        } else if needs && !self.is_driver_alive {
-            self.wants_driver = true;
         }
         if report.changed {
             self.tell(|_| format!("tick: {} runs created", report.created));
@@ -403,7 +412,9 @@ impl World {
         let found = self.promises.found();
         if expected != found {
             let wrong = differences(&expected, &found);
-            broken(format!("promise 1, after {after}: the runs or the looks at DAGs are not those that are due: {wrong}"));
+            broken(format!(
+                "promise 1, after {after}: the runs or the looks at DAGs are not those that are due: {wrong}"
+            ));
         }
     }
 
@@ -425,6 +436,20 @@ impl World {
         }
         let wrong = differences(&last, &found);
         broken(format!("promise 1, after a step of the resident driver: not those that are due: {wrong}"));
+    }
+
+    /// A resident driver that nothing has disturbed for some minutes has looked at the clock within the last one.
+    fn check_resident(&mut self) {
+        let is_resident = self.is_driver_alive && self.is_resident;
+        if !is_resident || self.fault.is_some() || self.elapsed - self.disturbed_at < 3 * MINUTE {
+            return;
+        }
+        let mut due = self.due.clone();
+        due.look(&self.files, self.now() - SignedDuration::from_secs(70));
+        if due.found() != self.due.found() {
+            let wrong = differences(&due.found(), &self.due.found());
+            broken(format!("promise 1: the resident driver does not look at the clock: {wrong}"));
+        }
     }
 
     // ---- processes -----------------------------------------------------------------------------------------------
