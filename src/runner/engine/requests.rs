@@ -130,7 +130,13 @@ impl Engine {
         let was = run.phase;
         let reason = format!("marked {state} by {by}");
         let Some(plan) = run.plan.clone() else {
-            if task.is_none() {
+            run.end_prior(number, task, state, &reason, step);
+            let (dag_id, date, is_interval) = (run.dag_id.clone(), run.logical_date, run.is_interval());
+            if let Some(task) = task {
+                if is_interval && let Some(next) = self.run_after(&dag_id, date) {
+                    self.touch_named(next, task, step);
+                }
+            } else {
                 let becomes = if state == TaskState::Failed { RunState::Failed } else { RunState::Success };
                 self.end_run(number, becomes, Some(reason), step);
             }
@@ -202,6 +208,9 @@ impl Engine {
             .filter(|(_, task)| task.selected && !task.state.is_final())
             .map(|(index, task)| (index, task.state))
             .collect();
+        if run.plan.is_none() {
+            run.end_prior(number, None, TaskState::Skipped, reason, step);
+        }
         // The run is over before its tasks are, so that the last of them does not end it a second time.
         for &(index, state) in &open {
             let becomes = if state == TaskState::Running { running_becomes } else { TaskState::Skipped };
