@@ -376,6 +376,34 @@ fn a_task_that_could_start_waits_after_all_when_an_earlier_run_turns_up() {
 }
 
 #[test]
+fn a_task_that_could_start_waits_after_all_when_its_past_is_cleared() {
+    let tasks = vec![Task { depends_on_past: true, ..task("a") }, task("b")];
+    let mut world = World::new(dag(tasks, &[]), 2);
+    let first = world.run(day(0));
+    let second = world.run(day(1));
+    assert_eq!(world.names(), ["1:a", "1:b"]);
+    // The attempt of `a` that is cleared below holds its slot, the new run's `b` takes the other one.
+    world.event(Event::Mark {
+        run: first,
+        task: Some(TaskId::new("a").unwrap()),
+        state: TaskState::Success,
+        by: "me".to_owned(),
+    });
+    assert_eq!(world.names(), ["1:a", "1:b"], "no slot is free for the second run's `a`");
+    world.event(Event::Rerun(Box::new(RerunRequest {
+        run: first,
+        clear: vec![TaskId::new("a").unwrap()],
+        clear_all: false,
+        backfill: None,
+        selection: None,
+    })));
+    world.end(first, "b", Outcome::Success);
+    assert_eq!(world.names(), ["1:a", "2:b"]);
+    world.end(first, "a", failed());
+    assert_eq!(world.running[1..], [(first, TaskId::new("a").unwrap(), 2)], "{second:?} still waits");
+}
+
+#[test]
 fn a_mark_on_an_ended_run_lets_the_next_one_go_on() {
     let tasks = vec![Task { depends_on_past: true, ..task("a") }];
     let mut world = World::new(dag(tasks, &[]), 8);

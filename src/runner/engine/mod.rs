@@ -126,11 +126,7 @@ impl Engine {
         if run.is_interval() {
             let (dag_id, date) = (run.dag_id.clone(), run.logical_date);
             self.by_date.entry(dag_id.clone()).or_default().insert(date, number);
-            // A later run that was known first has looked at a past without this one.
-            if let Some(next) = self.run_after(&dag_id, date) {
-                let tasks = self.runs.get(&next).map_or(0, |run| run.tasks.len());
-                step.touched.extend((0..tasks).map(|index| (next, index)));
-            }
+            self.touch_next(&dag_id, date, step);
         }
         let state = run.state_in_store;
         self.runs.insert(number, run);
@@ -409,6 +405,14 @@ impl Engine {
     fn run_after(&self, dag_id: &DagId, date: Timestamp) -> Option<RunNumber> {
         use std::ops::Bound::{Excluded, Unbounded};
         self.by_date.get(dag_id)?.range((Excluded(date), Unbounded)).next().map(|(_, number)| *number)
+    }
+
+    /// The past of the next run is another one now: what could start there may have to wait.
+    fn touch_next(&self, dag_id: &DagId, date: Timestamp, step: &mut Step) {
+        if let Some(next) = self.run_after(dag_id, date) {
+            let tasks = self.runs.get(&next).map_or(0, |run| run.tasks.len());
+            step.touched.extend((0..tasks).map(|index| (next, index)));
+        }
     }
 
     fn touch_named(&self, number: RunNumber, task: &TaskId, step: &mut Step) {
