@@ -56,14 +56,18 @@ impl Due {
         known.is_paused = is_paused;
     }
 
-    /// A look at the files and the clock.
-    pub fn look(&mut self, files: &BTreeMap<String, File>, now: Timestamp) {
+    /// A look at the files and the clock; whether it has changed anything.
+    pub fn look(&mut self, files: &BTreeMap<String, File>, now: Timestamp) -> bool {
+        let mut changed = false;
         for (dag, known) in &mut self.dags {
+            changed |= known.is_active && !files.contains_key(dag);
             known.is_active &= files.contains_key(dag);
         }
         for (dag, file) in files {
+            changed |= !self.dags.contains_key(dag);
             let known = self.dags.entry(dag.clone()).or_insert(fresh(now));
             if !known.is_active {
+                changed = true;
                 known.is_active = true;
                 known.from = now;
             }
@@ -72,17 +76,19 @@ impl Due {
             }
             let Some(version) = known.version.clone().filter(|_| !known.is_paused) else { continue };
             let due: Vec<(Timestamp, Timestamp)> = if version.catchup {
-                let from = known.until.or(version.first()).unwrap_or(known.from);
-                version.closed(now).filter(|(_, end)| *end > from).collect()
+                let from = known.until.or(version.first).unwrap_or(known.from);
+                version.closed_between(from, now).to_vec()
             } else {
                 let from = known.until.map_or(known.from, |until| until.max(known.from));
-                version.closed(now).next_back().filter(|(_, end)| *end > from).into_iter().collect()
+                version.closed_between(from, now).last().copied().into_iter().collect()
             };
+            changed |= !due.is_empty();
             for (start, end) in due {
                 self.runs.insert((dag.clone(), start));
                 known.until = known.until.max(Some(end));
             }
         }
+        changed
     }
 
     pub fn found(&self) -> Found {

@@ -79,7 +79,8 @@ impl World {
         if self.fault.is_some() {
             return;
         }
-        let table = *self.random.pick(&["events", "attempts", "outbox", "runs", "task_instances", "intents", "meta"]);
+        let table =
+            *self.random.pick(&["events", "attempts", "outbox", "outbox", "runs", "task_instances", "intents", "meta"]);
         let (operation, how) = match table {
             "events" | "attempts" => ("INSERT", "ABORT"),
             "outbox" => ("INSERT", "ROLLBACK"),
@@ -92,7 +93,7 @@ impl World {
         self.fault = Some(table);
         self.was_faulty = true;
         self.tell(|_| format!("the disk refuses {operation} on {table}"));
-        let lasts = self.random.spread(SECOND as f64, 30.0 * MINUTE as f64) as Elapsed;
+        let lasts = self.random.spread(SECOND as f64, 240.0 * MINUTE as f64) as Elapsed;
         self.after(lasts, Happening::FaultEnds);
     }
 

@@ -49,6 +49,7 @@ impl Host for SimHost {
         world.look();
         let now = world.now();
         world.looks.insert(now);
+        world.latest = world.latest.max(now);
         now
     }
 

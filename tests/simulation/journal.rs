@@ -77,7 +77,7 @@ impl Promises {
             return self.run_started(number, version, &tasks, at);
         }
         if let Transition::TaskStarted { .. } = transition {
-            self.check_may_start(number, &name, at);
+            self.check_may_start(number, &name, at.max(facts.latest));
         }
         let was_asked = self.asked.contains(&number);
         let Some(run) = self.runs.get_mut(&number) else { broken(format!("{transition:?}: no such run")) };

@@ -162,7 +162,7 @@ impl World {
     fn trigger(&mut self) {
         let Some(version) = self.good_file() else { return };
         let now = self.now();
-        let Some((start, end)) = version.closed(now).next_back() else { return };
+        let Some((start, end)) = version.closed(now).last().copied() else { return };
         let dag = DagId::new(version.dag.clone()).unwrap();
         let run = NewRun {
             dag_id: dag.clone(),
@@ -295,7 +295,8 @@ impl World {
         let now = self.now();
         let ahead = now + SignedDuration::from_hours(24 * self.random.between(-5, 2));
         let length = usize::try_from(self.random.between(1, 8)).unwrap();
-        let intervals: Vec<(Timestamp, Timestamp)> = version.closed(ahead).rev().take(length).collect();
+        let closed = version.closed(ahead);
+        let intervals: Vec<(Timestamp, Timestamp)> = closed[closed.len().saturating_sub(length)..].to_vec();
         let is_reverse = self.random.chance(200) && version.tasks.iter().all(|task| !task.depends_on_past);
         let limit = self.random.chance(500).then(|| u32::try_from(self.random.between(1, 3)).unwrap());
         let selection = self.random.chance(250).then(|| vec![TaskId::new(version.tasks[0].id.clone()).unwrap()]);

@@ -23,6 +23,8 @@ pub struct Facts<'a> {
     pub processes: &'a BTreeMap<String, Process>,
     /// A fault of the disk may have delayed commits.
     pub was_faulty: bool,
+    /// The latest time that the clock has said to a driver: it may have been set back since.
+    pub latest: Timestamp,
 }
 
 /// See the module.

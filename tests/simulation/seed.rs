@@ -86,7 +86,9 @@ impl Seed {
         let begins = self.world.borrow().elapsed;
         self.live_until(begins + 2 * DAY, true);
         self.driver = None;
-        self.world.borrow_mut().facts(|promises, facts| promises.check_end(facts));
+        let mut world = self.world.borrow_mut();
+        world.compare_due("everything");
+        world.facts(|promises, facts| promises.check_end(facts));
     }
 
     /// Nothing disturbs the world any more, nothing new is scheduled.

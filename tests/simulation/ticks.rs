@@ -24,8 +24,9 @@ impl World {
                 broken(format!("a good file is refused: {}\n{}", file.summary(), file.text));
             }
         }
-        self.due.look(&self.files, now);
-        self.compare_due("a tick");
+        if self.due.look(&self.files, now) || report.changed {
+            self.compare_due("a tick");
+        }
         self.counts.runs += report.created as u64;
         if !self.is_quiet && self.random.chance(20) {
             self.tell(|_| "tick, killed before it woke the driver".to_owned());

@@ -27,7 +27,9 @@ pub struct Version {
     pub run_timeout: Option<i64>,
     pub tasks: Vec<Task>,
     pub text: String,
-    /// Data intervals, oldest first, whatever `start_date` and `end_date` say.
+    /// The instant at which `start_date` begins.
+    pub first: Option<Timestamp>,
+    /// Data intervals within `start_date` and `end_date`, oldest first.
     intervals: Vec<(Timestamp, Timestamp)>,
 }
 
@@ -110,6 +112,7 @@ impl Version {
             run_timeout: random.chance(150).then(|| random.between(1_800, 40_000)),
             tasks: Vec::new(),
             text: String::new(),
+            first: None,
             intervals: Vec::new(),
         };
         let count = random.between(1, 6);
@@ -230,25 +233,26 @@ impl Version {
             Some(calendar) => calendar.fires(&self.time_zone(), span.from - around, span.to + around),
             None => Vec::new(),
         };
-        self.intervals = fires.windows(2).map(|pair| (pair[0], pair[1])).collect();
-    }
-
-    /// The instant at which `start_date` begins.
-    pub fn first(&self) -> Option<Timestamp> {
         let zone = self.time_zone();
         // The first instant of a day, also where midnight is skipped.
-        self.start_date.map(|date| date.to_zoned(zone).unwrap().start_of_day().unwrap().timestamp())
+        let begins = |date: civil::Date| date.to_zoned(zone.clone()).unwrap().start_of_day().unwrap().timestamp();
+        self.first = self.start_date.map(begins);
+        let after_last = self.end_date.map(|date| begins(date.tomorrow().unwrap()));
+        let mut intervals: Vec<(Timestamp, Timestamp)> = fires.windows(2).map(|pair| (pair[0], pair[1])).collect();
+        intervals.retain(|(start, _)| {
+            self.first.is_none_or(|first| *start >= first) && after_last.is_none_or(|after| *start < after)
+        });
+        self.intervals = intervals;
     }
 
     /// Data intervals within `start_date` and `end_date` that have closed at `now`, oldest first.
-    pub fn closed(&self, now: Timestamp) -> impl DoubleEndedIterator<Item = (Timestamp, Timestamp)> {
-        let first = self.first();
-        let zone = self.time_zone();
-        let after_last = self
-            .end_date
-            .map(|date| date.tomorrow().unwrap().to_zoned(zone).unwrap().start_of_day().unwrap().timestamp());
-        self.intervals.iter().copied().filter(move |(start, end)| {
-            *end <= now && first.is_none_or(|first| *start >= first) && after_last.is_none_or(|after| *start < after)
-        })
+    pub fn closed(&self, now: Timestamp) -> &[(Timestamp, Timestamp)] {
+        &self.intervals[..self.intervals.partition_point(|(_, end)| *end <= now)]
+    }
+
+    /// Those of them that closed after `from`.
+    pub fn closed_between(&self, from: Timestamp, now: Timestamp) -> &[(Timestamp, Timestamp)] {
+        let closed = self.closed(now);
+        &closed[closed.partition_point(|(_, end)| *end <= from)..]
     }
 }

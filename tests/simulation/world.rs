@@ -129,6 +129,8 @@ pub struct World {
     pub due: Due,
     /// What the clock said to the driver in this step.
     pub looks: BTreeSet<Timestamp>,
+    /// The latest time that the clock has said to a driver.
+    pub latest: Timestamp,
     /// The living driver looks at the clock by itself.
     pub is_resident: bool,
     /// When anything but tasks last happened.
@@ -192,6 +194,7 @@ impl World {
             marks: 0,
             due: Due::default(),
             looks: BTreeSet::new(),
+            latest: wall,
             is_resident: false,
             disturbed_at: 0,
             promises,
@@ -212,7 +215,9 @@ impl World {
             per_day += version.calendar.as_ref().map_or(0.0, |calendar| calendar.per_day * version.tasks.len() as f64);
             self.write_file(File::Good(version.clone()), &version.dag);
         }
-        let days = (250.0 / f64::max(per_day, 1.0)).clamp(2.0, 35.0);
+        // A resident driver looks at the clock every minute, which costs the most.
+        let most = if self.ticking == Ticking::Crontab { 35.0 } else { 5.0 };
+        let days = (250.0 / f64::max(per_day, 1.0)).clamp(2.0, most);
         self.end = (days * DAY as f64) as Elapsed;
         self.counts.days = days as u64;
         self.tell(|world| format!("{:?}, {days:.0} days from {}", world.ticking, world.wall));
