@@ -21,7 +21,7 @@ pub struct Failure {
 
 impl World {
     fn facts<T>(&mut self, look: impl FnOnce(&mut super::promises::Promises, &Facts<'_>) -> T) -> T {
-        let facts = Facts { processes: &self.processes, was_faulty: self.was_faulty };
+        let facts = Facts { processes: &self.processes, was_faulty: self.was_faulty, latest: self.latest };
         look(&mut self.promises, &facts)
     }
 
