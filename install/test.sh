@@ -9,10 +9,11 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . install/require.sh
 
-stages=(core instructions kills outage time resident mail databases userprofile spark retail cron security fuzz)
+stages=(core simulation instructions kills outage time resident mail databases userprofile spark retail cron security fuzz)
 if [ "${1:-}" = --list ]; then
   cat << 'LIST'
 core         engine, schedules, files, command line, driver and shim with real processes
+simulation   2,000 simulated worlds: weeks of schedules under crashes, clock jumps, edits and faults keep the promises
 instructions a tick needs no more instructions than was written down (valgrind)
 kills        300 random kill -9s of driver, spawner, shims, ticks and clients; nothing lost, nothing twice
 outage       full and read-only disks, limits of processes, files and memory (needs root)
@@ -45,6 +46,9 @@ ensure_venv() {
 
 stage_core() {
   cargo test --quiet
+}
+stage_simulation() {
+  cargo test --quiet --profile simulation --test simulation -- --seeds 2000
 }
 stage_instructions() {
   ./benches/instructions.sh

@@ -11,7 +11,7 @@ use crondag::dag::{
     TriggerRule, Wait,
 };
 use crondag::runner::engine::{
-    AlertKind, BackfillLimits, Effect, Engine, Event, Limits, Look, Outcome, Past, Plan, RerunRequest, RunInput,
+    AlertKind, BackfillLimits, Effect, Engine, Event, Limits, Look, Outcome, Past, Plan, PriorTask, RerunRequest, RunInput,
 };
 use jiff::{Timestamp, ToSpan, tz::TimeZone};
 
@@ -380,6 +380,76 @@ fn depends_on_past_waits_for_the_same_task_of_the_previous_run() {
 }
 
 #[test]
+fn a_task_that_could_start_waits_after_all_when_an_earlier_run_turns_up() {
+    let tasks = vec![Task { depends_on_past: true, ..task("a") }];
+    // As at a driver's start: nothing starts before all runs are known.
+    let mut world = World::new(dag(tasks, &[]), 0);
+    let late = world.run(day(1));
+    let early = world.run(day(0));
+    world.event(Event::Limits(Limits { parallelism: 8, pools: BTreeMap::new() }));
+    assert_eq!(world.names(), ["2:a"]);
+    world.end(early, "a", Outcome::Success);
+    assert_eq!(world.running, [(late, TaskId::new("a").unwrap(), 1)]);
+}
+
+#[test]
+fn a_task_that_could_start_waits_after_all_when_its_past_is_cleared() {
+    let tasks = vec![Task { depends_on_past: true, ..task("a") }, task("b")];
+    let mut world = World::new(dag(tasks, &[]), 2);
+    let first = world.run(day(0));
+    let second = world.run(day(1));
+    assert_eq!(world.names(), ["1:a", "1:b"]);
+    // The attempt of `a` that is cleared below holds its slot, the new run's `b` takes the other one.
+    world.event(Event::Mark {
+        run: first,
+        task: Some(TaskId::new("a").unwrap()),
+        state: TaskState::Success,
+        by: "me".to_owned(),
+    });
+    assert_eq!(world.names(), ["1:a", "1:b"], "no slot is free for the second run's `a`");
+    world.event(Event::Rerun(Box::new(RerunRequest {
+        run: first,
+        clear: vec![TaskId::new("a").unwrap()],
+        clear_all: false,
+        backfill: None,
+        selection: None,
+    })));
+    world.end(first, "b", Outcome::Success);
+    assert_eq!(world.names(), ["1:a", "2:b"]);
+    world.end(first, "a", failed());
+    assert_eq!(world.running[1..], [(first, TaskId::new("a").unwrap(), 2)], "{second:?} still waits");
+}
+
+#[test]
+fn a_mark_on_an_ended_run_lets_the_next_one_go_on() {
+    let tasks = vec![Task { depends_on_past: true, ..task("a") }];
+    let mut world = World::new(dag(tasks, &[]), 8);
+    let first = world.run(day(0));
+    let second = world.run(day(1));
+    world.end(first, "a", failed());
+    assert!(world.running.is_empty() && !world.engine.knows(first), "{:?}", world.names());
+    let mut input = world.input(day(0));
+    input.number = first;
+    input.state = RunState::Failed;
+    input.plan = Some(Plan::new(world.dag.clone(), 1));
+    input.tasks = vec![PriorTask {
+        task: TaskId::new("a").unwrap(),
+        state: TaskState::Failed,
+        tries: 1,
+        max_tries: 1,
+        next_try_at: None,
+        reason: None,
+        started_at: None,
+        live: None,
+    }];
+    input.is_awaited = true;
+    world.event(Event::Run(Box::new(input)));
+    let task = Some(TaskId::new("a").unwrap());
+    world.event(Event::Mark { run: first, task, state: TaskState::Success, by: "me".to_owned() });
+    assert_eq!(world.running, [(second, TaskId::new("a").unwrap(), 1)]);
+}
+
+#[test]
 fn run_timeout_skips_what_is_open_and_fails_the_run_but_slots_wait_for_the_processes() {
     let mut timed = dag(vec![task("a"), task("b")], &[(0, 1)]);
     timed.run_timeout = Some(Duration::from_secs(100));
@@ -585,7 +655,7 @@ fn a_new_driver_goes_on_waiting_with_the_patience_that_is_left() {
         input.state = RunState::Running;
         input.plan = Some(Plan::new(world.dag.clone(), 1));
         input.started_at = Some(at(-140));
-        input.tasks = vec![crondag::runner::engine::PriorTask {
+        input.tasks = vec![PriorTask {
             task: TaskId::new("w").unwrap(),
             state: TaskState::UpForReschedule,
             tries: 1,

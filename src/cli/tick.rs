@@ -41,8 +41,6 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
             // Another driver works; when it is gone, what it has left is ours.
             client::wait_for_driver(&context.home)?;
         }
-    } else if report.changed && client::needs_driver(&store)? {
-        client::wake(&context.home)?;
     } else {
         client::wake_if_needed(&context.home, &store)?;
     }

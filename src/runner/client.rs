@@ -104,12 +104,10 @@ pub fn wake(home: &Home) -> Result<(), ClientError> {
     }
 }
 
-/// As [`wake`], but only when there is work that a driver could do now.
+/// As [`wake`], but only when there is work that a driver could do now. A living driver is told as well: the client that
+/// committed the work may have been killed before it could ring.
 pub fn wake_if_needed(home: &Home, store: &Store) -> Result<(), ClientError> {
-    if needs_driver(store)? && driver_pid(home).is_none() {
-        start(home)?;
-    }
-    Ok(())
+    if needs_driver(store)? { wake(home) } else { Ok(()) }
 }
 
 /// Whether there is anything for a driver: requests, attempts whose end is not recorded, mail that is due, or runs that

@@ -393,8 +393,10 @@ impl<H: Host> Driver<H> {
     /// How long it can wait for the next message; `None` for as long as it takes.
     pub fn patience(&self) -> Option<Duration> {
         let mail = self.next_mail_at.filter(|_| !self.is_mailing);
-        let next = [self.engine.next_timer(), mail, self.next_plan_at].into_iter().flatten().min()?;
-        let left = next.duration_since(self.host.now());
+        let now = self.host.now();
+        let plan = self.next_plan_at.map(|at| if resident::is_due(at, now) { now } else { at });
+        let next = [self.engine.next_timer(), mail, plan].into_iter().flatten().min()?;
+        let left = next.duration_since(now);
         // A little later rather than too early and then again.
         let left = Duration::try_from(left.max(SignedDuration::ZERO)).unwrap_or_default() + Duration::from_millis(1);
         // Waiting does not count the time that the machine sleeps, nor does it notice a clock that is set.

@@ -1,10 +1,10 @@
 //! What the database asks for: runs to take up, attempts to adopt, intents to carry out.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use super::line::{Happening, Line};
 use super::{Driver, Host, Item};
-use crate::dag::{DagId, RunNumber, RunState, RunType, TaskId, Transition};
+use crate::dag::{DagId, RunNumber, RunState, RunType, TaskId, TaskState, Transition};
 use crate::runner::catalog;
 use crate::runner::engine::{BackfillLimits, Event, Past, Plan, PriorTask, RerunRequest, RunInput};
 use crate::store::{Attempt, Intent, IntentRow, Rerun, RunRow, StoreError, TaskInstance, UnfinishedRun};
@@ -46,9 +46,11 @@ impl<H: Host> Driver<H> {
         self.settle();
         let states: Vec<_> = self.live.keys().cloned().collect();
         for key in states {
-            let is_wanted = self.store.task_instances(key.0)?.iter().any(|task| {
-                task.task_id == key.1 && task.state == crate::dag::TaskState::Running && task.try_number == key.2
-            });
+            let is_wanted = self
+                .store
+                .task_instances(key.0)?
+                .iter()
+                .any(|task| task.task_id == key.1 && task.state == TaskState::Running && task.try_number == key.2);
             if !is_wanted {
                 self.stop(&key);
             }
@@ -156,7 +158,7 @@ impl<H: Host> Driver<H> {
         attempts: &[Attempt],
         is_awaited: bool,
     ) -> Result<(), StoreError> {
-        let newest = self.newest_plan(&run.dag_id)?;
+        self.newest_plan(&run.dag_id)?;
         let plan = match run.version_id.filter(|_| run.state != RunState::Queued) {
             Some(version) => match self.plan(version)? {
                 Ok(plan) => Some(plan),
@@ -177,12 +179,8 @@ impl<H: Host> Driver<H> {
             },
             None => None,
         };
-        let past = match newest.as_ref().or(plan.as_ref()) {
-            Some(plan) if run.run_type != RunType::Manual && plan.dag.tasks.iter().any(|task| task.depends_on_past) => {
-                self.past(&run)?
-            }
-            _ => Past::default(),
-        };
+        // Whatever its file says now: it may be bound to another version, or be edited before it starts.
+        let past = if run.run_type == RunType::Manual { Past::default() } else { self.past(&run)? };
         let live = |task: &TaskId| {
             attempts.iter().filter(|attempt| attempt.task_id == *task).map(|attempt| attempt.try_number).max()
         };
@@ -235,8 +233,16 @@ impl<H: Host> Driver<H> {
 
     fn past(&self, run: &RunRow) -> Result<Past, StoreError> {
         let Some(before) = self.store.run_before(&run.dag_id, run.logical_date)? else { return Ok(Past::default()) };
-        let states: BTreeMap<_, _> =
-            self.store.task_instances(before.number)?.into_iter().map(|task| (task.task_id, task.state)).collect();
+        if self.engine.knows(before.number) {
+            return Ok(Past::default());
+        }
+        // What an ended run has not begun, its version does not have any more.
+        let has_ended = before.state.is_final();
+        let tasks = self.store.task_instances(before.number)?.into_iter();
+        let states = tasks
+            .filter(|task| !(has_ended && task.state == TaskState::None))
+            .map(|task| (task.task_id, task.state))
+            .collect();
         Ok(Past { logical_date: Some(before.logical_date), states })
     }
 
@@ -252,19 +258,19 @@ impl<H: Host> Driver<H> {
     // ---- plans -----------------------------------------------------------------------------------------------------
 
     /// Gives the engine the newest good version of a DAG.
-    fn newest_plan(&mut self, dag_id: &DagId) -> Result<Option<Plan>, StoreError> {
-        let Some(version) = self.store.dag(dag_id)?.and_then(|row| row.version_id) else { return Ok(None) };
-        let plan = match self.plan(version)? {
-            Ok(plan) => plan,
+    fn newest_plan(&mut self, dag_id: &DagId) -> Result<(), StoreError> {
+        let Some(version) = self.store.dag(dag_id)?.and_then(|row| row.version_id) else { return Ok(()) };
+        match self.plan(version)? {
+            Ok(plan) => {
+                if self.versions.insert(dag_id.clone(), version) != Some(version) {
+                    self.events.push_back(Event::Plan(plan));
+                }
+            }
             Err(reason) => {
                 self.host.report(&Line::new(Happening::Faulty).with("dag", dag_id).with("error", reason));
-                return Ok(None);
             }
-        };
-        if self.versions.insert(dag_id.clone(), version) != Some(version) {
-            self.events.push_back(Event::Plan(plan.clone()));
         }
-        Ok(Some(plan))
+        Ok(())
     }
 
     /// DAG files may have changed: runs that start from now on use the new text.

@@ -21,11 +21,7 @@ impl<H: Host> Driver<H> {
     /// Looks when it is time to.
     pub(super) fn plan_if_due(&mut self) {
         let now = self.host.now();
-        let is_due = |at: Timestamp| {
-            // Far ahead: the clock was set back.
-            at <= now || at.duration_since(now) > SignedDuration::from_secs(2)
-        };
-        if self.is_draining || !self.next_plan_at.is_some_and(is_due) {
+        if self.is_draining || !self.next_plan_at.is_some_and(|at| is_due(at, now)) {
             return;
         }
         self.reload_config();
@@ -91,6 +87,11 @@ impl<H: Host> Driver<H> {
         };
         if self.is_draining { format!("draining: {live} left, nothing new starts") } else { format!("{live} live") }
     }
+}
+
+/// Whether it is time for the look that was to be at `at`: it is, or the clock has been set back since.
+pub(super) fn is_due(at: Timestamp, now: Timestamp) -> bool {
+    at <= now || at.duration_since(now) > SignedDuration::from_secs(2)
 }
 
 /// Looks at the files and the clock: whether anything was written, and what is to be said.

@@ -130,7 +130,9 @@ impl Engine {
         }
         let (run, plan) = Run::new(input);
         if run.is_interval() {
-            self.by_date.entry(run.dag_id.clone()).or_default().insert(run.logical_date, number);
+            let (dag_id, date) = (run.dag_id.clone(), run.logical_date);
+            self.by_date.entry(dag_id.clone()).or_default().insert(date, number);
+            self.touch_next(&dag_id, date, step);
         }
         let state = run.state_in_store;
         self.runs.insert(number, run);
@@ -416,6 +418,14 @@ impl Engine {
     fn run_after(&self, dag_id: &DagId, date: Timestamp) -> Option<RunNumber> {
         use std::ops::Bound::{Excluded, Unbounded};
         self.by_date.get(dag_id)?.range((Excluded(date), Unbounded)).next().map(|(_, number)| *number)
+    }
+
+    /// The past of the next run is another one now: what could start there may have to wait.
+    fn touch_next(&self, dag_id: &DagId, date: Timestamp, step: &mut Step) {
+        if let Some(next) = self.run_after(dag_id, date) {
+            let tasks = self.runs.get(&next).map_or(0, |run| run.tasks.len());
+            step.touched.extend((0..tasks).map(|index| (next, index)));
+        }
     }
 
     fn touch_named(&self, number: RunNumber, task: &TaskId, step: &mut Step) {

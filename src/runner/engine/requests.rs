@@ -29,6 +29,7 @@ impl Engine {
         run.selection = request.selection;
         let clear_all = request.clear_all;
         let to_clear = |task: &TaskId| clear_all || request.clear.contains(task);
+        let (dag_id, date, is_interval) = (run.dag_id.clone(), run.logical_date, run.is_interval());
         match run.phase {
             Phase::Queued => {
                 run.clear_prior(number, &to_clear, &retries, step);
@@ -60,9 +61,6 @@ impl Engine {
                 }
             }
             Phase::Ended => {
-                let dag_id = run.dag_id.clone();
-                let date = run.logical_date;
-                let is_interval = run.is_interval();
                 if let Some(plan) = run.plan.clone() {
                     self.slots.forget_run(number, run);
                     for (index, task) in run.tasks.iter().enumerate() {
@@ -75,10 +73,13 @@ impl Engine {
                 step.effects.push(Effect::Record(Transition::RunReopened { run: number }));
                 run.clear_prior(number, &to_clear, &retries, step);
                 if is_interval {
-                    self.by_date.entry(dag_id).or_default().insert(date, number);
+                    self.by_date.entry(dag_id.clone()).or_default().insert(date, number);
                 }
                 self.enqueue(number);
             }
+        }
+        if is_interval {
+            self.touch_next(&dag_id, date, step);
         }
     }
 
@@ -104,7 +105,11 @@ impl Engine {
             run.tasks[next].upstream.remove(before);
             step.touched.push_back((number, next));
         }
+        let (dag_id, date, is_interval) = (run.dag_id.clone(), run.logical_date, run.is_interval());
         let task = task.id.clone();
+        if is_interval && let Some(next) = self.run_after(&dag_id, date) {
+            self.touch_named(next, &task, step);
+        }
         step.effects.push(Effect::Record(Transition::TaskCleared {
             run: number,
             task: task.clone(),
@@ -130,7 +135,13 @@ impl Engine {
         let was = run.phase;
         let reason = format!("marked {state} by {by}");
         let Some(plan) = run.plan.clone() else {
-            if task.is_none() {
+            run.end_prior(number, task, state, &reason, step);
+            let (dag_id, date, is_interval) = (run.dag_id.clone(), run.logical_date, run.is_interval());
+            if let Some(task) = task {
+                if is_interval && let Some(next) = self.run_after(&dag_id, date) {
+                    self.touch_named(next, task, step);
+                }
+            } else {
                 let becomes = if state == TaskState::Failed { RunState::Failed } else { RunState::Success };
                 self.end_run(number, becomes, Some(reason), step);
             }
@@ -172,6 +183,7 @@ impl Engine {
         {
             let (state, reason) = run.verdict();
             step.effects.push(Effect::Record(Transition::RunEnded { run: number, state, reason }));
+            self.pass_on_past(number, step);
             self.forget_if_over(number);
         }
     }
@@ -201,6 +213,9 @@ impl Engine {
             .filter(|(_, task)| task.selected && !task.state.is_final())
             .map(|(index, task)| (index, task.state))
             .collect();
+        if run.plan.is_none() {
+            run.end_prior(number, None, TaskState::Skipped, reason, step);
+        }
         // The run is over before its tasks are, so that the last of them does not end it a second time.
         for &(index, state) in &open {
             let has_begun = matches!(state, TaskState::Running | TaskState::UpForReschedule);

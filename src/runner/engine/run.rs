@@ -295,6 +295,35 @@ impl Run {
         }
     }
 
+    /// Gives tasks of a run that is not laid out a final state: one of them, or all that have none.
+    pub(super) fn end_prior(
+        &mut self,
+        number: RunNumber,
+        task: Option<&TaskId>,
+        state: TaskState,
+        reason: &str,
+        step: &mut Step,
+    ) {
+        let is_meant = |id: &TaskId, prior: &PriorTask| match task {
+            Some(task) => task == id,
+            None => !prior.state.is_final(),
+        };
+        for (id, prior) in self.prior.iter_mut().filter(|(id, prior)| is_meant(id, prior)) {
+            prior.state = state;
+            prior.next_try_at = None;
+            prior.reason = Some(reason.to_owned());
+            step.effects.push(Effect::Record(Transition::TaskEnded {
+                run: number,
+                task: id.clone(),
+                state,
+                reason: prior.reason.clone(),
+            }));
+            if let Some(try_number) = prior.live {
+                step.effects.push(Effect::StopAttempt { run: number, task: id.clone(), try_number });
+            }
+        }
+    }
+
     pub(super) fn prior_attempt_ended(&mut self, task: &TaskId, try_number: u32) {
         if let Some(prior) = self.prior.get_mut(task)
             && prior.live == Some(try_number)

@@ -1,0 +1,392 @@
+//! The event log, read as it grows: each transition must be allowed by what the world and the DAG files say.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use crondag::dag::{RunState, RunType, TaskState, Transition};
+use crondag::runner::attempt::Ending;
+use jiff::{SignedDuration, Timestamp};
+
+use super::promises::{Facts, Promises};
+use super::rules::decide;
+use super::version::Version;
+use super::world::broken;
+
+#[derive(Debug)]
+pub struct Run {
+    pub dag: String,
+    pub run_id: String,
+    pub run_type: RunType,
+    pub logical_date: Timestamp,
+    pub state: RunState,
+    pub version: Option<(i64, Rc<Version>)>,
+    pub started_at: Timestamp,
+    pub tasks: BTreeMap<String, Instance>,
+}
+
+#[derive(Debug)]
+pub struct Instance {
+    pub state: TaskState,
+    pub tries: u32,
+    pub max_tries: u32,
+    pub next_try_at: Option<Timestamp>,
+    /// Tries when it was last cleared.
+    pub cleared_at: u32,
+    pub token: String,
+}
+
+impl Promises {
+    pub fn created(&mut self, number: i64) {
+        let run = self
+            .connection
+            .prepare_cached("SELECT dag_id, run_id, run_type, logical_date FROM runs WHERE id = ?1")
+            .unwrap()
+            .query_row([number], |row| {
+                Ok(Run {
+                    dag: row.get(0)?,
+                    run_id: row.get(1)?,
+                    run_type: RunType::parse(&row.get::<_, String>(2)?).unwrap(),
+                    logical_date: Timestamp::from_microsecond(row.get(3)?).unwrap(),
+                    state: RunState::Queued,
+                    version: None,
+                    started_at: Timestamp::UNIX_EPOCH,
+                    tasks: BTreeMap::new(),
+                })
+            })
+            .unwrap();
+        self.runs.insert(number, run);
+    }
+
+    pub fn version(&mut self, id: i64) -> Rc<Version> {
+        if let Some(version) = self.versions.get(&id) {
+            return version.clone();
+        }
+        let text: String =
+            self.connection.query_row("SELECT text FROM dag_versions WHERE id = ?1", [id], |row| row.get(0)).unwrap();
+        let Some(version) = self.texts.get(&text).cloned() else { broken(format!("version {id} was never written")) };
+        self.versions.insert(id, version.clone());
+        version
+    }
+
+    pub fn transition(&mut self, transition: &Transition, at: Timestamp, facts: &Facts<'_>, mails: &mut Vec<String>) {
+        let number = transition.run().0;
+        let name = transition.task().map(ToString::to_string).unwrap_or_default();
+        if let Transition::RunStarted { version, tasks, .. } = transition {
+            let version = (*version, self.version(*version));
+            let tasks: Vec<(String, u32)> = tasks.iter().map(|(task, tries)| (task.to_string(), *tries)).collect();
+            return self.run_started(number, version, &tasks, at);
+        }
+        if let Transition::TaskStarted { .. } = transition {
+            self.check_may_start(number, &name, at.max(facts.latest));
+        }
+        let was_asked = self.asked.contains(&number);
+        let Some(run) = self.runs.get_mut(&number) else { broken(format!("{transition:?}: no such run")) };
+        let place = format!("{} {} {name}", run.dag, run.run_id);
+        match transition {
+            Transition::TaskWaiting { .. } | Transition::TaskRescheduled { .. } => {
+                broken(format!("{place}: nobody waits in these worlds"));
+            }
+            Transition::RunStarted { .. } => {}
+            Transition::RunReopened { .. } => {
+                if !run.state.is_final() {
+                    broken(format!("{place}: reopened while it is {}", run.state));
+                }
+                run.state = RunState::Queued;
+            }
+            Transition::RunEnded { state, reason, .. } => {
+                let before = std::mem::replace(&mut run.state, *state);
+                let Some((_, version)) = run.version.clone() else { return };
+                let reason = reason.clone().unwrap_or_default();
+                if reason.starts_with("run_timeout of") {
+                    let limit = SignedDuration::from_secs(version.run_timeout.unwrap_or(i64::MAX));
+                    if at < run.started_at + limit || *state != RunState::Failed {
+                        broken(format!("{place}: run_timeout at {at}, started at {}", run.started_at));
+                    }
+                } else if reason.starts_with("stopped by") || reason.starts_with("marked") {
+                    if !was_asked {
+                        broken(format!("{place}: {reason}, which nobody asked for"));
+                    }
+                } else {
+                    let verdict = run.verdict(&version);
+                    if verdict != Some(*state) {
+                        broken(format!("{place}: ends as {state}, should be {verdict:?}"));
+                    }
+                }
+                if before == RunState::Running && *state == RunState::Failed {
+                    let failed = run
+                        .tasks
+                        .iter()
+                        .filter(|(_, task)| matches!(task.state, TaskState::Failed | TaskState::UpstreamFailed));
+                    let mut wanted =
+                        failed.filter_map(|(id, _)| version.task(id)).filter(|it| it.has_email && it.mail_on_failure);
+                    if wanted.next().is_some() {
+                        mails.push(format!("[crondag] {} run failed (ds {},", run.dag, run.ds(&version)));
+                    }
+                }
+            }
+            Transition::TaskStarted { try_number, token, .. } => {
+                let Some(task) = run.tasks.get_mut(&name) else { broken(format!("{place}: started, unknown")) };
+                task.state = TaskState::Running;
+                task.tries = *try_number;
+                task.next_try_at = None;
+                task.token.clone_from(token);
+            }
+            Transition::TaskRetry { next_try_at, .. } => {
+                let Some((_, version)) = run.version.clone() else { broken(format!("{place}: no version")) };
+                let ds = run.ds(&version);
+                let Some(task) = run.tasks.get_mut(&name) else { broken(format!("{place}: retried, unknown")) };
+                let settings = version.task(&name).unwrap();
+                if task.state != TaskState::Running || task.tries >= task.max_tries {
+                    broken(format!("{place}: is retried: {task:?}"));
+                }
+                check_end(&place, task, facts, "fails", |ending| !matches!(ending, Ending::Exited { code: 0 | 99 }));
+                // `retries` was edited since it was cleared: which failure counts as the first is not known then.
+                let is_edited = task.max_tries - task.cleared_at != settings.retries + 1;
+                let failures = task.tries - task.cleared_at;
+                let early = if facts.was_faulty { SignedDuration::from_hours(1) } else { SignedDuration::ZERO };
+                let mut delays = (if is_edited { 1 } else { failures }..=failures).map(|it| settings.delay(it));
+                if !delays.any(|delay| *next_try_at <= at + delay && *next_try_at >= at + delay - early) {
+                    broken(format!("{place}: failed at {at}, is retried at {next_try_at}: {task:?} {settings:?}"));
+                }
+                task.state = TaskState::UpForRetry;
+                task.next_try_at = Some(*next_try_at);
+                if settings.has_email && settings.mail_on_retry {
+                    let tries = format!("(ds {ds}, try {} of {})", task.tries, task.max_tries);
+                    mails.push(format!("[crondag] {} {name} failed, will retry {tries}", version.dag));
+                }
+            }
+            Transition::TaskEnded { state, reason, .. } => {
+                let Some((_, version)) = run.version.clone() else { broken(format!("{place}: no version")) };
+                let ds = run.ds(&version);
+                let decision = run.decide(&version, &name);
+                let started_at = run.started_at;
+                let Some(task) = run.tasks.get_mut(&name) else { broken(format!("{place}: ended, unknown")) };
+                let before = std::mem::replace(&mut task.state, *state);
+                task.next_try_at = None;
+                let reason = reason.clone().unwrap_or_default();
+                if reason.starts_with("marked ") || reason.starts_with("stopped by ") {
+                    if !was_asked {
+                        broken(format!("{place}: {reason}, which nobody asked for"));
+                    }
+                    return;
+                }
+                if reason.starts_with("run_timeout of") {
+                    let limit = SignedDuration::from_secs(version.run_timeout.unwrap_or(i64::MAX));
+                    if at < started_at + limit {
+                        broken(format!("{place}: run_timeout at {at}, started at {started_at}"));
+                    }
+                    return;
+                }
+                let tries = format!("(ds {ds}, try {} of {})", task.tries, task.max_tries);
+                let settings = version.task(&name).unwrap();
+                match (before, state) {
+                    (TaskState::Running, TaskState::Success) => {
+                        check_end(&place, task, facts, "succeeds", |it| matches!(it, Ending::Exited { code: 0 }));
+                        if settings.has_email && settings.mail_on_success {
+                            mails.push(format!("[crondag] {} {name} succeeded {tries}", version.dag));
+                        }
+                    }
+                    (TaskState::Running, TaskState::Skipped) => {
+                        check_end(&place, task, facts, "is skipped", |it| matches!(it, Ending::Exited { code: 99 }));
+                    }
+                    (TaskState::Running, TaskState::Failed) => {
+                        if task.tries < task.max_tries {
+                            broken(format!("{place}: failed for good at try {} of {}", task.tries, task.max_tries));
+                        }
+                        check_end(&place, task, facts, "fails", |it| !matches!(it, Ending::Exited { code: 0 | 99 }));
+                        if settings.has_email && settings.mail_on_failure {
+                            mails.push(format!("[crondag] {} {name} failed {tries}", version.dag));
+                        }
+                    }
+                    (TaskState::None, TaskState::Skipped | TaskState::UpstreamFailed) => {
+                        if decision != Some(*state) {
+                            broken(format!("{place}: becomes {state}, its trigger rule says {decision:?}"));
+                        }
+                    }
+                    _ => broken(format!("{place}: from {before} to {state}: {reason}")),
+                }
+            }
+            Transition::TaskCleared { max_tries, .. } => {
+                let Some(task) = run.tasks.get_mut(&name) else { broken(format!("{place}: cleared, unknown")) };
+                task.state = TaskState::None;
+                task.next_try_at = None;
+                task.cleared_at = task.tries;
+                task.max_tries = *max_tries;
+                if *max_tries <= task.tries || *max_tries > task.tries + 5 {
+                    broken(format!("{place}: cleared at try {}, may take {max_tries}", task.tries));
+                }
+            }
+        }
+    }
+
+    pub fn run_started(&mut self, number: i64, version: (i64, Rc<Version>), tasks: &[(String, u32)], at: Timestamp) {
+        let Some(run) = self.runs.get_mut(&number) else { broken(format!("run {number} starts, unknown")) };
+        let place = format!("{} {}", run.dag, run.run_id);
+        if run.dag != version.1.dag {
+            broken(format!("{place}: starts with a version of {}", version.1.dag));
+        }
+        if run.state == RunState::Running && run.version.as_ref().is_none_or(|(bound, _)| *bound != version.0) {
+            broken(format!("promise 6: {place} changes its version while it runs"));
+        }
+        let begins = run.state == RunState::Queued;
+        if begins {
+            run.started_at = at;
+        } else if run.state != RunState::Running {
+            broken(format!("{place}: starts while it is {}", run.state));
+        }
+        run.state = RunState::Running;
+        for (task, max_tries) in tasks {
+            let Some(settings) = version.1.task(task) else { broken(format!("{place}: has no task {task}")) };
+            if *max_tries != settings.retries + 1 {
+                broken(format!("{place} {task}: may take {max_tries} attempts, has {} retries", settings.retries));
+            }
+            let fresh = Instance {
+                state: TaskState::None,
+                tries: 0,
+                max_tries: *max_tries,
+                next_try_at: None,
+                cleared_at: 0,
+                token: String::new(),
+            };
+            if run.tasks.insert(task.clone(), fresh).is_some() {
+                broken(format!("{place} {task}: begun twice"));
+            }
+        }
+        let (dag, limit) = (run.dag.clone(), version.1.max_active_runs);
+        run.version = Some(version);
+        if begins && self.owner(number).is_none() {
+            // A run that a backfill has taken over counts there.
+            let running = self
+                .runs
+                .iter()
+                .filter(|(_, run)| run.dag == dag && run.state == RunState::Running)
+                .filter(|(number, _)| self.owner(**number).is_none())
+                .count();
+            if running > limit as usize {
+                broken(format!("{place}: is run number {running} of at most {limit} that run at once"));
+            }
+        }
+    }
+
+    /// A task instance starts: everything that must be true before.
+    pub fn check_may_start(&self, number: i64, name: &str, at: Timestamp) {
+        let Some(run) = self.runs.get(&number) else { broken(format!("run {number}: a task starts, unknown")) };
+        let place = format!("{} {} {name}", run.dag, run.run_id);
+        let (Some((_, version)), Some(task)) = (&run.version, run.tasks.get(name)) else {
+            broken(format!("{place}: starts, unknown"));
+        };
+        if run.state != RunState::Running {
+            broken(format!("{place}: starts in a run that is {}", run.state));
+        }
+        match task.state {
+            TaskState::None => {
+                if run.decide(version, name) != Some(TaskState::Running) {
+                    broken(format!(
+                        "{place}: starts against its trigger rule {}: {:?}",
+                        version.task(name).unwrap().rule,
+                        run.tasks
+                    ));
+                }
+                if version.task(name).unwrap().depends_on_past && !self.past_allows(run, name, false) {
+                    let before = (self.run_before(run, false), self.run_before(run, true));
+                    broken(format!("{place}: starts against depends_on_past, before it: {before:?}"));
+                }
+            }
+            TaskState::UpForRetry => {
+                if task.next_try_at.is_none_or(|next| at < next) {
+                    broken(format!("{place}: is retried at {at}, its time is {:?}", task.next_try_at));
+                }
+            }
+            other => broken(format!("{place}: starts while it is {other}")),
+        }
+        if task.tries >= task.max_tries {
+            broken(format!("{place}: attempt {} of {}", task.tries + 1, task.max_tries));
+        }
+    }
+
+    /// `depends_on_past`; `with_queued`: runs that have never started count as well (the driver may not have read them).
+    pub fn past_allows(&self, run: &Run, task: &str, with_queued: bool) -> bool {
+        if run.run_type == RunType::Manual {
+            return true;
+        }
+        let before = self.run_before(run, with_queued);
+        let has_task = |run: &&Run| run.version.as_ref().is_none_or(|(_, version)| version.task(task).is_some());
+        match before.filter(has_task).and_then(|before| before.tasks.get(task)) {
+            Some(instance) => matches!(instance.state, TaskState::Success | TaskState::Skipped),
+            // It was ended before it began, or it has no such task.
+            None => before.is_none_or(|before| before.version.is_some() || before.state.is_final()),
+        }
+    }
+
+    pub fn run_before(&self, run: &Run, with_queued: bool) -> Option<&Run> {
+        self.runs
+            .values()
+            .filter(|it| it.dag == run.dag && it.run_type != RunType::Manual && it.logical_date < run.logical_date)
+            .filter(|it| with_queued || it.version.is_some() || it.state.is_final())
+            .max_by_key(|it| it.logical_date)
+    }
+
+    /// A run that has ended has no open tasks, one that runs has some.
+    pub fn check_runs(&self) {
+        for run in self.runs.values().filter(|run| run.state == RunState::Running) {
+            let Some((_, version)) = &run.version else { continue };
+            if run.verdict(version).is_some() {
+                broken(format!("{} {}: all its tasks have ended and it runs on", run.dag, run.run_id));
+            }
+        }
+    }
+}
+
+/// The attempt of a task that ends: it is really gone, and its record says the same.
+fn check_end(place: &str, task: &Instance, facts: &Facts<'_>, how: &str, fits: impl Fn(&Ending) -> bool) {
+    let Some(process) = facts.processes.get(&task.token) else {
+        if how == "fails" {
+            // It could not be started.
+            return;
+        }
+        broken(format!("promise 3: {place} {how} and never ran"));
+    };
+    if process.is_alive {
+        broken(format!("promise 2: {place} {how} while its processes live"));
+    }
+    match &process.record {
+        Some(record) if !fits(&record.ending) => {
+            broken(format!("promise 3: {place} {how}, its attempt ended as {:?}", record.ending));
+        }
+        None if how != "fails" => broken(format!("promise 3: {place} {how} without a record")),
+        _ => {}
+    }
+}
+
+impl Run {
+    pub fn ds(&self, version: &Version) -> String {
+        self.logical_date.to_zoned(version.time_zone()).date().to_string()
+    }
+
+    /// What becomes of a task that has not begun: running, skipped, `upstream_failed`, or nothing yet.
+    pub fn decide(&self, version: &Version, name: &str) -> Option<TaskState> {
+        let task = version.task(name)?;
+        let states: Vec<TaskState> =
+            task.upstream.iter().filter_map(|up| self.tasks.get(up)).map(|task| task.state).collect();
+        decide(task.rule, &states)
+    }
+
+    /// How the run ends; `None` while a task is open.
+    pub fn verdict(&self, version: &Version) -> Option<RunState> {
+        let mut verdict = RunState::Success;
+        for settings in &version.tasks {
+            let Some(task) = self.tasks.get(&settings.id) else { continue };
+            if !task.state.is_final() {
+                return None;
+            }
+            let is_leaf = !version
+                .tasks
+                .iter()
+                .any(|next| next.upstream.contains(&settings.id) && self.tasks.contains_key(&next.id));
+            if is_leaf && matches!(task.state, TaskState::Failed | TaskState::UpstreamFailed) {
+                verdict = RunState::Failed;
+            }
+        }
+        Some(verdict)
+    }
+}

@@ -1,0 +1,408 @@
+//! The promises as assertions. They know the database by SQL of their own and the world by its records; whatever the driver
+//! commits is read back, event by event, and held against what the DAG files say.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::time::Duration;
+
+use crondag::dag::{RunState, TaskState, Transition};
+use crondag::home::Home;
+use crondag::runner::attempt::AttemptSpec;
+use crondag::store::Store;
+use jiff::{SignedDuration, Timestamp};
+use rusqlite::{Connection, params};
+
+use super::due::Found;
+use super::journal::Run;
+use super::processes::Process;
+use super::version::{POOLS, Version};
+use super::world::broken;
+
+/// What may be known of the world when the promises are looked at.
+pub struct Facts<'a> {
+    pub processes: &'a BTreeMap<String, Process>,
+    /// A fault of the disk may have delayed commits.
+    pub was_faulty: bool,
+    /// The latest time that the clock has said to a driver: it may have been set back since.
+    pub latest: Timestamp,
+}
+
+/// See the module.
+pub struct Promises {
+    pub connection: Connection,
+    seen: i64,
+    last_event: i64,
+    last_mail: i64,
+    parallelism: u32,
+    pub texts: BTreeMap<String, Rc<Version>>,
+    pub versions: BTreeMap<i64, Rc<Version>>,
+    pub runs: BTreeMap<i64, Run>,
+    /// Runs that somebody has marked or stopped.
+    pub asked: BTreeSet<i64>,
+    /// Message ids of mails that reached people.
+    pub delivered: BTreeSet<String>,
+    /// Of those that did not: how old they were when they were last tried.
+    pub refused: BTreeMap<String, SignedDuration>,
+    pub events: u64,
+    pub mails: u64,
+}
+
+impl Promises {
+    pub fn new(home: &Home, parallelism: u32) -> Promises {
+        let connection = Connection::open(home.database_path()).unwrap();
+        connection.busy_timeout(Duration::from_secs(1)).unwrap();
+        connection.set_prepared_statement_cache_capacity(64);
+        Promises {
+            connection,
+            seen: -1,
+            last_event: 0,
+            last_mail: 0,
+            parallelism,
+            texts: BTreeMap::new(),
+            versions: BTreeMap::new(),
+            runs: BTreeMap::new(),
+            asked: BTreeSet::new(),
+            delivered: BTreeSet::new(),
+            refused: BTreeMap::new(),
+            events: 0,
+            mails: 0,
+        }
+    }
+
+    /// A text of a DAG file that may turn up in the database.
+    pub fn know(&mut self, version: &Rc<Version>) {
+        self.texts.insert(version.text.clone(), version.clone());
+    }
+
+    /// Makes the database refuse something, or work again.
+    pub fn sabotage(&self, sql: &str) {
+        self.connection.execute_batch(sql).unwrap();
+    }
+
+    /// DAGs and interval runs as the database has them.
+    pub fn found(&self) -> Found {
+        let mut dags = self
+            .connection
+            .prepare_cached("SELECT dag_id, is_active, is_paused, schedule_from, scheduled_until FROM dags")
+            .unwrap();
+        let mut runs =
+            self.connection.prepare_cached("SELECT dag_id, logical_date FROM runs WHERE run_type <> 'manual'").unwrap();
+        let found = Found {
+            dags: dags
+                .query_map([], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))))
+                .unwrap()
+                .map(Result::unwrap)
+                .collect(),
+            runs: runs.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect(),
+        };
+        found
+    }
+
+    /// The newest runs of a DAG, newest first, with whether they have ended.
+    pub fn newest_runs(&self, dag: &str) -> Vec<(i64, bool)> {
+        let mut statement = self
+            .connection
+            .prepare_cached(
+                "SELECT id, state IN ('success', 'failed') FROM runs WHERE dag_id = ?1 ORDER BY id DESC LIMIT 12",
+            )
+            .unwrap();
+        statement.query_map([dag], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect()
+    }
+
+    pub fn unfinished(&self) -> Vec<i64> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT id FROM runs WHERE state IN ('queued', 'running') ORDER BY id")
+            .unwrap();
+        statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    }
+
+    pub fn backfills(&self) -> Vec<(i64, bool)> {
+        let mut statement = self.connection.prepare_cached("SELECT id, is_held FROM backfills ORDER BY id").unwrap();
+        statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect()
+    }
+
+    fn count(&self, sql: &str) -> i64 {
+        self.connection.prepare_cached(sql).unwrap().query_row([], |row| row.get(0)).unwrap()
+    }
+
+    /// Whether nobody has anything to do any more.
+    pub fn is_over(&self) -> bool {
+        self.count("SELECT count(*) FROM runs WHERE state IN ('queued', 'running')") == 0
+            && self.count("SELECT count(*) FROM attempts WHERE ended_at IS NULL") == 0
+            && self.count("SELECT count(*) FROM intents") == 0
+            && self.count("SELECT count(*) FROM outbox WHERE next_try_at IS NOT NULL") == 0
+    }
+
+    // ---- after each commit -----------------------------------------------------------------------------------------
+
+    /// Reads what has been committed since the last look and holds it against the promises.
+    pub fn look(&mut self, facts: &Facts<'_>) {
+        let seen =
+            self.connection.prepare_cached("PRAGMA data_version").unwrap().query_row([], |row| row.get(0)).unwrap();
+        if seen == self.seen {
+            return;
+        }
+        self.seen = seen;
+        let mut mails = Vec::new();
+        let events: Vec<(i64, i64, i64, String)> = self
+            .connection
+            .prepare_cached("SELECT id, at, run, data FROM events WHERE id > ?1 ORDER BY id")
+            .unwrap()
+            .query_map([self.last_event], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
+        if !events.is_empty() {
+            self.events += events.len() as u64;
+            for (id, at, run, data) in events {
+                self.last_event = id;
+                let at = Timestamp::from_microsecond(at).unwrap();
+                if data.contains("\"created\"") {
+                    self.created(run);
+                } else {
+                    let transition: Transition = serde_json::from_str(&data).unwrap();
+                    self.transition(&transition, at, facts, &mut mails);
+                }
+            }
+            self.check_runs();
+        }
+        self.check_mails(mails);
+        self.check_slots(facts);
+    }
+
+    /// The backfill that has the run now.
+    pub fn owner(&self, number: i64) -> Option<i64> {
+        self.connection
+            .prepare_cached("SELECT backfill_id FROM runs WHERE id = ?1")
+            .unwrap()
+            .query_row([number], |row| row.get(0))
+            .unwrap()
+    }
+
+    fn check_mails(&mut self, mut expected: Vec<String>) {
+        let found: Vec<(i64, String, String)> = self
+            .connection
+            .prepare_cached("SELECT id, mail, message_id FROM outbox WHERE id > ?1 ORDER BY id")
+            .unwrap()
+            .query_map([self.last_mail], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
+        for (id, mail, _) in found {
+            self.last_mail = id;
+            self.mails += 1;
+            let mail: serde_json::Value = serde_json::from_str(&mail).unwrap();
+            let subject = mail["subject"].as_str().unwrap().to_owned();
+            match expected.iter().position(|expected| subject.starts_with(expected.as_str())) {
+                Some(at) => drop(expected.swap_remove(at)),
+                None => broken(format!("promise 4: a mail that nothing caused: {subject}")),
+            }
+        }
+        if let Some(missing) = expected.first() {
+            broken(format!("promise 4: committed without its mail: {missing}"));
+        }
+    }
+
+    /// Who lives is recorded, and no more live than may.
+    fn check_slots(&self, facts: &Facts<'_>) {
+        let open: Vec<(i64, String, String)> = self
+            .connection
+            .prepare_cached("SELECT run, task_id, token FROM attempts WHERE ended_at IS NULL ORDER BY run, task_id")
+            .unwrap()
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
+        for (token, process) in facts.processes.iter().filter(|(_, process)| process.is_alive) {
+            if !open.iter().any(|(_, _, known)| known == token) {
+                broken(format!("promise 2: the processes of {} live and nobody knows: {process:?}", process.task));
+            }
+        }
+        for pair in open.windows(2) {
+            if pair[0].0 == pair[1].0 && pair[0].1 == pair[1].1 {
+                broken(format!("promise 2: two live attempts of one task instance: {pair:?}"));
+            }
+        }
+        if open.len() > self.parallelism as usize {
+            broken(format!("{} attempts live, parallelism is {}", open.len(), self.parallelism));
+        }
+        let mut per_dag: BTreeMap<&str, (usize, u32)> = BTreeMap::new();
+        let mut per_pool: BTreeMap<&str, u32> = BTreeMap::new();
+        for (number, task, _) in &open {
+            let run = &self.runs[number];
+            let Some((_, version)) = &run.version else { continue };
+            let entry = per_dag.entry(&run.dag).or_insert((0, version.max_active_tasks));
+            entry.0 += 1;
+            if let Some((pool, slots)) = version.task(task).and_then(|task| task.pool) {
+                *per_pool.entry(pool).or_default() += slots;
+            }
+        }
+        for (dag, (count, limit)) in per_dag {
+            if count > limit as usize {
+                broken(format!("{dag}: {count} attempts live, max_active_tasks is {limit}: {open:?}"));
+            }
+        }
+        for (pool, slots) in per_pool {
+            let limit = POOLS.iter().find(|(name, _)| *name == pool).unwrap().1;
+            if slots > limit {
+                broken(format!("pool {pool}: {slots} slots of {limit} are taken: {open:?}"));
+            }
+        }
+    }
+
+    // ---- at certain moments ----------------------------------------------------------------------------------------
+
+    /// An attempt is launched.
+    pub fn check_launch(&mut self, spec: &AttemptSpec, facts: &Facts<'_>) {
+        self.look(facts);
+        let place = format!("{} {} {} {}", spec.key.dag_id, spec.key.run_id, spec.key.task_id, spec.key.try_number);
+        let recorded: bool = self
+            .connection
+            .prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM attempts JOIN runs ON runs.id = run WHERE token = ?1 AND dag_id = ?2
+                 AND run_id = ?3 AND task_id = ?4 AND try_number = ?5 AND ended_at IS NULL)",
+            )
+            .unwrap()
+            .query_row(
+                params![
+                    spec.token,
+                    spec.key.dag_id.as_str(),
+                    spec.key.run_id,
+                    spec.key.task_id.as_str(),
+                    spec.key.try_number
+                ],
+                |row| row.get(0),
+            )
+            .unwrap();
+        if !recorded {
+            broken(format!("promise 2: {place} is launched before it is recorded"));
+        }
+        let second = facts.processes.values().find(|process| {
+            process.is_alive
+                && process.dag == spec.key.dag_id.as_str()
+                && process.run_id == spec.key.run_id
+                && process.task == spec.key.task_id.as_str()
+        });
+        if let Some(second) = second {
+            broken(format!("promise 2: {place} is launched while an earlier attempt lives: {second:?}"));
+        }
+        let Some(run) =
+            self.runs.values().find(|run| run.dag == spec.key.dag_id.as_str() && run.run_id == spec.key.run_id)
+        else {
+            broken(format!("{place} is launched, its run is unknown"));
+        };
+        let mark =
+            run.version.as_ref().map(|(_, version)| format!("work {} version {};", spec.key.task_id, version.mark));
+        if mark.is_none_or(|mark| !spec.argv.contains(&mark)) {
+            broken(format!("promise 6: {place} does not run the version of its run: {:?}", spec.argv));
+        }
+    }
+
+    /// The attempt's file may be used for another.
+    pub fn check_release(&mut self, token: &str, facts: &Facts<'_>) {
+        self.look(facts);
+        let ended: bool = self
+            .connection
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM attempts WHERE token = ?1 AND ended_at IS NOT NULL)")
+            .unwrap()
+            .query_row([token], |row| row.get(0))
+            .unwrap();
+        if !ended {
+            broken(format!("promise 3: {token} is released before its end is recorded"));
+        }
+        if facts.processes.get(token).is_some_and(|process| process.is_alive) {
+            broken(format!("promise 2: {token} is released while it lives"));
+        }
+    }
+
+    /// The driver has ended: nothing that could go on is left behind.
+    pub fn check_rest(&mut self, facts: &Facts<'_>) {
+        self.look(facts);
+        for (sql, what) in [
+            ("SELECT count(*) FROM attempts WHERE ended_at IS NULL", "live attempts"),
+            ("SELECT count(*) FROM intents", "intents"),
+            ("SELECT count(*) FROM outbox WHERE next_try_at IS NOT NULL", "mails"),
+        ] {
+            let count = self.count(sql);
+            if count > 0 {
+                broken(format!("the driver has ended and left {count} {what}"));
+            }
+        }
+        let held: BTreeSet<i64> =
+            self.backfills().into_iter().filter(|(_, is_held)| *is_held).map(|(id, _)| id).collect();
+        let mut owners = BTreeMap::new();
+        for number in self.unfinished() {
+            owners.insert(number, self.owner(number));
+        }
+        for (&number, owner) in &owners {
+            if owner.is_some_and(|owner| held.contains(&owner)) {
+                continue;
+            }
+            let run = &self.runs[&number];
+            let place = format!("{} {}", run.dag, run.run_id);
+            if run.state == RunState::Queued {
+                let has_version: bool = self
+                    .connection
+                    .prepare_cached("SELECT version_id IS NOT NULL FROM dags WHERE dag_id = ?1")
+                    .unwrap()
+                    .query_row([&run.dag], |row| row.get(0))
+                    .unwrap();
+                let others_run =
+                    owners.keys().any(|it| self.runs[it].dag == run.dag && self.runs[it].state == RunState::Running);
+                if has_version && !others_run {
+                    broken(format!("promise 1: {place} waits for nothing and was not begun"));
+                }
+                continue;
+            }
+            let Some((_, version)) = &run.version else { continue };
+            for (name, task) in &run.tasks {
+                if task.state == TaskState::UpForRetry {
+                    broken(format!("promise 1: {place} {name} is up for retry and was left"));
+                }
+                if task.state != TaskState::None {
+                    continue;
+                }
+                let Some(settings) = version.task(name) else { continue };
+                match run.decide(version, name) {
+                    None => {}
+                    Some(TaskState::Running) if settings.depends_on_past && !self.past_allows(run, name, true) => {}
+                    Some(decision) => {
+                        broken(format!("promise 1: {place} {name} could be {decision} and was left: {:?}", run.tasks))
+                    }
+                }
+            }
+        }
+    }
+
+    /// The world has ended.
+    pub fn check_end(&mut self, facts: &Facts<'_>) {
+        self.check_rest(facts);
+        if let Some(number) = self.unfinished().first() {
+            let run = &self.runs[number];
+            broken(format!("promise 1: {} {} has not ended: {:?}", run.dag, run.run_id, run.tasks));
+        }
+        if let Some((token, process)) = facts.processes.iter().find(|(_, process)| process.is_alive) {
+            broken(format!("promise 2: {token} still lives: {process:?}"));
+        }
+        let mut statement = self.connection.prepare("SELECT message_id, sent_at IS NOT NULL FROM outbox").unwrap();
+        let mails = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, bool>(1)?))).unwrap();
+        let mut ids = BTreeSet::new();
+        for mail in mails {
+            let (id, is_sent) = mail.unwrap();
+            let is_given_up = self.refused.get(&id).is_some_and(|age| *age > SignedDuration::from_hours(72));
+            if !(is_sent && self.delivered.contains(&id) || !is_sent && is_given_up) {
+                broken(format!("promise 4: the mail {id} was never delivered"));
+            }
+            if !ids.insert(id.clone()) {
+                broken(format!("promise 4: two mails have the id {id}"));
+            }
+        }
+        drop(statement);
+        let store = Store::open(std::path::Path::new(self.connection.path().unwrap())).unwrap();
+        let report = store.check().unwrap();
+        if !report.problems.is_empty() {
+            broken(format!("the database is not sound: {:?}", report.problems));
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Ticks, as `crondag tick` does them, and whether the runs that are due exist afterwards.
+
+use crondag::runner::driver::Message;
+use crondag::runner::{client, planner};
+use jiff::{SignedDuration, Timestamp};
+
+use super::world::{MINUTE, World, broken};
+
+impl World {
+    pub fn tick(&mut self) {
+        let now = self.now();
+        let planned = planner::plan(&self.home, &mut self.store, &self.config, now);
+        let report = match planned {
+            Ok(report) => report,
+            Err(error) => {
+                if self.fault.is_none() {
+                    broken(format!("a tick fails although nothing is wrong: {error}"));
+                }
+                return;
+            }
+        };
+        for file in &report.faulty {
+            if !file.text.starts_with("schedule = [") {
+                broken(format!("a good file is refused: {}\n{}", file.summary(), file.text));
+            }
+        }
+        if self.due.look(&self.files, now) || report.changed {
+            self.compare_due("a tick");
+        }
+        self.counts.runs += report.created as u64;
+        if !self.is_quiet && self.random.chance(20) {
+            self.tell(|_| "tick, killed before it woke the driver".to_owned());
+            return;
+        }
+        let needs = client::needs_driver(&self.store).unwrap_or(false);
+        if needs {
+            self.wake();
+        }
+        if report.changed {
+            self.tell(|_| format!("tick: {} runs created", report.created));
+        }
+    }
+
+    /// As a client that has written something for the driver.
+    pub fn wake(&mut self) {
+        if self.is_driver_alive {
+            self.messages.push(Message::Doorbell);
+        } else {
+            self.wants_driver = true;
+        }
+    }
+
+    pub fn compare_due(&mut self, after: &str) {
+        let expected = self.due.found();
+        let found = self.promises.found();
+        if expected != found {
+            let wrong = differences(&expected, &found);
+            broken(format!(
+                "promise 1, after {after}: the runs or the looks at DAGs are not those that are due: {wrong}"
+            ));
+        }
+    }
+
+    /// The driver may have looked at the clock in its step, at any of the times that it saw.
+    pub fn compare_due_after_step(&mut self) {
+        let found = self.promises.found();
+        if self.due.found() == found {
+            return;
+        }
+        let mut last = self.due.found();
+        for now in self.looks.clone() {
+            let mut due = self.due.clone();
+            due.look(&self.files, now);
+            last = due.found();
+            if last == found {
+                self.due = due;
+                return;
+            }
+        }
+        let wrong = differences(&last, &found);
+        broken(format!("promise 1, after a step of the resident driver: not those that are due: {wrong}"));
+    }
+
+    /// A resident driver that nothing has disturbed for some minutes has looked at the clock within the last one.
+    pub fn check_resident(&mut self) {
+        let is_resident = self.is_driver_alive && self.is_resident;
+        if !is_resident || self.fault.is_some() || self.elapsed - self.disturbed_at < 3 * MINUTE {
+            return;
+        }
+        let mut due = self.due.clone();
+        due.look(&self.files, self.now() - SignedDuration::from_secs(70));
+        if due.found() != self.due.found() {
+            let wrong = differences(&due.found(), &self.due.found());
+            broken(format!("promise 1: the resident driver does not look at the clock: {wrong}"));
+        }
+    }
+}
+
+fn differences(expected: &super::due::Found, found: &super::due::Found) -> String {
+    let time = |micros: i64| Timestamp::from_microsecond(micros).unwrap().to_string();
+    let mut wrong = Vec::new();
+    for (dag, start) in expected.runs.difference(&found.runs) {
+        wrong.push(format!("{dag} has no run for {}", time(*start)));
+    }
+    for (dag, start) in found.runs.difference(&expected.runs) {
+        wrong.push(format!("{dag} has a run for {}, which is not due", time(*start)));
+    }
+    for (dag, state) in &expected.dags {
+        if found.dags.get(dag) != Some(state) {
+            wrong.push(format!("{dag} is {:?} and should be {state:?}", found.dags.get(dag)));
+        }
+    }
+    wrong.join("; ")
+}
