@@ -35,7 +35,7 @@ impl World {
         let key = &spec.key;
         let what = format!("{} {} {} {}", key.dag_id, key.run_id, key.task_id, key.try_number);
         let mut random = Random::about(self.seed, &what);
-        let flaky = Random::about(self.seed, &format!("{} {}", key.dag_id, key.task_id)).pick(&[50, 200, 700]) + 0;
+        let flaky = *Random::about(self.seed, &format!("{} {}", key.dag_id, key.task_id)).pick(&[50, 200, 700]);
         let mut plan = match random.below(1_000) {
             failing if failing < flaky => Ending::Exited { code: 1 + i32::try_from(random.below(90)).unwrap() },
             failing if failing < flaky + 15 => Ending::Signaled { signal: 9 },
@@ -168,7 +168,7 @@ impl World {
         let driver = self.driver;
         let Some(process) = self.processes.get_mut(token) else {
             // Claimed and committed, but the driver was killed before it could launch it.
-            let record = lost(token, self.now(), self.now());
+            let record = Box::new(lost(token, self.now(), self.now()));
             self.after(1_000, Happening::Arrives(driver, Arrival::Ended(key, record)));
             return;
         };
@@ -198,7 +198,7 @@ impl World {
         let Some(process) = self.processes.get_mut(token) else { return };
         process.is_alive = false;
         let Some((_, key)) = process.watched_by.clone() else { return };
-        let record = lost(token, process.started_at, now);
+        let record = Box::new(lost(token, process.started_at, now));
         self.arrives(driver, Arrival::Ended(key, record));
     }
 
@@ -235,8 +235,8 @@ impl World {
     }
 }
 
-pub fn lost(token: &str, started_at: Timestamp, ended_at: Timestamp) -> Box<ExitRecord> {
-    Box::new(ExitRecord {
+pub fn lost(token: &str, started_at: Timestamp, ended_at: Timestamp) -> ExitRecord {
+    ExitRecord {
         token: token.to_owned(),
         started_at,
         ended_at,
@@ -245,5 +245,5 @@ pub fn lost(token: &str, started_at: Timestamp, ended_at: Timestamp) -> Box<Exit
         max_rss_bytes: 0,
         left_behind: 0,
         log_failure: None,
-    })
+    }
 }

@@ -87,15 +87,14 @@ impl Promises {
             .unwrap();
         let mut runs =
             self.connection.prepare_cached("SELECT dag_id, logical_date FROM runs WHERE run_type <> 'manual'").unwrap();
-        let found = Found {
+        Found {
             dags: dags
                 .query_map([], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))))
                 .unwrap()
                 .map(Result::unwrap)
                 .collect(),
             runs: runs.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect(),
-        };
-        found
+        }
     }
 
     /// The newest runs of a DAG, newest first, with whether they have ended.
@@ -329,6 +328,21 @@ impl Promises {
                 broken(format!("the driver has ended and left {count} {what}"));
             }
         }
+        if self.count("SELECT count(*) FROM task_instances JOIN runs ON runs.id = run LEFT JOIN backfills ON backfills.id = backfill_id
+            WHERE task_instances.state = 'up_for_retry' AND NOT coalesce(is_held, 0)") > 0 {
+            broken("promise 1: the driver has ended and left a task that is up for retry");
+        }
+        self.check_waiting(facts);
+    }
+
+    /// Nothing lives: then nothing may be able to go on.
+    pub fn check_waiting(&mut self, facts: &Facts<'_>) {
+        self.look(facts);
+        if self.count("SELECT (SELECT count(*) FROM attempts WHERE ended_at IS NULL) + (SELECT count(*) FROM intents)")
+            > 0
+        {
+            return;
+        }
         let held: BTreeSet<i64> =
             self.backfills().into_iter().filter(|(_, is_held)| *is_held).map(|(id, _)| id).collect();
         let mut owners = BTreeMap::new();
@@ -357,9 +371,6 @@ impl Promises {
             }
             let Some((_, version)) = &run.version else { continue };
             for (name, task) in &run.tasks {
-                if task.state == TaskState::UpForRetry {
-                    broken(format!("promise 1: {place} {name} is up for retry and was left"));
-                }
                 if task.state != TaskState::None {
                     continue;
                 }

@@ -1,6 +1,6 @@
 //! Chance, reproducible: everything random in a simulated world comes from its seed.
 
-/// A generator of random numbers (SplitMix64).
+/// A generator of random numbers (`SplitMix64`).
 #[derive(Debug, Clone)]
 pub struct Random(u64);
 

@@ -10,7 +10,7 @@ use crondag::runner::driver::{Driver, End, Message, Mode};
 use crondag::store::Store;
 
 use super::host::SimHost;
-use super::promises::Facts;
+use super::promises::{Facts, Promises};
 use super::world::{Broken, Counts, DAY, Elapsed, Killed, Ticking, World, broken};
 
 /// What went wrong in a seed.
@@ -20,13 +20,17 @@ pub struct Failure {
 }
 
 impl World {
-    fn facts<T>(&mut self, look: impl FnOnce(&mut super::promises::Promises, &Facts<'_>) -> T) -> T {
+    fn facts<T>(&mut self, look: impl FnOnce(&mut Promises, &Facts<'_>) -> T) -> T {
         let facts = Facts { processes: &self.processes, was_faulty: self.was_faulty, latest: self.latest };
         look(&mut self.promises, &facts)
     }
 
     pub fn look(&mut self) {
-        self.facts(|promises, facts| promises.look(facts));
+        self.facts(Promises::look);
+    }
+
+    pub fn check_waiting(&mut self) {
+        self.facts(Promises::check_waiting);
     }
 
     pub fn check_launch(&mut self, spec: &AttemptSpec) {
@@ -45,7 +49,7 @@ pub fn live(seed: u64, tells: bool) -> Result<Counts, Failure> {
         Err(payload) => return Err(Failure { what: words(payload.as_ref()), journal: Vec::new() }),
     };
     let lived = catch_unwind(AssertUnwindSafe(|| {
-        Seed { world: world.clone(), driver: None, mode: Mode::UntilIdle, wakes_at: None }.live()
+        Seed { world: world.clone(), driver: None, mode: Mode::UntilIdle, wakes_at: None }.live();
     }));
     let mut world = world.borrow_mut();
     match lived {
@@ -88,7 +92,7 @@ impl Seed {
         self.driver = None;
         let mut world = self.world.borrow_mut();
         world.compare_due("everything");
-        world.facts(|promises, facts| promises.check_end(facts));
+        world.facts(Promises::check_end);
     }
 
     /// Nothing disturbs the world any more, nothing new is scheduled.
@@ -268,6 +272,6 @@ impl Seed {
         }
         world.driver_is_gone();
         world.tell(|_| "the driver has nothing left to do".to_owned());
-        world.facts(|promises, facts| promises.check_rest(facts));
+        world.facts(Promises::check_rest);
     }
 }

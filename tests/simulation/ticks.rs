@@ -4,11 +4,14 @@ use crondag::runner::driver::Message;
 use crondag::runner::{client, planner};
 use jiff::{SignedDuration, Timestamp};
 
-use super::world::{MINUTE, World, broken};
+use super::world::{HOUR, MINUTE, World, broken};
 
 impl World {
     pub fn tick(&mut self) {
         let now = self.now();
+        if self.is_driver_alive && self.fault.is_none() && self.elapsed - self.disturbed_at > 3 * MINUTE {
+            self.check_waiting();
+        }
         let planned = planner::plan(&self.home, &mut self.store, &self.config, now);
         let report = match planned {
             Ok(report) => report,
@@ -30,9 +33,11 @@ impl World {
         self.counts.runs += report.created as u64;
         if !self.is_quiet && self.random.chance(20) {
             self.tell(|_| "tick, killed before it woke the driver".to_owned());
+            self.disturbed_at = self.elapsed + 72 * HOUR;
             return;
         }
         let needs = client::needs_driver(&self.store).unwrap_or(false);
+        self.disturbed_at = self.disturbed_at.min(self.elapsed);
         if needs {
             self.wake();
         }

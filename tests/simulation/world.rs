@@ -217,10 +217,10 @@ impl World {
         }
         // A resident driver looks at the clock every minute, which costs the most.
         let most = if self.ticking == Ticking::Crontab { 35.0 } else { 5.0 };
-        let days = (250.0 / f64::max(per_day, 1.0)).clamp(2.0, most);
-        self.end = (days * DAY as f64) as Elapsed;
-        self.counts.days = days as u64;
-        self.tell(|world| format!("{:?}, {days:.0} days from {}", world.ticking, world.wall));
+        let length = (250.0 / f64::max(per_day, 1.0)).clamp(2.0, most);
+        self.end = (length * DAY as f64) as Elapsed;
+        self.counts.days = (self.end / DAY).unsigned_abs();
+        self.tell(|world| format!("{:?}, {length:.0} days from {}", world.ticking, world.wall));
         if self.ticking != Ticking::Resident {
             self.at(0, Happening::Tick);
         }
