@@ -122,8 +122,8 @@ fn processes(text: &str) -> Vec<(String, String)> {
     lines.filter(|(_, line)| line.contains(text)).collect()
 }
 
-fn signal(signal: &str, pid: impl ToString) {
-    assert!(Command::new("kill").args([signal, &pid.to_string()]).status().unwrap().success());
+fn signal(signal: &str, pid: &str) {
+    assert!(Command::new("kill").args([signal, pid]).status().unwrap().success());
 }
 
 /// Runs a test in each way that this machine allows.
@@ -234,7 +234,7 @@ fn ctrl_c_on_a_test_ends_the_whole_tree() {
         let (home, mark) = stubborn("test", groups, "");
         let test = home.command(&["test", "d", "a", "20240101"]).stderr(Stdio::piped()).spawn().unwrap();
         until("the task runs", || home.has("begun"));
-        signal("-INT", test.id());
+        signal("-INT", &test.id().to_string());
         let output = test.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(1));
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -297,11 +297,11 @@ fn the_next_driver_ends_what_a_killed_shim_has_left() {
         if group.is_none() {
             // These are beyond reach then; the test ends them itself.
             for (pid, _) in processes(&format!("rock.py {mark} cleared")) {
-                signal("-9", pid);
+                signal("-9", &pid);
             }
         }
-        signal("-9", home.driver());
-        signal("-9", home.shim());
+        signal("-9", &home.driver());
+        signal("-9", &home.shim());
         backfill.kill().unwrap();
         backfill.wait().unwrap();
         assert!(home.run(&["tick"]).status.success());

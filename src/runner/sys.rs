@@ -62,8 +62,8 @@ pub(super) fn fork_into(group: BorrowedFd<'_>) -> io::Result<Option<i32>> {
     // SAFETY: `clone_args` is plain integers, for which zero is a value.
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
     args.flags = CLONE_INTO_CGROUP;
-    args.exit_signal = libc::SIGCHLD as u64;
-    args.cgroup = group.as_raw_fd() as u64;
+    args.exit_signal = u64::from(libc::SIGCHLD.unsigned_abs());
+    args.cgroup = u64::from(group.as_raw_fd().unsigned_abs());
     // SAFETY: the arguments outlive the call; without memory shared or a stack given, it is a fork: the caller has a
     // single thread, so the child is a whole copy of it.
     match unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<libc::clone_args>()) } {
