@@ -7,6 +7,7 @@ The clock is libfaketime's. What should have run is computed here, from zoneinfo
 schedules, not by asking crondag.
 """
 
+import atexit
 import contextlib
 import datetime as dt
 import fcntl
@@ -271,6 +272,8 @@ class Scheduler:
         }
         command = [CRONDAG, "--home", str(home.path), "scheduler"]
         self.process = subprocess.Popen(command, env=environment, stderr=self.log)
+        # However this ends, no scheduler stays behind.
+        atexit.register(self.process.kill)
 
     def set(self, at):
         new = self.clock.with_suffix(".new")
