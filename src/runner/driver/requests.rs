@@ -233,7 +233,8 @@ impl<H: Host> Driver<H> {
 
     fn past(&self, run: &RunRow) -> Result<Past, StoreError> {
         let Some(before) = self.store.run_before(&run.dag_id, run.logical_date)? else { return Ok(Past::default()) };
-        if self.engine.knows(before.number) {
+        // It tells its end itself, unless it has ended and is known only for an attempt that still lives.
+        if self.engine.knows(before.number) && !before.state.is_final() {
             return Ok(Past::default());
         }
         // What an ended run has not begun, its version does not have any more.
