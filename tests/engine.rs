@@ -450,6 +450,42 @@ fn a_mark_on_an_ended_run_lets_the_next_one_go_on() {
 }
 
 #[test]
+fn marks_and_stops_reach_the_tasks_of_a_cleared_run_that_waits_to_start_again() {
+    let mut limited = dag(vec![task("a"), task("b")], &[]);
+    limited.max_active_runs = 1;
+    let mut world = World::new(limited, 8);
+    let first = world.run(day(0));
+    world.end(first, "a", failed());
+    world.end(first, "b", Outcome::Success);
+    world.run(day(1));
+    let prior = |id: &str, state| PriorTask {
+        task: TaskId::new(id).unwrap(),
+        state,
+        tries: 1,
+        max_tries: 1,
+        next_try_at: None,
+        reason: None,
+        live: None,
+    };
+    let mut input = world.input(day(0));
+    input.number = first;
+    input.state = RunState::Failed;
+    input.plan = Some(Plan::new(world.dag.clone(), 1));
+    input.tasks = vec![prior("a", TaskState::Failed), prior("b", TaskState::Success)];
+    input.is_awaited = true;
+    world.event(Event::Run(Box::new(input)));
+    let request = RerunRequest { run: first, clear: Vec::new(), clear_all: true, backfill: None, selection: None };
+    world.event(Event::Rerun(Box::new(request)));
+    assert_eq!(world.runs[&first.0].0, RunState::Queued);
+    let task = Some(TaskId::new("a").unwrap());
+    world.event(Event::Mark { run: first, task, state: TaskState::Success, by: "me".to_owned() });
+    assert_eq!((world.state(first, "a"), world.state(first, "b")), (TaskState::Success, TaskState::None));
+    world.event(Event::Stop { run: first, by: "me".to_owned() });
+    assert_eq!((world.state(first, "a"), world.state(first, "b")), (TaskState::Success, TaskState::Skipped));
+    assert_eq!(world.runs[&first.0].0, RunState::Failed);
+}
+
+#[test]
 fn run_timeout_skips_what_is_open_and_fails_the_run_but_slots_wait_for_the_processes() {
     let mut timed = dag(vec![task("a"), task("b")], &[(0, 1)]);
     timed.run_timeout = Some(Duration::from_secs(100));

@@ -1,7 +1,7 @@
 //! One look at the clock: takes note of changed DAG files and creates the runs that are due. What `tick` does, and what
 //! the resident scheduler does every second.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::SystemTime;
@@ -65,10 +65,11 @@ pub fn run_id(run_type: RunType, logical_date: Timestamp, zone: &TimeZone) -> St
 pub fn plan(home: &Home, store: &mut Store, config: &Config, now: Timestamp) -> Result<Report, PlanError> {
     home.refuse_world_writable()?;
     let folder = |source| PlanError::Folder { path: home.dags_dir().display().to_string(), source };
-    let known: HashMap<String, DagRow> = store.dags()?.into_iter().map(|row| (row.dag_id.to_string(), row)).collect();
+    let known: BTreeMap<String, DagRow> = store.dags()?.into_iter().map(|row| (row.dag_id.to_string(), row)).collect();
     let config_stamp = file_stamp(&home.config_path()).unwrap_or_default();
     let mut report = Report::default();
-    let mut seen: HashSet<String> = HashSet::new();
+    // In order: runs get their numbers by it.
+    let mut seen: BTreeSet<String> = BTreeSet::new();
     let mut changed = Vec::new();
     for path in catalog::dag_files(home).map_err(folder)? {
         let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();

@@ -44,8 +44,9 @@ impl<H: Host> Driver<H> {
         self.read_intents()?;
         // The engine must know the live attempts before it is asked to stop those that should not live.
         self.settle();
-        let states: Vec<_> = self.live.keys().cloned().collect();
-        for key in states {
+        let mut live: Vec<_> = self.live.keys().cloned().collect();
+        live.sort();
+        for key in live {
             let is_wanted = self
                 .store
                 .task_instances(key.0)?
