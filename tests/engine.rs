@@ -11,7 +11,8 @@ use crondag::dag::{
     TriggerRule, Wait,
 };
 use crondag::runner::engine::{
-    AlertKind, BackfillLimits, Effect, Engine, Event, Limits, Look, Outcome, Past, Plan, PriorTask, RerunRequest, RunInput,
+    AlertKind, BackfillLimits, Effect, Engine, Event, Limits, Look, Outcome, Past, Plan, PriorTask, RerunRequest,
+    RunInput,
 };
 use jiff::{Timestamp, ToSpan, tz::TimeZone};
 
