@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crondag::dag::file::read_dag;
 use crondag::dag::schedule::{DataInterval, Schedule};
-use crondag::dag::template::{Renderer, Scope};
+use crondag::dag::template::{Renderer, Scope, Secrets};
 use crondag::dag::{Config, Dag, DagId, RunNumber, RunState, RunType, TaskId, TaskState, Transition};
 use crondag::runner::engine::{Effect, Engine, Event, Limits, Outcome, Past, Plan, RunInput};
 use crondag::store::{NewRun, Store};
@@ -68,7 +68,7 @@ fn render_command(bencher: Bencher<'_, '_>) {
             params: &nothing,
             vars: &nothing,
         };
-        Renderer::new(&scope).render("echo {{ ds }} {{ macros.ds_add(ds, -30) }}").unwrap()
+        Renderer::new(&scope, Secrets::none()).render("echo {{ ds }} {{ macros.ds_add(ds, -30) }}").unwrap()
     });
 }
 

@@ -1,24 +1,30 @@
 #!/usr/bin/env bash
 # Sets up all that the tests need and runs them: ./install/test.sh [STAGE...]   (--list shows the stages)
 #
-# Installs, if missing: the Debian packages build-essential, cron, curl, mariadb-client, mariadb-server, openjdk-17-jre-headless,
-# postgresql, procps, python3-venv, valgrind and vsftpd; and below target/ a Python environment with aiosmtpd, cryptography and
-# pyspark. Runs again without harm. The stage retail needs the data set that examples/retail/README.md names, in $RETAIL_RAW.
+# Installs, if missing: the Debian packages build-essential, cron, curl, faketime, mariadb-client, mariadb-server,
+# openjdk-17-jre-headless, openssl, postgresql, procps, python3-venv, valgrind and vsftpd; and below target/ a Python environment
+# with aiosmtpd, cryptography and pyspark. Runs again without harm. The stage retail needs the data set that
+# examples/retail/README.md names, in $RETAIL_RAW.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . install/require.sh
 
-stages=(core instructions kills outage mail userprofile spark retail cron)
+stages=(core instructions kills outage time resident mail databases userprofile spark retail cron security fuzz)
 if [ "${1:-}" = --list ]; then
   cat << 'LIST'
 core         engine, schedules, files, command line, driver and shim with real processes
 instructions a tick needs no more instructions than was written down (valgrind)
 kills        300 random kill -9s of driver, spawner, shims, ticks and clients; nothing lost, nothing twice
 outage       full and read-only disks, limits of processes, files and memory (needs root)
+time         both DST switches of two zones minute by minute, a clock set back, three days asleep (libfaketime)
+resident     reboot and restart of cron under live attempts, the systemd units (needs root)
 mail         a real SMTP server on loopback, with TLS and login
+databases    sql on real PostgreSQL, MariaDB, Spark SQL and a Hive server, with TLS and bad days
 userprofile  examples/userprofile on real data, every number compared
 spark        examples/spark through real spark-submit
 retail       examples/retail on Spark, MariaDB, PostgreSQL, FTP and SMTP, compared; and bad days
+security     run_as with real users and a real sudo (needs root)
+fuzz         five fuzz targets, a minute each (needs the nightly compiler and cargo-fuzz)
 cron         Debian's cron ticks for three minutes (needs root)
 LIST
   exit
@@ -53,10 +59,30 @@ stage_outage() {
   cargo build --release --quiet
   ./install/stages/outage.sh
 }
+stage_time() {
+  require_packages faketime:faketime
+  cargo build --release --quiet
+  ./install/stages/time.sh
+}
+stage_resident() {
+  [ "$(id -u)" -eq 0 ] || missing "the stage resident needs root" "sudo $0 resident, or name the other stages"
+  require_packages cron:cron unshare:util-linux mount:mount
+  cargo build --release --quiet
+  ./install/stages/resident.sh
+}
 stage_mail() {
   ensure_venv
   is_installed aiosmtpd && is_installed cryptography || python_packages aiosmtpd cryptography
   CRONDAG_TEST_PYTHON=$venv/bin/python cargo test --quiet --test mail -- --include-ignored
+}
+stage_databases() {
+  # Debian's package starts a server of its own, which is not used.
+  require_packages mariadbd:mariadb-server mariadb:mariadb-client psql:postgresql openssl:openssl setpriv:util-linux
+  ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || require_packages no-such-command:postgresql
+  require_packages java:openjdk-17-jre-headless
+  ensure_venv
+  is_installed pyspark || python_packages pyspark==3.5.6
+  CRONDAG_VENV=$venv ./install/stages/databases.sh
 }
 stage_userprofile() {
   cargo build --release --quiet
@@ -77,6 +103,19 @@ stage_retail() {
   is_installed pyspark || python_packages pyspark==3.5.6
   is_installed aiosmtpd && is_installed cryptography || python_packages aiosmtpd cryptography
   CRONDAG_VENV=$venv ./install/stages/retail.sh
+}
+stage_security() {
+  cargo build --release --quiet
+  [ "$(id -u)" -eq 0 ] || missing "the stage security needs root" "sudo $0 security, or name the other stages"
+  require_packages sudo:sudo setpriv:util-linux useradd:passwd pgrep:procps
+  ./install/stages/security.sh
+}
+stage_fuzz() {
+  rustup toolchain list | grep -q ^nightly || rustup toolchain install nightly --profile minimal \
+    || missing "the nightly compiler could not be installed" "rustup toolchain install nightly --profile minimal"
+  cargo fuzz --version > /dev/null 2>&1 || cargo install --quiet --locked cargo-fuzz \
+    || missing "cargo-fuzz could not be installed" "cargo install --locked cargo-fuzz"
+  ./install/stages/fuzz.sh
 }
 stage_cron() {
   cargo build --release --quiet

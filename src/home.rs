@@ -4,6 +4,8 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
+use crate::access::{self, Exposed};
+
 /// The settings file; its presence makes a directory a home.
 pub const CONFIG_FILE: &str = "crondag.toml";
 
@@ -35,6 +37,9 @@ pub enum HomeError {
         /// What it says.
         path: String,
     },
+    /// Everybody may write into the home or its folder of DAG files.
+    #[error(transparent)]
+    Exposed(#[from] Exposed),
     /// The state folder cannot be made.
     #[error(
         "cannot make the state folder {path}: {source}\nnext: check who owns {path} and whether the disk is full or read-only"
@@ -73,6 +78,15 @@ impl Home {
     /// The home in `root`, unchecked: for `init` and tests.
     pub fn at(root: impl Into<PathBuf>) -> Home {
         Home { root: root.into() }
+    }
+
+    /// Refuses a home in which everybody could put a DAG file or another crondag.toml.
+    ///
+    /// # Errors
+    /// Everybody may write into it, or into the folder of DAG files.
+    pub fn refuse_world_writable(&self) -> Result<(), Exposed> {
+        access::refuse_world_writable(&self.root)?;
+        access::refuse_world_writable(&self.dags_dir())
     }
 
     /// The home itself.
@@ -143,19 +157,17 @@ impl Home {
     /// Makes the state folder and its parts, for the owner alone. Does nothing when they are there.
     pub fn make_state_dir(&self) -> Result<(), HomeError> {
         for folder in [self.state_dir(), self.logs_dir(), self.attempts_dir()] {
-            if folder.is_dir() {
-                continue;
+            let failed = |source| HomeError::State { path: folder.display().to_string(), source };
+            if !folder.is_dir() {
+                match fs::DirBuilder::new().mode(0o700).create(&folder) {
+                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(error)),
+                    _ => {}
+                }
             }
-            let made = fs::DirBuilder::new().mode(0o700).create(&folder);
-            match made {
-                Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
-                    return Err(HomeError::State { path: folder.display().to_string(), source });
-                }
-                _ => {
-                    // The umask cannot widen the mode, but a folder made by an older program may be wider.
-                    fs::set_permissions(&folder, fs::Permissions::from_mode(0o700))
-                        .map_err(|source| HomeError::State { path: folder.display().to_string(), source })?;
-                }
+            // Whoever made it may have left it open to others.
+            let mode = fs::metadata(&folder).map_err(failed)?.permissions().mode();
+            if mode & 0o777 != 0o700 {
+                fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).map_err(failed)?;
             }
         }
         Ok(())

@@ -11,13 +11,17 @@
 //! - [`runner`] says how a run happens: the pure engine, the driver that obeys it, the shim that watches one attempt.
 //! - [`store`] holds the only SQL about runs.
 //! - [`alert`] turns an incident into mail and delivers it.
+//! - [`access`] says which files are open to people who must not change or see them.
+//! - [`mask`] takes secrets out of texts.
 //! - [`cli`] has one file per command: parse, call, print.
 
+pub mod access;
 pub mod alert;
 pub mod check;
 pub mod cli;
 pub mod dag;
 pub mod diagnose;
 pub mod home;
+pub mod mask;
 pub mod runner;
 pub mod store;

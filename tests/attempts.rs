@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -193,6 +194,7 @@ fn the_environment_is_the_defined_one_and_secrets_are_masked() {
         "[env]\nDAY = '{{ ds }}'\n[params]\ntop = 5\n[tasks.a]\nenv = { EXTRA = '{{ params.top }}' }\nshell = 'env | sort > env.txt; echo \"got $TOKEN\"'\n",
     );
     fs::write(home.path().join("secrets.env"), "TOKEN=hunter2hunter2\n").unwrap();
+    fs::set_permissions(home.path().join("secrets.env"), fs::Permissions::from_mode(0o600)).unwrap();
     assert_eq!(home.backfill(), Some(0));
     let text = home.read("env.txt");
     let names: Vec<&str> = text.lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name).collect();
@@ -246,7 +248,7 @@ fn sql_runs_in_one_transaction_with_bound_params_and_writes_csv() {
     assert!(shown.contains(expected), "{log}");
     let log = home.log("look");
     assert!(log.contains("| n | s             | x    |\n|---|---------------|------|\n| 1 | ;             | NULL |\n| 2 | it's 20240101 | NULL |"), "{log}");
-    assert_eq!(home.read("out/2024-01-01.csv"), "n,s,x\n1,;,NULL\n2,it's 20240101,NULL\n");
+    assert_eq!(home.read("out/2024-01-01.csv"), "n,s,x\n1,;,\n2,it's 20240101,\n");
 }
 
 /// The driver is killed while tasks run; the next one adopts them: nothing runs twice, nothing is lost.
@@ -297,6 +299,10 @@ fn a_pool_stays_full_when_the_driver_is_killed() {
         || String::from_utf8_lossy(&home.run(&["runs", "d", "--json"]).stdout).matches("running").count() == 2;
     until("the earlier run waits", is_waiting);
     kill(home.driver_pid());
+    // Its lock is free when it is really gone.
+    let lock = fs::File::open(home.path().join(".crondag/driver.lock")).unwrap();
+    until("the driver is dead", || lock.try_lock_shared().is_ok());
+    drop(lock);
     run("other", "2024-01-01");
     until("a new driver works", || home.has("other"));
     fs::write(home.path().join("go"), "").unwrap();
@@ -491,7 +497,7 @@ fn stop_mark_and_trigger_do_what_they_say() {
     let home = Home::new("", &dag);
     let triggered = home.run(&["trigger", "d", "--date", "2024-01-01", "--param", "name=y z"]);
     assert!(triggered.status.success(), "{triggered:?}");
-    until("the task runs", || home.has("begun"));
+    until("the task runs", || home.has("begun") && home.read("begun").ends_with('\n'));
     assert_eq!(home.read("begun"), "y z\n");
     let stopped = home.run(&["stop", "d"]);
     assert!(stopped.status.success(), "{stopped:?}");

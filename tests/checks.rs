@@ -1,4 +1,4 @@
-//! Sensors, checks, gates and reports with the built binary on SQLite.
+//! Sensors, checks, gates and reports with the built binary on `SQLite`.
 
 #![allow(clippy::unwrap_used)] // a test may fail
 
@@ -393,7 +393,7 @@ fn a_wait_in_vain_fails_or_skips_and_what_cannot_be_looked_at_fails() {
 fn a_thousand_waiting_tasks_hold_no_process_and_no_slot() {
     let mut dag = String::from("max_active_tasks = 1\n[tasks.work]\nshell = 'echo > worked'\n");
     for task in 0..1000 {
-        dag.push_str(&format!("[tasks.w{task}.wait]\nfile = 'go'\nevery = '1s'\n"));
+        dag += &["[tasks.w", &task.to_string(), ".wait]\nfile = 'go'\nevery = '1s'\n"].concat();
     }
     let home = Home::new(&[("d", &dag)]);
     let mut backfill = home.command(&["backfill", "-s", "2018-07-01", "-e", "2018-07-01", "d"]).spawn().unwrap();

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 #![allow(clippy::needless_raw_string_hashes)] // as snapbox writes them
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use crondag::dag::{DagId, RunNumber, RunState, RunType, TaskId, TaskState, Transition};
@@ -507,6 +508,7 @@ fn render_shows_exactly_what_would_run_with_secrets_masked() {
     let home = Home::with_profile();
     std::fs::write(home.path().join("crondag.toml"), "timezone = \"Asia/Shanghai\"\nenv_file = \".env\"\n[env]\nHOME = \"/h\"\nUSER = \"u\"\nLOGNAME = \"u\"\nSHELL = \"/bin/sh\"\n[pools]\nyarn = 1\n").unwrap();
     std::fs::write(home.path().join(".env"), "TOKEN=hunter22\n").unwrap();
+    std::fs::set_permissions(home.path().join(".env"), std::fs::Permissions::from_mode(0o600)).unwrap();
     home.run("render userprofile activity 20180701 --param city=hunter22").success().stderr_eq("").stdout_eq(str![[
         r#"
 userprofile activity (shell) for 2018-07-01 07:00 +08:00

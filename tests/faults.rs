@@ -20,6 +20,8 @@ fn config() -> Config {
         mysql = 2
         [vars]
         bucket = 'raw'
+        [secrets]
+        DB_PASSWORD = { env = 'DB_PASSWORD' }
         [connections.warehouse]
         type = 'sqlite'
         path = 'warehouse.db'

@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crondag::dag::config::{Connection, Email, MailTransport, Smtp, Tls};
+use crondag::dag::config::{Connection, Email, Hive, MailTransport, SecretSource, Smtp, Tls};
 use crondag::dag::file::{read_config, read_dag};
 use crondag::dag::{Action, Config, Dag, DateBound, SqlSource, TriggerRule};
 use jiff::civil::date;
@@ -80,6 +80,27 @@ fn crondag_toml_is_read_completely() {
     };
     let from = "crondag <etl@example.com>".to_owned();
     assert_eq!(config.email, Some(Email { from, transport: MailTransport::Smtp(smtp) }));
+}
+
+#[test]
+fn connections_of_programs_are_read_completely() {
+    let text = "[connections.hive]\ntype = 'hive'\nurl = 'jdbc:hive2://h:10000/d'\nusername = 'etl'\n\
+                password_file = 'secret'\nprogram = '/opt/hive/bin/beeline'\n\
+                [connections.lake]\ntype = 'spark_sql'\ndatabase = 'tags'\n\
+                [connections.lake.spark]\nmaster = 'yarn'\nconf = { a = '1' }\n";
+    let connections = read_config(text).0.unwrap().connections;
+    let hive = Hive {
+        program: Some("/opt/hive/bin/beeline".to_owned()),
+        url: "jdbc:hive2://h:10000/d".to_owned(),
+        username: Some("etl".to_owned()),
+        password: Some(SecretSource::File("secret".into())),
+    };
+    assert_eq!(connections["hive"], Connection::Hive(hive));
+    let Connection::SparkSql(lake) = &connections["lake"] else { panic!("{connections:?}") };
+    assert_eq!((lake.program.as_deref(), lake.database.as_deref()), (None, Some("tags")));
+    assert_eq!((lake.options.master.as_deref(), lake.options.conf["a"].as_str()), (Some("yarn"), "1"));
+    let faults = read_config("[connections.hive]\ntype = 'hive'\n").1;
+    assert_eq!(faults[0].message, "a connection to hive needs `url`");
 }
 
 #[test]

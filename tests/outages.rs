@@ -127,7 +127,7 @@ fn settings_broken_in_mid_run_stop_new_commands_but_not_the_run() {
     let tick = home.run(&["tick"]);
     assert_eq!(tick.status.code(), Some(2));
     let next = format!("next: correct {}, then type `crondag validate`\n", home.file("crondag.toml").display());
-    assert!(said(&tick).contains("crondag.toml:1:12") && said(&tick).ends_with(&next), "{}", said(&tick));
+    assert!(said(&tick).contains("crondag.toml:1:13") && said(&tick).ends_with(&next), "{}", said(&tick));
     home.go();
     assert!(backfill.wait().unwrap().success());
     assert_eq!(home.read("b"), "b\n");

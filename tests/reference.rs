@@ -18,6 +18,7 @@ fn the_pages_are_up_to_date() {
         ("dag-file.md", reference::dag_page()),
         ("crondag-toml.md", reference::config_page()),
         ("diagnosis-toml.md", reference::diagnosis_page()),
+        ("driver-log.md", crondag::runner::driver::line::page()),
         ("dag.schema.json", schema::dag_schema()),
         ("crondag.schema.json", schema::config_schema()),
         ("diagnosis.schema.json", schema::diagnosis_schema()),
@@ -117,11 +118,13 @@ fn every_example_is_good() {
             _ => "",
         };
         let rest = match header.as_str() {
-            "" | "[logs]" | "[spark]" => "",
+            "" | "[logs]" | "[spark]" | "[connections.NAME.spark]" | "[secrets.NAME]" => "",
             "[connections.NAME]" if key == "type" => "database = 'd'\nusername = 'u'\n",
             "[connections.NAME]" if key == "path" => "type = 'sqlite'\n",
             "[connections.NAME]" if key == "database" => "type = 'mysql'\nusername = 'u'\n",
             "[connections.NAME]" if key == "username" => "type = 'mysql'\ndatabase = 'd'\n",
+            "[connections.NAME]" if key == "url" => "type = 'hive'\n",
+            "[connections.NAME]" if ["program", "spark"].contains(&key.as_str()) => "type = 'spark_sql'\n",
             "[connections.NAME]" => "type = 'mysql'\ndatabase = 'd'\nusername = 'u'\n",
             "[email]" => match key.as_str() {
                 "from" => "host = 'h'\n",
@@ -133,7 +136,8 @@ fn every_example_is_good() {
             other => panic!("no text for {other}"),
         };
         let transport = if header == "[email]" { transport } else { "" };
-        let text = format!("{header}\n{transport}{rest}{key} = {example}");
+        let parent = if header == "[connections.NAME.spark]" { "[connections.NAME]\ntype = 'spark_sql'\n" } else { "" };
+        let text = format!("{parent}{header}\n{transport}{rest}{key} = {example}");
         assert_eq!(read_config(&text).1, [], "{text}");
     }
 }

@@ -14,6 +14,7 @@ use lettre::{SmtpTransport, Transport};
 use super::deliver::{DeliveryError, permanent, transient};
 use super::line::one_line;
 use crate::dag::config::{Smtp, Tls};
+use crate::mask::{Mask, SHORTEST_SECRET};
 
 /// Replies by which a server refuses a login or wants one (RFC 4954).
 const LOGIN_CODES: [&str; 6] = ["432", "454", "530", "534", "535", "538"];
@@ -27,9 +28,7 @@ pub(super) fn deliver(
     let password = password(smtp, variable)?;
     // A server may repeat in its answer what it was told.
     let hidden = |mut error: DeliveryError| {
-        if let Some(password) = password.as_deref().filter(|password| !password.is_empty()) {
-            error.message = error.message.replace(password, "***");
-        }
+        error.message = Mask::new(password.as_deref()).text(&error.message);
         error
     };
     let transport = transport(smtp, home, password.as_deref())?;
@@ -70,6 +69,9 @@ fn password(smtp: &Smtp, variable: &dyn Fn(&str) -> Option<String>) -> Result<Op
             "[email] has the username {username} but no password_env: name the variable of env_file that holds the password"
         ))),
         (Some(_), Some(name)) => match variable(name) {
+            Some(password) if password.len() < SHORTEST_SECRET => Err(transient(format!(
+                "the mail password in {name} has fewer than {SHORTEST_SECRET} characters: it could not be masked"
+            ))),
             Some(password) => Ok(Some(password)),
             None => {
                 Err(transient(format!("the mail password is missing: put {name}=... into env_file of crondag.toml")))

@@ -2,10 +2,11 @@
 //! killed without harm.
 
 use std::collections::BTreeSet;
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
@@ -13,6 +14,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use serde_json::Value;
 use signal_hook::consts::SIGINT;
+use signal_hook::iterator::Signals;
 
 use super::context::{Context, Global};
 use super::error::CliError;
@@ -322,13 +324,19 @@ fn verdict(store: &Store, runs: &[RunNumber]) -> Result<ExitCode, CliError> {
 fn watch(context: &Context, dag: &Dag, store: &Store, asked: &Asked, args: &Args) -> Result<ExitCode, CliError> {
     let interrupts = Arc::new(AtomicUsize::new(0));
     let counter = interrupts.clone();
-    let mut signals = signal_hook::iterator::Signals::new([SIGINT])
-        .map_err(|error| CliError::environment(format!("cannot watch for Ctrl-C: {error}"), "try again"))?;
-    std::thread::spawn(move || {
+    let unwatched = |error: io::Error| {
+        CliError::environment(
+            format!("cannot watch for Ctrl-C: {error}"),
+            "what you asked for is recorded and runs; check the limits (`ulimit -a`), then type the same again to watch",
+        )
+    };
+    let mut signals = Signals::new([SIGINT]).map_err(unwatched)?;
+    let count = move || {
         for _ in signals.forever() {
             counter.fetch_add(1, Ordering::SeqCst);
         }
-    });
+    };
+    thread::Builder::new().name("ctrl-c".to_owned()).spawn(count).map_err(unwatched)?;
     let mut view = View::new(dag, asked.waiting);
     let mut writer = Store::open(store.path())?;
     let mut handled = 0;
@@ -369,7 +377,7 @@ fn watch(context: &Context, dag: &Dag, store: &Store, asked: &Asked, args: &Args
             client::wake_if_needed(&context.home, store)?;
             looked_at_driver = Instant::now();
         }
-        std::thread::sleep((began.elapsed() * SHARE).clamp(LOOK, LONGEST_PAUSE));
+        thread::sleep((began.elapsed() * SHARE).clamp(LOOK, LONGEST_PAUSE));
     }
 }
 
@@ -386,7 +394,7 @@ struct View<'a> {
 
 impl<'a> View<'a> {
     fn new(dag: &'a Dag, runs: usize) -> View<'a> {
-        let is_terminal = std::io::stderr().is_terminal();
+        let is_terminal = io::stderr().is_terminal();
         let bars = MultiProgress::new();
         let total = bars.add(ProgressBar::new(runs as u64));
         let style = ProgressStyle::with_template("{prefix:<26} {bar:30} {pos}/{len} runs, {msg}");

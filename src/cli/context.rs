@@ -12,10 +12,11 @@ use jiff::tz::TimeZone;
 use super::diagnostic;
 use super::error::CliError;
 use super::output::wants_colour;
+use crate::access;
 use crate::dag::file::{Fault, read_config, read_dag};
 use crate::dag::nearest::nearest;
 use crate::dag::{Config, Dag, DagId};
-use crate::home::Home;
+use crate::home::{Home, HomeError};
 use crate::runner::client;
 use crate::store::{DagRow, RunRow, Store, Write};
 
@@ -63,9 +64,13 @@ impl Context {
     /// No home, a faulty crondag.toml.
     pub fn open(global: &Global) -> Result<Context, CliError> {
         let home = Home::find(global.home.as_deref())?;
+        home.refuse_world_writable().map_err(HomeError::from)?;
         let path = home.config_path();
         let text = read_text(&path)?;
-        let (config, faults) = read_config(&text);
+        let (config, faults) = match access::refuse_world_writable(&path) {
+            Ok(()) => read_config(&text),
+            Err(exposed) => (None, vec![exposed.fault()]),
+        };
         let Some(config) = config else {
             return Err(CliError::faulty(
                 &rendered(&faults, &path, &text),
@@ -129,7 +134,10 @@ impl Context {
             Err(error) => return Err(unreadable(&path, &error)),
             Ok(text) => text,
         };
-        let (dag, faults) = self.parse(id, &text);
+        let (dag, faults) = match access::refuse_world_writable(&path) {
+            Ok(()) => self.parse(id, &text),
+            Err(exposed) => (None, vec![exposed.fault()]),
+        };
         Ok(Some(match dag {
             Some(dag) => Found::Dag(Box::new(dag)),
             None => Found::Faulty {

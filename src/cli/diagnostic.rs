@@ -22,14 +22,14 @@ const WIDTH: usize = 100;
 
 /// All faults of one file, a blank line between them and a line end after the last one; nothing for no faults.
 ///
-/// `path` is shown as it is. Spans that are not of `text` are shown at its nearest place.
+/// Spans that are not of `text` are shown at its nearest place.
 pub fn render(faults: &[Fault], path: &Path, text: &str, style: Style) -> String {
     let renderer = match style {
         Style::Plain => Renderer::plain(),
         Style::Colour => Renderer::styled(),
     };
     let renderer = renderer.decor_style(DecorStyle::Ascii).term_width(WIDTH);
-    let path = path.display().to_string();
+    let path = one_line(&path.display().to_string());
     let starts: Vec<usize> = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
     let pages: Vec<String> =
         faults.iter().map(|fault| renderer.render(&[group(fault, &path, text, &starts)])).collect();
@@ -98,7 +98,7 @@ fn within(span: &Range<usize>, text: &str) -> Range<usize> {
     start..end
 }
 
-/// Control characters of a file must not reach the terminal.
+/// Control characters of a file, or of its name, must not reach the terminal.
 fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }

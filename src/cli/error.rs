@@ -75,7 +75,7 @@ impl From<StoreError> for CliError {
 impl From<HomeError> for CliError {
     fn from(error: HomeError) -> CliError {
         let exit = match &error {
-            HomeError::NotFound(_) | HomeError::NotAHome { .. } => Exit::Usage,
+            HomeError::NotFound(_) | HomeError::NotAHome { .. } | HomeError::Exposed(_) => Exit::Usage,
             HomeError::State { .. } => Exit::Environment,
         };
         CliError { exit, text: format!("error: {error}") }

@@ -5,7 +5,6 @@
 
 use std::process::ExitCode;
 
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
@@ -17,6 +16,7 @@ use super::{select, tasks};
 use crate::dag::schedule::{DataInterval, Timetable, parse_when};
 use crate::dag::units::format_duration;
 use crate::dag::{Dag, DagId, Decision, RunState, RunType, Task, TaskState, UpstreamCounts};
+use crate::runner::planner;
 use crate::store::{RunFilter, RunRow, Store, TaskInstance, UnfinishedRun};
 
 /// Options of `explain`.
@@ -212,14 +212,12 @@ impl View<'_> {
             let next = command(&format!("trigger {}", dag.id));
             self.say("dag", reason, next);
         }
-        self.ticking()
+        self.ticking();
+        Ok(())
     }
 
-    fn ticking(&mut self) -> Result<(), CliError> {
-        let last = match self.store {
-            Some(store) => store.meta("last_tick")?.and_then(|text| text.parse::<Timestamp>().ok()),
-            None => None,
-        };
+    fn ticking(&mut self) {
+        let last = planner::last_tick(&self.context.home);
         let line = super::init::crontab_line(&self.context.home);
         match last {
             None => self.say(
@@ -233,7 +231,6 @@ impl View<'_> {
             }
             Some(_) => {}
         }
-        Ok(())
     }
 
     /// Why the run of an interval does not exist.
@@ -244,7 +241,8 @@ impl View<'_> {
             let away = span(interval.end.duration_since(self.context.now));
             let reason = format!("it starts when its data is complete: at {} (in {away})", minute(interval.end, &zone));
             self.say("run", reason, None);
-            return self.ticking();
+            self.ticking();
+            return Ok(());
         }
         if dag.schedule.is_none() {
             let next = command(&format!("trigger {} --date {text}", dag.id));
@@ -288,7 +286,8 @@ impl View<'_> {
         }
         let next = command("tick");
         self.say("run", "it is due; the next tick makes it", next);
-        self.ticking()
+        self.ticking();
+        Ok(())
     }
 
     // ---- there is a run ---------------------------------------------------------------------------------------------

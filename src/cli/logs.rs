@@ -163,7 +163,7 @@ fn unreadable(path: &Path, error: &io::Error) -> CliError {
     if error.kind() == io::ErrorKind::NotFound {
         CliError::environment(
             format!("the log {} is gone", path.display()),
-            "logs are kept as long as `keep` under [logs] in crondag.toml says",
+            "logs are kept as long as `keep` under [logs] in crondag.toml says; if it is newer, look into .crondag/driver.log",
         )
     } else {
         CliError::environment(format!("cannot read the log {}: {error}", path.display()), "check who owns it")

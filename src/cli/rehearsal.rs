@@ -1,13 +1,13 @@
-//! One task for one date, prepared exactly as an attempt would be: what `render` shows and `test` runs.
+//! One task for one date, prepared as an attempt would be: what `render` shows and `test` runs.
 
 use super::context::{Context, Global};
 use super::error::CliError;
 use super::output::rfc3339;
 use super::{params, select};
 use crate::dag::schedule::DataInterval;
-use crate::dag::template::{Renderer, Scope};
+use crate::dag::template::Scope;
 use crate::dag::{Dag, RunType, Task};
-use crate::runner::actions::{Occasion, Prepared, prepare};
+use crate::runner::actions::{Prepared, prepare, rehearse};
 
 /// A task with everything that it needs to run.
 pub struct Rehearsal {
@@ -26,8 +26,14 @@ pub struct Rehearsal {
 }
 
 impl Rehearsal {
-    /// Reads the DAG, finds the task and the interval, renders everything.
-    pub fn new(global: &Global, dag: &str, task: &str, date: &str, given: &[String]) -> Result<Rehearsal, CliError> {
+    /// Reads the DAG, finds the task and the interval, renders everything. With `for_show` secrets are masked and their
+    /// commands not run.
+    pub fn new(
+        global: &Global,
+        (dag, task, date): (&str, &str, &str),
+        given: &[String],
+        for_show: bool,
+    ) -> Result<Rehearsal, CliError> {
         let context = Context::open(global)?;
         let dag = context.dag(dag)?;
         let index = select::task(&dag, task)?;
@@ -35,7 +41,7 @@ impl Rehearsal {
         let mut values = dag.params.clone();
         values.extend(params::parse(&dag, given)?);
         let run_id = format!("{}__{}", RunType::Scheduled, rfc3339(interval.start, &dag.timezone));
-        let renderer = Renderer::new(&Scope {
+        let scope = Scope {
             dag: &dag,
             task: &dag.tasks[index],
             interval,
@@ -43,9 +49,13 @@ impl Rehearsal {
             try_number: 1,
             params: &values,
             vars: &context.config.vars,
-        });
-        let occasion = Occasion { interval, run_id: &run_id, is_rehearsal: true };
-        let prepared = prepare(context.home.root(), &context.config, &dag, &dag.tasks[index], &renderer, &occasion);
+        };
+        let home = context.home.root();
+        let prepared = if for_show {
+            rehearse(home, &context.config, &scope)
+        } else {
+            prepare(home, &context.config, &scope, true)
+        };
         let prepared = prepared.map_err(|error| {
             CliError::usage(
                 format!("the task {} of {} cannot be prepared: {error}", dag.tasks[index].id, dag.id),

@@ -42,22 +42,18 @@ struct Row<'a> {
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
-    let rehearsal = Rehearsal::new(global, &args.dag, &args.task, &args.date, &args.params)?;
+    let rehearsal = Rehearsal::new(global, (&args.dag, &args.task, &args.date), &args.params, true)?;
     let (prepared, task, zone) = (&rehearsal.prepared, rehearsal.task(), &rehearsal.dag.timezone);
-    let masked = |text: &str| mask(text, &prepared.environment.secrets);
-    let command: Vec<String> = prepared.argv.iter().map(|argument| masked(argument)).collect();
-    let env: BTreeMap<String, String> =
-        prepared.environment.variables.iter().map(|(name, value)| (name.clone(), masked(value))).collect();
     if args.json {
         print_json(&[Row {
             dag_id: rehearsal.dag.id.as_str(),
             task_id: task.id.as_str(),
             logical_date: rfc3339(rehearsal.interval.start, zone),
             action: task.action.kind(),
-            argv: command,
+            argv: prepared.argv.clone(),
             working_dir: prepared.working_dir.display().to_string(),
-            env,
-            stdin: prepared.stdin.as_deref().map(masked),
+            env: prepared.env.clone(),
+            stdin: prepared.stdin.clone(),
         }])?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -65,20 +61,19 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     let name = page.paint(Tone::Bold, &format!("{} {}", rehearsal.dag.id, task.id));
     page.line(format!("{name} ({}) for {}", task.action.kind(), minute(rehearsal.interval.start, zone)));
     section(&mut page, "directory", [prepared.working_dir.display().to_string()]);
-    section(&mut page, "command", command);
+    section(&mut page, "command", prepared.argv.clone());
     match task.action {
         // What goes to the inner program is JSON; people want the statements.
-        Action::Sql(_) => section(&mut page, "sql", [masked(&prepared.display)]),
-        Action::Wait(_) | Action::Check(_) | Action::Report(_) => {
-            section(&mut page, task.action.kind(), [masked(&prepared.display)]);
+        Action::Sql(_) | Action::Wait(_) | Action::Check(_) | Action::Report(_) => {
+            section(&mut page, task.action.kind(), [prepared.display.clone()]);
         }
         Action::Shell(_) | Action::Spark(_) => {
             if let Some(stdin) = &prepared.stdin {
-                section(&mut page, "stdin", [masked(stdin)]);
+                section(&mut page, "stdin", [stdin.clone()]);
             }
         }
     }
-    section(&mut page, "environment", env.iter().map(|(name, value)| format!("{name}={value}")));
+    section(&mut page, "environment", prepared.env.iter().map(|(name, value)| format!("{name}={value}")));
     page.print()?;
     Ok(ExitCode::SUCCESS)
 }
@@ -91,11 +86,4 @@ fn section(page: &mut Page, title: &str, texts: impl IntoIterator<Item = String>
             page.line(format!("  {line}"));
         }
     }
-}
-
-/// The text with every secret replaced, longer ones first, so that none shows through a shorter one.
-fn mask(text: &str, secrets: &[String]) -> String {
-    let mut secrets: Vec<&String> = secrets.iter().filter(|secret| !secret.is_empty()).collect();
-    secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-    secrets.into_iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), "***"))
 }

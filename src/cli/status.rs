@@ -13,6 +13,7 @@ use super::output::{Cell, Page, Table, Tone, WIDTH, elapsed, minute, print_json,
 use crate::dag::schedule::Timetable;
 use crate::dag::units::{format_duration, format_size};
 use crate::dag::{DagId, RunState, TaskState};
+use crate::runner::planner;
 use crate::store::{OutboxSummary, RunFilter, RunRow, Store, UnfinishedRun};
 
 /// Options of `status`.
@@ -62,7 +63,7 @@ fn gather(context: &Context) -> Result<State, CliError> {
     let store = context.store()?;
     let mut state = State {
         driver: driver(&context.home),
-        last_tick: last_tick(context),
+        last_tick: planner::last_tick(&context.home),
         dags: 0,
         faulty: Vec::new(),
         paused: Vec::new(),
@@ -326,10 +327,4 @@ fn summary(context: &Context, state: &State) -> Summary {
         mail_last_error: state.outbox.last_error.clone(),
         disk_free_bytes: state.disk_free,
     }
-}
-
-/// When a tick last looked at the clock: the time of a file that it touches.
-fn last_tick(context: &Context) -> Option<Timestamp> {
-    let modified = std::fs::metadata(context.home.last_tick_path()).ok()?.modified().ok()?;
-    Timestamp::try_from(modified).ok()
 }

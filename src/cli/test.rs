@@ -3,14 +3,17 @@
 //! The one command that runs a task itself: with the argument vector, the environment and the directory of a real
 //! attempt, but in the foreground, with its output on the terminal, and without a trace in the database.
 
-use std::collections::BTreeSet;
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{ExitCode, ExitStatus};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::pipe::{PipeFlags, pipe_with};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::context::Global;
@@ -18,8 +21,11 @@ use super::error::CliError;
 use super::output::{minute, rfc3339, wants_colour};
 use super::rehearsal::Rehearsal;
 use crate::dag::units::format_duration;
+use crate::mask::{Mask, Stream};
 use crate::runner::attempt::{ATTEMPT_VARIABLE, AttemptKey, AttemptSpec, Ending};
-use crate::runner::{process, shim};
+use crate::runner::process::{self, Processes, Tree};
+use crate::runner::run_as::{self, Helper};
+use crate::runner::shim;
 
 /// Options of `test`.
 #[derive(Debug, clap::Args)]
@@ -41,18 +47,25 @@ pub struct Args {
 /// How long one look at the child may take before signals are looked at.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// How long the last output is waited for when all processes are gone.
+const OUTLET_PATIENCE: Duration = Duration::from_secs(2);
+/// So many looks in a row must find nobody.
+const EMPTY_LOOKS: u32 = 5;
+
 /// The exit status by which a task says that it has nothing to do.
 const SKIPPED: i32 = 99;
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
-    let rehearsal = Rehearsal::new(global, &args.dag, &args.task, &args.date, &args.params)?;
+    let rehearsal = Rehearsal::new(global, (&args.dag, &args.task, &args.date), &args.params, false)?;
     let date = minute(rehearsal.interval.start, &rehearsal.dag.timezone);
     note(&format!("{} {} for {date}: nothing is recorded", rehearsal.dag.id, rehearsal.task().id));
     let again = format!("crondag render {} {} {}", args.dag, args.task, args.date);
     let began = Instant::now();
-    let ending = match start(&spec(rehearsal)) {
+    let spec = spec(rehearsal);
+    let mask = Mask::new(spec.secrets.iter().map(String::as_str));
+    let ending = match start(&spec, &mask) {
         Ok(ending) => ending,
-        Err(reason) => return Err(CliError::failed(reason, again)),
+        Err(reason) => return Err(CliError::failed(mask.text(&reason), again)),
     };
     let took = format_duration(began.elapsed());
     match &ending {
@@ -89,9 +102,10 @@ fn spec(rehearsal: Rehearsal) -> AttemptSpec {
         try_number: 1,
     };
     let timeout = task.timeout;
+    let kill_grace = task.kill_grace.unwrap_or(rehearsal.context.config.kill_grace);
     let logical_date = rfc3339(rehearsal.interval.start, &rehearsal.dag.timezone);
     let prepared = rehearsal.prepared;
-    let mut env = prepared.environment.variables;
+    let mut env = prepared.env;
     env.insert(ATTEMPT_VARIABLE.to_owned(), token.clone());
     AttemptSpec {
         key,
@@ -101,34 +115,59 @@ fn spec(rehearsal: Rehearsal) -> AttemptSpec {
         display: prepared.display,
         stdin: prepared.stdin,
         env,
+        run_as: prepared.run_as,
         working_dir: prepared.working_dir,
         timeout,
-        kill_grace: rehearsal.context.config.kill_grace,
+        kill_grace,
         log_file: "/dev/null".into(),
         log_max_size: 0,
-        secrets: prepared.environment.secrets,
+        secrets: prepared.secrets,
     }
 }
 
 /// Runs the program to its end, to its timeout or to a signal, and ends whatever it leaves behind.
-fn start(spec: &AttemptSpec) -> Result<Ending, String> {
-    let program = shim::find_program(spec)?;
-    let name = spec.argv[0].clone();
+fn start(spec: &AttemptSpec, mask: &Mask) -> Result<Ending, String> {
+    let failed = |error: io::Error| shim::start_error(&spec.argv, &error);
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         signal_hook::flag::register(signal, stop.clone()).map_err(|error| format!("cannot watch signals: {error}"))?;
     }
-    let command = duct::cmd(program, &spec.argv[1..]).full_env(&spec.env).dir(&spec.working_dir).unchecked();
-    let command = match &spec.stdin {
-        Some(text) => command.stdin_bytes(text.as_bytes()),
-        None => command.stdin_null(),
+    let (command, name, answers) = match &spec.run_as {
+        Some(user) => {
+            let helper = Helper::for_attempt(user, spec)?;
+            let name = helper.program.display().to_string();
+            let command = duct::cmd(helper.program, helper.args).full_env(helper.env).dir("/");
+            (command.stdin_file(helper.stdin), name, Some(helper.answers))
+        }
+        None => {
+            let program = shim::find_program(&spec.argv, &spec.env, &spec.working_dir)?;
+            let command = duct::cmd(program, &spec.argv[1..]).full_env(&spec.env).dir(&spec.working_dir);
+            let command = match &spec.stdin {
+                Some(text) => command.stdin_bytes(text.as_bytes()),
+                None => command.stdin_null(),
+            };
+            (command, spec.argv[0].clone(), None)
+        }
     };
+    let command = command.unchecked();
+    let (ended, done) = channel();
+    let command = if mask.is_empty() {
+        // The task has the terminal itself, with its width and its colours.
+        command
+    } else {
+        let stdout = outlet(mask, io::stdout(), ended.clone()).map_err(failed)?;
+        command.stdout_file(stdout).stderr_file(outlet(mask, io::stderr(), ended.clone()).map_err(failed)?)
+    };
+    drop(ended);
     // A group of its own: Ctrl-C reaches us alone, and we end the task as a driver would.
     let command = command.before_spawn(move |command| {
         command.arg0(&name).process_group(0);
         Ok(())
     });
-    let handle = command.start().map_err(|error| shim::start_error(spec, &error))?;
+    process::adopt_orphans().map_err(failed)?;
+    let handle = command.start().map_err(failed)?;
+    // It holds the writing ends of the outlets; while it does, they never end.
+    drop(command);
     let deadline = spec.timeout.map(|timeout| Instant::now() + timeout);
     let lost = |error: io::Error| format!("the program was lost: {error}");
     let (mut ending, mut status) = (None, None);
@@ -140,23 +179,22 @@ fn start(spec: &AttemptSpec) -> Result<Ending, String> {
             ending = Some(Ending::TimedOut);
         }
     }
-    let roots: Vec<i32> = handle.pids().into_iter().filter_map(|pid| i32::try_from(pid).ok()).collect();
     let is_over = status.is_some();
-    let find = || {
-        let mut found: BTreeSet<i32> = process::with_token(&spec.token, None);
-        if !is_over {
-            // One that cleared its environment is still found through its parents.
-            found.extend(roots.iter().flat_map(|&root| process::descendants(root)));
-            found.extend(roots.iter().filter(|&&root| process::start_ticks(root).is_some()));
-        }
-        found
-    };
-    let left = process::end_all(find, spec.kill_grace, || {
-        // Collects the program, so that it is no longer found; how it ended is asked for below.
-        let _ = handle.try_wait();
-    });
-    if is_over && left > 0 {
-        note(&format!("ended {left} processes that it had left behind"));
+    let user = spec.run_as.as_deref();
+    let mut tree = Rehearsed { token: &spec.token, user, handle: &handle, empty_looks: 0 };
+    let left = process::end_all(&mut tree, spec.kill_grace);
+    // What was printed must be on the screen before the outcome. A process that could not be ended may keep an outlet open.
+    while done.recv_timeout(OUTLET_PATIENCE).is_ok() {}
+    if is_over && left.count > 0 {
+        note(&format!("ended {} processes that it had left behind", left.count));
+    }
+    if !left.is_clean {
+        note("not all processes took the KILL; some of them still live");
+    }
+    if ending.is_none()
+        && let Some(reason) = answers.and_then(|answers| answers.failure())
+    {
+        return Err(reason);
     }
     match (ending, status) {
         (Some(ending), _) => {
@@ -164,6 +202,55 @@ fn start(spec: &AttemptSpec) -> Result<Ending, String> {
             Ok(ending)
         }
         (None, status) => Ok(status.map_or(Ending::Stopped, exit)),
+    }
+}
+
+/// The writing end of a pipe to `to` on whose way secrets are masked; `ended` is told when all has come through.
+fn outlet(mask: &Mask, mut to: impl Write + Send + 'static, ended: Sender<()>) -> io::Result<File> {
+    let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
+    let (mut read, mut stream) = (File::from(read), Stream::new(mask.clone()));
+    thread::Builder::new().name("outlet".to_owned()).spawn(move || {
+        let mut buffer = [0; 8 << 10];
+        // With the terminal gone, the task goes on all the same.
+        while let Ok(count @ 1..) = read.read(&mut buffer) {
+            let _ = to.write_all(&stream.next(&buffer[..count])).and_then(|()| to.flush());
+        }
+        let _ = to.write_all(&stream.last(b"")).and_then(|()| to.flush());
+        let _ = ended.send(());
+    })?;
+    Ok(File::from(write))
+}
+
+/// The processes of the task that is tried.
+struct Rehearsed<'a> {
+    token: &'a str,
+    user: Option<&'a str>,
+    handle: &'a duct::Handle,
+    empty_looks: u32,
+}
+
+impl Tree for Rehearsed<'_> {
+    fn find(&mut self) -> Processes {
+        // Collects the program, so that it is no longer found; how it ended is asked for later.
+        let _ = self.handle.try_wait();
+        let mut found = process::descendants(i32::try_from(std::process::id()).unwrap_or(0));
+        found.extend(process::with_token(self.token, None));
+        if let Some(user) = self.user {
+            found.extend(process::living(run_as::find(user, self.token)));
+        }
+        if !found.is_empty() {
+            self.empty_looks = 0;
+        }
+        found
+    }
+
+    fn is_gone(&mut self) -> bool {
+        self.empty_looks += 1;
+        self.empty_looks == EMPTY_LOOKS
+    }
+
+    fn user(&self) -> Option<&str> {
+        self.user
     }
 }
 

@@ -1,22 +1,20 @@
 //! `crondag tick`: one scheduler step, for the crontab.
 
-use std::fs::File;
 use std::io;
 use std::process::ExitCode;
-use std::time::SystemTime;
 
 use super::context::{Context, Global};
 use super::diagnostic::{self, Style};
 use super::error::CliError;
 use super::output::wants_colour;
 use crate::runner::client;
-use crate::runner::driver::{self, End, Mode};
+use crate::runner::driver::{self, End, Mode, log};
 use crate::runner::planner;
 
 /// Options of `tick`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example, the one line in the crontab:\n  * * * * * crondag --home /path/to/home tick\n\n\
-                        Example, for systemd timers and containers:\n  crondag --home /path/to/home tick --foreground")]
+                        Example, for jobs of a container platform:\n  crondag --home /path/to/home tick --foreground")]
 pub struct Args {
     /// Do the work in this process and end when it is done, for supervisors that kill what a finished job leaves behind
     #[arg(long)]
@@ -27,7 +25,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     let context = Context::open(global)?;
     let mut store = context.store_for_writing()?;
     let report = planner::plan(&context.home, &mut store, &context.config, context.now)?;
-    touch_last_tick(&context);
+    planner::note_tick(&context.home);
     let style = if wants_colour(&io::stderr()) { Style::Colour } else { Style::Plain };
     for file in &report.faulty {
         eprint!("{}", diagnostic::render(&file.faults, &file.path, &file.text, style));
@@ -37,6 +35,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     }
     if args.foreground {
         drop(store);
+        // tick prints nothing when all is well. A log that cannot be opened is not worth a missed run.
+        let _ = log::keep_in_home(&context.home);
         while driver::run(&context.home, Mode::UntilIdle)? == End::Taken {
             // Another driver works; when it is gone, what it has left is ours.
             client::wait_for_driver(&context.home)?;
@@ -47,10 +47,4 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
         client::wake_if_needed(&context.home, &store)?;
     }
     Ok(if report.faulty.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(2) })
-}
-
-/// `status` says when the last tick was. The time of a file is enough, and costs no transaction.
-fn touch_last_tick(context: &Context) {
-    // Only for people: a full disk must not stop the tick.
-    let _ = File::create(context.home.last_tick_path()).and_then(|file| file.set_modified(SystemTime::now()));
 }

@@ -9,9 +9,11 @@ use std::{env, fs};
 use serde::Serialize;
 
 use super::diagnostic::{Style, render};
+use crate::access::{self, Exposed};
 use crate::dag::Config;
 use crate::dag::file::{Fault, Severity, read_config_leniently, read_dag, read_diagnosis};
 use crate::home::{CONFIG_FILE, DIAGNOSIS_FILE, Home, HomeError};
+use crate::runner::secrets;
 
 /// How the faults are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -130,12 +132,14 @@ impl Work {
     fn path(&mut self, path: &Path) {
         if path.is_dir() {
             if path.join(CONFIG_FILE).is_file() {
+                self.exposed_folder(path);
                 self.config(&path.join(CONFIG_FILE));
                 if path.join(DIAGNOSIS_FILE).is_file() {
                     self.diagnosis(&path.join(DIAGNOSIS_FILE));
                 }
                 let dags = path.join("dags");
                 if dags.is_dir() {
+                    self.exposed_folder(&dags);
                     self.folder(&dags);
                 }
             } else {
@@ -147,6 +151,12 @@ impl Work {
             self.diagnosis(path);
         } else {
             self.dag(path);
+        }
+    }
+
+    fn exposed_folder(&mut self, folder: &Path) {
+        if let Err(exposed) = access::refuse_world_writable(folder) {
+            self.push(folder, false, String::new(), vec![exposed.fault()]);
         }
     }
 
@@ -192,7 +202,12 @@ impl Work {
         }
         let (text, mut faults) = read_text(path);
         if faults.is_empty() {
-            faults = read_config_leniently(&text).1;
+            let (config, found) = read_config_leniently(&text);
+            let home = path.parent().unwrap_or(Path::new(""));
+            let secrets = secrets::faults(home, &config);
+            faults = found;
+            faults.extend(secrets.into_iter().map(|message| Fault::of_file("bad-secret", message)));
+            faults.extend(exposed(path));
         }
         self.push(path, false, text, faults);
     }
@@ -204,6 +219,7 @@ impl Work {
         let (text, mut faults) = read_text(path);
         if faults.is_empty() {
             faults = read_diagnosis(&text).1;
+            faults.extend(exposed(path));
         }
         self.push(path, false, text, faults);
     }
@@ -223,11 +239,13 @@ impl Work {
                 // What crondag.toml would have said is not known.
                 faults.retain(|fault| {
                     let is_of_config = matches!(fault.code, "unknown-pool" | "unknown-connection" | "pool-too-small")
-                        || (fault.code == "undefined-name" && fault.message.contains("variable"));
+                        || (fault.code == "undefined-name"
+                            && (fault.message.contains("variable") || fault.message.contains("secret")));
                     !is_of_config
                 });
             }
         }
+        faults.extend(exposed(path));
         if path.extension().is_none_or(|extension| extension != "toml") {
             faults.push(
                 Fault::of_file("bad-file-name", "the name of a DAG file ends with `.toml`, in small letters")
@@ -253,6 +271,10 @@ impl Work {
             }
         }
     }
+}
+
+fn exposed(path: &Path) -> Option<Fault> {
+    access::refuse_world_writable(path).err().as_ref().map(Exposed::fault)
 }
 
 fn has_toml(folder: &Path) -> bool {

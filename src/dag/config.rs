@@ -23,6 +23,8 @@ pub struct Config {
     pub env: BTreeMap<String, String>,
     /// A file of `NAME=value` lines, relative to the home, read when an attempt starts; its values are secrets.
     pub env_file: Option<PathBuf>,
+    /// Where the values of `secret.*` in templates come from, by name.
+    pub secrets: BTreeMap<String, SecretSource>,
     /// Names of variables that tasks inherit from the process that started the driver.
     pub inherit_env: Vec<String>,
     /// Values of `var.*` in templates.
@@ -37,6 +39,8 @@ pub struct Config {
     pub spark: SparkSettings,
     /// How long a process tree has between TERM and KILL.
     pub kill_grace: Duration,
+    /// How long a resident scheduler that is asked to go lets live attempts end before it leaves them to the next one.
+    pub drain_timeout: Duration,
 }
 
 impl Default for Config {
@@ -47,6 +51,7 @@ impl Default for Config {
             pools: BTreeMap::new(),
             env: BTreeMap::new(),
             env_file: None,
+            secrets: BTreeMap::new(),
             inherit_env: Vec::new(),
             vars: BTreeMap::new(),
             connections: BTreeMap::new(),
@@ -54,8 +59,28 @@ impl Default for Config {
             logs: Logs::default(),
             spark: SparkSettings::default(),
             kill_grace: Duration::from_secs(10),
+            drain_timeout: Duration::from_secs(30),
         }
     }
+}
+
+impl Config {
+    /// Whether a secret comes from a command, which may take its time.
+    pub fn secrets_may_take_a_while(&self) -> bool {
+        let passwords = self.connections.values().filter_map(Connection::password);
+        self.secrets.values().chain(passwords).any(|source| matches!(source, SecretSource::Command(_)))
+    }
+}
+
+/// Where a secret's value comes from. It is fetched when an attempt that uses it starts, and never stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SecretSource {
+    /// A variable of `env_file`, else of the driver's environment.
+    Env(String),
+    /// The text of a file, relative to the home, without its last newline.
+    File(PathBuf),
+    /// What a shell command prints, without its last newline.
+    Command(String),
 }
 
 /// One database.
@@ -68,6 +93,45 @@ pub enum Connection {
     },
     /// A database on a server.
     Server(DatabaseServer),
+    /// Hive, or whatever else speaks its protocol, through `beeline`.
+    Hive(Hive),
+    /// Spark SQL through `spark-sql`.
+    SparkSql(Box<SparkSql>),
+}
+
+impl Connection {
+    /// Where its password is, if it has one.
+    pub fn password(&self) -> Option<&SecretSource> {
+        match self {
+            Connection::Sqlite { .. } | Connection::SparkSql(_) => None,
+            Connection::Server(server) => server.password.as_ref(),
+            Connection::Hive(hive) => hive.password.as_ref(),
+        }
+    }
+}
+
+/// A `HiveServer2`, and how `beeline` logs in there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hive {
+    /// `beeline`; `None` means the one on the task's `PATH`.
+    pub program: Option<String>,
+    /// The JDBC address: `jdbc:hive2://host:10000/database`.
+    pub url: String,
+    /// Login name; `None` leaves it to the address.
+    pub username: Option<String>,
+    /// Where the password is; `None` sends none.
+    pub password: Option<SecretSource>,
+}
+
+/// How `spark-sql` is started. The texts of the options are templates.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SparkSql {
+    /// `spark-sql`; `None` means `$SPARK_HOME/bin/spark-sql`, else the one on the task's `PATH`.
+    pub program: Option<String>,
+    /// The database that unqualified names are in; `None` means Spark's `default`.
+    pub database: Option<String>,
+    /// Options on top of `[spark]`.
+    pub options: SparkOptions,
 }
 
 /// A database server, and how to log in.
@@ -84,7 +148,7 @@ pub struct DatabaseServer {
     /// Login name.
     pub username: String,
     /// Where the password is; `None` sends none.
-    pub password: Option<Password>,
+    pub password: Option<SecretSource>,
     /// PEM certificates that sign the server's, relative to the home. With them the connection is by TLS and the
     /// certificate and host name are checked; `None` is in the clear.
     pub tls_ca: Option<PathBuf>,
@@ -95,19 +159,8 @@ pub struct DatabaseServer {
 pub enum ServerKind {
     /// `PostgreSQL`.
     Postgres,
-    /// MySQL or `MariaDB`.
+    /// `MySQL` or `MariaDB`.
     Mysql,
-}
-
-/// Where a password is; never the password.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Password {
-    /// A variable of the task's environment.
-    Env(String),
-    /// The first line of a file, relative to the home.
-    File(PathBuf),
-    /// The first line that a shell command prints.
-    Command(String),
 }
 
 /// `[logs]`
@@ -132,7 +185,7 @@ impl Default for Logs {
 pub struct SparkSettings {
     /// The `spark-submit` program; by default `$SPARK_HOME/bin/spark-submit`, else the one on the task's `PATH`.
     pub spark_submit: Option<String>,
-    /// Set as `SPARK_HOME` for spark tasks.
+    /// Set as `SPARK_HOME` for tasks that are no scripts.
     pub spark_home: Option<String>,
     /// Options that every spark task starts from.
     pub options: SparkOptions,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, civil};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::check::Check;
@@ -87,6 +88,8 @@ pub struct Task {
     pub retry_max_delay: Duration,
     /// How long one attempt may take before its process tree is ended.
     pub timeout: Option<Duration>,
+    /// How long its process tree has between TERM and KILL; `None` means as long as the home says.
+    pub kill_grace: Option<Duration>,
     /// When it runs, given how its upstream tasks ended.
     pub trigger_rule: TriggerRule,
     /// Whether the same task of the previous run must have succeeded or been skipped.
@@ -101,6 +104,8 @@ pub struct Task {
     pub env: BTreeMap<String, String>,
     /// Where it runs, relative to the home; the home itself by default. A template.
     pub working_dir: Option<String>,
+    /// The user of the machine that it runs as; crondag's own by default.
+    pub run_as: Option<String>,
     /// Who gets its mail.
     pub email: Vec<String>,
     /// Mail when the last attempt failed.
@@ -199,7 +204,7 @@ pub struct Spark {
 }
 
 /// Options of `spark-submit`. All texts are templates.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SparkOptions {
     /// `--master`
     pub master: Option<String>,
@@ -239,6 +244,37 @@ pub struct SparkOptions {
     pub keytab: Option<String>,
     /// `--proxy-user`
     pub proxy_user: Option<String>,
+}
+
+impl SparkOptions {
+    /// `over` on top of these: single values and lists take their place, `conf` is merged key by key.
+    #[must_use]
+    pub fn with(self, over: &SparkOptions) -> SparkOptions {
+        let list = |base: Vec<String>, over: &Vec<String>| if over.is_empty() { base } else { over.clone() };
+        let mut conf = self.conf;
+        conf.extend(over.conf.clone());
+        SparkOptions {
+            master: over.master.clone().or(self.master),
+            deploy_mode: over.deploy_mode.clone().or(self.deploy_mode),
+            name: over.name.clone().or(self.name),
+            class: over.class.clone().or(self.class),
+            jars: list(self.jars, &over.jars),
+            packages: list(self.packages, &over.packages),
+            py_files: list(self.py_files, &over.py_files),
+            files: list(self.files, &over.files),
+            archives: list(self.archives, &over.archives),
+            conf,
+            queue: over.queue.clone().or(self.queue),
+            driver_memory: over.driver_memory.clone().or(self.driver_memory),
+            driver_cores: over.driver_cores.or(self.driver_cores),
+            executor_memory: over.executor_memory.clone().or(self.executor_memory),
+            executor_cores: over.executor_cores.or(self.executor_cores),
+            num_executors: over.num_executors.or(self.num_executors),
+            principal: over.principal.clone().or(self.principal),
+            keytab: over.keytab.clone().or(self.keytab),
+            proxy_user: over.proxy_user.clone().or(self.proxy_user),
+        }
+    }
 }
 
 /// A `start_date` or `end_date`.

@@ -6,7 +6,7 @@
 use std::cmp::Reverse;
 
 use super::log::shown;
-use super::{Catalogue, Confidence, Diagnosis, End, Evidence, Finding, Log, Subject, history};
+use super::{Catalogue, Confidence, Diagnosis, End, Evidence, Finding, Line, Log, Subject, history};
 use crate::dag::{Cause, CauseClass};
 
 /// Matching lines that are shown of one cause.
@@ -47,11 +47,12 @@ impl Catalogue {
     /// The files that the log names as missing, for the caller to look at; relative ones as they are.
     pub fn missing_paths(&self, log: &Log) -> Vec<String> {
         let mut paths = Vec::new();
+        let suspects: Vec<&Line> = log.lines().iter().filter(|line| self.may_match(&line.text)).collect();
         for pattern in self.causes().iter().flat_map(|cause| &cause.patterns) {
             if pattern.capture_names().flatten().all(|name| name != "path") {
                 continue;
             }
-            for line in log.lines() {
+            for line in &suspects {
                 let found = pattern.captures(&line.text).and_then(|captures| captures.name("path"));
                 if let Some(path) = found
                     && paths.len() < PATHS

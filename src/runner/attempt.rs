@@ -49,6 +49,8 @@ pub struct AttemptSpec {
     pub stdin: Option<String>,
     /// The complete environment.
     pub env: BTreeMap<String, String>,
+    /// The user to become; `None` for crondag's own.
+    pub run_as: Option<String>,
     /// Where the program runs; absolute.
     pub working_dir: PathBuf,
     /// How long it may take.
@@ -111,4 +113,7 @@ pub struct ExitRecord {
     pub max_rss_bytes: u64,
     /// Processes that were still alive when the program had ended, and were ended too.
     pub left_behind: u32,
+    /// Why the log is not whole, if it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_failure: Option<String>,
 }

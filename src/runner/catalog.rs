@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{fs, io};
 
+use crate::access;
 use crate::dag::file::{Fault, Severity, read_config, read_dag};
 use crate::dag::{Config, Dag};
 use crate::home::Home;
@@ -23,12 +24,23 @@ impl FaultyFile {
     /// The first error on one line, with its place.
     pub fn summary(&self) -> String {
         let first = self.faults.iter().find(|fault| fault.severity == Severity::Error).or(self.faults.first());
+        // Its name may hold anything.
+        let path = self.path.display().to_string().replace(char::is_control, "?");
         match first {
             Some(fault) => {
                 let (line, column) = fault.position(&self.text);
-                format!("{}:{line}:{column}: {}", self.path.display(), fault.message)
+                format!("{path}:{line}:{column}: {}", fault.message)
             }
-            None => self.path.display().to_string(),
+            None => path,
+        }
+    }
+
+    /// Reads the file, unless everybody may write it.
+    fn read(path: &Path) -> Result<String, FaultyFile> {
+        let text = fs::read_to_string(path).map_err(|error| FaultyFile::unreadable(path, &error))?;
+        match access::refuse_world_writable(path) {
+            Ok(()) => Ok(text),
+            Err(exposed) => Err(FaultyFile { path: path.to_path_buf(), text, faults: vec![exposed.fault()] }),
         }
     }
 
@@ -45,7 +57,7 @@ pub type Loaded<T> = Result<(T, FaultyFile), FaultyFile>;
 /// Reads crondag.toml.
 pub fn load_config(home: &Home) -> Loaded<Config> {
     let path = home.config_path();
-    let text = fs::read_to_string(&path).map_err(|error| FaultyFile::unreadable(&path, &error))?;
+    let text = FaultyFile::read(&path)?;
     let (config, faults) = read_config(&text);
     let file = FaultyFile { path, text, faults };
     match config {
@@ -56,7 +68,7 @@ pub fn load_config(home: &Home) -> Loaded<Config> {
 
 /// Reads a DAG file.
 pub fn load_dag(home: &Home, path: &Path, config: &Config) -> Loaded<Dag> {
-    let text = fs::read_to_string(path).map_err(|error| FaultyFile::unreadable(path, &error))?;
+    let text = FaultyFile::read(path)?;
     let id = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let (dag, faults) = read_dag(&id, &text, config, &|file| home.root().join(file).exists());
     let file = FaultyFile { path: path.to_path_buf(), text, faults };

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 
 use rustix::fs::{CWD, FileType, FlockOperation, Mode, flock, mknodat};
 
+use super::driver::log;
 use super::process::DRIVER_VARIABLE;
 use crate::home::Home;
 use crate::store::{Store, StoreError};
@@ -148,11 +149,7 @@ pub(super) fn doorbell(home: &Home) -> Result<File, ClientError> {
 fn start(home: &Home) -> Result<(), ClientError> {
     let path = home.driver_log_path();
     let failed = |source| ClientError::File { path: path.display().to_string(), source };
-    let log = File::options().append(true).create(true).mode(0o600).open(&path).map_err(failed)?;
-    if log.metadata().is_ok_and(|metadata| metadata.len() > 10 << 20) {
-        // One old generation is enough for people to look at.
-        fs::rename(&path, path.with_extension("log.1")).map_err(failed)?;
-    }
+    let log = log::open(&path).map_err(failed)?;
     fs::set_permissions(home.state_dir(), fs::Permissions::from_mode(0o700)).map_err(failed)?;
     let mut command = Command::new("/proc/self/exe");
     command

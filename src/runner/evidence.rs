@@ -9,6 +9,7 @@ use std::path::Path;
 use jiff::{SignedDuration, Timestamp};
 
 use super::attempt::Ending;
+use crate::access;
 use crate::dag::file::{Fault, read_diagnosis};
 use crate::dag::{Action, CauseEnding, Dag, SparkOptions, Task, TaskState, Verdict};
 use crate::diagnose::{
@@ -49,6 +50,10 @@ pub struct Failed<'a> {
 
 /// The causes that a home knows, and what is wrong with its file of them.
 pub fn catalogue(home: &Home) -> (Catalogue, Vec<Fault>) {
+    // What it advises is for people to type.
+    if let Err(exposed) = access::refuse_world_writable(&home.diagnosis_path()) {
+        return (Catalogue::built_in(), vec![exposed.fault()]);
+    }
     match fs::read_to_string(home.diagnosis_path()) {
         Ok(text) => {
             let (own, faults) = read_diagnosis(&text);

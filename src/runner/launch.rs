@@ -14,7 +14,9 @@ use rustix::rand::GetRandomFlags;
 use serde::{Deserialize, Serialize};
 
 use super::attempt::ExitRecord;
-use super::process;
+use super::cgroup::Group;
+use super::process::{self, Ended, Processes, Tree};
+use super::run_as;
 
 /// Room for the holder and the exit record, taken from the disk before a task starts.
 pub(super) const ATTEMPT_FILE_SIZE: usize = 4_096;
@@ -26,6 +28,12 @@ pub(super) struct Holder {
     pub(super) pid: i32,
     pub(super) start_ticks: u64,
     pub(super) boot_id: String,
+    /// The user whose processes are to be ended when the shim is gone; `None` for crondag's own.
+    #[serde(default)]
+    pub(super) run_as: Option<String>,
+    /// The control group of the attempt, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) cgroup: Option<PathBuf>,
 }
 
 /// What an attempt file says.
@@ -188,17 +196,50 @@ pub fn stop(path: &Path, token: &str) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Ends the processes of an attempt whose shim is gone. Gives how many there were.
-pub fn end_survivors(path: &Path, token: &str, grace: Duration) -> u32 {
+/// Ends the processes of an attempt whose shim is gone.
+pub fn end_survivors(path: &Path, token: &str, grace: Duration) -> Ended {
     let holder = open(path).ok().flatten().and_then(|file| read_holder(&file));
-    // After a reboot the session's number means nothing; neither does it when another process has it by now.
-    let is_known = |holder: &Holder| {
-        holder.token == token
-            && holder.boot_id == process::boot_id()
-            && process::start_ticks(holder.pid).is_none_or(|ticks| ticks == holder.start_ticks)
-    };
-    let session = holder.filter(is_known).map(|holder| holder.pid);
-    process::end_all(|| process::with_token(token, session), grace, || {})
+    let holder = holder.filter(|holder| holder.token == token);
+    let user = holder.as_ref().and_then(|holder| holder.run_as.clone());
+    let holder = holder.filter(|holder| holder.boot_id == process::boot_id());
+    // The session's number means nothing when another process has it by now.
+    let is_known = |holder: &&Holder| process::start_ticks(holder.pid).is_none_or(|ticks| ticks == holder.start_ticks);
+    let session = holder.as_ref().filter(is_known).map(|holder| holder.pid);
+    let group = holder.and_then(|holder| holder.cgroup).map(Group::at);
+    process::end_all(&mut Survivors { token, session, user, group }, grace)
+}
+
+/// What a shim that was killed has left.
+struct Survivors<'a> {
+    token: &'a str,
+    session: Option<i32>,
+    user: Option<String>,
+    group: Option<Group>,
+}
+
+impl Tree for Survivors<'_> {
+    fn find(&mut self) -> Processes {
+        let mut found = process::with_token(self.token, self.session);
+        if let Some(user) = &self.user {
+            found.extend(process::living(run_as::find(user, self.token)));
+        }
+        found.extend(self.group.iter().flat_map(|group| process::living(group.processes())));
+        found
+    }
+
+    fn is_gone(&mut self) -> bool {
+        self.group.as_ref().is_none_or(Group::remove)
+    }
+
+    fn kill(&mut self) {
+        if let Some(group) = &self.group {
+            group.kill();
+        }
+    }
+
+    fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
 }
 
 fn open(path: &Path) -> io::Result<Option<File>> {

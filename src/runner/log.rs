@@ -7,21 +7,19 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use crate::dag::units::format_size;
+use crate::mask::{Mask, Stream};
 
 /// How much of the end is kept when a log is cut in the middle.
 const TAIL: usize = 64 << 10;
-/// What stands in the log where a secret was.
-const MASK: &[u8] = b"***";
-/// Shorter secrets are not masked: they would eat ordinary words.
-pub const SHORTEST_SECRET: usize = 4;
+/// What the closing lines need, and the system frees in pieces of.
+const ROOM_TO_CLOSE: u64 = 4 << 10;
 
 /// Writes one attempt's log. A log that cannot be written (disk full) never stops the task: the rest is dropped and
 /// counted.
 pub struct AttemptLog {
     file: Option<File>,
-    secrets: Vec<Vec<u8>>,
-    /// Bytes that may be the beginning of a secret.
-    held: Vec<u8>,
+    mask: Mask,
+    printed: Stream,
     room: u64,
     tail: VecDeque<u8>,
     left_out: u64,
@@ -32,24 +30,16 @@ pub struct AttemptLog {
 
 impl AttemptLog {
     /// Opens the log for appending, readable by the owner alone.
-    pub fn open(path: &Path, max_size: u64, secrets: &[String]) -> AttemptLog {
+    pub fn open(path: &Path, max_size: u64, mask: &Mask) -> AttemptLog {
         let opened = File::options().append(true).create(true).mode(0o600).open(path);
         let (file, failure) = match opened {
             Ok(file) => (Some(file), None),
             Err(error) => (None, Some(error)),
         };
-        let mut secrets: Vec<Vec<u8>> = secrets
-            .iter()
-            .flat_map(|secret| secret.lines())
-            .filter(|line| line.len() >= SHORTEST_SECRET)
-            .map(|line| line.as_bytes().to_vec())
-            .collect();
-        // The longest first: one secret may begin with another.
-        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         AttemptLog {
             file,
-            secrets,
-            held: Vec::new(),
+            mask: mask.clone(),
+            printed: Stream::new(mask.clone()),
             room: max_size.saturating_sub(TAIL as u64).max(TAIL as u64),
             tail: VecDeque::new(),
             left_out: 0,
@@ -58,26 +48,33 @@ impl AttemptLog {
         }
     }
 
-    /// Writes lines of crondag's own, at once.
-    pub fn note(&mut self, lines: &str) {
-        let mut note = self.mask(lines.as_bytes(), true);
+    /// Writes lines of crondag's own, at once. Gives whether the disk took them.
+    pub fn note(&mut self, lines: &str) -> bool {
+        let mut note = self.mask.text(lines);
         if !self.ends_with_newline {
-            note.insert(0, b'\n');
+            note.insert(0, '\n');
         }
-        note.push(b'\n');
-        self.put(&note);
+        note.push('\n');
         self.ends_with_newline = true;
+        self.put(note.as_bytes())
+    }
+
+    /// Gives up the end of a log that a full disk cut short, so that its closing lines, which say so, can be written.
+    pub fn make_room(&mut self) {
+        if let Some(file) = &self.file {
+            // What does not work here leaves the log as it is.
+            let _ = file.metadata().and_then(|now| file.set_len(now.len().saturating_sub(ROOM_TO_CLOSE)));
+            self.ends_with_newline = false;
+        }
     }
 
     /// Takes in what the task printed.
     pub fn output(&mut self, bytes: &[u8]) {
         let masked;
-        let bytes = if self.secrets.is_empty() {
+        let bytes = if self.mask.is_empty() {
             bytes
         } else {
-            let mut joined = std::mem::take(&mut self.held);
-            joined.extend_from_slice(bytes);
-            masked = self.mask(&joined, false);
+            masked = self.printed.next(bytes);
             &masked
         };
         let Some(last) = bytes.last() else { return };
@@ -96,14 +93,11 @@ impl AttemptLog {
 
     /// Writes what is still held back: the task prints nothing more.
     pub fn end_of_output(&mut self) {
-        let held = std::mem::take(&mut self.held);
-        if !held.is_empty() {
-            let masked = self.mask(&held, true);
-            if self.room > 0 {
-                self.put(&masked);
-            } else {
-                self.tail.extend(masked);
-            }
+        let held = self.printed.last(b"");
+        if self.room > 0 {
+            self.put(&held);
+        } else {
+            self.tail.extend(held);
         }
         if self.left_out > 0 {
             let note =
@@ -117,36 +111,15 @@ impl AttemptLog {
         self.put(&tail);
     }
 
-    fn put(&mut self, bytes: &[u8]) {
-        if let Some(file) = &mut self.file
-            && let Err(error) = file.write_all(bytes)
-        {
-            self.failure.get_or_insert(error);
-        }
-    }
-
-    /// Replaces secrets. Unless it is the end, bytes that may begin a secret are held back for the next call.
-    fn mask(&mut self, bytes: &[u8], is_end: bool) -> Vec<u8> {
-        if self.secrets.is_empty() {
-            return bytes.to_vec();
-        }
-        let mut masked = Vec::with_capacity(bytes.len());
-        let mut position = 0;
-        while position < bytes.len() {
-            let rest = &bytes[position..];
-            if let Some(secret) = self.secrets.iter().find(|secret| rest.starts_with(secret)) {
-                masked.extend_from_slice(MASK);
-                position += secret.len();
-                continue;
+    fn put(&mut self, bytes: &[u8]) -> bool {
+        let Some(file) = &mut self.file else { return false };
+        match file.write_all(bytes) {
+            Ok(()) => true,
+            Err(error) => {
+                self.failure.get_or_insert(error);
+                false
             }
-            if !is_end && self.secrets.iter().any(|secret| secret.starts_with(rest)) {
-                self.held = rest.to_vec();
-                return masked;
-            }
-            masked.push(bytes[position]);
-            position += 1;
         }
-        masked
     }
 }
 
@@ -157,8 +130,7 @@ mod tests {
     fn logged(max_size: u64, secrets: &[&str], chunks: &[&[u8]]) -> Vec<u8> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
-        let secrets: Vec<String> = secrets.iter().map(|secret| (*secret).to_owned()).collect();
-        let mut log = AttemptLog::open(&path, max_size, &secrets);
+        let mut log = AttemptLog::open(&path, max_size, &Mask::new(secrets.iter().copied()));
         for chunk in chunks {
             log.output(chunk);
         }

@@ -1,15 +1,17 @@
 //! One look at the clock: takes note of changed DAG files and creates the runs that are due. What `tick` does, and what
-//! the resident scheduler does every minute.
+//! the resident scheduler does every second.
 
 use std::collections::{HashMap, HashSet};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::time::SystemTime;
 use std::{fs, io};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::catalog::{self, FaultyFile};
+use crate::access::Exposed;
 use crate::dag::schedule::{DataInterval, Timetable};
 use crate::dag::template::iso;
 use crate::dag::{Config, Dag, DagId, RunType};
@@ -37,6 +39,9 @@ pub enum PlanError {
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The home or its folder of DAG files.
+    #[error(transparent)]
+    Exposed(#[from] Exposed),
     /// The folder of DAG files.
     #[error("cannot read the folder {path}: {source}\nnext: check its owner and mode")]
     Folder {
@@ -58,6 +63,7 @@ pub fn run_id(run_type: RunType, logical_date: Timestamp, zone: &TimeZone) -> St
 /// The database or the folder of DAG files fails. A faulty DAG file is no error: it is reported, and the DAG goes on
 /// with its newest good version.
 pub fn plan(home: &Home, store: &mut Store, config: &Config, now: Timestamp) -> Result<Report, PlanError> {
+    home.refuse_world_writable()?;
     let folder = |source| PlanError::Folder { path: home.dags_dir().display().to_string(), source };
     let known: HashMap<String, DagRow> = store.dags()?.into_iter().map(|row| (row.dag_id.to_string(), row)).collect();
     let config_stamp = file_stamp(&home.config_path()).unwrap_or_default();
@@ -220,8 +226,24 @@ fn create_due(
     write.put_dag(&row)
 }
 
-/// What a file looks like from outside; changes whenever its content does, unless somebody hides it on purpose.
+/// Remembers that there was a look, for `status`. The time of a file is enough, and costs no transaction.
+pub fn note_tick(home: &Home) {
+    // Only for people: a full disk must not stop the tick.
+    let path = home.last_tick_path();
+    let opened = fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(path);
+    let _ = opened.and_then(|file| file.set_modified(SystemTime::now()));
+}
+
+/// When the last look was.
+pub fn last_tick(home: &Home) -> Option<Timestamp> {
+    let modified = fs::metadata(home.last_tick_path()).ok()?.modified().ok()?;
+    Timestamp::try_from(modified).ok()
+}
+
+/// What a file looks like from outside; changes whenever its content or its mode does, unless somebody hides it on
+/// purpose.
 fn file_stamp(path: &Path) -> io::Result<String> {
     let metadata = fs::metadata(path)?;
-    Ok(format!("{}.{}.{}.{}", metadata.mtime(), metadata.mtime_nsec(), metadata.size(), metadata.ino()))
+    let (seconds, nanoseconds) = (metadata.mtime(), metadata.mtime_nsec());
+    Ok(format!("{seconds}.{nanoseconds}.{}.{}.{:o}", metadata.size(), metadata.ino(), metadata.mode()))
 }

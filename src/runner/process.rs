@@ -1,23 +1,32 @@
 //! Process trees: finding every process of an attempt, wherever it hides, and ending all of them.
 //!
-//! An attempt's processes are those in its session or process group, the descendants of its shim (a subreaper, so
-//! orphans come back to it), and whatever carries the attempt's token in its environment.
+//! An attempt's processes are those in its session, the descendants of its shim (a subreaper, so orphans come back to it),
+//! whatever carries the attempt's token in its environment, and those in its control group where there is one.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
+
+use super::{run_as, sys};
 
 /// The variable that a driver carries: one that was started from inside a task is not part of that task.
 pub const DRIVER_VARIABLE: &str = "CRONDAG_DRIVER";
+
+/// How long after the first KILL the last processes are waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How long after a KILL by way of `run_as` the next one follows: each costs a process, and a line in sudo's log.
+const FOREIGN_PAUSE: Duration = Duration::from_secs(1);
 
 /// What `/proc/PID/stat` says of one process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stat {
     pid: i32,
     parent: i32,
+    group: i32,
     session: i32,
     is_zombie: bool,
     start_ticks: u64,
@@ -42,6 +51,14 @@ pub fn name_this_process() {
     let _ = rustix::thread::set_name(c"crondag");
 }
 
+/// Makes this process the parent of its descendants' orphans, so that they are found among its descendants.
+///
+/// # Errors
+/// The system is older than Linux 3.4.
+pub fn adopt_orphans() -> std::io::Result<()> {
+    sys::become_subreaper()
+}
+
 fn stat(pid: i32) -> Option<Stat> {
     let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
     let text = String::from_utf8_lossy(&text);
@@ -51,6 +68,7 @@ fn stat(pid: i32) -> Option<Stat> {
         pid,
         is_zombie: matches!(*fields.first()?, "Z" | "X"),
         parent: fields.get(1)?.parse().ok()?,
+        group: fields.get(2)?.parse().ok()?,
         session: fields.get(3)?.parse().ok()?,
         start_ticks: fields.get(19)?.parse().ok()?,
     })
@@ -71,13 +89,36 @@ fn is_driver(pid: i32) -> bool {
     has_in_environment(pid, format!("{DRIVER_VARIABLE}=").as_bytes())
 }
 
+/// Processes with the process groups that they are in.
+pub type Processes = BTreeMap<i32, i32>;
+
+/// Those of these processes that live, without drivers started among them.
+pub fn living(pids: impl IntoIterator<Item = i32>) -> Processes {
+    let stats = pids.into_iter().filter_map(stat).filter(|stat| !stat.is_zombie && !is_driver(stat.pid));
+    stats.map(|stat| (stat.pid, stat.group)).collect()
+}
+
+/// Whether this process has children (of which some may have ended just now) other than drivers started inside it.
+pub(super) fn has_children() -> bool {
+    // Asked first because it costs next to nothing.
+    super::sys::has_children() && children(std::process::id()).into_iter().any(|pid| !is_driver(pid))
+}
+
+/// The children of a process at this instant, where the kernel lists them.
+fn children(parent: impl std::fmt::Display) -> Vec<i32> {
+    let Ok(threads) = fs::read_dir(format!("/proc/{parent}/task")) else { return Vec::new() };
+    let lists = threads.flatten().filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    lists.flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()).collect()
+}
+
 /// The live descendants of a process, without itself and without drivers started inside it.
-pub fn descendants(root: i32) -> BTreeSet<i32> {
+pub fn descendants(root: i32) -> Processes {
+    // At once, since orphans that fork and end again and again are rarely there still when a list of all is read.
+    let mut found = living(children(root));
     let mut children: HashMap<i32, Vec<Stat>> = HashMap::new();
     for stat in all() {
         children.entry(stat.parent).or_default().push(stat);
     }
-    let mut found = BTreeSet::new();
     let mut open = vec![root];
     while let Some(parent) = open.pop() {
         for child in children.get(&parent).into_iter().flatten() {
@@ -86,7 +127,7 @@ pub fn descendants(root: i32) -> BTreeSet<i32> {
             }
             open.push(child.pid);
             if !child.is_zombie {
-                found.insert(child.pid);
+                found.insert(child.pid, child.group);
             }
         }
     }
@@ -97,7 +138,7 @@ pub fn descendants(root: i32) -> BTreeSet<i32> {
 ///
 /// A process that hides its environment (another user's) is not seen; neither is one that cleared its environment and
 /// left its session after its shim had been killed.
-pub fn with_token(token: &str, session: Option<i32>) -> BTreeSet<i32> {
+pub fn with_token(token: &str, session: Option<i32>) -> Processes {
     let own = i32::try_from(std::process::id()).unwrap_or(0);
     let wanted = format!("{}={token}", super::attempt::ATTEMPT_VARIABLE);
     all()
@@ -108,47 +149,107 @@ pub fn with_token(token: &str, session: Option<i32>) -> BTreeSet<i32> {
                 || has_in_environment(stat.pid, wanted.as_bytes())
         })
         .filter(|stat| !is_driver(stat.pid))
-        .map(|stat| stat.pid)
+        .map(|stat| (stat.pid, stat.group))
         .collect()
 }
 
-/// Sends a signal to a process; one that is gone already is fine.
-pub fn signal(pid: i32, signal: Signal) {
-    if let Some(pid) = Pid::from_raw(pid) {
-        // The process may have ended since it was looked up.
-        let _ = rustix::process::kill_process(pid, signal);
+/// Sends a signal to a process; one that is gone already is fine. Gives `false` when it belongs to another user.
+pub fn signal(pid: i32, signal: Signal) -> bool {
+    let Some(pid) = Pid::from_raw(pid) else { return true };
+    rustix::process::kill_process(pid, signal) != Err(Errno::PERM)
+}
+
+/// Waits for a child of this process to end.
+pub(super) fn wait_for(pid: i32) -> Option<WaitStatus> {
+    loop {
+        match rustix::process::waitpid(Pid::from_raw(pid), WaitOptions::empty()) {
+            Ok(ended) => return ended.map(|(_, status)| status),
+            Err(Errno::INTR) => {}
+            Err(_) => return None,
+        }
     }
 }
 
-/// Ends all processes that `find` finds: TERM, `grace`, KILL, again and again until it finds none.
-///
-/// `reap` is called between looks, to collect children. Gives how many different processes were signalled.
-pub fn end_all(find: impl Fn() -> BTreeSet<i32>, grace: Duration, mut reap: impl FnMut()) -> u32 {
+/// Sends a signal to all processes of a group at once: one that forks and ends does not get away. The group of this process
+/// is left alone.
+fn signal_group(group: i32, signal: Signal) {
+    if let Some(group) = Pid::from_raw(group).filter(|group| *group != rustix::process::getpgrp()) {
+        // All of it may have ended since it was looked up.
+        let _ = rustix::process::kill_process_group(group, signal);
+    }
+}
+
+/// An attempt's processes, as one who is to end them sees them.
+pub trait Tree {
+    /// Looks for those that live. A look may miss one that forks and ends at once.
+    fn find(&mut self) -> Processes;
+
+    /// Whether there is none for certain; asked when a look has found none.
+    fn is_gone(&mut self) -> bool {
+        true
+    }
+
+    /// Ends those that can be ended in one blow.
+    fn kill(&mut self) {}
+
+    /// The other user to whom some of them may belong.
+    fn user(&self) -> Option<&str> {
+        None
+    }
+}
+
+/// How it went to end an attempt's processes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    /// How many different processes were signalled.
+    pub count: u32,
+    /// None is left.
+    pub is_clean: bool,
+}
+
+/// Ends all processes of an attempt: TERM, `grace`, KILL, again and again until none is left. Those of another user are ended by
+/// way of `run_as`.
+pub fn end_all(tree: &mut impl Tree, grace: Duration) -> Ended {
     let mut seen: HashSet<i32> = HashSet::new();
+    let mut last_kill: Option<Instant> = None;
     let started = Instant::now();
     let mut pause = Duration::from_millis(1);
     loop {
-        reap();
-        let found = find();
-        if found.is_empty() {
-            return u32::try_from(seen.len()).unwrap_or(u32::MAX);
+        let found = tree.find();
+        let is_clean = found.is_empty() && tree.is_gone();
+        // Something that cannot be killed (stuck in the kernel) must not hold the shim for ever.
+        if is_clean || started.elapsed() > grace + PATIENCE {
+            return Ended { count: u32::try_from(seen.len()).unwrap_or(u32::MAX), is_clean };
         }
         let is_patient = started.elapsed() < grace;
-        for pid in found {
+        if !is_patient {
+            tree.kill();
+        }
+        let mut foreign = Vec::new();
+        for (pid, group) in found {
             let is_new = seen.insert(pid);
-            if !is_patient {
-                signal(pid, Signal::KILL);
+            let is_ours = if !is_patient {
+                signal_group(group, Signal::KILL);
+                signal(pid, Signal::KILL)
             } else if is_new {
-                signal(pid, Signal::TERM);
                 // A stopped process takes TERM only when it goes on.
-                signal(pid, Signal::CONT);
+                signal(pid, Signal::TERM) && signal(pid, Signal::CONT)
+            } else {
+                true
+            };
+            if !is_ours {
+                foreign.push(pid);
             }
+        }
+        let is_due = is_patient || last_kill.is_none_or(|last| last.elapsed() > FOREIGN_PAUSE);
+        if let Some(user) = tree.user()
+            && !foreign.is_empty()
+            && is_due
+        {
+            run_as::end(user, &foreign, is_patient);
+            last_kill = (!is_patient).then(Instant::now);
         }
         std::thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(50));
-        // Something that cannot be killed (stuck in the kernel) must not hold the shim for ever.
-        if started.elapsed() > grace + Duration::from_secs(60) {
-            return u32::try_from(seen.len()).unwrap_or(u32::MAX);
-        }
     }
 }

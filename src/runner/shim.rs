@@ -4,28 +4,33 @@
 //! It is forked by the [spawner](super::spawner), which hands it its specification and the locked attempt file (see
 //! [`super::attempt`]). It must never touch the database: it has to work when the database does not.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{MemfdFlags, OFlags, fcntl_setfl, memfd_create};
+use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{WaitOptions, setsid};
 
 use super::attempt::{AttemptSpec, Ending, ExitRecord};
+use super::cgroup::{self, Group};
 use super::launch::{ATTEMPT_FILE_SIZE, Holder};
 use super::log::AttemptLog;
-use super::process;
+use super::process::{self, Processes, Tree};
+use super::run_as::{Answers, Helper};
 use super::spawner::{Report, Reporter};
 use super::sys::{self, Signals};
 use crate::dag::units::{format_duration, format_size};
+use crate::mask::Mask;
 
 /// A process just forked that waits to be told which attempt is its own.
 pub(super) struct Spare {
@@ -46,7 +51,14 @@ impl Spare {
         sys::become_subreaper()?;
         let pid = i32::try_from(std::process::id()).unwrap_or(0);
         let start_ticks = process::start_ticks(pid).unwrap_or(0);
-        let holder = Holder { token: String::new(), pid, start_ticks, boot_id: process::boot_id().to_owned() };
+        let holder = Holder {
+            token: String::new(),
+            pid,
+            start_ticks,
+            boot_id: process::boot_id().to_owned(),
+            run_as: None,
+            cgroup: None,
+        };
         Ok(Spare { holder, signals })
     }
 
@@ -60,6 +72,7 @@ impl Spare {
         record_file: &File,
         reporter: &Reporter,
         title: Option<&sys::Title>,
+        groups: Option<&cgroup::Parent>,
     ) -> io::Result<()> {
         // Whoever signalled the spare did not mean this attempt.
         while self.signals.take().is_some() {}
@@ -69,8 +82,10 @@ impl Spare {
             let attempt = format!("{}/{}/{}/{}", key.dag_id, key.run_id, key.task_id, key.try_number);
             title.set(&["crondag", "__shim", &attempt]);
         }
-        let holder = Holder { token: spec.token.clone(), ..self.holder };
-        Shim { spec, record_file, reporter }.run(&holder, &self.signals)
+        let group = groups.map(|groups| groups.group(&spec.token));
+        let cgroup = group.as_ref().map(|group| group.folder().to_owned());
+        let holder = Holder { token: spec.token.clone(), run_as: spec.run_as.clone(), cgroup, ..self.holder };
+        Shim { spec, record_file, reporter, group }.run(&holder, &self.signals)
     }
 }
 
@@ -78,21 +93,35 @@ struct Shim<'a> {
     spec: AttemptSpec,
     record_file: &'a File,
     reporter: &'a Reporter,
+    /// The attempt's own control group, where the host allows it.
+    group: Option<Group>,
 }
 
 impl Shim<'_> {
     fn run(self, holder: &Holder, signals: &Signals) -> io::Result<()> {
         let record_at = self.announce(holder)?;
         let started_at = Timestamp::now();
-        let mut log = AttemptLog::open(&self.spec.log_file, self.spec.log_max_size, &self.spec.secrets);
+        let mask = Mask::new(self.spec.secrets.iter().map(String::as_str));
+        let mut log = AttemptLog::open(&self.spec.log_file, self.spec.log_max_size, &mask);
         self.write_header(&mut log, started_at);
         let clock = Instant::now();
         let (ending, left_behind) = match self.spawn() {
-            Ok((child, pipe)) => self.watch(child, pipe, signals, &mut log),
-            Err(reason) => (Ending::NotStarted { reason }, 0),
+            Ok((main, pipe, helper)) => {
+                let (ending, left_behind) = self.watch(main, pipe, signals, &mut log);
+                match (&ending, helper.and_then(|answers| answers.failure())) {
+                    (Ending::Exited { .. } | Ending::Signaled { .. }, Some(reason)) => {
+                        (Ending::NotStarted { reason: mask.text(&reason) }, left_behind)
+                    }
+                    _ => (ending, left_behind),
+                }
+            }
+            Err(reason) => {
+                self.group.as_ref().map(Group::remove);
+                (Ending::NotStarted { reason: mask.text(&reason) }, 0)
+            }
         };
         let (cpu_seconds, max_rss_bytes) = sys::children_usage();
-        let record = ExitRecord {
+        let mut record = ExitRecord {
             token: self.spec.token.clone(),
             started_at,
             ended_at: Timestamp::now(),
@@ -100,8 +129,10 @@ impl Shim<'_> {
             cpu_seconds,
             max_rss_bytes,
             left_behind,
+            log_failure: None,
         };
         write_footer(&mut log, &record, clock.elapsed());
+        record.log_failure = log.failure.map(|error| error.to_string());
         self.leave_record(record, record_at)
     }
 
@@ -145,39 +176,49 @@ impl Shim<'_> {
         log.note(&header);
     }
 
-    /// Starts the program with both outputs in one pipe, which keeps their order.
-    fn spawn(&self) -> Result<(Child, OwnedFd), String> {
+    /// Starts the program with both outputs in one pipe, which keeps their order. Gives its process, the pipe, and where the
+    /// helper that becomes another user says what went wrong.
+    fn spawn(&self) -> Result<(i32, OwnedFd, Option<Answers>), String> {
         let spec = &self.spec;
-        let program = find_program(spec)?;
-        let failed = |error: io::Error| start_error(spec, &error);
-        let (read, write) =
-            rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|error| failed(error.into()))?;
-        let stdin = match &spec.stdin {
-            None => Stdio::null(),
-            Some(text) => Stdio::from(in_memory(text).map_err(failed)?),
+        let failed = |error: io::Error| start_error(&spec.argv, &error);
+        let (read, write) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed(error.into()))?;
+        let (mut command, answers) = match &spec.run_as {
+            Some(user) => {
+                let helper = Helper::for_attempt(user, spec)?;
+                let mut command = Command::new(helper.program);
+                command
+                    .args(helper.args)
+                    .env_clear()
+                    .envs(helper.env)
+                    .current_dir("/")
+                    .stdin(Stdio::from(helper.stdin));
+                (command, Some(helper.answers))
+            }
+            None => {
+                let mut command = Command::new(find_program(&spec.argv, &spec.env, &spec.working_dir)?);
+                command.arg0(&spec.argv[0]).args(&spec.argv[1..]).env_clear().envs(&spec.env);
+                command.current_dir(&spec.working_dir).stdin(match &spec.stdin {
+                    None => Stdio::null(),
+                    Some(text) => Stdio::from(in_memory(text).map_err(failed)?),
+                });
+                (command, None)
+            }
         };
-        let mut command = Command::new(program);
         command
-            .arg0(&spec.argv[0])
-            .args(&spec.argv[1..])
-            .env_clear()
-            .envs(&spec.env)
-            .current_dir(&spec.working_dir)
-            .stdin(stdin)
             .stdout(Stdio::from(write.try_clone().map_err(failed)?))
-            .stderr(Stdio::from(write));
-        let child = command.spawn().map_err(failed)?;
-        // The command holds the write end; while it does, the pipe never ends.
+            .stderr(Stdio::from(write))
+            // What it sends to its own group (`kill 0`) is not for the shim.
+            .process_group(0);
+        // A group that cannot be had after all is done without: there may be too many.
+        let group = self.group.as_ref().and_then(|group| group.make().ok());
+        let main = start(&mut command, group.as_ref());
+        // The command holds the write end of the pipe; while it does, that never ends.
         drop(command);
-        Ok((child, read))
+        Ok((main.map_err(failed)?, read, answers))
     }
 
-    fn watch(&self, child: Child, pipe: OwnedFd, signals: &Signals, log: &mut AttemptLog) -> (Ending, u32) {
+    fn watch(&self, main: i32, pipe: OwnedFd, signals: &Signals, log: &mut AttemptLog) -> (Ending, u32) {
         let deadline = self.spec.timeout.map(|timeout| Instant::now() + timeout);
-        let own = i32::try_from(std::process::id()).unwrap_or(0);
-        let main = i32::try_from(child.id()).unwrap_or(0);
-        // Reaped here, together with orphans; std's handle must not wait too.
-        drop(child);
         let mut pump = Pump { pipe: Some(pipe), buffer: Vec::with_capacity(64 << 10) };
         pump.do_not_block();
         let mut status: Option<ExitStatus> = None;
@@ -199,22 +240,21 @@ impl Shim<'_> {
                 }
             }
         }
-        let find = || {
-            let mut found = process::descendants(own);
-            // Reading every process' environment is dear; the children tell most of the time that nobody is left.
-            if why.is_some() || !found.is_empty() {
-                found.extend(process::with_token(&self.spec.token, Some(own)));
+        let group = self.group.as_ref();
+        let mut left_behind = 0;
+        let is_alone = status.is_some() && why.is_none() && !sys::has_children() && group.is_none_or(Group::remove);
+        if !is_alone {
+            let shim = i32::try_from(std::process::id()).unwrap_or(0);
+            let is_thorough = why.is_some();
+            let (pump, status) = (&mut pump, &mut status);
+            let user = self.spec.run_as.as_deref();
+            let mut tree = Attempt { token: &self.spec.token, shim, main, user, group, is_thorough, pump, log, status };
+            let ended = process::end_all(&mut tree, self.spec.kill_grace);
+            left_behind = ended.count;
+            if !ended.is_clean {
+                log.note("[crondag] not all processes took the KILL; some of them still live");
             }
-            found
-        };
-        let left_behind = if status.is_some() && why.is_none() && !sys::has_children() {
-            0
-        } else {
-            process::end_all(find, self.spec.kill_grace, || {
-                pump.read(log);
-                reap(main, &mut status);
-            })
-        };
+        }
         pump.read(log);
         log.end_of_output();
         match (why, status) {
@@ -232,6 +272,83 @@ impl Shim<'_> {
         let reported = self.reporter.send(&Report::Ended(Box::new(record)));
         patiently(|| self.record_file.sync_data());
         reported
+    }
+}
+
+/// The processes of an attempt, seen from its shim.
+struct Attempt<'a> {
+    token: &'a str,
+    shim: i32,
+    main: i32,
+    user: Option<&'a str>,
+    group: Option<&'a Group>,
+    /// Looks for strangers with the token even when no relative is left.
+    is_thorough: bool,
+    pump: &'a mut Pump,
+    log: &'a mut AttemptLog,
+    status: &'a mut Option<ExitStatus>,
+}
+
+impl Tree for Attempt<'_> {
+    fn find(&mut self) -> Processes {
+        self.pump.read(self.log);
+        reap(self.main, self.status);
+        let mut found = process::descendants(self.shim);
+        found.extend(self.group.iter().flat_map(|group| process::living(group.processes())));
+        // Reading every process' environment is dear; the children tell most of the time that nobody is left.
+        if self.is_thorough || !found.is_empty() {
+            found.extend(process::with_token(self.token, Some(self.shim)));
+        }
+        found
+    }
+
+    fn is_gone(&mut self) -> bool {
+        reap(self.main, self.status);
+        !process::has_children() && self.group.is_none_or(Group::remove)
+    }
+
+    fn kill(&mut self) {
+        if let Some(group) = self.group {
+            group.kill();
+        }
+    }
+
+    fn user(&self) -> Option<&str> {
+        self.user
+    }
+}
+
+/// Starts a program, in the control group from its first instant if there is one. Gives its process.
+///
+/// The standard library's `spawn` would hand the shim's blocked signals on: no task would ever hear of TERM.
+fn start(command: &mut Command, group: Option<&OwnedFd>) -> io::Result<i32> {
+    let (failure, report_failure) = pipe_with(PipeFlags::CLOEXEC)?;
+    let is_short = |error: &io::Error| matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::ENOMEM));
+    let forked = match group.map(|group| sys::fork_into(group.as_fd())) {
+        Some(Err(error)) if is_short(&error) => Err(error),
+        // A group that cannot be entered after all is done without.
+        None | Some(Err(_)) => sys::fork(),
+        Some(forked) => forked,
+    };
+    let Some(pid) = forked? else {
+        sys::unblock_signals();
+        let error = command.exec().raw_os_error().unwrap_or(libc::EIO);
+        // A shim that does not hear of it sees the exit status.
+        let _ = rustix::io::write(&report_failure, &error.to_ne_bytes());
+        sys::exit_at_once(127);
+    };
+    drop(report_failure);
+    let mut errno = [0; 4];
+    loop {
+        match rustix::io::read(&failure, &mut errno) {
+            Err(rustix::io::Errno::INTR) => {}
+            Ok(4) => {
+                process::wait_for(pid);
+                return Err(io::Error::from_raw_os_error(i32::from_ne_bytes(errno)));
+            }
+            // The program runs: starting it closed the pipe.
+            _ => return Ok(pid),
+        }
     }
 }
 
@@ -298,7 +415,7 @@ fn ending(status: Option<ExitStatus>) -> Ending {
     }
 }
 
-fn in_memory(text: &str) -> io::Result<File> {
+pub(super) fn in_memory(text: &str) -> io::Result<File> {
     let mut file = File::from(memfd_create("crondag-stdin", MemfdFlags::CLOEXEC)?);
     file.write_all(text.as_bytes())?;
     file.seek(SeekFrom::Start(0))?;
@@ -306,16 +423,20 @@ fn in_memory(text: &str) -> io::Result<File> {
 }
 
 /// Looks the program up on the task's own `PATH`, not on the shim's.
-pub(crate) fn find_program(spec: &AttemptSpec) -> Result<std::path::PathBuf, String> {
-    let name = spec.argv.first().map(String::as_str).unwrap_or_default();
-    if !spec.working_dir.is_dir() {
-        return Err(format!("the working directory {} does not exist", spec.working_dir.display()));
+pub(crate) fn find_program(
+    argv: &[String],
+    env: &BTreeMap<String, String>,
+    working_dir: &Path,
+) -> Result<PathBuf, String> {
+    let name = argv.first().map(String::as_str).unwrap_or_default();
+    if !working_dir.is_dir() {
+        return Err(format!("the working directory {} does not exist", working_dir.display()));
     }
     if name.contains('/') {
-        let path = spec.working_dir.join(name);
+        let path = working_dir.join(name);
         return if path.exists() { Ok(path) } else { Err(format!("the program {name} does not exist")) };
     }
-    let path = spec.env.get("PATH").map(String::as_str).unwrap_or_default();
+    let path = env.get("PATH").map(String::as_str).unwrap_or_default();
     let found =
         path.split(':').filter(|folder| !folder.is_empty()).map(|folder| Path::new(folder).join(name)).find(|file| {
             use std::os::unix::fs::PermissionsExt;
@@ -330,8 +451,8 @@ pub(crate) fn find_program(spec: &AttemptSpec) -> Result<std::path::PathBuf, Str
     })
 }
 
-pub(crate) fn start_error(spec: &AttemptSpec, error: &io::Error) -> String {
-    let program = spec.argv.first().map(String::as_str).unwrap_or_default();
+pub(crate) fn start_error(argv: &[String], error: &io::Error) -> String {
+    let program = argv.first().map(String::as_str).unwrap_or_default();
     match error.raw_os_error() {
         Some(libc::EAGAIN) => format!("cannot start {program}: the process table is full (see `ulimit -u`)"),
         Some(libc::E2BIG) => {
@@ -348,20 +469,27 @@ pub(crate) fn start_error(spec: &AttemptSpec, error: &io::Error) -> String {
 }
 
 fn write_footer(log: &mut AttemptLog, record: &ExitRecord, took: Duration) {
+    if !log.note(&footer(record, took, log.failure.as_ref())) {
+        log.make_room();
+        log.note(&footer(record, took, log.failure.as_ref()));
+    }
+}
+
+fn footer(record: &ExitRecord, took: Duration, failure: Option<&io::Error>) -> String {
     let left_behind = match record.left_behind {
         0 => String::new(),
         count => format!("[crondag] ended {count} processes that it had left behind\n"),
     };
-    let cut = log.failure.as_ref().map_or_else(String::new, |error| {
+    let cut = failure.map_or_else(String::new, |error| {
         format!("[crondag] the log is not whole, the disk did not take it: {error}\n")
     });
-    log.note(&format!(
+    format!(
         "\n[crondag] {}\n{left_behind}{cut}[crondag] took {}, cpu {:.2}s, peak memory {} (largest process)",
         describe(&record.ending),
         format_duration(took),
         record.cpu_seconds,
         format_size(record.max_rss_bytes)
-    ));
+    )
 }
 
 /// An ending in words, as logs, mails and `tasks` show it.

@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
 
 use super::attempt::{AttemptSpec, ExitRecord};
 use super::shim::Spare;
-use super::{process, sys};
+use super::{cgroup, process, sys};
 
 /// A specification that is longer than this, for its script or its environment, goes by a file in memory.
 const LONGEST_MESSAGE: usize = 16 << 10;
@@ -199,6 +199,7 @@ fn serve() -> io::Result<()> {
     let title = sys::Title::of_this_process();
     // Read once, known to every shim.
     process::boot_id();
+    let groups = cgroup::Parent::of_this_process();
     let signals = sys::Signals::instead_of(&[libc::SIGCHLD])?;
     let (taken, take) = pipe_with(PipeFlags::CLOEXEC)?;
     // The shim of the next attempt is there before it is asked for, so that nobody waits for the fork.
@@ -209,7 +210,7 @@ fn serve() -> io::Result<()> {
             match sys::fork() {
                 Ok(None) => {
                     drop((signals, taken));
-                    sys::exit_at_once(be_a_shim(&control, &take, &reporter, title.as_ref()));
+                    sys::exit_at_once(be_a_shim(&control, &take, &reporter, title.as_ref(), groups.as_ref()));
                 }
                 Ok(Some(pid)) => spare = Some(pid),
                 Err(error) => failure = error.raw_os_error(),
@@ -258,7 +259,13 @@ fn serve() -> io::Result<()> {
 }
 
 /// What a forked process does: waits for a request, and is the shim of that attempt. Gives its exit status.
-fn be_a_shim(control: &OwnedFd, take: &OwnedFd, reporter: &Reporter, title: Option<&sys::Title>) -> i32 {
+fn be_a_shim(
+    control: &OwnedFd,
+    take: &OwnedFd,
+    reporter: &Reporter,
+    title: Option<&sys::Title>,
+    groups: Option<&cgroup::Parent>,
+) -> i32 {
     const FAILED: i32 = 3;
     let Ok(shim) = Spare::prepare() else { return FAILED };
     let Request { spec, attempt, .. } = match receive(control.as_fd()) {
@@ -270,7 +277,7 @@ fn be_a_shim(control: &OwnedFd, take: &OwnedFd, reporter: &Reporter, title: Opti
     let is_known = rustix::io::write(take, &pid.to_ne_bytes()).is_ok();
     // The file is shown as standard output, where people find out whose shim it is.
     let is_shown = dup2_stdout(&attempt).is_ok();
-    let done = is_known && is_shown && shim.run(&spec, &attempt, reporter, title).is_ok();
+    let done = is_known && is_shown && shim.run(&spec, &attempt, reporter, title, groups).is_ok();
     if done { 0 } else { FAILED }
 }
 

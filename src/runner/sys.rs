@@ -3,11 +3,11 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 
 /// Makes this process the parent of its descendants' orphans (Linux, `PR_SET_CHILD_SUBREAPER`).
-pub(super) fn become_subreaper() -> io::Result<()> {
+pub fn become_subreaper() -> io::Result<()> {
     // SAFETY: prctl with this option takes one integer and touches no memory of ours.
     let done = unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) };
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
@@ -54,10 +54,39 @@ pub(super) fn fork() -> io::Result<Option<i32>> {
     }
 }
 
+/// As [`fork`], with the child in a control group from its first instant (Linux 5.7, `CLONE_INTO_CGROUP`). The C library
+/// does not know of the child: it may only start a program, or end.
+pub(super) fn fork_into(group: BorrowedFd<'_>) -> io::Result<Option<i32>> {
+    // As <linux/sched.h> has it; libc's constant is of a type too narrow for it.
+    const CLONE_INTO_CGROUP: u64 = 1 << 33;
+    // SAFETY: `clone_args` is plain integers, for which zero is a value.
+    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+    args.flags = CLONE_INTO_CGROUP;
+    args.exit_signal = libc::SIGCHLD as u64;
+    args.cgroup = u64::try_from(group.as_raw_fd()).map_err(io::Error::other)?;
+    // SAFETY: the arguments outlive the call; without memory shared or a stack given, it is a fork: the caller has a
+    // single thread, so the child is a whole copy of it.
+    match unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<libc::clone_args>()) } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(None),
+        pid => Ok(i32::try_from(pid).ok()),
+    }
+}
+
 /// Ends this process without running what was registered for the end of the process that it was forked from.
 pub(super) fn exit_at_once(code: i32) -> ! {
     // SAFETY: _exit takes one integer and does not return.
     unsafe { libc::_exit(code) }
+}
+
+/// Gives up root's rights for those of a user, for good.
+pub(super) fn become_user(uid: u32, gid: u32, groups: &[u32]) -> io::Result<()> {
+    // SAFETY: setgroups reads as many numbers as there are; the others take one each. The order matters: without root's
+    // rights the groups could no longer be set.
+    let done = unsafe {
+        libc::setgroups(groups.len(), groups.as_ptr()) == 0 && libc::setgid(gid) == 0 && libc::setuid(uid) == 0
+    };
+    if done { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 fn set_of(signals: &[i32]) -> libc::sigset_t {
@@ -72,8 +101,15 @@ fn set_of(signals: &[i32]) -> libc::sigset_t {
     }
 }
 
-/// Signals as something to be polled (`signalfd`), in place of what they do to a process. Programs started by the
-/// standard library are not affected: it gives them an empty signal mask.
+/// Lets all signals through again: for a process that was forked from one with [`Signals`], before it becomes a program.
+pub(super) fn unblock_signals() {
+    let set = set_of(&[]);
+    // SAFETY: the set outlives the call. It cannot fail: the arguments are right.
+    unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const set, ptr::null_mut()) };
+}
+
+/// Signals as something to be polled (`signalfd`), in place of what they do to a process. They are blocked, and would stay
+/// so in programs that this process starts: see [`unblock_signals`].
 pub(super) struct Signals {
     queue: OwnedFd,
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 
 use rusqlite::ErrorCode;
+use rustix::fs::StatVfsMountFlags;
 
 /// Why the database did not do it. Reads after "error: ".
 #[derive(Debug, thiserror::Error)]
@@ -15,8 +16,6 @@ pub enum StoreError {
         what: String,
         /// What to do.
         next: String,
-        /// Whether it may pass by itself: locked, disk full.
-        transient: bool,
     },
     /// The database was written by a newer program.
     #[error(
@@ -41,72 +40,65 @@ pub enum StoreError {
     /// A row that this program cannot have written.
     #[error("the database holds an impossible value: {0}\nnext: run `crondag db check`")]
     Impossible(String),
-    /// `SQLite`'s error before the path is known.
-    #[error("the database failed: {0}\nnext: run `crondag db check`")]
+    /// `SQLite`'s error where the home's path is not known.
+    #[error("{}", in_words(.0, Path::new(IN_HOME)))]
     Sqlite(#[from] rusqlite::Error),
 }
+
+/// Where each home has its database.
+const IN_HOME: &str = ".crondag/crondag.db";
 
 impl StoreError {
     pub(super) fn open(path: &Path, error: rusqlite::Error) -> StoreError {
         StoreError::Sqlite(error).at(path)
     }
 
-    /// Says the same naming the database.
+    /// Says the same naming the database by its whole path.
     pub(crate) fn at(self, path: &Path) -> StoreError {
-        let StoreError::Sqlite(error) = self else { return self };
-        let path = path.display();
-        let code = error.sqlite_error_code();
-        let (what, next, transient) = match code {
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => (
-                format!("another program has locked the database {path} for more than a minute"),
-                format!("find it with `fuser -v {path}` and let it finish"),
-                true,
-            ),
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => (
-                format!("the database {path} is corrupt: {error}"),
-                format!("stop the crontab line, move {path} aside, restore your last `crondag db backup` in its place"),
-                false,
-            ),
-            Some(ErrorCode::DiskFull) => (
-                format!("the disk of the database {path} is full"),
-                "free some space; nothing recorded is lost".to_owned(),
-                true,
-            ),
-            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => (
-                format!("the database {path} cannot be written: {error}"),
-                format!("check its owner and mode (`ls -l {path}`) and that the disk is not mounted read-only"),
-                true,
-            ),
-            Some(ErrorCode::CannotOpen) => (
-                format!("the database {path} cannot be opened: {error}"),
-                "check that the home's state folder exists and belongs to you".to_owned(),
-                false,
-            ),
-            Some(ErrorCode::SystemIoFailure) => (
-                format!("the disk of the database {path} fails: {error}"),
-                "look whether the disk is full (`df -h`) or fails (`dmesg`)".to_owned(),
-                true,
-            ),
-            _ => (format!("the database {path} failed: {error}"), "run `crondag db check`".to_owned(), false),
-        };
-        StoreError::Database { what, next, transient }
-    }
-
-    /// Whether waiting may help: the database is locked, the disk is full.
-    pub fn is_transient(&self) -> bool {
         match self {
-            StoreError::Database { transient, .. } => *transient,
-            StoreError::Sqlite(error) => matches!(
-                error.sqlite_error_code(),
-                Some(
-                    ErrorCode::DatabaseBusy
-                        | ErrorCode::DatabaseLocked
-                        | ErrorCode::DiskFull
-                        | ErrorCode::ReadOnly
-                        | ErrorCode::SystemIoFailure
-                )
-            ),
-            StoreError::File { .. } | StoreError::Newer { .. } | StoreError::Impossible(_) => false,
+            StoreError::Sqlite(error) => in_words(&error, path),
+            named => named,
         }
     }
+}
+
+fn in_words(error: &rusqlite::Error, path: &Path) -> StoreError {
+    let is_read_only = || {
+        path.parent()
+            .and_then(|folder| rustix::fs::statvfs(folder).ok())
+            .is_some_and(|disk| disk.f_flag.contains(StatVfsMountFlags::RDONLY))
+    };
+    let path = path.display();
+    let (what, next) = match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => (
+            format!("another program has locked the database {path} for more than a minute"),
+            format!("find it with `fuser -v {path}` and let it finish"),
+        ),
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => (
+            format!("the database {path} is corrupt: {error}"),
+            format!("stop the crontab line, move {path} aside, restore your last `crondag db backup` in its place"),
+        ),
+        Some(ErrorCode::DiskFull) => {
+            (format!("the disk of the database {path} is full"), "free some space; nothing recorded is lost".to_owned())
+        }
+        // SQLite says only that it cannot open the files beside the database.
+        Some(ErrorCode::CannotOpen) if is_read_only() => (
+            format!("the disk of the database {path} is mounted read-only"),
+            "look why with `dmesg`, then mount it writable again; nothing recorded is lost".to_owned(),
+        ),
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => (
+            format!("the database {path} cannot be written: {error}"),
+            format!("check its owner and mode (`ls -l {path}`) and that the disk is not mounted read-only"),
+        ),
+        Some(ErrorCode::CannotOpen) => (
+            format!("the database {path} cannot be opened: {error}"),
+            "check that the home's state folder exists and belongs to you".to_owned(),
+        ),
+        Some(ErrorCode::SystemIoFailure) => (
+            format!("the disk of the database {path} fails: {error}"),
+            "look whether the disk is full (`df -h`) or fails (`dmesg`)".to_owned(),
+        ),
+        _ => (format!("the database {path} failed: {error}"), "run `crondag db check`".to_owned()),
+    };
+    StoreError::Database { what, next }
 }

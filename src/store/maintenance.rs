@@ -1,5 +1,7 @@
 //! Backup, check and retention.
 
+use std::fs;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -29,11 +31,11 @@ impl Store {
     /// The target exists, cannot be written, or the disk is full; a half-written target is removed.
     pub fn backup(&self, target: &Path) -> Result<(), StoreError> {
         let exists = |source| StoreError::File { path: target.display().to_string(), source };
-        std::fs::OpenOptions::new().write(true).create_new(true).open(target).map_err(exists)?;
+        fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(target).map_err(exists)?;
         let copied = self.copy_into(target);
         if copied.is_err() {
             // The error that matters is the copy's; a leftover would only look like a backup.
-            let _ = std::fs::remove_file(target);
+            let _ = fs::remove_file(target);
         }
         copied
     }
@@ -46,11 +48,9 @@ impl Store {
             .map_err(|error| StoreError::open(target, error))?;
         drop(backup);
         copy.execute_batch("PRAGMA journal_mode = DELETE;").map_err(|error| StoreError::open(target, error))?;
-        let file = std::fs::File::open(target)
+        fs::File::open(target)
             .and_then(|file| file.sync_all())
-            .map_err(|source| StoreError::File { path: target.display().to_string(), source });
-        super::restrict_to_owner(target)?;
-        file
+            .map_err(|source| StoreError::File { path: target.display().to_string(), source })
     }
 
     /// Checks the file's structure, its references, and that folding the event log gives the tables back.

@@ -16,6 +16,8 @@ mod outbox;
 mod query_plans;
 mod runs;
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -80,8 +82,8 @@ impl Store {
         if applied > known {
             return Err(StoreError::Newer { path: path.display().to_string(), found: applied, known });
         }
+        restrict_to_owner(path)?;
         if applied < known {
-            restrict_to_owner(path)?;
             // The journal mode is kept in the file, so it is set once, when the file is made.
             connection.execute_batch("PRAGMA journal_mode = WAL;")?;
             self.migrate()?;
@@ -128,9 +130,12 @@ impl Store {
 
 /// The database and its companions hold commands and mail: for the owner alone.
 fn restrict_to_owner(path: &Path) -> Result<(), StoreError> {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
-        .map_err(|source| StoreError::File { path: path.display().to_string(), source })
+    let failed = |source| StoreError::File { path: path.display().to_string(), source };
+    let mode = fs::metadata(path).map_err(failed)?.permissions().mode();
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(failed)
 }
 
 /// A writing transaction. Dropped without [`Write::commit`], it leaves nothing behind.

@@ -12,6 +12,8 @@ from collections import Counter
 from datetime import datetime, timezone
 
 POOL = 2
+# Where control groups of version 2 are mounted, if they are.
+CGROUPS = ["/sys/fs/cgroup/unified"] if os.path.isdir("/sys/fs/cgroup/unified") else ["/sys/fs/cgroup"]
 
 
 def is_at_rest(home):
@@ -138,6 +140,9 @@ def check(binary, home):
 
     problems += [("live-process", f"of attempt {path}") for path in glob.glob(f"{home}/out/*") if has_live_process(path)]
     problems += [("live-process", f"{pid} {line}") for pid, line in left_processes(home)]
+    groups = {path for root in CGROUPS for path in glob.glob(f"{root}/**/crondag-attempt-*", recursive=True)}
+    tokens = [row[0] for row in database.execute("SELECT token FROM attempts")]
+    problems += [("left-group", path) for token in tokens for path in groups if path.endswith(f"-{token}")]
     lost = sum(1 for _, ending in recorded.values() if ending and ending["how"] == "lost")
     facts = f"{len(runs)} runs, {len(recorded)} attempts ({lost} lost), {len(told)} began; tasks: {dict(states)}"
     integrity = database.execute("PRAGMA integrity_check").fetchone()[0]

@@ -64,6 +64,17 @@ def left_process(home):
     return end
 
 
+def left_group(home):
+    """Found by its name alone, so that it can be forged where no control groups can be made."""
+    database = check.connect(home)
+    token = database.execute("SELECT token FROM attempts").fetchone()[0]
+    database.close()
+    folder = f"{home}/groups/crondag-attempt-{token}"
+    os.makedirs(folder)
+    check.CGROUPS.append(f"{home}/groups")
+    return check.CGROUPS.pop
+
+
 ONE_RUN = "(SELECT min(id) FROM runs WHERE dag_id = 'ticked')"
 SUCCESSES = "(run, task_id, try_number) IN (SELECT run, task_id, try_number FROM task_instances WHERE state = 'success')"
 FORGERIES = [
@@ -86,6 +97,7 @@ FORGERIES = [
     ("pool", sql("UPDATE attempts SET ended_at = ended_at + 60000000 WHERE task_id = 'p1'")),
     ("live-process", held_lock),
     ("live-process", left_process),
+    ("left-group", left_group),
     ("unsound", sql(f"DELETE FROM events WHERE id = (SELECT max(id) FROM events WHERE run = {ONE_RUN})")),
 ]
 

@@ -12,8 +12,10 @@ use super::reader::{Open, Reader, bad_address, bad_identifier, is_address};
 use super::{parse, settle, spark};
 use crate::dag::Config;
 use crate::dag::config::{
-    Connection, DatabaseServer, Email, Logs, MailTransport, Password, ServerKind, Smtp, SparkSettings, Tls,
+    Connection, DatabaseServer, Email, Hive, Logs, MailTransport, SecretSource, ServerKind, Smtp, SparkSettings,
+    SparkSql, Tls,
 };
+use crate::dag::model::SparkOptions;
 use crate::dag::template::Checker;
 
 /// Reads crondag.toml; the empty text is good and means all defaults.
@@ -41,13 +43,15 @@ fn read<'f>(reader: &mut Reader<'f>, root: &DeTable<'f>) -> Config {
     // Environment of a home is plain text: it is the same for every run, so there is nothing to fill in.
     let env = reader.text_map(&open, "env", bad_identifier).unwrap_or_default();
     let vars = reader.values(&open, "vars").unwrap_or_default();
-    reader.checker = Some(Checker::new(&BTreeMap::new(), &vars));
+    let secrets = read_secrets(reader, &open);
+    reader.checker = Some(Checker::new(&BTreeMap::new(), &vars, secrets.keys()));
     Config {
         timezone: reader.zone(&open, "timezone"),
         parallelism: reader.count(&open, "parallelism").unwrap_or(defaults.parallelism),
         pools: reader.pools(&open, "pools").unwrap_or_default(),
         env,
         env_file: path(reader, &open, "env_file"),
+        secrets,
         inherit_env: read_inherited(reader, &open),
         vars,
         connections: read_connections(reader, &open),
@@ -55,6 +59,7 @@ fn read<'f>(reader: &mut Reader<'f>, root: &DeTable<'f>) -> Config {
         logs: read_logs(reader, &open),
         spark: read_spark(reader, &open),
         kill_grace: reader.duration(&open, "kill_grace").map_or(defaults.kill_grace, |grace| grace.value),
+        drain_timeout: reader.duration(&open, "drain_timeout").map_or(defaults.drain_timeout, |drain| drain.value),
     }
 }
 
@@ -82,15 +87,23 @@ fn require(reader: &mut Reader<'_>, open: &Open<'_, '_>, key: &str, what: &str, 
     }
 }
 
+const CONNECTION_TYPES: &str = "write type = \"sqlite\", \"postgres\", \"mysql\", \"hive\" or \"spark_sql\"";
+
 fn read_connections<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>) -> BTreeMap<String, Connection> {
     let Some(entry) = open.get("connections").cloned() else { return BTreeMap::new() };
     let mut connections = BTreeMap::new();
     for (name, table) in reader.tables(&entry) {
         let Some(table) = table else { continue };
-        require(reader, &table, "type", "a connection", "write type = \"sqlite\", \"postgres\" or \"mysql\"");
+        require(reader, &table, "type", "a connection", CONNECTION_TYPES);
         let connection = match reader.choice(&table, "type").map(|word| word.value) {
             Some("postgres") => read_server(reader, &table, ServerKind::Postgres).map(Connection::Server),
             Some("mysql") => read_server(reader, &table, ServerKind::Mysql).map(Connection::Server),
+            Some("hive") => read_hive(reader, &table).map(Connection::Hive),
+            Some("spark_sql") => Some(Connection::SparkSql(Box::new(SparkSql {
+                program: reader.text(&table, "program").map(|text| text.value),
+                database: reader.text(&table, "database").map(|text| text.value),
+                options: read_spark_options(reader, &table),
+            }))),
             Some(_) => {
                 require(reader, &table, "path", "a connection to sqlite", "write for example path = \"warehouse.db\"");
                 path(reader, &table, "path").map(|path| Connection::Sqlite { path })
@@ -104,6 +117,53 @@ fn read_connections<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>) -> BTreeMa
     connections
 }
 
+fn read_secrets<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>) -> BTreeMap<String, SecretSource> {
+    let Some(entry) = open.get("secrets").cloned() else { return BTreeMap::new() };
+    let mut secrets = BTreeMap::new();
+    for (name, table) in reader.tables(&entry) {
+        if let Some(wrong) = bad_identifier(name.value) {
+            let message = format!("`{}` is not a name for `secrets`", name.value);
+            reader.push(Fault::error("bad-name", name.span.clone(), message, wrong));
+        }
+        let Some(table) = table else { continue };
+        let mut sources = table.entries().iter();
+        match (sources.next(), sources.next()) {
+            (Some(_), None) => {}
+            (Some(first), Some(second)) => {
+                let message = format!("the secret `{}` has two sources", name.value);
+                reader.push(
+                    Fault::error("two-sources", second.key.clone(), message, "expected only one of them")
+                        .also(first.key.clone(), "the other one"),
+                );
+            }
+            _ if !["env", "file", "command"].iter().all(|key| table.lacks(key)) => {}
+            _ => {
+                let message = format!("the secret `{}` needs `env`, `file` or `command`", name.value);
+                reader.push(
+                    Fault::error("missing-key", table.at.clone(), message, "expected one of them in this table")
+                        .help(format!("write for example env = \"{}\"", name.value)),
+                );
+            }
+        }
+        let variable = reader.text(&table, "env");
+        if let Some(variable) = &variable
+            && let Some(wrong) = bad_identifier(&variable.value)
+        {
+            reader.push(
+                Fault::error("bad-name", variable.span.clone(), "`env` is not the name of a variable", wrong)
+                    .help("write the name of the variable that holds the secret, not the secret"),
+            );
+        }
+        let source = variable
+            .map(|variable| SecretSource::Env(variable.value))
+            .or_else(|| path(reader, &table, "file").map(SecretSource::File))
+            .or_else(|| reader.text(&table, "command").map(|command| SecretSource::Command(command.value)));
+        // A secret whose source is wrong is declared all the same: one fault is enough.
+        secrets.insert(name.value.to_owned(), source.unwrap_or_else(|| SecretSource::Env(name.value.to_owned())));
+    }
+    secrets
+}
+
 fn read_server<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>, kind: ServerKind) -> Option<DatabaseServer> {
     require(reader, open, "database", "a connection to a server", "write for example database = \"warehouse\"");
     require(reader, open, "username", "a connection to a server", "write for example username = \"etl\"");
@@ -111,10 +171,39 @@ fn read_server<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>, kind: ServerKin
         ServerKind::Postgres => 5432,
         ServerKind::Mysql => 3306,
     };
+    let password = read_password(reader, open);
+    let port = reader.whole(open, "port").and_then(|port| u16::try_from(port.value).ok()).unwrap_or(usual_port);
+    let host = reader.text(open, "host").map_or_else(|| "localhost".to_owned(), |host| host.value);
+    let tls_ca = path(reader, open, "tls_ca");
+    let database = reader.text(open, "database");
+    let username = reader.text(open, "username");
+    Some(DatabaseServer { kind, host, port, database: database?.value, username: username?.value, password, tls_ca })
+}
+
+fn read_hive<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>) -> Option<Hive> {
+    require(
+        reader,
+        open,
+        "url",
+        "a connection to hive",
+        "write for example url = \"jdbc:hive2://localhost:10000/default\"",
+    );
+    let program = reader.text(open, "program").map(|text| text.value);
+    let username = reader.text(open, "username").map(|text| text.value);
+    let password = read_password(reader, open);
+    Some(Hive { program, url: reader.text(open, "url")?.value, username, password })
+}
+
+fn read_spark_options<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>) -> SparkOptions {
+    let Some(entry) = open.get("spark").cloned() else { return SparkOptions::default() };
+    reader.table(&entry).map(|open| spark::options(reader, &open)).unwrap_or_default()
+}
+
+fn read_password<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>) -> Option<SecretSource> {
     let passwords = [
-        reader.text(open, "password_env").map(|name| (name.span.clone(), Password::Env(name.value))),
-        reader.text(open, "password_file").map(|file| (file.span.clone(), Password::File(file.value.into()))),
-        reader.text(open, "password_command").map(|line| (line.span.clone(), Password::Command(line.value))),
+        reader.text(open, "password_env").map(|name| (name.span.clone(), SecretSource::Env(name.value))),
+        reader.text(open, "password_file").map(|file| (file.span.clone(), SecretSource::File(file.value.into()))),
+        reader.text(open, "password_command").map(|line| (line.span.clone(), SecretSource::Command(line.value))),
     ];
     let mut passwords = passwords.into_iter().flatten();
     let password = passwords.next().map(|(_, password)| password);
@@ -122,12 +211,7 @@ fn read_server<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>, kind: ServerKin
         let message = "a connection has one password only".to_owned();
         reader.push(Fault::error("two-passwords", span, message, "this is a second one").help("remove one of them"));
     }
-    let port = reader.whole(open, "port").and_then(|port| u16::try_from(port.value).ok()).unwrap_or(usual_port);
-    let host = reader.text(open, "host").map_or_else(|| "localhost".to_owned(), |host| host.value);
-    let tls_ca = path(reader, open, "tls_ca");
-    let database = reader.text(open, "database");
-    let username = reader.text(open, "username");
-    Some(DatabaseServer { kind, host, port, database: database?.value, username: username?.value, password, tls_ca })
+    password
 }
 
 fn read_logs<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>) -> Logs {

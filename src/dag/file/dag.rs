@@ -60,7 +60,7 @@ fn read<'f>(
     let zone = reader.zone(&open, "timezone");
     let timezone = zone.or_else(|| config.timezone.clone()).unwrap_or_else(TimeZone::system);
     let params = reader.values(&open, "params").unwrap_or_default();
-    reader.checker = Some(Checker::new(&params, &config.vars));
+    reader.checker = Some(Checker::new(&params, &config.vars, config.secrets.keys()));
     let start_date = reader.date(&open, "start_date");
     let end_date = reader.date(&open, "end_date");
     check_bounds(reader, start_date.as_ref(), end_date.as_ref(), &timezone);

@@ -209,7 +209,7 @@ pub static DAG: Section = Section {
 };
 
 /// Settings that `[defaults]` shares with a task.
-static SHARED: [Field; 16] = [
+static SHARED: [Field; 18] = [
     with_default(
         "retries",
         Kind::Whole(0, MANY),
@@ -231,6 +231,12 @@ static SHARED: [Field; 16] = [
         Kind::Duration,
         "\"2h\"",
         "How long one attempt may take; then its whole process tree is ended and the attempt has failed",
+    ),
+    field(
+        "kill_grace",
+        Kind::Duration,
+        "\"1m\"",
+        "How long the process tree has between TERM and KILL; without it, as long as crondag.toml says",
     ),
     with_default(
         "trigger_rule",
@@ -260,6 +266,13 @@ static SHARED: [Field; 16] = [
         Kind::Template,
         "\"jobs\"",
         "Where it runs, relative to the home; the home itself when left out. A template",
+    ),
+    field(
+        "run_as",
+        Kind::Text,
+        "\"etl\"",
+        "The user of this machine that it runs as, through sudo; crondag's own user when left out. Needs a line in sudoers, \
+         which the error without it shows",
     ),
     with_default("email", Kind::Emails, "[]", "[\"admin@example.com\"]", "Who gets its mail"),
     with_default("email_on_failure", Kind::Flag, "true", "false", "Mail when the last attempt failed"),
@@ -423,7 +436,8 @@ pub static SQL: Section = Section {
             "to",
             Kind::Template,
             "\"export/audience_{{ ds_nodash }}.csv\"",
-            "A CSV file, relative to the home, that gets the last result set, whole or not at all. A template",
+            "A CSV file, relative to the home, that gets the last result set, whole or not at all. NULL is an empty cell, an \
+             empty text is `\"\"`. A template",
         ),
         field(
             "params",
@@ -730,14 +744,28 @@ pub static CONFIG: Section = Section {
             "\"30s\"",
             "How long a process tree has between TERM and KILL",
         ),
+        with_default(
+            "drain_timeout",
+            Kind::Duration,
+            "\"30s\"",
+            "\"10m\"",
+            "How long `crondag scheduler`, asked to go (SIGTERM), lets live attempts end before it leaves them, alive, to \
+             the next scheduler; `0s` goes at once",
+        ),
         field("pools", Kind::Pools, "{ yarn = 4 }", "Slots of each pool, by name"),
         field("env", Kind::Env, "{ JAVA_HOME = \"/usr/lib/jvm/java-17\" }", "Environment of every task; plain texts"),
         field(
             "env_file",
             Kind::Text,
             "\"secrets.env\"",
-            "A file of `NAME=value` lines, relative to the home, read when an attempt starts; its values are secrets and \
-             never shown",
+            "A file of `NAME=value` lines, relative to the home, read when an attempt starts: environment of every task. Its \
+             values are secrets and never shown; others may not read the file",
+        ),
+        field(
+            "secrets",
+            Kind::Tables(&SECRET),
+            "{ DB_PASSWORD = { env = \"DB_PASSWORD\" } }",
+            "Where the values of `{{ secret.NAME }}` come from, by name",
         ),
         field(
             "inherit_env",
@@ -768,27 +796,69 @@ pub static CONFIG: Section = Section {
     ]],
 };
 
+/// `[secrets.NAME]`
+pub static SECRET: Section = Section {
+    header: "[secrets.NAME]",
+    place: "a secret",
+    doc: "One secret for templates. Its value is fetched when an attempt that uses it starts, stored nowhere, and shown as \
+          `***`. It has at least 4 characters: shorter ones cannot be masked.",
+    required: &[],
+    one_of: &["env", "file", "command"],
+    groups: &[&[
+        field(
+            "env",
+            Kind::Text,
+            "\"DB_PASSWORD\"",
+            "The variable, of `env_file` or of the driver's environment, that holds it",
+        ),
+        field(
+            "file",
+            Kind::Text,
+            "\"/run/secrets/db\"",
+            "A file that holds it and nothing else, relative to the home; others may not read it",
+        ),
+        field(
+            "command",
+            Kind::Text,
+            "\"vault kv get -field=password etl/db\"",
+            "A shell command that prints it, run in the home with the environment of tasks; it has 30 seconds",
+        ),
+    ]],
+};
+
 /// `[connections.NAME]`
 pub static CONNECTION: Section = Section {
     header: "[connections.NAME]",
     place: "a connection",
-    doc: "One database for `sql` tasks. `sqlite` uses `path`; `postgres` and `mysql` (also MariaDB) use the other keys.",
+    doc: "One database for `sql` tasks. `sqlite` uses `path`; `postgres` and `mysql` (also MariaDB) use `host` to `tls_ca`; \
+          `hive` uses `url`, `username`, a password and `program`; `spark_sql` uses `database`, `program` and `spark`. The \
+          last two have no transactions and do not bind: `:name` becomes a quoted text.",
     required: &["type"],
     one_of: &[],
     groups: &[&[
-        field("type", Kind::Choice(&["sqlite", "postgres", "mysql"]), "\"postgres\"", "What it is"),
+        field(
+            "type",
+            Kind::Choice(&["sqlite", "postgres", "mysql", "hive", "spark_sql"]),
+            "\"postgres\"",
+            "What it is",
+        ),
         field("path", Kind::Text, "\"warehouse.db\"", "The database file, relative to the home; made when missing"),
         with_default("host", Kind::Text, "\"localhost\"", "\"db.example.com\"", "The server"),
         field("port", Kind::Whole(1, 65_535), "5433", "The server's port; else 5432 for postgres, 3306 for mysql"),
-        field("database", Kind::Text, "\"warehouse\"", "The database on the server"),
+        field("database", Kind::Text, "\"warehouse\"", "The database on the server, or that of `spark-sql`"),
         field("username", Kind::Text, "\"etl\"", "Login name"),
         field(
             "password_env",
             Kind::Text,
             "\"WAREHOUSE_PASSWORD\"",
-            "The variable of the task's environment (`env_file`) that holds the password",
+            "The variable, of the task's environment or of the driver's, that holds the password",
         ),
-        field("password_file", Kind::Text, "\"secrets/warehouse\"", "A file whose first line is the password"),
+        field(
+            "password_file",
+            Kind::Text,
+            "\"secrets/warehouse\"",
+            "A file whose first line is the password; others may not read it",
+        ),
         field(
             "password_command",
             Kind::Text,
@@ -801,7 +871,36 @@ pub static CONNECTION: Section = Section {
             "\"/etc/ssl/certs/ca-certificates.crt\"",
             "PEM certificates to trust. With it the connection is by TLS or fails; without it, in the clear",
         ),
+        field(
+            "url",
+            Kind::Text,
+            "\"jdbc:hive2://hive.example.com:10000/warehouse\"",
+            "The address that `beeline` connects to",
+        ),
+        field(
+            "program",
+            Kind::Text,
+            "\"/opt/hive/bin/beeline\"",
+            "`beeline`, else the one on the task's `PATH`; or `spark-sql`, else `$SPARK_HOME/bin/spark-sql`, else the one on \
+             the task's `PATH`",
+        ),
+        field(
+            "spark",
+            Kind::Table(&CONNECTION_SPARK),
+            "{ master = \"yarn\" }",
+            "Options of `spark-sql`, on top of `[spark]`; `deploy_mode` and `class` do not apply",
+        ),
     ]],
+};
+
+/// `[connections.NAME.spark]`
+pub static CONNECTION_SPARK: Section = Section {
+    header: "[connections.NAME.spark]",
+    place: "a connection's spark table",
+    doc: "Options of `spark-sql`, on top of `[spark]`.",
+    required: &[],
+    one_of: &[],
+    groups: &[&SPARK_OPTIONS],
 };
 
 /// `[email]`
@@ -912,7 +1011,7 @@ pub static CONFIG_SPARK: Section = Section {
                 "\"/opt/spark/bin/spark-submit\"",
                 "The `spark-submit` program; else `$SPARK_HOME/bin/spark-submit`, else the one on the task's `PATH`",
             ),
-            field("spark_home", Kind::Text, "\"/opt/spark\"", "Set as `SPARK_HOME` for `spark` tasks"),
+            field("spark_home", Kind::Text, "\"/opt/spark\"", "Set as `SPARK_HOME` for tasks that are no scripts"),
         ],
         &SPARK_OPTIONS,
     ],

@@ -36,6 +36,8 @@ pub(super) struct Reader<'f> {
     pub(super) faults: Vec<Fault>,
     /// Checks templates; `None` until `params` are known.
     pub(super) checker: Option<Checker>,
+    /// The texts that are read become arguments of a program, which `ps` shows to everybody.
+    pub(super) is_command_line: bool,
 }
 
 /// One key and its value.
@@ -111,7 +113,7 @@ fn expected(kind: Kind) -> String {
 
 impl<'f> Reader<'f> {
     pub(super) fn new(text: &'f str) -> Reader<'f> {
-        Reader { text, faults: Vec::new(), checker: None }
+        Reader { text, faults: Vec::new(), checker: None, is_command_line: false }
     }
 
     pub(super) fn push(&mut self, fault: Fault) {
@@ -232,10 +234,19 @@ impl<'f> Reader<'f> {
     fn check_template(&mut self, value: &Spanned<DeValue<'_>>, text: &str) {
         let Some(checker) = &self.checker else { return };
         let found = checker.check(text);
-        if found.is_empty() {
+        let argued = if self.is_command_line { checker.secrets_in(text) } else { Vec::new() };
+        if found.is_empty() && argued.is_empty() {
             return;
         }
         let places = self.places(value, text);
+        for span in argued {
+            let message =
+                "a secret cannot be an argument of spark-submit: everybody on the machine could see it with `ps`";
+            self.push(
+                Fault::error("secret-on-command-line", places.at(span), message, "a secret")
+                    .help("pass it in the task's environment: env = { NAME = \"{{ secret.NAME }}\" }"),
+            );
+        }
         for fault in found {
             let code = if fault.message.contains("template is wrong") { "bad-template" } else { "undefined-name" };
             let label = if code == "bad-template" { "in this template" } else { "not known in templates" };

@@ -13,6 +13,7 @@ pub(super) fn read<'f>(
     surroundings: &Surroundings<'_>,
 ) -> Option<Spark> {
     let open = reader.table(entry)?;
+    reader.is_command_line = true;
     let application = reader.template(&open, "application");
     if let Some(application) = &application {
         check_file(reader, application, "application", surroundings);
@@ -28,20 +29,22 @@ pub(super) fn read<'f>(
         );
     }
     let args = values(reader.texts(&open, "args"));
+    reader.is_command_line = false;
     let own = options(reader, &open);
-    let options = merge(merge(surroundings.config.spark.options.clone(), &surroundings.defaults.spark), &own);
+    let options = surroundings.config.spark.options.clone().with(&surroundings.defaults.spark).with(&own);
     Some(Spark { application: application?.value, args, options })
 }
 
 /// Reads the options that every `spark` table takes.
 pub(super) fn options<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>) -> SparkOptions {
+    reader.is_command_line = true;
     let mut text = |key| reader.template(open, key).map(|text| text.value);
     let (master, name, class, queue) = (text("master"), text("name"), text("class"), text("queue"));
     let (principal, keytab, proxy_user) = (text("principal"), text("keytab"), text("proxy_user"));
     let mut list = |key| values(reader.texts(open, key));
     let (jars, packages, py_files) = (list("jars"), list("packages"), list("py_files"));
     let (files, archives) = (list("files"), list("archives"));
-    SparkOptions {
+    let options = SparkOptions {
         master,
         deploy_mode: reader.choice(open, "deploy_mode").map(|word| word.value.to_owned()),
         name,
@@ -61,33 +64,7 @@ pub(super) fn options<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>) -> Spark
         principal,
         keytab,
         proxy_user,
-    }
-}
-
-/// `over` on top of `base`: single values and lists take the place of the base's, `conf` is merged key by key.
-fn merge(base: SparkOptions, over: &SparkOptions) -> SparkOptions {
-    let list = |base: Vec<String>, over: &Vec<String>| if over.is_empty() { base } else { over.clone() };
-    let mut conf = base.conf;
-    conf.extend(over.conf.clone());
-    SparkOptions {
-        master: over.master.clone().or(base.master),
-        deploy_mode: over.deploy_mode.clone().or(base.deploy_mode),
-        name: over.name.clone().or(base.name),
-        class: over.class.clone().or(base.class),
-        jars: list(base.jars, &over.jars),
-        packages: list(base.packages, &over.packages),
-        py_files: list(base.py_files, &over.py_files),
-        files: list(base.files, &over.files),
-        archives: list(base.archives, &over.archives),
-        conf,
-        queue: over.queue.clone().or(base.queue),
-        driver_memory: over.driver_memory.clone().or(base.driver_memory),
-        driver_cores: over.driver_cores.or(base.driver_cores),
-        executor_memory: over.executor_memory.clone().or(base.executor_memory),
-        executor_cores: over.executor_cores.or(base.executor_cores),
-        num_executors: over.num_executors.or(base.num_executors),
-        principal: over.principal.clone().or(base.principal),
-        keytab: over.keytab.clone().or(base.keytab),
-        proxy_user: over.proxy_user.clone().or(base.proxy_user),
-    }
+    };
+    reader.is_command_line = false;
+    options
 }

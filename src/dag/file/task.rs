@@ -37,12 +37,14 @@ struct Settings {
     retry_backoff: Option<f64>,
     retry_max_delay: Option<Duration>,
     timeout: Option<Duration>,
+    kill_grace: Option<Duration>,
     trigger_rule: Option<TriggerRule>,
     depends_on_past: Option<bool>,
     pool: Option<At<String>>,
     pool_slots: Option<At<i64>>,
     priority: Option<i32>,
     working_dir: Option<String>,
+    run_as: Option<String>,
     email: Option<Vec<String>>,
     email_on_failure: Option<bool>,
     email_on_retry: Option<bool>,
@@ -58,18 +60,31 @@ impl Settings {
             retry_backoff: reader.number(open, "retry_backoff"),
             retry_max_delay: reader.duration(open, "retry_max_delay").map(|delay| delay.value),
             timeout: reader.span_of_time(open, "timeout"),
+            kill_grace: reader.duration(open, "kill_grace").map(|grace| grace.value),
             trigger_rule: reader.choice(open, "trigger_rule").and_then(|word| TriggerRule::parse(word.value)),
             depends_on_past: reader.flag(open, "depends_on_past"),
             pool: reader.text(open, "pool"),
             pool_slots: reader.whole(open, "pool_slots"),
             priority: reader.whole(open, "priority").and_then(|number| i32::try_from(number.value).ok()),
             working_dir: reader.template(open, "working_dir").map(|text| text.value),
+            run_as: read_user(reader, open),
             email: reader.emails(open, "email"),
             email_on_failure: reader.flag(open, "email_on_failure"),
             email_on_retry: reader.flag(open, "email_on_retry"),
             email_on_success: reader.flag(open, "email_on_success"),
         }
     }
+}
+
+fn read_user<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>) -> Option<String> {
+    let user = reader.text(open, "run_as")?;
+    let fits = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '@' | '+');
+    if user.value.starts_with(['-', '+']) || !user.value.chars().all(fits) {
+        let message = format!("`{}` is not the name of a user", user.value);
+        reader.push(Fault::error("bad-name", user.span, message, "expected a name as in /etc/passwd"));
+        return None;
+    }
+    Some(user.value)
 }
 
 /// Reads `[defaults]`.
@@ -115,6 +130,7 @@ pub(super) fn read_task<'f>(
         retry_backoff: own.retry_backoff.or(default.retry_backoff).unwrap_or(1.0),
         retry_max_delay: own.retry_max_delay.or(default.retry_max_delay).unwrap_or(Duration::from_secs(24 * 3600)),
         timeout: own.timeout.or(default.timeout),
+        kill_grace: own.kill_grace.or(default.kill_grace),
         trigger_rule: own.trigger_rule.or(default.trigger_rule).unwrap_or_default(),
         depends_on_past: own.depends_on_past.or(default.depends_on_past).unwrap_or(false),
         pool: pool.map(|pool| pool.value.clone()),
@@ -122,6 +138,7 @@ pub(super) fn read_task<'f>(
         priority: own.priority.or(default.priority).unwrap_or(0),
         env,
         working_dir: own.working_dir.or_else(|| default.working_dir.clone()),
+        run_as: own.run_as.or_else(|| default.run_as.clone()),
         email: own.email.or_else(|| default.email.clone()).unwrap_or_default(),
         email_on_failure: own.email_on_failure.or(default.email_on_failure).unwrap_or(true),
         email_on_retry: own.email_on_retry.or(default.email_on_retry).unwrap_or(false),

@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 
 use crate::dag::nearest::nearest;
 
-use super::{Dates, context, describe, environment, is_template};
+use super::{Dates, Secrets, context, describe, environment, is_template};
 
 /// What is wrong with a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,8 +44,12 @@ pub struct Checker {
 }
 
 impl Checker {
-    /// A checker for templates that know these params and vars.
-    pub fn new(params: &BTreeMap<String, Json>, vars: &BTreeMap<String, Json>) -> Checker {
+    /// A checker for templates that know these params, vars and secrets.
+    pub fn new(
+        params: &BTreeMap<String, Json>,
+        vars: &BTreeMap<String, Json>,
+        secrets: impl Iterator<Item = impl AsRef<str>>,
+    ) -> Checker {
         // Any interval will do: only the names and their kinds matter.
         let start = Timestamp::UNIX_EPOCH.to_zoned(TimeZone::UTC);
         let dates = Dates { start: start.clone(), end: start.clone(), prev: start };
@@ -57,8 +61,11 @@ impl Checker {
         names.insert("try_number".to_owned(), Vec::new());
         names.insert("params".to_owned(), params.keys().cloned().collect());
         names.insert("var".to_owned(), vars.keys().cloned().chain(["value".to_owned()]).collect());
+        names.insert("secret".to_owned(), secrets.map(|name| name.as_ref().to_owned()).collect());
         names.insert("macros".to_owned(), owned(&["ds_add", "ds_format"]));
-        Checker { environment: environment(), sample: context(&dates, &texts, "dag", "task", 1, params, vars), names }
+        let any = Secrets::new(|_| Some(Ok("secret".to_owned())));
+        let sample = context(&dates, &texts, "dag", "task", 1, params, vars, any);
+        Checker { environment: environment(), sample, names }
     }
 
     /// Everything that is wrong with a template.
@@ -82,7 +89,7 @@ impl Checker {
                     if self.environment.globals().all(|(name, _)| name != root) => {
                         faults.extend(places(text, root).into_iter().map(|span| self.undefined(span, root)));
                     }
-                (Some(members), Some(member)) if !members.is_empty() || matches!(root, "params" | "var") => {
+                (Some(members), Some(member)) if !members.is_empty() || matches!(root, "params" | "var" | "secret") => {
                     let dated = matches!(root, "ds" | "ts");
                     if !dated && !members.iter().any(|known| known == member) {
                         let whole = format!("{root}.{member}");
@@ -98,12 +105,21 @@ impl Checker {
             && let Err(error) = template.render(&self.sample)
             // Names that depend on values are not known before the run; everything static has been looked at above.
             && error.kind() != ErrorKind::UndefinedError
+            // What a secret's value is like is not known either.
+            && (!undeclared.iter().any(|path| path.split('.').next() == Some("secret")) || is_static(error.kind()))
         {
             faults.push(fault(text, &error));
         }
         faults.sort_by_key(|fault| fault.span.start);
         faults.dedup();
         faults
+    }
+
+    /// Where a template asks for secrets.
+    pub fn secrets_in(&self, text: &str) -> Vec<Range<usize>> {
+        let Ok(template) = self.environment.template_from_str(text) else { return Vec::new() };
+        let undeclared = template.undeclared_variables(false);
+        if undeclared.contains("secret") { places(text, "secret") } else { Vec::new() }
     }
 
     fn undefined(&self, span: Range<usize>, name: &str) -> TemplateFault {
@@ -116,9 +132,18 @@ impl Checker {
     }
 }
 
+/// Whether a fault of this kind is one whatever the values are.
+fn is_static(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::UnknownFilter | ErrorKind::UnknownTest | ErrorKind::UnknownFunction | ErrorKind::OutOfFuel
+    )
+}
+
 fn unknown_member(span: Range<usize>, root: &str, member: &str, members: &[String]) -> TemplateFault {
     let (message, place) = match root {
         "params" => (format!("there is no param `{member}`"), "add it to [params]"),
+        "secret" => (format!("there is no secret `{member}`"), "add it to [secrets] in crondag.toml"),
         "var" => (format!("there is no variable `{member}`"), "add it to [vars] in crondag.toml"),
         _ => (format!("`{root}` has no `{member}`"), ""),
     };

@@ -2,6 +2,7 @@
 
 mod check;
 mod date;
+mod secrets;
 
 use std::collections::BTreeMap;
 
@@ -17,6 +18,7 @@ use super::schedule::{DataInterval, Timetable};
 
 pub use check::{Checker, TemplateFault};
 use date::DateTimeValue;
+pub use secrets::Secrets;
 
 /// Bounds the work of one rendering, in minijinja's instructions: a template is text with holes, not a program.
 const FUEL: u64 = 1_000_000;
@@ -63,7 +65,7 @@ pub struct Renderer {
 
 impl Renderer {
     /// Computes the values of all names.
-    pub fn new(scope: &Scope<'_>) -> Renderer {
+    pub fn new(scope: &Scope<'_>, secrets: Secrets) -> Renderer {
         let timetable = Timetable::of(scope.dag);
         let dates = Dates::new(scope.interval, &timetable, &scope.dag.timezone);
         let variables = dates.texts(scope.run_id);
@@ -75,6 +77,7 @@ impl Renderer {
             scope.try_number,
             scope.params,
             scope.vars,
+            secrets,
         );
         Renderer {
             environment: environment(),
@@ -187,6 +190,7 @@ pub fn iso(zoned: &Zoned) -> String {
     zoned.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
 }
 
+#[allow(clippy::too_many_arguments)] // one for each root of names
 fn context(
     dates: &Dates,
     texts: &BTreeMap<String, String>,
@@ -195,6 +199,7 @@ fn context(
     try_number: u32,
     params: &BTreeMap<String, Json>,
     vars: &BTreeMap<String, Json>,
+    secrets: Secrets,
 ) -> Value {
     let mut names: BTreeMap<String, Value> =
         texts.iter().map(|(name, text)| (name.clone(), Value::from(text.clone()))).collect();
@@ -218,6 +223,7 @@ fn context(
     let mut var: BTreeMap<String, Value> = vars.iter().map(|(name, value)| (name.clone(), from_json(value))).collect();
     var.entry("value".to_owned()).or_insert_with(|| object_of(vars));
     names.insert("var".to_owned(), var.into());
+    names.insert("secret".to_owned(), Value::from_object(secrets));
     names.insert("macros".to_owned(), Value::from_object(Macros));
     names.into()
 }

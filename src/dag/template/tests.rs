@@ -19,6 +19,7 @@ fn render(text: &str) -> Result<String, RenderError> {
         retry_backoff: 1.0,
         retry_max_delay: Duration::ZERO,
         timeout: None,
+        kill_grace: None,
         trigger_rule: TriggerRule::AllSuccess,
         depends_on_past: false,
         pool: None,
@@ -26,6 +27,7 @@ fn render(text: &str) -> Result<String, RenderError> {
         priority: 0,
         env: BTreeMap::new(),
         working_dir: None,
+        run_as: None,
         email: Vec::new(),
         email_on_failure: true,
         email_on_retry: false,
@@ -62,7 +64,7 @@ fn render(text: &str) -> Result<String, RenderError> {
         params: &params,
         vars: &vars,
     };
-    let renderer = Renderer::new(&scope);
+    let renderer = Renderer::new(&scope, Secrets::none());
     if text == "ENV" {
         let names: Vec<String> =
             renderer.environment().into_iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -115,8 +117,8 @@ fn undefined_names_and_endless_loops_are_errors() {
 #[test]
 fn the_checker_finds_every_undefined_name_with_its_place() {
     let params = BTreeMap::from([("country".to_owned(), json!("x"))]);
-    let checker = Checker::new(&params, &BTreeMap::new());
-    let text = "a {{ dss }} {{ params.county }} {{ execution_date }} ds {{ ds }}";
+    let checker = Checker::new(&params, &BTreeMap::new(), ["DB"].iter());
+    let text = "a {{ dss }} {{ params.county }} {{ execution_date }} ds {{ ds }} {{ secret.DP }} {{ secret.DB }}";
     let found: Vec<(&str, String, String)> = checker
         .check(text)
         .into_iter()
@@ -130,6 +132,7 @@ fn the_checker_finds_every_undefined_name_with_its_place() {
             "`execution_date` is not defined",
             "Airflow 1 and 2 called it that; here it is `logical_date`",
         ),
+        ("secret.DP", "there is no secret `DP`", "did you mean `secret.DB`?"),
     ];
     let found: Vec<(&str, &str, &str)> = found.iter().map(|(a, b, c)| (*a, b.as_str(), c.as_str())).collect();
     assert_eq!(found, expected);
@@ -137,7 +140,7 @@ fn the_checker_finds_every_undefined_name_with_its_place() {
 
 #[test]
 fn the_checker_finds_syntax_unknown_filters_and_methods_and_accepts_the_rest() {
-    let checker = Checker::new(&BTreeMap::new(), &BTreeMap::new());
+    let checker = Checker::new(&BTreeMap::new(), &BTreeMap::new(), std::iter::empty::<&str>());
     for bad in ["{{ ds", "{{ ds | nope }}", "{{ ds.nope() }}", "{{ macros.nope(ds) }}", "{% if %}", "{{ var.x }}"] {
         assert_eq!(checker.check(bad).len(), 1, "{bad}: {:?}", checker.check(bad));
     }

@@ -1,23 +1,24 @@
 //! `check`: queries, judges and records, by a process of its own (`crondag __check`).
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write as _};
-use std::path::{Path, PathBuf};
+use std::io::Read;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
+use super::sql::say;
 use super::sql::session::Value;
-use super::sql::{self, SqlJob, Table};
-use super::{Occasion, PrepareError};
+use super::sql::{SqlJob, Table};
+use super::{Materials, PrepareError};
 use crate::alert::{self, CheckWarning};
 use crate::check::{self, Cell, EarlierDate, Judgement, Reconciliation, Rows};
 use crate::dag::check::{Check, Rule, Rules, Source};
 use crate::dag::schedule::DataInterval;
-use crate::dag::template::{Renderer, iso};
-use crate::dag::{Config, Dag, DagId, Sql, Task, TaskId, Verdict};
+use crate::dag::template::iso;
+use crate::dag::{DagId, Sql, TaskId, Verdict};
 use crate::home::Home;
 use crate::runner::client;
 use crate::runner::shim::host;
@@ -47,41 +48,34 @@ pub(super) struct CheckJob {
 }
 
 impl CheckJob {
-    pub(super) fn of(
-        check: &Check,
-        home: &Path,
-        config: &Config,
-        (dag, task): (&Dag, &Task),
-        renderer: &Renderer,
-        occasion: &Occasion<'_>,
-    ) -> Result<CheckJob, PrepareError> {
+    pub(super) fn of(check: &Check, materials: &Materials<'_>) -> Result<CheckJob, PrepareError> {
+        let scope = materials.scope;
         let query = |source: &Source| {
-            let sql = Sql {
+            materials.sql(&Sql {
                 connection: source.connection.clone(),
                 source: source.query.clone(),
                 params: source.params.clone(),
                 to: None,
-            };
-            sql::job(home, config, &sql, renderer)
+            })
         };
         let reconcile = match &check.reconcile {
             Some(second) => Some((query(&second.source)?, second.tolerance, second.verdict)),
             None => None,
         };
         Ok(CheckJob {
-            home: home.to_path_buf(),
-            dag_id: dag.id.clone(),
-            task_id: task.id.clone(),
-            run_id: occasion.run_id.to_owned(),
-            interval: occasion.interval,
-            timezone: dag.timezone.iana_name().unwrap_or("UTC").to_owned(),
-            ds: renderer.variables().get("ds").cloned().unwrap_or_default(),
+            home: materials.home.to_path_buf(),
+            dag_id: scope.dag.id.clone(),
+            task_id: scope.task.id.clone(),
+            run_id: scope.run_id.to_owned(),
+            interval: scope.interval,
+            timezone: scope.dag.timezone.iana_name().unwrap_or("UTC").to_owned(),
+            ds: materials.variable("ds"),
             query: query(&check.source)?,
             reconcile,
             rules: check.rules.clone(),
             gate: check.gate.clone(),
-            email: task.email.clone(),
-            is_rehearsal: occasion.is_rehearsal,
+            email: scope.task.email.clone(),
+            is_rehearsal: materials.is_rehearsal,
         })
     }
 
@@ -119,7 +113,7 @@ impl CheckJob {
         });
         let judgement = check::judge(&self.rules, &rows, &history, (&self.interval, &zone), reconciliation)
             .map_err(|fault| fault.to_string())?;
-        print!("{}", check::table(&judgement));
+        say(check::table(&judgement).trim_end());
         let counts: Vec<String> = Verdict::ALL
             .iter()
             .rev()
@@ -127,19 +121,17 @@ impl CheckJob {
             .filter(|(_, count)| *count > 0)
             .map(|(verdict, count)| format!("{count} {verdict}"))
             .collect();
-        println!("verdict: {} ({} values: {})", judgement.verdict, judgement.values.len(), counts.join(", "));
+        say(&format!("verdict: {} ({} values: {})", judgement.verdict, judgement.values.len(), counts.join(", ")));
         if let (Some(store), false) = (store, self.is_rehearsal) {
             self.record(store, &judgement, &zone).map_err(|error| error.to_string())?;
             client::ring(&home);
             if let Some(gate) = &self.gate {
                 let is = if judgement.verdict == Verdict::Fail { "shut" } else { "open" };
-                println!("gate {gate} is {is} for {}", self.ds);
+                say(&format!("gate {gate} is {is} for {}", self.ds));
             }
         } else {
-            println!("nothing is recorded, no gate is set");
+            say("nothing is recorded, no gate is set");
         }
-        // What was recorded counts, not whether somebody reads this.
-        let _ = std::io::stdout().flush();
         Ok(judgement.verdict)
     }
 
@@ -268,7 +260,7 @@ pub fn main() -> ExitCode {
         Ok(Verdict::Ok | Verdict::Warn) => ExitCode::SUCCESS,
         Ok(Verdict::Fail) => ExitCode::FAILURE,
         Err(reason) => {
-            eprintln!("error: {reason}");
+            say(&format!("error: {reason}"));
             ExitCode::FAILURE
         }
     }

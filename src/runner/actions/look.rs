@@ -2,19 +2,19 @@
 //! every look this way.
 
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::PrepareError;
+use super::sql::SqlJob;
+use super::sql::say;
 use super::sql::session::Value;
-use super::sql::{self, SqlJob};
+use super::{Materials, PrepareError};
 use crate::dag::schedule::DataInterval;
-use crate::dag::template::Renderer;
 use crate::dag::wait::NOT_YET;
-use crate::dag::{Condition, Config, Dag, Sql, SqlSource};
+use crate::dag::{Condition, Sql, SqlSource};
 use crate::home::Home;
 use crate::runner::awaited::{self, Awaited};
 use crate::runner::engine::Look;
@@ -29,7 +29,7 @@ const BODY: u64 = 10 << 20;
 /// What the process is told on its standard input.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum LookJob {
-    Query(SqlJob),
+    Query(Box<SqlJob>),
     Url { url: String, status: Option<u16>, contains: Option<String> },
     File { home: PathBuf, path: String },
     Gate { home: PathBuf, gate: String, ds: String },
@@ -49,42 +49,29 @@ impl LookJob {
     }
 
     /// The look at a condition that is no command.
-    pub(super) fn of(
-        condition: &Condition,
-        home: &Path,
-        config: &Config,
-        dag: &Dag,
-        interval: DataInterval,
-        renderer: &Renderer,
-    ) -> Result<LookJob, PrepareError> {
-        let home_path = home.to_path_buf();
+    pub(super) fn of(condition: &Condition, materials: &Materials<'_>) -> Result<LookJob, PrepareError> {
+        let Materials { scope, renderer, .. } = materials;
+        let home = materials.home.to_path_buf();
         Ok(match condition {
             Condition::Command(_) => return Err(PrepareError::NoLook),
-            Condition::Query { connection, query, params } => {
-                let sql = Sql {
-                    connection: connection.clone(),
-                    source: SqlSource::Inline(query.clone()),
-                    params: params.clone(),
-                    to: None,
-                };
-                LookJob::Query(sql::job(home, config, &sql, renderer)?)
-            }
+            Condition::Query { connection, query, params } => LookJob::Query(Box::new(materials.sql(&Sql {
+                connection: connection.clone(),
+                source: SqlSource::Inline(query.clone()),
+                params: params.clone(),
+                to: None,
+            })?)),
             Condition::Url { url, status, contains } => LookJob::Url {
                 url: renderer.render(url)?,
                 status: *status,
                 contains: contains.as_ref().map(|text| renderer.render(text)).transpose()?,
             },
-            Condition::File(path) => LookJob::File { home: home_path, path: renderer.render(path)? },
-            Condition::Gate(gate) => LookJob::Gate {
-                home: home_path,
-                gate: renderer.render(gate)?,
-                ds: renderer.variables().get("ds").cloned().unwrap_or_default(),
-            },
-            Condition::Dag { dag: other, task, offset } => LookJob::Dag {
-                home: home_path,
-                own: dag.id.to_string(),
-                interval,
-                dag: other.clone(),
+            Condition::File(path) => LookJob::File { home, path: renderer.render(path)? },
+            Condition::Gate(gate) => LookJob::Gate { home, gate: renderer.render(gate)?, ds: materials.variable("ds") },
+            Condition::Dag { dag, task, offset } => LookJob::Dag {
+                home,
+                own: scope.dag.id.to_string(),
+                interval: scope.interval,
+                dag: dag.clone(),
                 task: task.clone(),
                 offset: *offset,
             },
@@ -192,15 +179,15 @@ pub fn main() -> ExitCode {
     };
     match job.look() {
         Look::Found => {
-            println!("it is there");
+            say("it is there");
             ExitCode::SUCCESS
         }
         Look::NotYet(what) => {
-            println!("not yet: {what}");
+            say(&format!("not yet: {what}"));
             ExitCode::from(u8::try_from(NOT_YET).unwrap_or(1))
         }
         Look::Failed(reason) => {
-            eprintln!("error: {reason}");
+            say(&format!("error: {reason}"));
             ExitCode::FAILURE
         }
     }

@@ -2,21 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
-use super::{Occasion, PrepareError};
+use super::{Materials, PrepareError};
 use crate::alert;
 use crate::alert::chart::Point;
 use crate::alert::report::{CheckReport, TaskLine, ValueReport};
 use crate::check;
 use crate::dag::schedule::DataInterval;
-use crate::dag::template::{Renderer, iso};
-use crate::dag::{Action, Dag, DagId, Report, RunType, Task, TaskId, Verdict};
+use crate::dag::template::iso;
+use crate::dag::{Action, DagId, Report, RunType, TaskId, Verdict};
 use crate::home::Home;
 use crate::runner::client;
 use crate::runner::shim::host;
@@ -50,13 +50,8 @@ pub(super) struct ReportJob {
 }
 
 impl ReportJob {
-    pub(super) fn of(
-        report: &Report,
-        home: &Path,
-        (dag, task): (&Dag, &Task),
-        renderer: &Renderer,
-        occasion: &Occasion<'_>,
-    ) -> Result<ReportJob, PrepareError> {
+    pub(super) fn of(report: &Report, materials: &Materials<'_>) -> Result<ReportJob, PrepareError> {
+        let (dag, task) = (materials.scope.dag, materials.scope.task);
         let to = if report.to.is_empty() { &task.email } else { &report.to };
         if to.is_empty() {
             return Err(PrepareError::NoRecipient);
@@ -74,20 +69,20 @@ impl ReportJob {
         gates.sort();
         gates.dedup();
         Ok(ReportJob {
-            home: home.to_path_buf(),
+            home: materials.home.to_path_buf(),
             dag_id: dag.id.clone(),
-            run_id: occasion.run_id.to_owned(),
-            interval: occasion.interval,
+            run_id: materials.scope.run_id.to_owned(),
+            interval: materials.scope.interval,
             timezone: dag.timezone.iana_name().unwrap_or("UTC").to_owned(),
-            ds: renderer.variables().get("ds").cloned().unwrap_or_default(),
-            title: report.subject.as_ref().map(|subject| renderer.render(subject)).transpose()?,
+            ds: materials.variable("ds"),
+            title: report.subject.as_ref().map(|subject| materials.renderer.render(subject)).transpose()?,
             to: to.clone(),
             checks,
             gates,
             tasks: dag.tasks.iter().filter(|other| other.id != task.id).map(|other| other.id.clone()).collect(),
             charts: report.charts,
             history: report.history,
-            is_rehearsal: occasion.is_rehearsal,
+            is_rehearsal: materials.is_rehearsal,
         })
     }
 

@@ -1,6 +1,8 @@
 //! `spark-submit`: every option as an argument of its own, no shell in between.
 
+use super::PrepareError;
 use crate::dag::Spark;
+use crate::dag::model::SparkOptions;
 use crate::dag::template::{RenderError, Renderer, quote};
 
 /// The argument vector: the program of crondag.toml, else the one of the task's `SPARK_HOME`, else the one on its `PATH`;
@@ -11,48 +13,86 @@ pub(super) fn argv(
     spark: &Spark,
     default_name: &str,
     renderer: &Renderer,
-) -> Result<Vec<String>, RenderError> {
+) -> Result<Vec<String>, PrepareError> {
     let program = match (spark_submit, spark_home) {
         (Some(program), _) => program.to_owned(),
         (None, Some(home)) => format!("{}/bin/spark-submit", home.trim_end_matches('/')),
         (None, None) => "spark-submit".to_owned(),
     };
-    let options = &spark.options;
+    let mut options = spark.options.clone();
+    options.name.get_or_insert_with(|| default_name.to_owned());
     let mut argv = vec![program];
-    let mut one = |flag: &str, value: &Option<String>| -> Result<(), RenderError> {
-        if let Some(value) = value {
-            argv.push(flag.to_owned());
-            argv.push(renderer.render(value)?);
-        }
-        Ok(())
-    };
-    let list = |values: &[String]| (!values.is_empty()).then(|| values.join(","));
-    one("--master", &options.master)?;
-    one("--deploy-mode", &options.deploy_mode)?;
-    one("--class", &options.class)?;
-    one("--name", &options.name.clone().or_else(|| Some(default_name.to_owned())))?;
-    one("--jars", &list(&options.jars))?;
-    one("--packages", &list(&options.packages))?;
-    one("--py-files", &list(&options.py_files))?;
-    one("--files", &list(&options.files))?;
-    one("--archives", &list(&options.archives))?;
-    for (key, value) in &options.conf {
-        one("--conf", &Some(format!("{key}={value}")))?;
+    argv.extend(arguments(&rendered(&options, renderer)?));
+    let application = renderer.render(&spark.application)?;
+    if application.starts_with('-') {
+        return Err(PrepareError::Option(application));
     }
-    one("--queue", &options.queue)?;
-    one("--driver-memory", &options.driver_memory)?;
-    one("--driver-cores", &options.driver_cores.map(|cores| cores.to_string()))?;
-    one("--executor-memory", &options.executor_memory)?;
-    one("--executor-cores", &options.executor_cores.map(|cores| cores.to_string()))?;
-    one("--num-executors", &options.num_executors.map(|number| number.to_string()))?;
-    one("--principal", &options.principal)?;
-    one("--keytab", &options.keytab)?;
-    one("--proxy-user", &options.proxy_user)?;
-    argv.push(renderer.render(&spark.application)?);
+    argv.push(application);
     for argument in &spark.args {
         argv.push(renderer.render(argument)?);
     }
     Ok(argv)
+}
+
+/// The options with their templates filled in.
+pub(super) fn rendered(options: &SparkOptions, renderer: &Renderer) -> Result<SparkOptions, RenderError> {
+    let one = |text: &Option<String>| text.as_ref().map(|text| renderer.render(text)).transpose();
+    let list = |texts: &[String]| texts.iter().map(|text| renderer.render(text)).collect::<Result<Vec<_>, _>>();
+    let conf = options.conf.iter().map(|(key, value)| Ok((key.clone(), renderer.render(value)?)));
+    Ok(SparkOptions {
+        master: one(&options.master)?,
+        deploy_mode: one(&options.deploy_mode)?,
+        name: one(&options.name)?,
+        class: one(&options.class)?,
+        jars: list(&options.jars)?,
+        packages: list(&options.packages)?,
+        py_files: list(&options.py_files)?,
+        files: list(&options.files)?,
+        archives: list(&options.archives)?,
+        conf: conf.collect::<Result<_, _>>()?,
+        queue: one(&options.queue)?,
+        driver_memory: one(&options.driver_memory)?,
+        driver_cores: options.driver_cores,
+        executor_memory: one(&options.executor_memory)?,
+        executor_cores: options.executor_cores,
+        num_executors: options.num_executors,
+        principal: one(&options.principal)?,
+        keytab: one(&options.keytab)?,
+        proxy_user: one(&options.proxy_user)?,
+    })
+}
+
+/// The arguments for rendered options.
+pub(super) fn arguments(options: &SparkOptions) -> Vec<String> {
+    let mut argv = Vec::new();
+    let mut one = |flag: &str, value: Option<String>| {
+        if let Some(value) = value {
+            argv.extend([flag.to_owned(), value]);
+        }
+    };
+    let list = |values: &[String]| (!values.is_empty()).then(|| values.join(","));
+    one("--master", options.master.clone());
+    one("--deploy-mode", options.deploy_mode.clone());
+    one("--class", options.class.clone());
+    one("--name", options.name.clone());
+    one("--jars", list(&options.jars));
+    one("--packages", list(&options.packages));
+    one("--py-files", list(&options.py_files));
+    one("--files", list(&options.files));
+    one("--archives", list(&options.archives));
+    for (key, value) in &options.conf {
+        one("--conf", Some(format!("{key}={value}")));
+    }
+    one("--queue", options.queue.clone());
+    one("--driver-memory", options.driver_memory.clone());
+    one("--driver-cores", options.driver_cores.map(|cores| cores.to_string()));
+    one("--executor-memory", options.executor_memory.clone());
+    one("--executor-cores", options.executor_cores.map(|cores| cores.to_string()));
+    one("--num-executors", options.num_executors.map(|number| number.to_string()));
+    one("--principal", options.principal.clone());
+    one("--keytab", options.keytab.clone());
+    one("--proxy-user", options.proxy_user.clone());
+    argv
 }
 
 /// The command as it could be typed: one option a line.
@@ -74,7 +114,7 @@ mod tests {
     use super::*;
     use crate::dag::file::{read_config, read_dag};
     use crate::dag::schedule::Timetable;
-    use crate::dag::template::Scope;
+    use crate::dag::template::{Scope, Secrets};
     use crate::dag::{Action, Dag};
 
     fn rendered(dag: &Dag, spark_submit: Option<&str>, spark_home: Option<&str>) -> Vec<String> {
@@ -83,7 +123,7 @@ mod tests {
         let (params, vars) = (dag.params.clone(), std::collections::BTreeMap::new());
         let scope =
             Scope { dag, task: &dag.tasks[0], interval, run_id: "r", try_number: 1, params: &params, vars: &vars };
-        argv(spark_submit, spark_home, spark, "d.t 2018-07-01", &Renderer::new(&scope)).unwrap()
+        argv(spark_submit, spark_home, spark, "d.t 2018-07-01", &Renderer::new(&scope, Secrets::none())).unwrap()
     }
 
     #[test]

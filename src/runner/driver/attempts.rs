@@ -1,14 +1,16 @@
 //! Attempts: starting, adopting, stopping, and taking note of their ends.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Driver, EndedAttempt, Host, Item, Key, Live, Starting};
+use super::line::{Happening, Line};
+use super::{Driver, EndedAttempt, Host, Item, Key, Live, Message, Starting};
+use crate::dag::Config;
 use crate::dag::schedule::DataInterval;
-use crate::dag::template::{Renderer, Scope, iso};
+use crate::dag::template::{Renderer, Scope, Secrets, iso};
 use crate::dag::units::format_duration;
+use crate::home::Home;
 use crate::runner::actions;
 use crate::runner::attempt::{ATTEMPT_VARIABLE, AttemptKey, AttemptSpec, Ending, ExitRecord};
 use crate::runner::engine::{Event, Outcome, Start};
@@ -16,7 +18,7 @@ use crate::runner::shim::describe;
 use crate::store::RunRow;
 
 /// The exit status with which a task says that it has nothing to do.
-const SKIPPED: i32 = 99;
+pub(super) const SKIPPED: i32 = 99;
 
 impl<H: Host> Driver<H> {
     /// Names an attempt before it is committed.
@@ -33,15 +35,47 @@ impl<H: Host> Driver<H> {
         let task = start.plan.dag.tasks[start.task].id.clone();
         let key: Key = (start.run, task, start.try_number);
         let started_at = self.host.now();
-        let spec = self.spec(&start, &token, &log_file);
-        let launched = spec.and_then(|spec| self.host.launch(&spec));
         self.keys.insert(token.clone(), key.clone());
         self.live.insert(
             key.clone(),
-            Live { token, log_file, started_at, is_reporting: true, is_stopping: false, has_ended: false },
+            Live {
+                token: token.clone(),
+                log_file: log_file.clone(),
+                started_at,
+                is_reporting: true,
+                is_stopping: false,
+                has_ended: false,
+            },
         );
-        if let Err(reason) = launched {
-            self.could_not_start(&key, reason);
+        let Some(run) = self.runs.get(&start.run).cloned() else {
+            return self
+                .could_not_start(&key, "the driver has lost sight of the run; this is a bug of crondag".to_owned());
+        };
+        let recipe = Recipe { start, run, token: token.clone(), log_file };
+        if self.config.secrets_may_take_a_while() {
+            let (home, config) = (self.home.clone(), self.config.clone());
+            self.host
+                .in_background(Box::new(move || Message::Prepared(token, recipe.spec(&home, &config).map(Box::new))));
+        } else {
+            let spec = recipe.spec(&self.home, &self.config);
+            self.launch(&key, spec);
+        }
+    }
+
+    /// Takes in that an attempt is prepared.
+    pub(super) fn attempt_prepared(&mut self, token: &str, spec: Result<Box<AttemptSpec>, String>) {
+        let Some(key) = self.keys.get(token).cloned() else { return };
+        if self.live.get(&key).is_some_and(|live| live.is_stopping) {
+            self.did_not_start(&key, Ending::Stopped);
+        } else {
+            self.launch(&key, spec.map(|spec| *spec));
+        }
+    }
+
+    fn launch(&mut self, key: &Key, spec: Result<AttemptSpec, String>) {
+        match spec.and_then(|spec| self.host.launch(&spec)) {
+            Ok(()) => self.say_live(Happening::AttemptStarted, key),
+            Err(reason) => self.could_not_start(key, reason),
         }
     }
 
@@ -79,32 +113,32 @@ impl<H: Host> Driver<H> {
     }
 
     fn could_not_start(&mut self, key: &Key, reason: String) {
+        self.did_not_start(key, Ending::NotStarted { reason });
+    }
+
+    fn did_not_start(&mut self, key: &Key, ending: Ending) {
         let Some(live) = self.live.get(key) else { return };
-        self.host.log_failed_start(&live.log_file, &reason);
+        self.host.log_failed_start(&live.log_file, &describe(&ending));
         let record = ExitRecord {
             token: live.token.clone(),
             started_at: live.started_at,
             ended_at: self.host.now(),
-            ending: Ending::NotStarted { reason },
+            ending,
             cpu_seconds: 0.0,
             max_rss_bytes: 0,
             left_behind: 0,
+            log_failure: None,
         };
         self.attempt_ended(key, Box::new(record));
     }
 
-    fn run_of(&self, start: &Start) -> Result<&RunRow, String> {
-        let lost = "the driver has lost sight of the run; this is a bug of crondag";
-        self.runs.get(&start.run).ok_or_else(|| lost.to_owned())
-    }
-
-    /// The values of all template variables of an attempt.
+    /// The values of the template variables of a look. Secrets have no business there.
     pub(super) fn renderer(&self, start: &Start) -> Result<Renderer, String> {
+        let run = self.runs.get(&start.run).ok_or("the driver has lost sight of the run; this is a bug of crondag")?;
         let dag = &start.plan.dag;
-        let run = self.run_of(start)?;
         let mut params = dag.params.clone();
         params.extend(run.params.clone());
-        Ok(Renderer::new(&Scope {
+        let scope = Scope {
             dag,
             task: &dag.tasks[start.task],
             interval: DataInterval { start: run.logical_date, end: run.data_interval_end },
@@ -112,42 +146,8 @@ impl<H: Host> Driver<H> {
             try_number: start.try_number,
             params: &params,
             vars: &self.config.vars,
-        }))
-    }
-
-    fn spec(&mut self, start: &Start, token: &str, log_file: &str) -> Result<AttemptSpec, String> {
-        let dag = &start.plan.dag;
-        let task = &dag.tasks[start.task];
-        let renderer = self.renderer(start)?;
-        let run = self.run_of(start)?;
-        let interval = DataInterval { start: run.logical_date, end: run.data_interval_end };
-        let occasion = actions::Occasion { interval, run_id: &run.run_id, is_rehearsal: false };
-        let prepared = actions::prepare(self.home.root(), &self.config, dag, task, &renderer, &occasion)
-            .map_err(|e| e.to_string())?;
-        let mut env: BTreeMap<String, String> = prepared.environment.variables;
-        env.insert(ATTEMPT_VARIABLE.to_owned(), token.to_owned());
-        let key = AttemptKey {
-            dag_id: dag.id.clone(),
-            run_id: run.run_id.clone(),
-            task_id: task.id.clone(),
-            try_number: start.try_number,
         };
-        let logical_date = iso(&run.logical_date.to_zoned(dag.timezone.clone()));
-        Ok(AttemptSpec {
-            key,
-            token: token.to_owned(),
-            logical_date,
-            argv: prepared.argv,
-            display: prepared.display,
-            stdin: prepared.stdin,
-            env,
-            working_dir: prepared.working_dir,
-            timeout: task.timeout,
-            kill_grace: self.config.kill_grace,
-            log_file: self.home.root().join(log_file),
-            log_max_size: self.config.logs.max_size,
-            secrets: prepared.environment.secrets,
-        })
+        Ok(Renderer::new(&scope, Secrets::none()))
     }
 
     /// Takes an attempt up that another driver started.
@@ -155,6 +155,7 @@ impl<H: Host> Driver<H> {
         self.keys.insert(token.clone(), key.clone());
         let live = Live { token, log_file, started_at, is_reporting: false, is_stopping: false, has_ended: false };
         self.live.insert(key.clone(), live);
+        self.say_live(Happening::AttemptAdopted, key);
         self.watch(key);
     }
 
@@ -170,6 +171,10 @@ impl<H: Host> Driver<H> {
         // A shim whose spawner was killed may both report and let its lock be seen.
         if std::mem::replace(&mut live.has_ended, true) {
             return;
+        }
+        if let Some(error) = &record.log_failure {
+            let what = format!("the disk did not take the whole of the log {}", live.log_file);
+            self.host.report(&Line::trouble(&what, error));
         }
         let (run, task, try_number) = key.clone();
         let ended = EndedAttempt {
@@ -215,5 +220,60 @@ impl<H: Host> Driver<H> {
             return;
         }
         self.host.stop(&live.token);
+    }
+}
+
+/// An attempt that is about to start, with all that its preparation needs.
+struct Recipe {
+    start: Start,
+    run: RunRow,
+    token: String,
+    /// Relative to the home.
+    log_file: String,
+}
+
+impl Recipe {
+    fn spec(&self, home: &Home, config: &Config) -> Result<AttemptSpec, String> {
+        let Recipe { start, run, token, log_file } = self;
+        let dag = &start.plan.dag;
+        let task = &dag.tasks[start.task];
+        let mut params = dag.params.clone();
+        params.extend(run.params.clone());
+        let interval = DataInterval { start: run.logical_date, end: run.data_interval_end };
+        let scope = Scope {
+            dag,
+            task,
+            interval,
+            run_id: &run.run_id,
+            try_number: start.try_number,
+            params: &params,
+            vars: &config.vars,
+        };
+        let prepared = actions::prepare(home.root(), config, &scope, false)?;
+        let mut env = prepared.env;
+        env.insert(ATTEMPT_VARIABLE.to_owned(), token.clone());
+        let key = AttemptKey {
+            dag_id: dag.id.clone(),
+            run_id: run.run_id.clone(),
+            task_id: task.id.clone(),
+            try_number: start.try_number,
+        };
+        let logical_date = iso(&run.logical_date.to_zoned(dag.timezone.clone()));
+        Ok(AttemptSpec {
+            key,
+            token: token.clone(),
+            logical_date,
+            argv: prepared.argv,
+            display: prepared.display,
+            stdin: prepared.stdin,
+            env,
+            run_as: prepared.run_as,
+            working_dir: prepared.working_dir,
+            timeout: task.timeout,
+            kill_grace: task.kill_grace.unwrap_or(config.kill_grace),
+            log_file: home.root().join(log_file),
+            log_max_size: config.logs.max_size,
+            secrets: prepared.secrets,
+        })
     }
 }

@@ -12,7 +12,8 @@ use crate::runner::attempt::AttemptSpec;
 use crate::runner::evidence::Failed;
 use crate::store::OutboxMail;
 
-use super::Key;
+use super::line::Line;
+use super::{Key, Message};
 
 /// The clock, the processes and the files around the driver. What happens there comes back as
 /// [`Message`](super::Message)s.
@@ -24,13 +25,19 @@ pub trait Host {
     fn pause(&mut self, pause: Duration);
 
     /// Says something to the people who read the driver's log.
-    fn report(&self, line: &str);
+    fn report(&self, line: &Line);
+
+    /// A resident driver has looked at the clock: `status` says when the last look was.
+    fn note_tick(&mut self);
 
     /// Attempts with these tokens may still live.
     fn take_over(&mut self, tokens: &[&str]);
 
     /// Names an attempt to come and reserves what it needs. Nothing may be started yet.
     fn claim(&mut self) -> String;
+
+    /// Does something that may take a while, and sends what comes of it.
+    fn in_background(&mut self, work: Box<dyn FnOnce() -> Message + Send>);
 
     /// Starts a claimed attempt.
     ///

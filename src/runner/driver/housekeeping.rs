@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::line::Line;
 use super::{Driver, Host, Mode};
 use crate::store::StoreError;
 
@@ -27,7 +28,7 @@ impl<H: Host> Driver<H> {
     pub(super) fn tidy(&mut self) {
         let done = self.delete_old_logs().and_then(|()| self.forget_old_runs());
         if let Err(error) = done {
-            self.host.report(&format!("cannot delete what is old: {error}"));
+            self.host.report(&Line::trouble("cannot delete what is old", error));
         }
     }
 

@@ -16,7 +16,7 @@ enum Seen {
 
 impl<H: Host> Driver<H> {
     /// Takes the looks that the engine has asked for.
-    pub(super) fn look(&mut self, starts: Vec<Start>) {
+    pub(super) fn take_looks(&mut self, starts: Vec<Start>) {
         let mut files = Vec::new();
         for start in starts {
             let key: Key = (start.run, start.plan.dag.tasks[start.task].id.clone(), start.try_number);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::line::{Happening, Level, Line};
 use super::{Driver, EndedAttempt, Host, Item};
 use crate::alert::{self, DeliveryError, Incident, IncidentKind, TaskIncident};
 use crate::dag::template::iso;
@@ -121,7 +122,7 @@ impl<H: Host> Driver<H> {
 
     fn diagnosis(&self, alert: &Alert, task: usize, run: &str, attempt: &EndedAttempt) -> Option<Diagnosis> {
         let tasks = self.store.task_instances(alert.run).unwrap_or_else(|error| {
-            self.host.report(&format!("cannot read the upstreams for a diagnosis: {error}"));
+            self.host.report(&Line::trouble("cannot read the upstreams for a diagnosis", error));
             Vec::new()
         });
         self.host.diagnose(&Failed {
@@ -146,7 +147,7 @@ impl<H: Host> Driver<H> {
         let due = match self.store.due_mail(now) {
             Ok(due) => due,
             Err(error) => {
-                self.host.report(&format!("cannot read the outbox: {error}"));
+                self.host.report(&Line::trouble("cannot read the outbox", error));
                 self.next_mail_at = now.checked_add(SignedDuration::from_secs(10)).ok();
                 return;
             }
@@ -175,19 +176,27 @@ impl<H: Host> Driver<H> {
         let now = self.host.now();
         let recorded = self.store.write().and_then(|write| {
             match result {
-                Ok(()) => write.mail_sent(id, now)?,
+                Ok(()) => {
+                    self.host.report(&Line::new(Happening::MailSent).with("mail", id));
+                    write.mail_sent(id, now)?;
+                }
                 Err(error) => {
-                    self.host.report(&format!("mail {id}: {error}"));
                     let is_late = now.duration_since(created_at) > GIVE_UP_AFTER;
                     let pause = SignedDuration::from_secs((10_i64 << tries.min(9)).min(3_600));
                     let next = (!error.permanent && !is_late).then(|| now.checked_add(pause).unwrap_or(now));
+                    let line = Line::new(Happening::MailFailed).with("mail", id).with("error", error);
+                    self.host.report(&match next {
+                        Some(next) => line.with("next", next),
+                        None => line.at(Level::Error).with("given_up", true),
+                    });
                     write.mail_failed(id, &error.message, next)?;
                 }
             }
             write.commit()
         });
         if let Err(error) = recorded {
-            self.host.report(&format!("cannot record the delivery of mail {id}, it may be sent again: {error}"));
+            let what = "cannot record the delivery of a mail, it may be sent again";
+            self.host.report(&Line::trouble(what, error).with("mail", id));
         }
     }
 
@@ -196,7 +205,7 @@ impl<H: Host> Driver<H> {
         self.next_mail_at = match self.store.next_mail_at() {
             Ok(next) => next,
             Err(error) => {
-                self.host.report(&format!("cannot read the outbox: {error}"));
+                self.host.report(&Line::trouble("cannot read the outbox", error));
                 self.host.now().checked_add(SignedDuration::from_secs(10)).ok()
             }
         };

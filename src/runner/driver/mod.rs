@@ -7,35 +7,52 @@
 mod attempts;
 mod host;
 mod housekeeping;
+pub mod line;
+pub mod log;
 mod looks;
 mod mailer;
 mod requests;
+mod resident;
+mod saying;
+mod supervisor;
 mod system;
+mod work;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::attempt::{Ending, ExitRecord};
+use super::attempt::{AttemptSpec, Ending, ExitRecord};
 use super::catalog;
 use super::client::ClientError;
 use super::engine::{Effect, Engine, Event, Limits, Look, Plan, Start};
-use super::planner::{self, PlanError};
 use crate::dag::{Config, DagId, RunNumber, TaskId, Transition};
 use crate::home::Home;
 use crate::store::{RunRow, Store, StoreError};
 
 pub use host::Host;
-pub use system::run;
+pub use work::run;
+
+use line::{Fresh, Happening, Line};
 
 /// How a driver lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     /// Ends when there is nothing left to do.
     UntilIdle,
-    /// Looks at the clock every minute and never ends by itself.
+    /// Looks at the clock every second and never ends by itself; asked to go, it first lets live attempts end for a
+    /// while.
     Resident,
+}
+
+impl Mode {
+    fn name(self) -> &'static str {
+        match self {
+            Mode::UntilIdle => "until_idle",
+            Mode::Resident => "resident",
+        }
+    }
 }
 
 /// The newest ended attempt of a task, until its end is committed.
@@ -81,8 +98,10 @@ pub enum DriverError {
 pub enum Message {
     /// A client has something.
     Doorbell,
-    /// Go.
+    /// Go; asked for a second time, a resident driver goes at once.
     Terminate,
+    /// Read settings and DAG files again.
+    Reload,
     /// A child process has ended.
     Child,
     /// Shims cannot report any more: their attempts must be watched.
@@ -93,6 +112,8 @@ pub enum Message {
     Reported(Box<ExitRecord>),
     /// The attempt with this token could not be started; why reads after "error: ".
     Refused(String, String),
+    /// An attempt is prepared, or why it cannot be; named by its token.
+    Prepared(String, Result<Box<AttemptSpec>, String>),
     /// The end of an attempt that was watched.
     Ended(Key, Box<ExitRecord>),
     /// A delivery was tried.
@@ -102,6 +123,9 @@ pub enum Message {
     /// What the host saw where it looked for files.
     Looked(Vec<(Key, Look)>),
 }
+
+/// How long a driver without a clock of its own waits at most for a timer.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// An attempt: run, task, number of the try.
 pub type Key = (RunNumber, TaskId, u32);
@@ -155,7 +179,6 @@ pub struct Driver<H> {
     mode: Mode,
     store: Store,
     config: Config,
-    config_text: String,
     engine: Engine,
     events: VecDeque<Event>,
     items: Vec<Item>,
@@ -176,6 +199,11 @@ pub struct Driver<H> {
     mails: u64,
     next_plan_at: Option<Timestamp>,
     next_tidy_at: Timestamp,
+    /// Nothing new is started any more.
+    is_draining: bool,
+    /// The newest text of crondag.toml, good or not, and what the last look at the files found wrong: both are said once.
+    seen_config: String,
+    fresh: Fresh,
 }
 
 impl<H: Host> Driver<H> {
@@ -196,7 +224,7 @@ impl<H: Host> Driver<H> {
             mode,
             store,
             config,
-            config_text,
+            seen_config: config_text,
             engine: Engine::new(),
             events: VecDeque::new(),
             items: Vec::new(),
@@ -215,7 +243,11 @@ impl<H: Host> Driver<H> {
             mails: 0,
             next_tidy_at: Timestamp::UNIX_EPOCH,
             next_plan_at: (mode == Mode::Resident).then_some(Timestamp::UNIX_EPOCH),
+            is_draining: false,
+            fresh: Fresh::default(),
         };
+        let line = Line::new(Happening::DriverStarted).with("pid", std::process::id()).with("mode", mode.name());
+        driver.host.report(&line.with("version", env!("CARGO_PKG_VERSION")));
         driver.read_all()?;
         // Without limits the engine starts nothing: it must know every live attempt before it gives slots away.
         let limits = driver.limits();
@@ -230,16 +262,19 @@ impl<H: Host> Driver<H> {
 
     /// Takes in what has happened and does all that follows from it. Gives [`End::Asked`] when it is to go.
     pub fn step(&mut self, messages: Vec<Message>) -> Option<End> {
-        let mut rang = false;
+        let (mut rang, mut reload) = (false, false);
         for message in messages {
             match message {
-                Message::Terminate => return Some(End::Asked),
+                Message::Terminate if self.mode == Mode::Resident && !self.is_draining => self.drain(),
+                Message::Terminate => return Some(self.go()),
                 Message::Doorbell => rang = true,
+                Message::Reload => reload = true,
                 Message::Child => {}
                 Message::SpawnerLost => self.watch_all(),
                 Message::ShimLost => self.watch_gone(),
                 Message::Reported(record) => self.attempt_reported(record),
                 Message::Refused(token, reason) => self.attempt_refused(&token, reason),
+                Message::Prepared(token, spec) => self.attempt_prepared(&token, spec),
                 Message::Ended(key, record) => self.attempt_ended(&key, record),
                 Message::Looked(looks) => {
                     for (key, look) in looks {
@@ -255,10 +290,15 @@ impl<H: Host> Driver<H> {
             self.patiently(Driver::read_requests);
         }
         self.events.push_back(Event::TimePassed);
-        self.plan_if_due();
+        if reload {
+            self.reload();
+        } else {
+            self.plan_if_due();
+        }
         self.settle();
         self.send_mail();
-        None
+        let is_drained = self.is_draining && self.live.is_empty() && !self.is_mailing;
+        is_drained.then(|| self.go())
     }
 
     /// Steps the engine until it has nothing more to say, committing and acting on the way.
@@ -301,7 +341,8 @@ impl<H: Host> Driver<H> {
         if !items.is_empty() {
             let mut pause = Duration::from_millis(100);
             while let Err(error) = write(&mut self.store, &items, now) {
-                self.host.report(&format!("the database does not take {} changes, trying again: {error}", items.len()));
+                let line = Line::trouble("the database does not take changes, trying again", error);
+                self.host.report(&line.with("changes", items.len()));
                 self.host.pause(pause);
                 pause = (pause * 2).min(Duration::from_secs(10));
             }
@@ -314,23 +355,27 @@ impl<H: Host> Driver<H> {
         for item in items {
             match item {
                 Item::Start(starting) => self.start(*starting),
-                Item::End { key, .. } => self.forget_attempt(&key),
+                Item::End { key, record } => {
+                    self.say_ended(&key, &record);
+                    self.forget_attempt(&key);
+                }
                 Item::Mail { .. } => self.next_mail_at = Some(Timestamp::UNIX_EPOCH),
-                Item::Transition(_) | Item::IntentDone(_) | Item::Assign { .. } | Item::HoldBackfill(..) => {}
+                Item::Transition(transition) => self.say_transition(&transition),
+                Item::IntentDone(_) | Item::Assign { .. } | Item::HoldBackfill(..) => {}
             }
         }
         for key in std::mem::take(&mut self.stops) {
             self.stop(&key);
         }
         let looks = std::mem::take(&mut self.looks);
-        self.look(looks);
+        self.take_looks(looks);
     }
 
     /// Repeats something that only needs the database until the database lets it.
     fn patiently(&mut self, what: fn(&mut Driver<H>) -> Result<(), StoreError>) {
         let mut pause = Duration::from_millis(100);
         while let Err(error) = what(self) {
-            self.host.report(&format!("the database cannot be read, trying again: {error}"));
+            self.host.report(&Line::trouble("the database cannot be read, trying again", error));
             self.host.pause(pause);
             pause = (pause * 2).min(Duration::from_secs(10));
         }
@@ -351,7 +396,12 @@ impl<H: Host> Driver<H> {
         let next = [self.engine.next_timer(), mail, self.next_plan_at].into_iter().flatten().min()?;
         let left = next.duration_since(self.host.now());
         // A little later rather than too early and then again.
-        Some(Duration::try_from(left.max(SignedDuration::ZERO)).unwrap_or_default() + Duration::from_millis(1))
+        let left = Duration::try_from(left.max(SignedDuration::ZERO)).unwrap_or_default() + Duration::from_millis(1);
+        // Waiting does not count the time that the machine sleeps, nor does it notice a clock that is set.
+        Some(left.min(match self.mode {
+            Mode::Resident => resident::LOOK_EVERY,
+            Mode::UntilIdle => LONGEST_WAIT,
+        }))
     }
 
     /// Remembers how far this driver has come, so that ticks do not start another one for runs that only wait. Gives the
@@ -363,58 +413,38 @@ impl<H: Host> Driver<H> {
             write.commit()
         });
         if let Err(error) = parked {
-            self.host.report(&format!("cannot park: {error}"));
+            self.host.report(&Line::trouble("cannot park", error));
         }
         self.host.release_all();
         self.tidy();
+        self.say_end("idle");
         (self.loaded_until, self.store)
     }
 
     fn limits(&self) -> Limits {
-        Limits { parallelism: self.config.parallelism, pools: self.config.pools.clone() }
+        let parallelism = if self.is_draining { 0 } else { self.config.parallelism };
+        Limits { parallelism, pools: self.config.pools.clone() }
     }
 
-    /// Takes in a changed crondag.toml; a faulty one is reported and the old settings stay.
+    /// Takes in a changed crondag.toml; a faulty one is reported once and the old settings stay.
     fn reload_config(&mut self) {
-        let unchanged = std::fs::read_to_string(self.home.config_path()).is_ok_and(|text| text == self.config_text);
-        if unchanged {
+        if std::fs::read_to_string(self.home.config_path()).is_ok_and(|text| text == self.seen_config) {
             return;
         }
         match catalog::load_config(&self.home) {
             Ok((config, file)) => {
                 self.config = config;
-                self.config_text = file.text;
+                self.seen_config = file.text;
                 self.plans.clear();
                 let limits = self.limits();
                 self.events.push_back(Event::Limits(limits));
+                self.host.report(&Line::new(Happening::Reload).with("changed", "crondag.toml"));
             }
             Err(file) => {
-                self.host.report(&format!("crondag.toml is faulty, the old settings stay: {}", file.summary()));
+                self.host.report(&Line::new(Happening::Faulty).with("error", file.summary()));
+                self.seen_config = file.text;
             }
         }
-    }
-
-    fn plan_if_due(&mut self) {
-        let now = self.host.now();
-        if self.next_plan_at.is_none_or(|at| at > now) {
-            return;
-        }
-        self.reload_config();
-        self.tidy_if_due(now);
-        match planner::plan(&self.home, &mut self.store, &self.config, now) {
-            Ok(found) => {
-                for file in &found.faulty {
-                    self.host.report(&file.summary());
-                }
-                if found.changed {
-                    self.patiently(Driver::read_requests);
-                }
-            }
-            Err(PlanError::Store(error)) => self.host.report(&error.to_string()),
-            Err(error @ PlanError::Folder { .. }) => self.host.report(&error.to_string()),
-        }
-        let seconds = now.as_second() - now.as_second().rem_euclid(60) + 60;
-        self.next_plan_at = Some(Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX));
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::line::{Happening, Line};
 use super::{Driver, Host, Item};
 use crate::dag::{DagId, RunNumber, RunState, RunType, TaskId, Transition};
 use crate::runner::catalog;
@@ -160,7 +161,9 @@ impl<H: Host> Driver<H> {
             Some(version) => match self.plan(version)? {
                 Ok(plan) => Some(plan),
                 Err(reason) => {
-                    self.host.report(&format!("run {} of {}: {reason}", run.run_id, run.dag_id));
+                    let line =
+                        Line::trouble("a run cannot go on", &reason).with("dag", &run.dag_id).with("run", &run.run_id);
+                    self.host.report(&line);
                     if !run.state.is_final() {
                         let ended = Transition::RunEnded {
                             run: run.number,
@@ -209,6 +212,10 @@ impl<H: Host> Driver<H> {
             past,
             is_awaited,
         };
+        if run.state == RunState::Queued {
+            let created = Line::new(Happening::RunCreated).with("dag", &run.dag_id).with("run", &run.run_id);
+            self.host.report(&created.with("type", run.run_type).with("created", run.queued_at));
+        }
         self.runs.insert(run.number, run);
         self.events.push_back(Event::Run(Box::new(input)));
         // Later loading asks the engine what it knows.
@@ -250,7 +257,7 @@ impl<H: Host> Driver<H> {
         let plan = match self.plan(version)? {
             Ok(plan) => plan,
             Err(reason) => {
-                self.host.report(&format!("{dag_id}: {reason}"));
+                self.host.report(&Line::new(Happening::Faulty).with("dag", dag_id).with("error", reason));
                 return Ok(None);
             }
         };

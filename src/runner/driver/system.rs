@@ -1,130 +1,46 @@
-//! The real world of the driver: its signals and doorbell, the spawner and its shims, attempt files, threads, logs, mail.
+//! The real world of the driver: its clock, the spawner and its shims, attempt files, threads, logs, mail.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write as _};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::Duration;
 
-use jiff::Timestamp;
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
+use jiff::{SignedDuration, Timestamp};
 
 use super::host::Host;
-use super::{Driver, DriverError, End, Key, Message, Mode};
+use super::line::Line;
+use super::log;
+use super::supervisor::Supervisor;
+use super::{Key, Message};
 use crate::alert::{self, DeliveryError, Mail};
 use crate::dag::config::Email;
 use crate::dag::{Config, DagId};
 use crate::diagnose::Diagnosis;
 use crate::home::Home;
 use crate::runner::attempt::{AttemptSpec, Ending, ExitRecord};
-use crate::runner::catalog;
-use crate::runner::client;
 use crate::runner::engine::Look;
-use crate::runner::environment;
 use crate::runner::evidence::{self, Failed};
 use crate::runner::files;
 use crate::runner::launch::{self, AttemptFiles, Claim, Found};
+use crate::runner::planner;
+use crate::runner::process::Ended;
+use crate::runner::secrets::Keyring;
 use crate::runner::spawner::{Report, Spawner};
-use crate::store::{OutboxMail, Store};
+use crate::store::OutboxMail;
 
 /// How many lines of a log a mail shows.
 const TAIL_LINES: usize = 50;
+/// How often the time of the last tick is noted.
+const TICK_NOTED_EVERY: SignedDuration = SignedDuration::from_secs(10);
 /// How much of a log is read for them.
 const TAIL_BYTES: u64 = 64 << 10;
 
-/// Becomes the driver of a home and works until there is nothing left to do, or until a signal asks it to go.
-///
-/// # Errors
-/// The database, the lock or the system fails at the beginning. Later failures are waited out.
-pub fn run(home: &Home, mode: Mode) -> Result<End, DriverError> {
-    let Some(mut lock) = client::try_lock(home)? else { return Ok(End::Taken) };
-    let (sender, receiver) = channel();
-    listen(home, &sender)?;
-    loop {
-        let (config, file) = catalog::load_config(home).map_err(|file| DriverError::Config(file.summary()))?;
-        let store = Store::open(&home.database_path())?;
-        let system = System::new(home.clone(), sender.clone());
-        let mut driver = Driver::take_up(system, home.clone(), mode, store, (config, file.text))?;
-        if work(&mut driver, &receiver) == End::Asked {
-            return Ok(End::Asked);
-        }
-        let (loaded_until, store) = driver.park();
-        drop(lock);
-        // Somebody may have asked for work after the last look and found the lock still taken.
-        let again = store.has_intents_until(i64::MAX)? || store.last_run()? > loaded_until;
-        match if again { client::try_lock(home)? } else { None } {
-            Some(taken) => lock = taken,
-            None => return Ok(End::Idle),
-        }
-    }
-}
-
-/// Hands messages to the driver until it has nothing left to do, or is asked to go.
-fn work(driver: &mut Driver<System>, receiver: &Receiver<Message>) -> End {
-    let mut messages = Vec::new();
-    loop {
-        if driver.step(std::mem::take(&mut messages)) == Some(End::Asked) {
-            return End::Asked;
-        }
-        if driver.is_done() {
-            return End::Idle;
-        }
-        let first = match driver.patience() {
-            Some(patience) => match receiver.recv_timeout(patience) {
-                Ok(message) => Some(message),
-                Err(RecvTimeoutError::Timeout) => None,
-                Err(RecvTimeoutError::Disconnected) => return End::Asked,
-            },
-            None => match receiver.recv() {
-                Ok(message) => Some(message),
-                Err(_) => return End::Asked,
-            },
-        };
-        // What came meanwhile goes into the same transaction.
-        messages.extend(first.into_iter().chain(receiver.try_iter()));
-        // The end of a child is the system's business; the driver hears only of a spawner that is lost.
-        if messages.iter().any(|message| matches!(message, Message::Child)) {
-            messages.retain(|message| !matches!(message, Message::Child));
-            messages.extend(driver.host_mut().look_after_spawner());
-        }
-    }
-}
-
-/// Starts the threads that turn the doorbell and signals into messages.
-fn listen(home: &Home, sender: &Sender<Message>) -> Result<(), DriverError> {
-    let mut bell: File = client::doorbell(home)?;
-    let to_driver = sender.clone();
-    thread::Builder::new().name("doorbell".to_owned()).spawn(move || {
-        let mut buffer = [0; 256];
-        while bell.read(&mut buffer).is_ok() {
-            if to_driver.send(Message::Doorbell).is_err() {
-                return;
-            }
-        }
-    })?;
-    let mut signals = Signals::new([SIGCHLD, SIGTERM, SIGINT, SIGHUP])?;
-    let to_driver = sender.clone();
-    thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        for signal in signals.forever() {
-            let message = match signal {
-                SIGCHLD => Message::Child,
-                SIGHUP => Message::Doorbell,
-                _ => Message::Terminate,
-            };
-            if to_driver.send(message).is_err() {
-                return;
-            }
-        }
-    })?;
-    Ok(())
-}
-
 /// The real world.
-struct System {
+pub(super) struct System {
     home: Home,
     sender: Sender<Message>,
     attempt_files: AttemptFiles,
@@ -133,10 +49,12 @@ struct System {
     spawner: Option<Spawner>,
     /// Folders of logs that are known to be there.
     folders: HashSet<String>,
+    supervisor: Supervisor,
+    ticked_at: Timestamp,
 }
 
 impl System {
-    fn new(home: Home, sender: Sender<Message>) -> System {
+    pub(super) fn new(home: Home, sender: Sender<Message>, supervisor: Supervisor) -> System {
         System {
             attempt_files: AttemptFiles::new(home.attempts_dir(), []),
             home,
@@ -144,6 +62,8 @@ impl System {
             claims: HashMap::new(),
             spawner: None,
             folders: HashSet::new(),
+            supervisor,
+            ticked_at: Timestamp::MIN,
         }
     }
 
@@ -179,13 +99,13 @@ impl System {
     }
 
     fn lose_spawner(&mut self) -> Message {
-        self.report("the process that starts attempts was killed; its attempts live on");
+        self.report(&Line::trouble("the process that starts attempts was killed", "its attempts live on"));
         self.spawner = None;
         Message::SpawnerLost
     }
 
     /// Looks whether it was the spawner that ended.
-    fn look_after_spawner(&mut self) -> Option<Message> {
+    pub(super) fn look_after_spawner(&mut self) -> Option<Message> {
         let is_lost = self.spawner.as_mut().is_some_and(|spawner| !spawner.is_alive());
         is_lost.then(|| self.lose_spawner())
     }
@@ -212,11 +132,20 @@ impl Host for System {
     }
 
     fn pause(&mut self, pause: Duration) {
-        thread::sleep(pause);
+        self.supervisor.sleep(pause);
     }
 
-    fn report(&self, line: &str) {
-        report(line);
+    fn report(&self, line: &Line) {
+        log::say(line);
+    }
+
+    fn note_tick(&mut self) {
+        // For people, and they count minutes.
+        let now = self.now();
+        if now.duration_since(self.ticked_at).abs() > TICK_NOTED_EVERY {
+            planner::note_tick(&self.home);
+            self.ticked_at = now;
+        }
     }
 
     fn take_over(&mut self, tokens: &[&str]) {
@@ -229,10 +158,21 @@ impl Host for System {
         token
     }
 
+    fn in_background(&mut self, work: Box<dyn FnOnce() -> Message + Send>) {
+        let sender = self.sender.clone();
+        in_background("prepare", move || {
+            // A driver that is gone has nothing to start.
+            let _ = sender.send(work());
+        });
+    }
+
     fn launch(&mut self, spec: &AttemptSpec) -> Result<(), String> {
         let log_file =
             spec.log_file.strip_prefix(self.home.root()).unwrap_or(&spec.log_file).to_string_lossy().into_owned();
-        self.make_log_folder(&log_file)?;
+        // A task is worth more than its log.
+        if let Err(error) = self.make_log_folder(&log_file) {
+            self.report(&Line::trouble("an attempt has no log", error));
+        }
         let Some(file) = self.claims.remove(&spec.token) else {
             return Err("the attempt was not claimed; this is a bug of crondag".to_owned());
         };
@@ -247,7 +187,7 @@ impl Host for System {
             writeln!(file, "[crondag] the attempt could not start\nerror: {reason}").map_err(|error| error.to_string())
         });
         if let Err(error) = written {
-            report(&format!("cannot write {}: {error}", path.display()));
+            log::say(&Line::trouble("cannot write a log", error).with("log", log_file));
         }
     }
 
@@ -266,7 +206,7 @@ impl Host for System {
                     Ok(found) => break found,
                     // Not text: waiting does not make a record of it.
                     Err(error) if error.kind() == io::ErrorKind::InvalidData => break Found::Gone,
-                    Err(error) => report(&format!("cannot read {}, trying again: {error}", path.display())),
+                    Err(error) => log::say(&Line::trouble("cannot read an attempt file, trying again", error)),
                 }
                 thread::sleep(pause);
                 pause = (pause * 2).min(Duration::from_secs(10));
@@ -288,7 +228,9 @@ impl Host for System {
                 match launch::stop(&path, &token) {
                     Ok(true) => return,
                     Ok(false) => thread::sleep(Duration::from_millis(20)),
-                    Err(error) => return report(&format!("cannot stop {token}: {error}")),
+                    Err(error) => {
+                        return log::say(&Line::trouble("cannot stop an attempt", error).with("attempt", token));
+                    }
                 }
             }
         });
@@ -301,7 +243,7 @@ impl Host for System {
 
     fn release_all(&mut self) {
         if let Err(error) = self.attempt_files.remove_all() {
-            report(&format!("cannot remove the attempt files: {error}"));
+            log::say(&Line::trouble("cannot remove the attempt files", error));
         }
     }
 
@@ -323,7 +265,13 @@ impl Host for System {
         let (home, settings, config, sender) =
             (self.home.clone(), settings.clone(), config.clone(), self.sender.clone());
         in_background("mailer", move || {
-            let variable = |name: &str| environment::lookup(home.root(), &config, name);
+            let variable = |name: &str| match Keyring::open(home.root(), &config) {
+                Ok(keyring) => keyring.variable(name),
+                Err(error) => {
+                    log::say(&Line::trouble("env_file cannot be used for mail", error));
+                    std::env::var(name).ok()
+                }
+            };
             for waiting in due {
                 let result = match serde_json::from_str::<Mail>(&waiting.mail) {
                     Ok(mail) => alert::deliver(&mail, &waiting.message_id, &settings, home.root(), &variable),
@@ -356,7 +304,7 @@ impl Host for System {
         if let Err(error) = fs::remove_dir_all(&folder)
             && error.kind() != io::ErrorKind::NotFound
         {
-            report(&format!("cannot delete {}: {error}", folder.display()));
+            log::say(&Line::trouble("cannot delete logs", error).with("folder", folder.display()));
         }
         // A run of that name may come again.
         self.folders.remove(&format!(".crondag/logs/{dag_id}/{run_id}"));
@@ -373,17 +321,11 @@ fn in_background(name: &str, work: impl FnOnce() + Send + 'static) {
         }
     };
     if let Err(error) = thread::Builder::new().name(name.to_owned()).spawn(run) {
-        report(&format!("no thread for `{name}`, waiting instead: {error}"));
+        log::say(&Line::trouble("no thread, waiting instead", error).with("for", name));
         if let Some(work) = slot.lock().ok().and_then(|mut slot| slot.take()) {
             work();
         }
     }
-}
-
-/// A line in the driver's log.
-fn report(line: &str) {
-    // The disk of the log may be the one that is full: a driver that cannot speak works on.
-    let _ = writeln!(io::stderr(), "{:.3} {}", Timestamp::now(), line.replace('\n', "; "));
 }
 
 /// What an attempt file says, as an exit record.
@@ -391,14 +333,14 @@ fn record_of(
     found: Found,
     token: &str,
     started_at: Timestamp,
-    survivors: impl FnOnce() -> u32,
+    survivors: impl FnOnce() -> Ended,
 ) -> Option<Box<ExitRecord>> {
     match found {
         Found::Alive => None,
         Found::Ended(record) => Some(record),
         Found::Gone => {
             let ended = survivors();
-            let reason = match ended {
+            let mut reason = match ended.count {
                 0 => {
                     "crondag's shim was killed, or the machine went down; no process of the attempt is left".to_owned()
                 }
@@ -406,6 +348,9 @@ fn record_of(
                     "crondag's shim was killed; {count} processes of the attempt were still alive and were ended"
                 ),
             };
+            if !ended.is_clean {
+                reason.push_str(", but not all took the KILL");
+            }
             Some(Box::new(ExitRecord {
                 token: token.to_owned(),
                 started_at,
@@ -413,7 +358,8 @@ fn record_of(
                 ending: Ending::Lost { reason },
                 cpu_seconds: 0.0,
                 max_rss_bytes: 0,
-                left_behind: ended,
+                left_behind: ended.count,
+                log_failure: None,
             }))
         }
     }

@@ -4,29 +4,39 @@
 mod mysql;
 mod output;
 mod postgres;
+mod printed;
+mod program;
+mod say;
 pub mod script;
 pub mod session;
 mod sqlite;
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
 use self::output::Output;
+use self::say::keep_secret;
+pub(super) use self::say::say;
 use self::script::{Dialect, Statement, line_and_column, split};
 use self::session::{Canceller, Outcome, Rows, SqlError, Value, connect};
-use super::PrepareError;
+use super::{PrepareError, path};
 use crate::dag::config::Connection;
 use crate::dag::template::Renderer;
 use crate::dag::units::format_duration;
 use crate::dag::{Config, Sql, SqlSource};
+use crate::mask::Mask;
 
-/// How long the server's answer to a cancelled statement is waited for.
-const CANCEL_GRACE: Duration = Duration::from_secs(2);
+/// How long a cancelled statement may take to end; less than the time between TERM and KILL usually is.
+const CANCEL_GRACE: Duration = Duration::from_secs(8);
+/// How often it is cancelled meanwhile: the first time may have come between two statements.
+const CANCEL_AGAIN: Duration = Duration::from_millis(500);
 
 /// What the process is told on its standard input.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,9 +50,18 @@ pub struct SqlJob {
     params: BTreeMap<String, String>,
     /// The CSV file for the last result set.
     to: Option<PathBuf>,
+    /// Of the connection.
+    password: Option<String>,
+    /// Values that must not be seen, not even in part, as where an excerpt cuts a statement.
+    secrets: Vec<String>,
 }
 
 impl SqlJob {
+    /// Names the values that must not be seen.
+    pub(super) fn hide(&mut self, secrets: Vec<String>) {
+        self.secrets = secrets;
+    }
+
     /// The job for people.
     pub fn describe(&self) -> String {
         let (name, statements) = (&self.connection, self.statements.trim_end());
@@ -71,17 +90,42 @@ impl SqlJob {
     }
 }
 
-pub(super) fn job(home: &Path, config: &Config, sql: &Sql, renderer: &Renderer) -> Result<SqlJob, PrepareError> {
-    let Some(connection) = config.connections.get(&sql.connection) else {
-        return Err(PrepareError::Connection(sql.connection.clone()));
-    };
+/// A connection of crondag.toml, complete: with the options of `[spark]` under its own, and all templates filled in.
+/// `default_name` is what Spark shows the application as.
+pub(super) fn database(
+    config: &Config,
+    name: &str,
+    renderer: &Renderer,
+    default_name: &str,
+) -> Result<Connection, PrepareError> {
+    let mut connection =
+        config.connections.get(name).cloned().ok_or_else(|| PrepareError::Connection(name.to_owned()))?;
+    if let Connection::SparkSql(spark) = &mut connection {
+        let mut options = config.spark.options.clone().with(&spark.options);
+        options.name.get_or_insert_with(|| default_name.to_owned());
+        // spark-sql is an application itself, and its driver is here.
+        (options.class, options.deploy_mode) = (None, None);
+        spark.options = super::spark::rendered(&options, renderer)?;
+    }
+    Ok(connection)
+}
+
+/// Renders the job; `password` is that of the connection.
+pub(super) fn job(
+    home: &Path,
+    config: &Config,
+    sql: &Sql,
+    renderer: &Renderer,
+    default_name: &str,
+    password: Option<String>,
+) -> Result<SqlJob, PrepareError> {
     let (file, statements) = match &sql.source {
         SqlSource::Inline(statements) => (None, statements.clone()),
         SqlSource::File(file) => {
-            let file = renderer.render(file)?;
-            let path = home.join(&file);
-            let text = std::fs::read_to_string(&path)
-                .map_err(|source| PrepareError::File { path: path.display().to_string(), source })?;
+            let file = path(renderer, file)?;
+            let place = home.join(&file);
+            let text = std::fs::read_to_string(&place)
+                .map_err(|source| PrepareError::File { path: place.display().to_string(), source })?;
             (Some(file), text)
         }
     };
@@ -91,12 +135,14 @@ pub(super) fn job(home: &Path, config: &Config, sql: &Sql, renderer: &Renderer) 
     }
     Ok(SqlJob {
         connection: sql.connection.clone(),
-        database: connection.clone(),
+        database: database(config, &sql.connection, renderer, default_name)?,
         home: home.to_path_buf(),
         file,
         statements: renderer.render(&statements)?,
         params,
-        to: sql.to.as_ref().map(|to| renderer.render(to).map(|to| home.join(to))).transpose()?,
+        to: sql.to.as_ref().map(|to| path(renderer, to).map(|to| home.join(to))).transpose()?,
+        password,
+        secrets: Vec::new(),
     })
 }
 
@@ -112,7 +158,7 @@ pub fn main() -> ExitCode {
     match run(&job) {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
-            eprintln!("error: {message}");
+            say(&format!("error: {message}"));
             ExitCode::FAILURE
         }
     }
@@ -165,10 +211,8 @@ fn run(job: &SqlJob) -> Result<(), String> {
     let count = execute(job, &mut output)?;
     output.finish()?;
     if count == 0 {
-        println!("there are no statements");
+        say("there are no statements");
     }
-    // The numbers above are the task's result: a closed pipe must not turn success into failure.
-    let _ = std::io::stdout().flush();
     Ok(())
 }
 
@@ -178,56 +222,76 @@ fn execute(job: &SqlJob, output: &mut dyn Rows) -> Result<usize, String> {
         Some(next) => format!("connection {}: {error}\n  next: {next}", job.connection),
         None => error.to_string(),
     };
-    let mut session = connect(&job.connection, &job.database, &job.home).map_err(explained)?;
+    keep_secret(job.secrets.iter().chain(&job.password));
+    let mut session = connect(&job.connection, &job.database, job.password.as_deref(), &job.home).map_err(explained)?;
     let statements = split(&job.statements, session.dialect()).map_err(|unclosed| {
         format!("{}: this {} is never closed; nothing was run", job.point(unclosed.at), unclosed.what)
     })?;
-    cancel_on_stop(session.canceller(), job.to.clone())
+    let is_stopped = Arc::new(AtomicBool::new(false));
+    cancel_on_stop(session.canceller(), job.to.clone(), Arc::clone(&is_stopped))
         .map_err(|error| format!("cannot watch for signals: {error}"))?;
     let commits_early = session.dialect() == Dialect::Mysql && statements.iter().any(commits_implicitly);
     if commits_early && statements.len() > 1 {
-        println!(
-            "warning: CREATE, ALTER, DROP and their like commit at once here: what ran before them stays after an error"
+        say(
+            "warning: CREATE, ALTER, DROP and their like commit at once here: what ran before them stays after an error",
         );
     }
-    let after_error = if commits_early {
-        "what ran since the last implicit commit was rolled back"
-    } else {
-        "everything was rolled back"
+    let has_transactions = session.dialect().has_transactions();
+    if !has_transactions && statements.len() > 1 {
+        say("warning: there are no transactions here: what ran before an error stays");
+    }
+    let after_error = match (has_transactions, commits_early) {
+        (false, _) => "what ran before it stays",
+        (true, true) => "what ran since the last implicit commit was rolled back",
+        (true, false) => "everything was rolled back",
     };
     session.begin().map_err(explained)?;
+    session.expect(&statements, &job.params).map_err(explained)?;
+    let mask = Mask::new(job.secrets.iter().map(String::as_str));
     for statement in &statements {
+        stop_here(&is_stopped, after_error)?;
         let started = Instant::now();
         let outcome = session.run(statement, &job.params, output).map_err(|error| {
             let place = job.point(error.offset.map_or(statement.span.start, |offset| statement.origin(offset)));
-            let text = excerpt(&job.statements[statement.span.clone()]);
+            let text = excerpt(&mask.text(&job.statements[statement.span.clone()]));
             let next = error.next(&job.connection).map(|next| format!("\n  next: {next}")).unwrap_or_default();
             format!("{place}: {error}\n  in: {text}\n  {after_error}{next}")
         })?;
         let outcome = match outcome {
             Outcome::Returned(count) => rows(count),
             Outcome::Changed(count) => format!("{} changed", rows(count)),
+            Outcome::Done => "done".to_owned(),
         };
-        println!("{}: {outcome} in {}", job.place(statement.span.start), format_duration(started.elapsed()));
+        say(&format!("{}: {outcome} in {}", job.place(statement.span.start), format_duration(started.elapsed())));
     }
+    stop_here(&is_stopped, after_error)?;
     session
         .commit()
         .map_err(|error| format!("the transaction could not be committed: {error}; nothing was changed"))?;
     Ok(statements.len())
 }
 
+/// Between two statements there is nothing to cancel, but the rest must not run.
+fn stop_here(is_stopped: &AtomicBool, after_error: &str) -> Result<(), String> {
+    if is_stopped.load(Ordering::Relaxed) { Err(format!("stopped; {after_error}")) } else { Ok(()) }
+}
+
 /// TERM cancels the statement on the server, which would else run on; the error that follows ends the process.
-fn cancel_on_stop(cancel: Canceller, to: Option<PathBuf>) -> std::io::Result<()> {
+fn cancel_on_stop(cancel: Canceller, to: Option<PathBuf>, is_stopped: Arc<AtomicBool>) -> std::io::Result<()> {
     let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT])?;
     std::thread::spawn(move || {
         if signals.forever().next().is_some() {
-            println!("stopped: cancelling the statement");
-            let outcome = cancel();
-            if let Err(error) = &outcome {
-                println!("the statement could not be cancelled: {error}");
+            is_stopped.store(true, Ordering::Relaxed);
+            say("stopped: cancelling the statement");
+            let deadline = Instant::now() + CANCEL_GRACE;
+            let mut failure = None;
+            // The process ends meanwhile.
+            while Instant::now() < deadline {
+                failure = cancel().err();
+                std::thread::sleep(CANCEL_AGAIN);
             }
-            // Between two statements there is nothing to cancel: the rest must not run either.
-            std::thread::sleep(CANCEL_GRACE);
+            let why = failure.map_or_else(|| "it does not end".to_owned(), |error| error.to_string());
+            say(&format!("error: the statement could not be cancelled: {why}"));
             if let Some(to) = &to {
                 // It may not exist, and the process ends here.
                 let _ = std::fs::remove_file(output::temporary(to));
@@ -238,7 +302,7 @@ fn cancel_on_stop(cancel: Canceller, to: Option<PathBuf>) -> std::io::Result<()>
     Ok(())
 }
 
-/// Whether MySQL commits the transaction before this statement.
+/// Whether `MySQL` commits the transaction before this statement.
 fn commits_implicitly(statement: &Statement) -> bool {
     let words = statement.words(2);
     let first = words.first().map_or("", String::as_str);

@@ -1,4 +1,4 @@
-//! MySQL and `MariaDB`. Text parameters are bound by the server's prepared statements.
+//! `MySQL` and `MariaDB`. Text parameters are bound by the server's prepared statements.
 
 use std::path::Path;
 use std::time::Duration;
@@ -52,7 +52,8 @@ impl Session for Mysql {
     }
 
     fn begin(&mut self) -> Result<(), SqlError> {
-        self.simple("START TRANSACTION")
+        // A transaction begun by name would end at the first implicit commit, and what follows would commit one by one.
+        self.simple("SET autocommit = 0")
     }
 
     fn commit(&mut self) -> Result<(), SqlError> {

@@ -6,6 +6,7 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use super::rows;
+use super::say::say;
 use super::session::{Rows, Value};
 
 /// How many rows of a result set are printed.
@@ -32,17 +33,17 @@ impl Output<'_> {
                 return Err(format!("there is no result set for {}: end the statements with a SELECT", to.display()));
             };
             csv.publish(to).map_err(|error| format!("cannot write {}: {error}", to.display()))?;
-            println!("wrote {} to {}", rows(self.total), to.display());
+            say(&format!("wrote {} to {}", rows(self.total), to.display()));
         }
         if let Some(columns) = &self.columns {
             let mut table = comfy_table::Table::new();
             table.load_style(comfy_table::presets::ASCII_MARKDOWN);
             table.set_header(columns);
             table.add_rows(&self.shown);
-            println!("{table}");
+            say(&table.to_string());
             let left_out = self.total - self.shown.len() as u64;
             if left_out > 0 {
-                println!("... and {} more", rows(left_out));
+                say(&format!("... and {} more", rows(left_out)));
             }
         }
         Ok(())
@@ -54,11 +55,12 @@ impl Rows for Output<'_> {
         (self.columns, self.total) = (Some(columns.to_vec()), 0);
         self.shown.clear();
         if let Some(to) = self.to {
-            let unwritten = |error| named(error, to);
+            let unwritten = |error: std::io::Error| named(&error, to);
             // The one before must be gone first: both have the same name.
             self.csv = None;
             let mut csv = Csv::create(to).map_err(unwritten)?;
-            csv.line(columns.iter().cloned()).map_err(unwritten)?;
+            let columns: Vec<Value> = columns.iter().cloned().map(Value::Text).collect();
+            csv.line(&columns).map_err(unwritten)?;
             self.csv = Some(csv);
         }
         Ok(())
@@ -67,7 +69,7 @@ impl Rows for Output<'_> {
     fn row(&mut self, row: &[Value]) -> std::io::Result<()> {
         self.total += 1;
         if let (Some(csv), Some(to)) = (&mut self.csv, self.to) {
-            csv.line(row.iter().map(Value::to_string)).map_err(|error| named(error, to))?;
+            csv.line(row).map_err(|error: std::io::Error| named(&error, to))?;
         }
         if self.shown.len() < SHOWN_ROWS {
             self.shown.push(row.iter().map(Value::to_string).collect());
@@ -76,7 +78,7 @@ impl Rows for Output<'_> {
     }
 }
 
-fn named(error: std::io::Error, to: &Path) -> std::io::Error {
+fn named(error: &std::io::Error, to: &Path) -> std::io::Error {
     std::io::Error::new(error.kind(), format!("cannot write {}: {error}", to.display()))
 }
 
@@ -100,16 +102,19 @@ impl Csv {
         Ok(Csv { file: Some(BufWriter::new(File::create(&temporary)?)), temporary })
     }
 
-    fn line(&mut self, cells: impl Iterator<Item = String>) -> std::io::Result<()> {
+    /// NULL is nothing, and a text of length 0 is `""`, as `PostgreSQL`'s COPY has it: both can be read back.
+    fn line(&mut self, cells: &[Value]) -> std::io::Result<()> {
         let Some(file) = &mut self.file else { return Ok(()) };
-        for (index, cell) in cells.enumerate() {
+        for (index, cell) in cells.iter().enumerate() {
             if index > 0 {
                 file.write_all(b",")?;
             }
-            if cell.contains([',', '"', '\n', '\r']) {
-                write!(file, "\"{}\"", cell.replace('"', "\"\""))?;
-            } else {
-                file.write_all(cell.as_bytes())?;
+            match cell {
+                Value::Null => {}
+                Value::Text(text) if text.is_empty() || text.contains([',', '"', '\n', '\r']) => {
+                    write!(file, "\"{}\"", text.replace('"', "\"\""))?;
+                }
+                plain => write!(file, "{plain}")?,
             }
         }
         file.write_all(b"\n")

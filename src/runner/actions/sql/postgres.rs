@@ -182,7 +182,7 @@ impl<'r> FromSql<'r> for Cell {
                 Value::Text(EPOCH.checked_add(micros.microseconds())?.time().to_string())
             }
             Type::UUID => {
-                let hex: String = raw.iter().map(|byte| format!("{byte:02x}")).collect();
+                let hex = raw.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
                 let part = |range| hex.get(range).ok_or("a uuid that cannot be read");
                 Value::Text([part(0..8)?, part(8..12)?, part(12..16)?, part(16..20)?, part(20..32)?].join("-"))
             }
@@ -261,7 +261,7 @@ fn failure(error: &postgres::Error, address: &str) -> SqlError {
         return refusal(error);
     }
     let source = error.source().map_or_else(|| error.to_string(), ToString::to_string);
-    let is_io = error.source().is_some_and(|source| source.is::<std::io::Error>());
+    let is_io = error.source().is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
     if is_io && error.to_string().contains("connecting") {
         let message = format!("nothing answers at {address}: {source}");
         return SqlError { kind: ErrorKind::Refused, message, code: None, offset: None };

@@ -10,8 +10,17 @@ pub enum Dialect {
     Sqlite,
     /// `PostgreSQL`: `$1`, dollar quotes, `::` casts, nested comments.
     Postgres,
-    /// MySQL and `MariaDB`: `?`, backslash escapes, backticks, `#` comments, the client's `DELIMITER`.
+    /// `MySQL` and `MariaDB`: `?`, backslash escapes, backticks, `#` comments, the client's `DELIMITER`.
     Mysql,
+    /// Hive and Spark SQL: `'` and `"` for texts, backslash escapes, backticks; values are put in as literals.
+    Hive,
+}
+
+impl Dialect {
+    /// Whether statements can be taken back together.
+    pub fn has_transactions(self) -> bool {
+        self != Dialect::Hive
+    }
 }
 
 /// One statement of a script.
@@ -21,8 +30,10 @@ pub struct Statement {
     pub span: Range<usize>,
     /// What the server is sent.
     pub text: String,
-    /// Names of the parameters: of `$1`, `$2`, ... for `PostgreSQL`, of each `?` for MySQL.
+    /// Names of the parameters: of `$1`, `$2`, ... for `PostgreSQL`, of each `?` for `MySQL`, of each hole for Hive.
     pub params: Vec<String>,
+    /// The places in `text` where the values belong; for Hive only.
+    holes: Vec<usize>,
     /// Where pieces of `text` come from: (place in `text`, place in the script), ascending.
     pieces: Vec<(usize, usize)>,
 }
@@ -31,13 +42,38 @@ impl Statement {
     /// A statement that is sent as it stands.
     pub(super) fn verbatim(script: &str, span: Range<usize>) -> Statement {
         let text = script[span.clone()].to_owned();
-        Statement { pieces: vec![(0, span.start)], span, text, params: Vec::new() }
+        Statement { pieces: vec![(0, span.start)], span, text, params: Vec::new(), holes: Vec::new() }
     }
 
     /// The place in the script of a byte of `text`.
     pub fn origin(&self, offset: usize) -> usize {
         let piece = self.pieces.iter().rev().find(|(sent, _)| *sent <= offset);
         piece.map_or(self.span.start, |(sent, script)| script + (offset - sent)).min(self.span.end)
+    }
+
+    /// The text with each value, as a literal of Hive and Spark, in its hole.
+    pub(super) fn filled(&self, values: &[&str]) -> String {
+        let mut filled = String::new();
+        let mut from = 0;
+        for (hole, value) in self.holes.iter().zip(values) {
+            filled.push_str(&self.text[from..*hole]);
+            filled.push_str(&literal(value));
+            from = *hole;
+        }
+        filled.push_str(&self.text[from..]);
+        filled
+    }
+
+    /// The place in `text` of a byte of `filled(values)`.
+    pub(super) fn unfilled(&self, values: &[&str], offset: usize) -> usize {
+        let mut inserted = 0;
+        for (hole, value) in self.holes.iter().zip(values) {
+            if hole + inserted >= offset {
+                break;
+            }
+            inserted += literal(value).len().min(offset - (hole + inserted));
+        }
+        offset - inserted
     }
 
     /// The first words, in capitals, without comments.
@@ -145,7 +181,8 @@ impl Scanner<'_> {
             self.at += rest.find('\n').unwrap_or(rest.len());
             return Ok(true);
         }
-        if !rest.starts_with("/*") {
+        let is_hint = self.dialect == Dialect::Hive && rest.starts_with("/*+");
+        if !rest.starts_with("/*") || is_hint {
             return Ok(false);
         }
         let unclosed = Unclosed { at: self.at, what: "comment" };
@@ -153,10 +190,11 @@ impl Scanner<'_> {
         while depth > 0 {
             let inner = &rest[offset..];
             let close = inner.find("*/").ok_or(unclosed.clone())?;
-            match inner.find("/*").filter(|open| !is_mysql && *open < close) {
-                Some(open) => (depth, offset) = (depth + 1, offset + open + 2),
-                None => (depth, offset) = (depth - 1, offset + close + 2),
-            }
+            (depth, offset) = if let Some(open) = inner.find("/*").filter(|open| !is_mysql && *open < close) {
+                (depth + 1, offset + open + 2)
+            } else {
+                (depth - 1, offset + close + 2)
+            };
         }
         self.at += offset;
         Ok(true)
@@ -165,8 +203,13 @@ impl Scanner<'_> {
     fn statement(&mut self) -> Result<Statement, Unclosed> {
         let start = self.at;
         let mut end = start;
-        let mut statement =
-            Statement { span: start..start, text: String::new(), params: Vec::new(), pieces: vec![(0, start)] };
+        let mut statement = Statement {
+            span: start..start,
+            text: String::new(),
+            params: Vec::new(),
+            holes: Vec::new(),
+            pieces: vec![(0, start)],
+        };
         let mut copied = start;
         // Bodies in `BEGIN ATOMIC ... END` have `;` of their own; CASE has an END too.
         let (mut depth, mut previous) = (0_u32, String::new());
@@ -174,14 +217,22 @@ impl Scanner<'_> {
             if depth == 0 && self.take_delimiter() {
                 break;
             }
+            let from = self.at;
             if self.skip_comment()? {
+                if self.dialect == Dialect::Hive {
+                    // The programs look for quotes and `;` in comments.
+                    statement.text.push_str(&self.script[copied..from]);
+                    statement.text.push(' ');
+                    statement.pieces.push((statement.text.len(), self.at));
+                    copied = self.at;
+                }
                 continue;
             }
-            let from = self.at;
             if self.skip_quoted()? {
             } else if let Some(name) = self.take_param() {
                 statement.text.push_str(&self.script[copied..from]);
                 statement.pieces.push((statement.text.len(), from));
+                statement.holes.push(statement.text.len());
                 statement.text.push_str(&placeholder(self.dialect, &mut statement.params, name));
                 statement.pieces.push((statement.text.len(), self.at));
                 copied = self.at;
@@ -225,6 +276,10 @@ impl Scanner<'_> {
             return None;
         }
         let name = rest.strip_prefix(':')?;
+        // `STRUCT<a:INT>`
+        if self.dialect == Dialect::Hive && self.script[..self.at].ends_with(|c| is_in_word(c) || c == '`') {
+            return None;
+        }
         let length = name.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(name.len());
         let name = &name[..length];
         if !name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
@@ -236,14 +291,15 @@ impl Scanner<'_> {
     }
 
     fn skip_quoted(&mut self) -> Result<bool, Unclosed> {
-        let (rest, is_mysql) = (self.rest(), self.dialect == Dialect::Mysql);
+        let (rest, is_postgres) = (self.rest(), self.dialect == Dialect::Postgres);
         let unclosed = |what| Unclosed { at: self.at, what };
         let length = match rest.as_bytes() {
-            [b'\'', ..] => quoted(rest, 0, '\'', is_mysql).ok_or(unclosed("text"))?,
-            [b'"', ..] => quoted(rest, 0, '"', is_mysql).ok_or(unclosed("quoted name"))?,
-            [b'`', ..] if is_mysql => quoted(rest, 0, '`', false).ok_or(unclosed("quoted name"))?,
-            [b'e' | b'E', b'\'', ..] if !is_mysql => quoted(rest, 1, '\'', true).ok_or(unclosed("text"))?,
-            [b'$', ..] if !is_mysql => {
+            [b'\'', ..] => quoted(rest, 0, '\'', !is_postgres).ok_or(unclosed("text"))?,
+            [b'"', ..] if is_postgres => quoted(rest, 0, '"', false).ok_or(unclosed("quoted name"))?,
+            [b'"', ..] => quoted(rest, 0, '"', true).ok_or(unclosed("text"))?,
+            [b'`', ..] if !is_postgres => quoted(rest, 0, '`', false).ok_or(unclosed("quoted name"))?,
+            [b'e' | b'E', b'\'', ..] if is_postgres => quoted(rest, 1, '\'', true).ok_or(unclosed("text"))?,
+            [b'$', ..] if is_postgres => {
                 let Some(tag) = dollar_tag(rest) else { return Ok(false) };
                 let body = rest[tag.len()..].find(tag).ok_or(unclosed("dollar-quoted text"))?;
                 body + 2 * tag.len()
@@ -283,9 +339,9 @@ fn quoted(text: &str, from: usize, quote: char, has_escapes: bool) -> Option<usi
 }
 
 fn placeholder(dialect: Dialect, params: &mut Vec<String>, name: String) -> String {
-    if dialect == Dialect::Mysql {
+    if dialect != Dialect::Postgres {
         params.push(name);
-        return "?".to_owned();
+        return if dialect == Dialect::Mysql { "?".to_owned() } else { String::new() };
     }
     let known = params.iter().position(|param| *param == name);
     let index = known.unwrap_or_else(|| {
@@ -293,6 +349,22 @@ fn placeholder(dialect: Dialect, params: &mut Vec<String>, name: String) -> Stri
         params.len() - 1
     });
     format!("${}", index + 1)
+}
+
+/// A text of Hive and Spark. Whatever could mean something, to them or to the programs that read statements before them
+/// (quotes, backslashes, `;`, `${}`, line breaks), is written as its number, so that no setting lets it out of its quotes.
+fn literal(value: &str) -> String {
+    use std::fmt::Write as _;
+    let mut literal = "'".to_owned();
+    for unit in value.encode_utf16() {
+        match u8::try_from(unit) {
+            Ok(byte) if byte.is_ascii_alphanumeric() || b" _-.,:/+".contains(&byte) => literal.push(byte.into()),
+            // Writing to a String cannot fail.
+            _ => write!(literal, "\\u{unit:04x}").unwrap_or_default(),
+        }
+    }
+    literal.push('\'');
+    literal
 }
 
 #[cfg(test)]
@@ -355,6 +427,25 @@ mod tests {
     }
 
     #[test]
+    fn hive_gets_values_as_literals_and_no_comments() {
+        let script =
+            "SELECT /*+ BROADCAST(t) */ ':a', \":b\", `:c`, 'it\\'s :d' -- don't; :e\n, :f::x, :g # no\nFROM t";
+        let statement = split(script, Dialect::Hive).unwrap().remove(0);
+        assert_eq!(statement.params, ["f", "g"]);
+        let values = ["2018-07-01", "a'b\\;${x}\n--😀"];
+        let filled = statement.filled(&values);
+        assert_eq!(
+            filled,
+            "SELECT /*+ BROADCAST(t) */ ':a', \":b\", `:c`, 'it\\'s :d'  \n, '2018-07-01'::x, \
+             'a\\u0027b\\u005c\\u003b\\u0024\\u007bx\\u007d\\u000a--\\ud83d\\ude00' # no\nFROM t"
+        );
+        let from = statement.unfilled(&values, filled.find("FROM").unwrap());
+        assert_eq!(statement.origin(from), script.find("FROM").unwrap());
+        let types = "CREATE TABLE t (s STRUCT<a:INT, `b`:STRING>, m MAP<STRING,INT>)";
+        assert_eq!(one(types, Dialect::Hive), (types.to_owned(), String::new()));
+    }
+
+    #[test]
     fn what_is_not_closed_is_said_with_its_place() {
         let unclosed = split("SELECT 1;\nSELECT 'a", Dialect::Postgres).unwrap_err();
         assert_eq!((unclosed.at, unclosed.what), (17, "text"));
@@ -374,7 +465,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_split_without_panic_and_in_order(script in "[ -~é\n;:'\"`$/*#\\\\-]{0,80}") {
-            for dialect in [Dialect::Postgres, Dialect::Mysql] {
+            for dialect in [Dialect::Postgres, Dialect::Mysql, Dialect::Hive] {
                 let Ok(statements) = split(&script, dialect) else { continue };
                 let mut end = 0;
                 for statement in statements {

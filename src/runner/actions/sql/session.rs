@@ -3,11 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::Command;
 
 use super::script::{Dialect, Statement};
-use super::{mysql, postgres, sqlite};
-use crate::dag::config::{Connection, DatabaseServer, Password, ServerKind};
+use super::{mysql, postgres, program, sqlite};
+use crate::dag::config::{Connection, DatabaseServer, ServerKind};
 
 /// Values of `:name`, as texts; the server converts them.
 pub type Params = BTreeMap<String, String>;
@@ -39,7 +38,11 @@ impl std::fmt::Display for Value {
             Value::Integer(number) => write!(f, "{number}"),
             Value::Real(number) => write!(f, "{number}"),
             Value::Decimal(text) | Value::Text(text) => f.write_str(text),
-            Value::Bytes(bytes) => write!(f, "<{} bytes>", bytes.len()),
+            // As PostgreSQL writes them.
+            Value::Bytes(bytes) => {
+                f.write_str("\\x")?;
+                bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
         }
     }
 }
@@ -65,6 +68,8 @@ pub enum Outcome {
     Returned(u64),
     /// It changed so many rows.
     Changed(u64),
+    /// It was run; nothing is known of rows.
+    Done,
 }
 
 /// What went wrong, as far as it decides what to do next.
@@ -107,7 +112,7 @@ impl SqlError {
     /// The next thing to do about it, where there is one to name.
     pub fn next(&self, name: &str) -> Option<String> {
         let text = match self.kind {
-            ErrorKind::Refused => format!("is the server up, and are host and port of [connections.{name}] right?"),
+            ErrorKind::Refused => format!("is the server up, and is the address in [connections.{name}] right?"),
             ErrorKind::Authentication => {
                 format!("check username and the password of [connections.{name}] in crondag.toml")
             }
@@ -126,7 +131,17 @@ pub trait Session {
     /// How scripts for it are split.
     fn dialect(&self) -> Dialect;
 
-    /// Begins a transaction.
+    /// Tells which statements will be run, in this order. Where a program runs them, it then runs them all, and what one
+    /// sets is there for the next; else this does nothing.
+    ///
+    /// # Errors
+    /// An unknown parameter, or the program cannot be started.
+    fn expect(&mut self, statements: &[Statement], params: &Params) -> Result<(), SqlError> {
+        let _ = (statements, params);
+        Ok(())
+    }
+
+    /// Begins a transaction, where there are any.
     ///
     /// # Errors
     /// The server's.
@@ -155,16 +170,20 @@ pub type Canceller = Box<dyn Fn() -> Result<(), SqlError> + Send>;
 ///
 /// # Errors
 /// The server cannot be reached, or does not let us in.
-pub fn connect(name: &str, connection: &Connection, home: &Path) -> Result<Box<dyn Session>, SqlError> {
+pub fn connect(
+    name: &str,
+    connection: &Connection,
+    password: Option<&str>,
+    home: &Path,
+) -> Result<Box<dyn Session>, SqlError> {
     match connection {
         Connection::Sqlite { path } => Ok(Box::new(sqlite::Sqlite::open(name, &home.join(path))?)),
-        Connection::Server(server) => {
-            let password = server.password.as_ref().map(|password| read_password(password, home)).transpose()?;
-            match server.kind {
-                ServerKind::Postgres => Ok(Box::new(postgres::Postgres::open(server, password.as_deref(), home)?)),
-                ServerKind::Mysql => Ok(Box::new(mysql::Mysql::open(server, password, home)?)),
-            }
-        }
+        Connection::Server(server) => match server.kind {
+            ServerKind::Postgres => Ok(Box::new(postgres::Postgres::open(server, password, home)?)),
+            ServerKind::Mysql => Ok(Box::new(mysql::Mysql::open(server, password.map(str::to_owned), home)?)),
+        },
+        Connection::Hive(hive) => Ok(Box::new(program::Program::beeline(hive, password)?)),
+        Connection::SparkSql(spark) => Ok(Box::new(program::Program::spark_sql(spark))),
     }
 }
 
@@ -184,27 +203,4 @@ pub(super) fn value<'p>(name: &str, params: &'p Params) -> Result<&'p str, SqlEr
         let known: Vec<&str> = params.keys().map(String::as_str).collect();
         SqlError::other(format!("`{name}` is not defined; known are {}", known.join(", ")))
     })
-}
-
-fn read_password(password: &Password, home: &Path) -> Result<String, SqlError> {
-    let first_line = |text: &str| text.lines().next().unwrap_or("").to_owned();
-    match password {
-        Password::Env(name) => std::env::var(name).map_err(|_| {
-            SqlError::other(format!("the variable {name} of password_env is not set: write it into env_file"))
-        }),
-        Password::File(path) => {
-            let path = home.join(path);
-            let text = std::fs::read_to_string(&path)
-                .map_err(|error| SqlError::other(format!("cannot read password_file {}: {error}", path.display())))?;
-            Ok(first_line(&text))
-        }
-        Password::Command(command) => {
-            let output = Command::new("/bin/bash").args(["-c", command]).current_dir(home).output();
-            let output = output.map_err(|error| SqlError::other(format!("cannot run password_command: {error}")))?;
-            if !output.status.success() {
-                return Err(SqlError::other(format!("password_command failed: {}", output.status)));
-            }
-            Ok(first_line(&String::from_utf8_lossy(&output.stdout)))
-        }
-    }
 }

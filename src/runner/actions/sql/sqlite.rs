@@ -74,7 +74,7 @@ impl Session for Sqlite {
             prepared.raw_execute().map_err(failed)?;
             return Ok(Outcome::Changed(self.connection.total_changes() - before));
         }
-        let columns: Vec<String> = prepared.column_names().into_iter().map(str::to_owned).collect();
+        let columns: Vec<String> = prepared.column_names().map(str::to_owned).collect();
         let unkept = |error: std::io::Error| SqlError::other(error.to_string());
         rows.begin(&columns).map_err(unkept)?;
         let mut count = 0;

@@ -1,0 +1,5 @@
+#!/usr/bin/env bash
+# The clock as an attacker: both DST switches of two zones, minute by minute; set back an hour; three days asleep.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+python3 tests/attack/clock.py target/release/crondag

@@ -1,0 +1,62 @@
+//! Where the driver's lines go: to standard error, or into the home's driver.log, which is kept short.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use jiff::Timestamp;
+
+use super::line::Line;
+use crate::home::Home;
+
+/// How many bytes driver.log may have before it is put aside.
+const LONGEST: u64 = 10 << 20;
+
+/// The log of this process; without one, lines go to standard error.
+static LOG: Mutex<Option<Log>> = Mutex::new(None);
+
+struct Log {
+    file: File,
+    path: PathBuf,
+}
+
+/// From now on lines go into driver.log.
+///
+/// # Errors
+/// The file cannot be opened.
+pub fn keep_in_home(home: &Home) -> io::Result<()> {
+    let path = home.driver_log_path();
+    let file = open(&path)?;
+    *LOG.lock().unwrap_or_else(PoisonError::into_inner) = Some(Log { file, path });
+    Ok(())
+}
+
+/// Opens a driver.log for appending.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
+    File::options().append(true).create(true).mode(0o600).open(path)
+}
+
+/// Says something to the people who read the log.
+pub fn say(line: &Line) {
+    // One write, so that lines of two processes do not mix.
+    let text = format!("{:.3} {line}\n", Timestamp::now());
+    let mut log = LOG.lock().unwrap_or_else(PoisonError::into_inner);
+    // The disk of the log may be the one that is full: a driver that cannot speak works on.
+    let _ = match log.as_mut() {
+        None => io::stderr().write_all(text.as_bytes()),
+        Some(log) => log.file.write_all(text.as_bytes()).and_then(|()| log.turn()),
+    };
+}
+
+impl Log {
+    fn turn(&mut self) -> io::Result<()> {
+        if self.file.metadata()?.len() > LONGEST {
+            // One old generation is enough for people to look at.
+            fs::rename(&self.path, self.path.with_extension("log.1"))?;
+            self.file = open(&self.path)?;
+        }
+        Ok(())
+    }
+}

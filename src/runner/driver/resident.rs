@@ -1,0 +1,105 @@
+//! What only a driver with a clock of its own does: looks at the clock and at the files, reads them again when it is
+//! told to, and lets live attempts end before it goes.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::line::{Fresh, Happening, Line};
+use super::{Driver, End, Host};
+use crate::dag::Config;
+use crate::home::Home;
+use crate::runner::engine::Event;
+use crate::runner::planner;
+use crate::store::Store;
+
+/// How often a resident driver looks at the clock and at the DAG files. Schedules are due at full minutes; a clock that
+/// was set and a machine that slept are noticed as soon as a changed file.
+pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+impl<H: Host> Driver<H> {
+    /// Looks when it is time to.
+    pub(super) fn plan_if_due(&mut self) {
+        let now = self.host.now();
+        let is_due = |at: Timestamp| {
+            // Far ahead: the clock was set back.
+            at <= now || at.duration_since(now) > SignedDuration::from_secs(2)
+        };
+        if self.is_draining || !self.next_plan_at.is_some_and(is_due) {
+            return;
+        }
+        self.reload_config();
+        self.tidy_if_due(now);
+        self.look(now);
+        self.host.note_tick();
+        self.next_plan_at = Some(Timestamp::from_second(now.as_second() + 1).unwrap_or(Timestamp::MAX));
+    }
+
+    /// Reads settings and DAG files again, whatever the clock says.
+    pub(super) fn reload(&mut self) {
+        // Settings that are as faulty as before are worth saying to somebody who has asked.
+        self.seen_config.clear();
+        self.fresh = Fresh::default();
+        self.reload_config();
+        if !self.is_draining {
+            self.look(self.host.now());
+        }
+        self.patiently(Driver::read_requests);
+        self.host.report(&Line::new(Happening::Reload).with("asked_by", "SIGHUP"));
+    }
+
+    fn look(&mut self, now: Timestamp) {
+        let (changed, lines) = look(&self.home, &mut self.store, &self.config, now);
+        for line in self.fresh.of(lines) {
+            self.host.report(&line);
+        }
+        if changed {
+            self.patiently(Driver::read_requests);
+        }
+    }
+
+    /// Starts nothing new from now on.
+    pub(super) fn drain(&mut self) {
+        self.is_draining = true;
+        self.next_plan_at = None;
+        let limits = self.limits();
+        self.events.push_back(Event::Limits(limits));
+        let timeout = crate::dag::units::format_duration(self.config.drain_timeout);
+        let line = Line::new(Happening::DrainStarted).with("live", self.live.len()).with("timeout", timeout);
+        self.host.report(&line);
+    }
+
+    /// How long live attempts may still take; `None` while nobody has asked this driver to go.
+    pub(super) fn drain_timeout(&self) -> Option<Duration> {
+        self.is_draining.then_some(self.config.drain_timeout)
+    }
+
+    /// Leaves what lives to the next driver.
+    pub(super) fn go(&mut self) -> End {
+        if self.is_draining {
+            self.host.report(&Line::new(Happening::DrainEnded).with("live", self.live.len()));
+        }
+        self.say_end("asked");
+        End::Asked
+    }
+
+    /// One line for people: what this driver does now.
+    pub(super) fn status(&self) -> String {
+        let live = match self.live.len() {
+            1 => "1 attempt".to_owned(),
+            count => format!("{count} attempts"),
+        };
+        if self.is_draining { format!("draining: {live} left, nothing new starts") } else { format!("{live} live") }
+    }
+}
+
+/// Looks at the files and the clock: whether anything was written, and what is to be said.
+pub(super) fn look(home: &Home, store: &mut Store, config: &Config, now: Timestamp) -> (bool, Vec<Line>) {
+    match planner::plan(home, store, config, now) {
+        Ok(found) => {
+            let faulty = found.faulty.iter().map(|file| Line::new(Happening::Faulty).with("error", file.summary()));
+            (found.changed, faulty.collect())
+        }
+        Err(error) => (false, vec![Line::trouble("no look at the files and the clock, trying again", error)]),
+    }
+}

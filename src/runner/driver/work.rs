@@ -1,0 +1,214 @@
+//! The driver's loop: becomes the driver of a home, waits for messages, and hands them over.
+
+use std::fs::File;
+use std::io::Read;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::line::{Fresh, Happening, Line};
+use super::log;
+use super::resident::{LOOK_EVERY, look};
+use super::supervisor::Supervisor;
+use super::system::System;
+use super::{Driver, DriverError, End, Message, Mode};
+use crate::dag::Config;
+use crate::home::Home;
+use crate::runner::catalog;
+use crate::runner::client::{self, DriverLock};
+use crate::runner::planner;
+use crate::store::Store;
+
+/// Becomes the driver of a home and works until there is nothing left to do, or until a signal asks it to go. While
+/// another process is the driver, a resident one stands by and ticks; any other gives [`End::Taken`].
+///
+/// # Errors
+/// The database, the lock or the system fails at the beginning. Later failures are waited out.
+pub fn run(home: &Home, mode: Mode) -> Result<End, DriverError> {
+    let (sender, receiver) = channel();
+    listen_to_signals(&sender)?;
+    let supervisor = if mode == Mode::Resident { Supervisor::of_environment() } else { Supervisor::default() };
+    let mut lock = match (client::try_lock(home)?, mode) {
+        (Some(lock), _) => lock,
+        (None, Mode::UntilIdle) => return Ok(End::Taken),
+        (None, Mode::Resident) => match stand_by(home, &supervisor, &sender, &receiver)? {
+            Some(lock) => lock,
+            None => return Ok(End::Asked),
+        },
+    };
+    listen_to_doorbell(home, &sender)?;
+    loop {
+        let (config, file) = load_config(home)?;
+        let store = Store::open(&home.database_path())?;
+        let system = System::new(home.clone(), sender.clone(), supervisor.clone());
+        let mut driver = Driver::take_up(system, home.clone(), mode, store, (config, file.text))?;
+        if work(&mut driver, &receiver, &supervisor) == End::Asked {
+            return Ok(End::Asked);
+        }
+        let (loaded_until, store) = driver.park();
+        drop(lock);
+        // Somebody may have asked for work after the last look and found the lock still taken.
+        let again = store.has_intents_until(i64::MAX)? || store.last_run()? > loaded_until;
+        match if again { client::try_lock(home)? } else { None } {
+            Some(taken) => lock = taken,
+            None => return Ok(End::Idle),
+        }
+    }
+}
+
+fn load_config(home: &Home) -> Result<(Config, catalog::FaultyFile), DriverError> {
+    catalog::load_config(home).map_err(|file| DriverError::Config(file.summary()))
+}
+
+/// Hands messages to the driver until it has nothing left to do, or goes.
+fn work(driver: &mut Driver<System>, receiver: &Receiver<Message>, supervisor: &Supervisor) -> End {
+    let mut messages = Vec::new();
+    let mut drained_at: Option<Instant> = None;
+    loop {
+        if messages.iter().any(|message| matches!(message, Message::Reload)) {
+            supervisor.reloads();
+        }
+        let end = driver.step(std::mem::take(&mut messages));
+        if let Some(timeout) = driver.drain_timeout() {
+            supervisor.stops(timeout);
+            drained_at = drained_at.or_else(|| Instant::now().checked_add(timeout));
+        }
+        if end == Some(End::Asked) {
+            return End::Asked;
+        }
+        if driver.is_done() {
+            return End::Idle;
+        }
+        supervisor.works(&driver.status());
+        let drain = drained_at.map(|at| at.saturating_duration_since(Instant::now()));
+        let patience = [driver.patience(), supervisor.patience(), drain].into_iter().flatten().min();
+        let first = match patience {
+            Some(patience) => match receiver.recv_timeout(patience) {
+                Ok(message) => Some(message),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return End::Asked,
+            },
+            None => match receiver.recv() {
+                Ok(message) => Some(message),
+                Err(_) => return End::Asked,
+            },
+        };
+        // What came meanwhile goes into the same transaction.
+        messages.extend(first.into_iter().chain(receiver.try_iter()));
+        // The end of a child is the system's business; the driver hears only of a spawner that is lost.
+        if messages.iter().any(|message| matches!(message, Message::Child)) {
+            messages.retain(|message| !matches!(message, Message::Child));
+            messages.extend(driver.host_mut().look_after_spawner());
+        }
+        if drained_at.is_some_and(|at| at <= Instant::now()) {
+            messages.push(Message::Terminate);
+        }
+    }
+}
+
+/// Ticks in place of a crontab while another process is the driver, and takes over when that is gone. Gives `None` when
+/// it is asked to go.
+fn stand_by(
+    home: &Home,
+    supervisor: &Supervisor,
+    sender: &Sender<Message>,
+    receiver: &Receiver<Message>,
+) -> Result<Option<DriverLock>, DriverError> {
+    let (mut config, _) = load_config(home)?;
+    let mut store = Store::open(&home.database_path())?;
+    let mut fresh = Fresh::default();
+    loop {
+        let pid = client::driver_pid(home).unwrap_or_default();
+        log::say(&Line::new(Happening::StandBy).with("pid", pid));
+        wait_for_lock(home, sender)?;
+        let is_free = loop {
+            let now = Timestamp::now();
+            let wrong = match catalog::load_config(home) {
+                Ok((good, _)) => {
+                    config = good;
+                    None
+                }
+                Err(file) => Some(Line::new(Happening::Faulty).with("error", file.summary())),
+            };
+            let (changed, mut lines) = look(home, &mut store, &config, now);
+            lines.extend(wrong);
+            fresh.of(lines).iter().for_each(log::say);
+            planner::note_tick(home);
+            if changed {
+                client::ring(home);
+            }
+            supervisor.works(&format!("standing by for the driver {pid}"));
+            let second = LOOK_EVERY.saturating_sub(Duration::from_nanos(now.subsec_nanosecond().unsigned_abs().into()));
+            let patience = supervisor.patience().map_or(second, |patience| patience.min(second));
+            match receiver.recv_timeout(patience) {
+                Ok(Message::Terminate) => {
+                    supervisor.stops(Duration::ZERO);
+                    break false;
+                }
+                // Only the lock rings here: the bell is the driver's.
+                Ok(Message::Doorbell) => break true,
+                Ok(Message::Reload) => {
+                    supervisor.reloads();
+                    fresh = Fresh::default();
+                }
+                _ => {}
+            }
+        };
+        if !is_free {
+            return Ok(None);
+        }
+        if let Some(lock) = client::try_lock(home)? {
+            return Ok(Some(lock));
+        }
+    }
+}
+
+/// Sends [`Message::Doorbell`] when no process is the driver any more.
+fn wait_for_lock(home: &Home, sender: &Sender<Message>) -> Result<(), DriverError> {
+    let (home, sender) = (home.clone(), sender.clone());
+    thread::Builder::new().name("lock".to_owned()).spawn(move || {
+        if let Err(error) = client::wait_for_driver(&home) {
+            log::say(&Line::trouble("cannot wait for the driver's lock", error));
+            thread::sleep(LOOK_EVERY);
+        }
+        // Its receiver lives as long as this process.
+        let _ = sender.send(Message::Doorbell);
+    })?;
+    Ok(())
+}
+
+fn listen_to_doorbell(home: &Home, sender: &Sender<Message>) -> Result<(), DriverError> {
+    let mut bell: File = client::doorbell(home)?;
+    let sender = sender.clone();
+    thread::Builder::new().name("doorbell".to_owned()).spawn(move || {
+        let mut buffer = [0; 256];
+        while bell.read(&mut buffer).is_ok() {
+            if sender.send(Message::Doorbell).is_err() {
+                return;
+            }
+        }
+    })?;
+    Ok(())
+}
+
+fn listen_to_signals(sender: &Sender<Message>) -> Result<(), DriverError> {
+    let mut signals = Signals::new([SIGCHLD, SIGTERM, SIGINT, SIGHUP])?;
+    let sender = sender.clone();
+    thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        for signal in signals.forever() {
+            let message = match signal {
+                SIGCHLD => Message::Child,
+                SIGHUP => Message::Reload,
+                _ => Message::Terminate,
+            };
+            if sender.send(message).is_err() {
+                return;
+            }
+        }
+    })?;
+    Ok(())
+}

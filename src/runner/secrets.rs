@@ -1,0 +1,333 @@
+//! The secrets of one attempt: read when a template asks for them, remembered only so that they can be masked.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use super::environment::{self, User};
+use crate::access;
+use crate::dag::Config;
+use crate::dag::config::SecretSource;
+use crate::dag::template::Secrets;
+use crate::mask::{MASK, Mask, SHORTEST_SECRET};
+
+/// How long the command of a secret may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// No secret is longer: programs take no longer texts in their environment.
+const LONGEST_SECRET: u64 = 100 << 10;
+
+/// What an attempt knows of the secrets of its home.
+#[derive(Debug)]
+pub struct Keyring {
+    home: PathBuf,
+    declared: BTreeMap<String, SecretSource>,
+    /// The variables of `env_file`, in order.
+    env_file: Vec<(String, String)>,
+    /// What a secret's command finds in its environment.
+    environment: BTreeMap<String, String>,
+    /// What has been asked for so far.
+    taken: Mutex<BTreeMap<String, Result<String, String>>>,
+}
+
+impl Keyring {
+    /// Reads `env_file`; the other secrets only when they are asked for.
+    ///
+    /// # Errors
+    /// The file cannot be read or is open to others; the words hold no secret.
+    pub fn open(home: &Path, config: &Config) -> Result<Arc<Keyring>, String> {
+        let env_file = match &config.env_file {
+            Some(path) => read_env_file(&home.join(path))?,
+            None => Vec::new(),
+        };
+        let mut environment = environment::base(User::current());
+        environment.extend(config.env.clone());
+        environment.extend(env_file.iter().cloned());
+        Ok(Arc::new(Keyring {
+            home: home.to_path_buf(),
+            declared: config.secrets.clone(),
+            env_file,
+            environment,
+            taken: Mutex::default(),
+        }))
+    }
+
+    /// The variables of `env_file`.
+    pub fn env_file(&self) -> &[(String, String)] {
+        &self.env_file
+    }
+
+    /// The secrets for templates.
+    pub fn secrets(self: &Arc<Keyring>) -> Secrets {
+        let keyring = self.clone();
+        Secrets::new(move |name| keyring.value(name))
+    }
+
+    /// The same names with a mask as value: for what is shown. Nothing is fetched.
+    pub fn hidden(self: &Arc<Keyring>) -> Secrets {
+        let keyring = self.clone();
+        Secrets::new(move |name| keyring.declared.contains_key(name).then(|| Ok(MASK.to_owned())))
+    }
+
+    /// Every value that must not be seen: all of `env_file`, and what templates have asked for.
+    pub fn values(&self) -> Vec<String> {
+        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let asked = taken.values().filter_map(|value| value.as_ref().ok());
+        let mut values: Vec<String> = self.env_file.iter().map(|(_, value)| value).chain(asked).cloned().collect();
+        values.retain(|value| !value.is_empty());
+        values
+    }
+
+    /// Masks those values.
+    pub fn mask(&self) -> Mask {
+        Mask::new(self.values().iter().map(String::as_str))
+    }
+
+    /// The password of a connection: the first line of its source, where a variable may also be one of the task's own.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn password(
+        &self,
+        connection: &str,
+        source: &SecretSource,
+        env: &BTreeMap<String, String>,
+    ) -> Result<String, String> {
+        let found = match source {
+            SecretSource::Env(name) if env.contains_key(name) => Ok(env[name].clone()),
+            source => self.fetch(source),
+        };
+        let password = found
+            .map(|text| text.lines().next().unwrap_or_default().to_owned())
+            .and_then(check)
+            .map_err(|reason| format!("the password of connection {connection} is not to be had: {reason}"));
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.insert(format!("connections.{connection}"), password.clone());
+        password
+    }
+
+    /// A variable that crondag itself uses, such as a mail password: from `env_file`, else from its own environment.
+    pub fn variable(&self, name: &str) -> Option<String> {
+        let from_file = self.env_file.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+        from_file.or_else(|| std::env::var(name).ok())
+    }
+
+    fn value(&self, name: &str) -> Option<Result<String, String>> {
+        let source = self.declared.get(name)?;
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let value = taken.entry(name.to_owned()).or_insert_with(|| {
+            self.fetch(source).and_then(check).map_err(|reason| format!("the secret {name} is not to be had: {reason}"))
+        });
+        Some(value.clone())
+    }
+
+    fn fetch(&self, source: &SecretSource) -> Result<String, String> {
+        match source {
+            SecretSource::Env(name) => self
+                .variable(name)
+                .ok_or_else(|| format!("{name} is neither in env_file nor in the environment of the driver")),
+            SecretSource::File(path) => read_file(&self.home.join(path)),
+            SecretSource::Command(command) => self.run(command),
+        }
+    }
+
+    /// Runs a secret's command. What it says on standard error is not told: nobody knows yet what to mask there.
+    fn run(&self, command: &str) -> Result<String, String> {
+        let failed = |error: std::io::Error| format!("its command cannot be run: {error}");
+        let by_hand = "to see why, type the command by hand in the home";
+        // A file in memory and no pipe: what the command leaves behind cannot keep us waiting.
+        let mut output = File::from(memfd_create("crondag-secret", MemfdFlags::CLOEXEC).map_err(|e| failed(e.into()))?);
+        let handle = duct::cmd!("/bin/bash", "-c", command)
+            .full_env(&self.environment)
+            .dir(&self.home)
+            .stdin_null()
+            .stdout_file(output.try_clone().map_err(failed)?)
+            .stderr_null()
+            .unchecked()
+            .before_spawn(|command| {
+                command.process_group(0);
+                Ok(())
+            })
+            .start()
+            .map_err(failed)?;
+        let ended = handle.wait_timeout(PATIENCE).map_err(failed)?.map(|output| output.status);
+        let Some(status) = ended else {
+            for pid in handle.pids() {
+                if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+                    // It may have ended this very moment.
+                    let _ = kill_process_group(pid, Signal::KILL);
+                }
+            }
+            handle.wait().map_err(failed)?;
+            return Err(format!("its command took longer than {} seconds; {by_hand}", PATIENCE.as_secs()));
+        };
+        if !status.success() {
+            return Err(format!("its command ended with {status}; {by_hand}"));
+        }
+        output.seek(SeekFrom::Start(0)).map_err(failed)?;
+        read(output).map_err(|error| format!("what its command prints cannot be used: {error}"))
+    }
+}
+
+/// What is wrong with the files of secrets that crondag.toml names. Runs no command.
+pub fn faults(home: &Path, config: &Config) -> Vec<String> {
+    let env_file = config.env_file.as_ref().and_then(|path| read_env_file(&home.join(path)).err());
+    let passwords = config
+        .connections
+        .iter()
+        .filter_map(|(name, connection)| Some((format!("the password of connection {name}"), connection.password()?)));
+    let secrets = config.secrets.iter().map(|(name, source)| (format!("the secret {name}"), source));
+    let files = passwords.chain(secrets).filter_map(|(name, source)| match source {
+        SecretSource::File(path) => {
+            read_file(&home.join(path)).and_then(check).err().map(|reason| format!("{name}: {reason}"))
+        }
+        SecretSource::Env(_) | SecretSource::Command(_) => None,
+    });
+    env_file.into_iter().chain(files).collect()
+}
+
+fn check(value: String) -> Result<String, String> {
+    if value.len() < SHORTEST_SECRET {
+        return Err(format!(
+            "it has fewer than {SHORTEST_SECRET} characters: masking it would take ordinary words out of every log"
+        ));
+    }
+    if value.contains('\0') {
+        return Err("it has a NUL character, which no program can take".to_owned());
+    }
+    Ok(value)
+}
+
+fn read_file(path: &Path) -> Result<String, String> {
+    let failed = |error: std::io::Error| format!("{} cannot be read: {error}", path.display());
+    let file = File::open(path).map_err(failed)?;
+    access::refuse_open_secret(path).map_err(|exposed| exposed.sentence())?;
+    read(file).map_err(failed)
+}
+
+/// The text of a file, without its last newline.
+fn read(file: File) -> std::io::Result<String> {
+    let mut text = String::new();
+    file.take(LONGEST_SECRET + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > LONGEST_SECRET {
+        return Err(std::io::Error::other("it is longer than 100 KB"));
+    }
+    if text.ends_with('\n') {
+        text.pop();
+        if text.ends_with('\r') {
+            text.pop();
+        }
+    }
+    Ok(text)
+}
+
+/// Reads `NAME=value` lines; `export`, quotes and `#` comments are allowed, as a shell would read them.
+fn read_env_file(path: &Path) -> Result<Vec<(String, String)>, String> {
+    let text = fs::read_to_string(path).map_err(|error| format!("env_file {}: {error}", path.display()))?;
+    access::refuse_open_secret(path).map_err(|exposed| format!("env_file {}", exposed.sentence()))?;
+    let mut variables = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let line = line.trim();
+        let line = line.strip_prefix("export ").unwrap_or(line).trim_start();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let fault = |message: &str| format!("env_file {}:{}: {message}", path.display(), number + 1);
+        let (name, value) = line.split_once('=').ok_or_else(|| fault("expected NAME=value"))?;
+        let is_name = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        if !is_name || name.starts_with(|c: char| c.is_ascii_digit()) {
+            return Err(fault("expected NAME=value, with letters, digits and `_` in the name"));
+        }
+        let value = match value.chars().next() {
+            Some(quote @ ('"' | '\'')) => {
+                value[1..].strip_suffix(quote).ok_or_else(|| fault("the quote is not closed on this line"))?.to_owned()
+            }
+            _ => value.split(" #").next().unwrap_or_default().trim_end().to_owned(),
+        };
+        // Nothing is no secret.
+        if !value.is_empty()
+            && let Err(reason) = check(value.clone())
+        {
+            return Err(fault(&format!("{name}: {reason}; what is no secret belongs into [env] of crondag.toml")));
+        }
+        variables.push((name.to_owned(), value));
+    }
+    Ok(variables)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn write(folder: &Path, name: &str, text: &str, mode: u32) {
+        fs::write(folder.join(name), text).unwrap();
+        fs::set_permissions(folder.join(name), fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn value(source: SecretSource) -> Result<String, String> {
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path(), "key", "from a file\n", 0o640);
+        write(folder.path(), "open", "from a file\n", 0o644);
+        write(folder.path(), "env", "TOKEN=from-env-file\n", 0o600);
+        let config = Config {
+            env_file: Some("env".into()),
+            secrets: BTreeMap::from([("X".to_owned(), source)]),
+            ..Config::default()
+        };
+        let keyring = Keyring::open(folder.path(), &config).unwrap();
+        assert_eq!(keyring.value("Y"), None);
+        keyring.value("X").unwrap()
+    }
+
+    #[test]
+    fn env_files_are_read_as_a_shell_reads_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let read = |text: &str, mode| {
+            write(folder.path(), "env", text, mode);
+            read_env_file(&folder.path().join("env"))
+        };
+        let found = read("# c\nA=1234\nexport B='two words'\nC=\"x=yz\" \n\nD=plain # comment\nE=\n", 0o600);
+        let expected = [("A", "1234"), ("B", "two words"), ("C", "x=yz"), ("D", "plain"), ("E", "")];
+        assert_eq!(found.unwrap(), expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        for (text, mode, wrong) in [
+            ("A=1234\nnonsense\n", 0o600, "env:2: expected NAME=value"),
+            ("A=123\n", 0o600, "env:1: A: it has fewer than 4 characters"),
+            ("A=1234\n", 0o604, "its mode 0604 opens it to everybody"),
+        ] {
+            let error = read(text, mode).unwrap_err();
+            assert!(error.contains(wrong) && !error.contains("123\n"), "{error}");
+        }
+    }
+
+    #[test]
+    fn each_source_gives_its_value() {
+        assert_eq!(value(SecretSource::Env("TOKEN".into())), Ok("from-env-file".into()));
+        assert_eq!(value(SecretSource::File("key".into())), Ok("from a file".into()));
+        assert_eq!(value(SecretSource::Command("printf '%s\\n' \"$TOKEN-2\"".into())), Ok("from-env-file-2".into()));
+    }
+
+    #[test]
+    fn what_stands_in_the_way_is_named_without_the_value() {
+        for (source, wrong) in [
+            (SecretSource::Env("NO_SUCH_VARIABLE".into()), "NO_SUCH_VARIABLE is neither in env_file nor"),
+            (SecretSource::File("none".into()), "No such file"),
+            (SecretSource::File("open".into()), "type `chmod o-rwx "),
+            (SecretSource::Command("echo hunter2; exit 3".into()), "its command ended with exit status: 3"),
+            (SecretSource::Command("echo hunter2 >&2; no-such-program".into()), "exit status: 127"),
+            (SecretSource::Command("echo abc".into()), "fewer than 4 characters"),
+            (SecretSource::Command("printf 'ab\\000cd'".into()), "NUL"),
+            (SecretSource::Command("head -c 200000 /dev/zero | tr '\\0' x".into()), "longer than 100 KB"),
+        ] {
+            let error = value(source).unwrap_err();
+            assert!(error.starts_with("the secret X is not to be had: ") && error.contains(wrong), "{error}");
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,357 @@
+//! Ending attempts: whatever asks for it, and however the processes hide, none is left. Where this machine lets control
+//! groups be made, each test runs with them and, if it can (as root), without.
+
+#![allow(clippy::unwrap_used)] // a test may fail
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Whether the driver of a test may make control groups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Groups {
+    AsTheHostAllows,
+    Hidden,
+}
+
+struct Home {
+    folder: TempDir,
+    groups: Groups,
+}
+
+const DAY: [&str; 5] = ["backfill", "-s", "2024-01-01", "-e", "2024-01-01"];
+
+impl Home {
+    fn new(groups: Groups, config: &str, dag: &str) -> Home {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("dags")).unwrap();
+        fs::write(folder.path().join("crondag.toml"), format!("timezone = 'UTC'\n{config}")).unwrap();
+        fs::write(folder.path().join("dags/d.toml"), dag).unwrap();
+        Home { folder, groups }
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.path().join(name).exists()
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path().join(name)).unwrap()
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let binary = env!("CARGO_BIN_EXE_crondag");
+        let mut command = match self.groups {
+            Groups::AsTheHostAllows => Command::new(binary),
+            Groups::Hidden => {
+                let mut command = Command::new("unshare");
+                command.args(["--mount", "sh", "-c", "umount -a -t cgroup2; exec \"$@\"", "sh", binary]);
+                command
+            }
+        };
+        command.arg("--home").arg(self.path()).args(args).stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    fn start(&self, args: &[&str]) -> Child {
+        self.command(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    }
+
+    fn backfill(&self) -> Child {
+        self.start(&[&DAY[..], &["d"]].concat())
+    }
+
+    /// State and reason of a task of the newest run.
+    fn state(&self, task: &str) -> (String, String) {
+        let rows: Vec<Value> = serde_json::from_slice(&self.run(&["tasks", "d", "--json"]).stdout).unwrap();
+        let row = rows.iter().find(|row| row["task_id"] == task).unwrap();
+        let text = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
+        (text("state"), text("reason"))
+    }
+
+    fn log(&self, task: &str) -> String {
+        String::from_utf8_lossy(&self.run(&["logs", "d", task]).stdout).into_owned()
+    }
+
+    /// What the first attempt file says of its shim.
+    fn holder(&self) -> Value {
+        let text = self.read(".crondag/attempts/0");
+        serde_json::from_str(text.lines().next().unwrap()).unwrap()
+    }
+
+    fn shim(&self) -> String {
+        self.holder()["pid"].to_string()
+    }
+
+    /// The control group of the first attempt.
+    fn group(&self) -> Option<PathBuf> {
+        let group = self.holder()["cgroup"].as_str().map(PathBuf::from);
+        group.inspect(|group| assert!(group.is_dir() && self.groups == Groups::AsTheHostAllows, "{}", group.display()))
+    }
+
+    fn driver(&self) -> String {
+        self.read(".crondag/driver.lock").trim().to_owned()
+    }
+}
+
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// The numbers and command lines of live processes whose command line holds a text.
+fn processes(text: &str) -> Vec<(String, String)> {
+    let lines = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
+        let line = fs::read(entry.path().join("cmdline")).ok()?;
+        Some((entry.file_name().into_string().ok()?, String::from_utf8_lossy(&line).replace('\0', " ")))
+    });
+    lines.filter(|(_, line)| line.contains(text)).collect()
+}
+
+fn signal(signal: &str, pid: &impl ToString) {
+    assert!(Command::new("kill").args([signal, &pid.to_string()]).status().unwrap().success());
+}
+
+/// Runs a test in each way that this machine allows.
+fn each_way(test: impl Fn(Groups)) {
+    test(Groups::AsTheHostAllows);
+    let can_hide = Command::new("unshare").args(["--mount", "true"]).stderr(Stdio::null()).status();
+    if can_hide.is_ok_and(|status| status.success()) {
+        test(Groups::Hidden);
+    }
+}
+
+/// Forks and ends again and again, under a new number each time, and does not care for TERM.
+const COMET: &str = "\
+import os, signal, sys
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+while True:
+    if os.fork():
+        os._exit(0)
+    if 'loner' in sys.argv:
+        os.setsid()
+    open(sys.argv[2], 'w').close()
+";
+
+/// Says that it is there, and stays, whatever TERM says.
+const ROCK: &str = "\
+import signal, sys
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+open(sys.argv[2], 'w').close()
+while True:
+    signal.pause()
+";
+
+/// A home whose task `a` hides its processes in many ways, and the text that all their command lines hold.
+fn stubborn(name: &str, groups: Groups, more: &str) -> (Home, String) {
+    let mark = format!("{name}.{}.{groups:?}", std::process::id());
+    let dag = format!(
+        "[tasks.a]\n{more}shell = '''\n\
+         trap '' TERM\n\
+         python3 rock.py {mark} same_group &\n\
+         python3 comet.py {mark} comet &\n\
+         setsid python3 rock.py {mark} own_session &\n\
+         (setsid bash -c '(setsid python3 rock.py {mark} double_fork & env -i setsid python3 rock.py {mark} cleared &)' &)\n\
+         for file in same_group comet own_session double_fork cleared; do until [ -e $file ]; do sleep 0.02; done; done\n\
+         exec python3 rock.py {mark} begun\n'''\n"
+    );
+    let home = Home::new(groups, "kill_grace = '300ms'\n", &dag);
+    fs::write(home.path().join("comet.py"), COMET).unwrap();
+    fs::write(home.path().join("rock.py"), ROCK).unwrap();
+    (home, mark)
+}
+
+/// Nothing of the attempt is left: no process, no control group.
+fn is_gone(mark: &str, group: Option<&PathBuf>) {
+    assert_eq!(processes(mark), Vec::new());
+    assert!(group.is_none_or(|group| !group.exists()), "{group:?} is left");
+}
+
+#[test]
+fn a_timeout_ends_the_whole_tree() {
+    each_way(|groups| {
+        let (home, mark) = stubborn("timeout", groups, "timeout = '5s'\n");
+        let mut backfill = home.backfill();
+        until("the task runs", || home.has("begun"));
+        let group = home.group();
+        assert_eq!(backfill.wait().unwrap().code(), Some(1));
+        let (state, reason) = home.state("a");
+        assert!(state == "failed" && reason.starts_with("timed out after "), "{state}: {reason}");
+        is_gone(&mark, group.as_ref());
+    });
+}
+
+#[test]
+fn stop_ends_the_whole_tree() {
+    each_way(|groups| {
+        let (home, mark) = stubborn("stop", groups, "");
+        let mut backfill = home.backfill();
+        until("the task runs", || home.has("begun"));
+        let group = home.group();
+        assert!(home.run(&["stop", "d"]).status.success());
+        assert_eq!(backfill.wait().unwrap().code(), Some(1));
+        until("the end is recorded", || home.log("a").contains("[crondag] stopped\n"));
+        is_gone(&mark, group.as_ref());
+        let (state, reason) = home.state("a");
+        assert!(state == "failed" && reason.starts_with("stopped by "), "{state}: {reason}");
+    });
+}
+
+#[test]
+fn ctrl_c_twice_on_a_backfill_ends_the_whole_tree() {
+    each_way(|groups| {
+        let (home, mark) = stubborn("backfill", groups, "");
+        let mut backfill = home.backfill();
+        until("the task runs", || home.has("begun"));
+        let group = home.group();
+        // Again until it is taken in: two at once melt into one.
+        until("the backfill has ended", || {
+            let _ = Command::new("kill").args(["-INT", &backfill.id().to_string()]).status();
+            backfill.try_wait().unwrap().is_some()
+        });
+        until("the end is recorded", || home.log("a").contains("[crondag] stopped\n"));
+        is_gone(&mark, group.as_ref());
+    });
+}
+
+#[test]
+fn ctrl_c_on_a_test_ends_the_whole_tree() {
+    each_way(|groups| {
+        let (home, mark) = stubborn("test", groups, "");
+        let test = home.command(&["test", "d", "a", "20240101"]).stderr(Stdio::piped()).spawn().unwrap();
+        until("the task runs", || home.has("begun"));
+        signal("-INT", &test.id());
+        let output = test.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains("error: the task failed in ") && said.contains(": stopped\n"), "{said}");
+        is_gone(&mark, None);
+    });
+}
+
+#[test]
+fn what_a_task_leaves_behind_is_ended() {
+    each_way(|groups| {
+        let (home, mark) = stubborn("leaves", groups, "");
+        let dag = home.read("dags/d.toml").replace(&format!("exec python3 rock.py {mark} begun"), "exit 0");
+        fs::write(home.path().join("dags/d.toml"), dag).unwrap();
+        assert_eq!(home.backfill().wait().unwrap().code(), Some(0));
+        is_gone(&mark, None);
+        let log = home.log("a");
+        assert!(log.contains("[crondag] exit status 0\n[crondag] ended "), "{log}");
+        assert!(!log.contains("not all processes took the KILL"), "{log}");
+    });
+}
+
+/// Without a control group such a one cannot be caught.
+#[test]
+fn what_forks_into_new_sessions_without_end_is_ended_where_there_are_control_groups() {
+    let (home, mark) = stubborn("loner", Groups::AsTheHostAllows, "");
+    // Not before it is known to have a group, or it would outlive the test.
+    let dag =
+        home.read("dags/d.toml").replace("trap '' TERM\n", "until [ -e go ]; do sleep 0.02; done\ntrap '' TERM\n");
+    let dag = dag.replace(&format!("comet.py {mark} comet"), &format!("comet.py {mark} comet loner"));
+    fs::write(home.path().join("dags/d.toml"), dag).unwrap();
+    let mut backfill = home.backfill();
+    until("the shim has said who it is", || {
+        home.has(".crondag/attempts/0") && home.read(".crondag/attempts/0").contains("\"token\"")
+    });
+    let group = home.holder()["cgroup"].as_str().map(PathBuf::from);
+    if group.is_none() {
+        eprintln!("NOT TESTED: this machine lets no control groups be made");
+        home.run(&["stop", "d"]);
+        backfill.wait().unwrap();
+        return;
+    }
+    fs::write(home.path().join("go"), "").unwrap();
+    until("the task runs", || home.has("begun"));
+    assert!(home.run(&["stop", "d"]).status.success());
+    assert_eq!(backfill.wait().unwrap().code(), Some(1));
+    until("the end is recorded", || home.log("a").contains("[crondag] stopped\n"));
+    is_gone(&mark, group.as_ref());
+}
+
+/// The shim and the driver are killed: the next driver ends what is left. What cleared its environment and left its session
+/// is found by its control group, where there are any.
+#[test]
+fn the_next_driver_ends_what_a_killed_shim_has_left() {
+    each_way(|groups| {
+        let (home, mark) = stubborn("shim", groups, "");
+        let mut backfill = home.backfill();
+        until("the task runs", || home.has("begun"));
+        let group = home.group();
+        if group.is_none() {
+            // These are beyond reach then; the test ends them itself.
+            for (pid, _) in processes(&format!("rock.py {mark} cleared")) {
+                signal("-9", &pid);
+            }
+        }
+        signal("-9", &home.driver());
+        signal("-9", &home.shim());
+        backfill.kill().unwrap();
+        backfill.wait().unwrap();
+        assert!(home.run(&["tick"]).status.success());
+        until("the end is recorded", || home.state("a").0 == "failed");
+        is_gone(&mark, group.as_ref());
+        let (_, reason) = home.state("a");
+        assert!(reason.starts_with("crondag's shim was killed; ") && reason.ends_with(" and were ended"), "{reason}");
+    });
+}
+
+/// A driver that a task has started is not part of the task.
+#[test]
+fn a_driver_started_by_a_task_outlives_it() {
+    each_way(|groups| {
+        let wait = "[tasks.a]\nshell = 'echo > begun; until [ -e go ]; do sleep 0.02; done; echo > done'\n";
+        let other = Home::new(groups, "", wait);
+        let binary = env!("CARGO_BIN_EXE_crondag");
+        let path = other.path().display();
+        let dag = format!(
+            "[tasks.a]\nshell = '{binary} --home {path} trigger d --date 2024-01-01; \
+             until [ -e {path}/begun ]; do sleep 0.02; done'\n"
+        );
+        let home = Home::new(groups, "kill_grace = '300ms'\n", &dag);
+        assert_eq!(home.backfill().wait().unwrap().code(), Some(0), "{}", home.log("a"));
+        fs::write(other.path().join("go"), "").unwrap();
+        until("the other home's task ends by itself", || other.has("done"));
+        until("its run is a success", || other.state("a").0 == "success");
+    });
+}
+
+#[test]
+fn what_a_task_sends_to_its_own_process_group_does_not_hit_the_shim() {
+    each_way(|groups| {
+        let home = Home::new(groups, "", "[tasks.a]\nshell = \"trap 'exit 5' TERM; kill 0; exit 6\"\n");
+        assert_eq!(home.backfill().wait().unwrap().code(), Some(1));
+        assert_eq!(home.state("a"), ("failed".to_owned(), "exit status 5".to_owned()));
+    });
+}
+
+/// TERM first, so that a task can put its things away.
+#[test]
+fn a_task_has_the_grace_to_put_its_things_away() {
+    each_way(|groups| {
+        let dag = "[defaults]\nkill_grace = '30s'\n[tasks.a]\nshell = \"trap 'sleep 0.5; echo > put_away; exit 0' TERM; echo > begun; \
+                   while true; do sleep 0.05; done\"\n";
+        let home = Home::new(groups, "kill_grace = '10ms'\n", dag);
+        let mut backfill = home.backfill();
+        until("the task runs", || home.has("begun"));
+        assert!(home.run(&["stop", "d"]).status.success());
+        assert_eq!(backfill.wait().unwrap().code(), Some(1));
+        until("it has put its things away", || home.has("put_away"));
+    });
+}
