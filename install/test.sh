@@ -98,7 +98,8 @@ stage_spark() {
 stage_retail() {
   cargo build --release --quiet
   require_packages java:openjdk-17-jre-headless mariadbd:mariadb-server mariadb:mariadb-client vsftpd:vsftpd curl:curl \
-    pg_createcluster:postgresql psql:postgresql-client
+    psql:postgresql setpriv:util-linux
+  ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || require_packages no-such-command:postgresql
   ensure_venv
   is_installed pyspark || python_packages pyspark==3.5.6
   is_installed aiosmtpd && is_installed cryptography || python_packages aiosmtpd cryptography
