@@ -99,6 +99,16 @@ stage_spark() {
   is_installed pyspark || python_packages pyspark==3.5.6
   CRONDAG_VENV=$venv ./install/stages/spark.sh
 }
+stage_retail() {
+  cargo build --release --quiet
+  require_packages java:openjdk-17-jre-headless mariadbd:mariadb-server mariadb:mariadb-client vsftpd:vsftpd curl:curl \
+    psql:postgresql setpriv:util-linux
+  ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || require_packages no-such-command:postgresql
+  ensure_venv
+  is_installed pyspark || python_packages pyspark==3.5.6
+  is_installed aiosmtpd && is_installed cryptography || python_packages aiosmtpd cryptography
+  CRONDAG_VENV=$venv ./install/stages/retail.sh
+}
 stage_security() {
   cargo build --release --quiet
   [ "$(id -u)" -eq 0 ] || missing "the stage security needs root" "sudo $0 security, or name the other stages"
@@ -111,15 +121,6 @@ stage_fuzz() {
   cargo fuzz --version > /dev/null 2>&1 || cargo install --quiet --locked cargo-fuzz \
     || missing "cargo-fuzz could not be installed" "cargo install --locked cargo-fuzz"
   ./install/stages/fuzz.sh
-}
-stage_retail() {
-  cargo build --release --quiet
-  require_packages java:openjdk-17-jre-headless mariadbd:mariadb-server mariadb:mariadb-client vsftpd:vsftpd curl:curl \
-    pg_createcluster:postgresql psql:postgresql-client
-  ensure_venv
-  is_installed pyspark || python_packages pyspark==3.5.6
-  is_installed aiosmtpd && is_installed cryptography || python_packages aiosmtpd cryptography
-  CRONDAG_VENV=$venv ./install/stages/retail.sh
 }
 stage_cron() {
   cargo build --release --quiet

@@ -466,6 +466,7 @@ fn marks_and_stops_reach_the_tasks_of_a_cleared_run_that_waits_to_start_again() 
         max_tries: 1,
         next_try_at: None,
         reason: None,
+        started_at: None,
         live: None,
     };
     let mut input = world.input(day(0));
