@@ -1,5 +1,5 @@
 //! What must not be seen, written or smuggled in by others, through the built binary: modes of files, secrets, hostile
-//! names and values. docs/reliability-security.md lists the threats with the tests here.
+//! names and values. docs/reliability/security.md lists the threats with the tests here.
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on has failed
 
