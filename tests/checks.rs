@@ -137,7 +137,7 @@ fn a_day_that_jumps_fails_shuts_the_gate_and_is_no_baseline() {
     for expected in [
         "\nkey  metric  value  baseline  change  verdict  history\nA    users     300     102.5  +193 %  fail     ▁▁▁▁█\n",
         "fail: A users: jump: +193 % against the median of 4 dates, at most 30 % allowed\n",
-        "verdict: fail (2 values: 2 fail)\ngate tags_ok is shut for 2018-07-05\n",
+        "verdict: fail (2 values: 2 fail)\ngate tags_ok of 2018-07-05: fail\n",
     ] {
         assert!(log.contains(expected), "{log}");
     }
@@ -443,4 +443,25 @@ fn a_report_tells_in_text_and_pictures_what_moved() {
 /// Quoted-printable undone, as far as these mails need it.
 fn readable(mail: &str) -> String {
     mail.replace("=\r\n", "").replace("=\n", "").replace("=3D", "=").replace("=20", " ")
+}
+
+#[test]
+fn a_gate_of_two_checks_opens_when_both_have_spoken() {
+    let check = |name: &str, more: &str| {
+        format!(
+            "[tasks.{name}]\n{more}[tasks.{name}.check]\nconnection = 'warehouse'\n\
+             query = 'SELECT tag, users FROM tags WHERE day = :ds'\ngate = 'tags_ok'\n"
+        )
+    };
+    let last = "[tasks.wait]\nafter = 'one'\nshell = 'echo > one; until [ -e go ]; do sleep 0.05; done'\n";
+    let home = Home::new(&[("d", &format!("{}{last}{}", check("one", ""), check("two", "after = 'wait'\n")))]);
+    home.day(1, 100);
+    let mut backfill = home.command(&["backfill", "-s", "2018-07-01", "-e", "2018-07-01", "d"]).spawn().unwrap();
+    until("the first has spoken", || exists(&home.path.join("one")));
+    let gate = home.run(&["gate", "tags_ok", "20180701"]);
+    assert_eq!(gate.status.code(), Some(1), "{}", out(&gate));
+    assert!(out(&gate).contains("d two at ") && out(&gate).contains(": has yet to speak"), "{}", out(&gate));
+    fs::write(home.path.join("go"), "").unwrap();
+    assert!(backfill.wait().unwrap().success());
+    assert_eq!(home.run(&["gate", "tags_ok", "20180701"]).status.code(), Some(0));
 }

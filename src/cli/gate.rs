@@ -71,7 +71,7 @@ struct Row {
 struct PublishedRow {
     dag_id: String,
     task_id: String,
-    verdict: &'static str,
+    verdict: Option<&'static str>,
     at: String,
 }
 
@@ -129,7 +129,8 @@ fn show(page: &mut Page, context: &Context, name: &str, ds: &str, gate: &Gate, i
     }
     for published in &gate.published {
         let at = time(published.at, &zone);
-        page.line(format!("  {} {} at {at}: {}", published.dag_id, published.task_id, published.verdict));
+        let says = published.verdict.map_or("has yet to speak", Verdict::as_str);
+        page.line(format!("  {} {} at {at}: {says}", published.dag_id, published.task_id));
     }
     if !is_open && let Some(worst) = gate.published.iter().max_by_key(|published| published.verdict) {
         page.next(&format!("crondag checks {} {} --since {ds}", worst.dag_id, worst.task_id));
@@ -200,7 +201,7 @@ fn row(context: &Context, gate: &str, ds: &str, found: Option<&Gate>, decisions:
             .map(|published| PublishedRow {
                 dag_id: published.dag_id.clone(),
                 task_id: published.task_id.clone(),
-                verdict: published.verdict.as_str(),
+                verdict: published.verdict.map(Verdict::as_str),
                 at: rfc3339(published.at, &zone),
             })
             .collect(),

@@ -1,6 +1,7 @@
 //! Gates: what checks say of a date for everybody who asks, and what people say instead.
 
 use jiff::Timestamp;
+use rusqlite::Row;
 
 use super::checks::verdict;
 use super::{Micros, Store, StoreError, Write};
@@ -22,8 +23,8 @@ pub struct Published {
     pub dag_id: String,
     /// The check.
     pub task_id: String,
-    /// Its verdict.
-    pub verdict: Verdict,
+    /// Its verdict; `None` while it has yet to speak, which keeps the gate shut.
+    pub verdict: Option<Verdict>,
     /// When.
     pub at: Timestamp,
 }
@@ -45,7 +46,7 @@ impl Gate {
     /// What holds: a person's word, else the worst of the checks'.
     pub fn verdict(&self) -> Verdict {
         let decided = self.decision.as_ref().and_then(|decision| decision.verdict);
-        let published = || self.published.iter().map(|published| published.verdict).max();
+        let published = || self.published.iter().map(|published| published.verdict.unwrap_or(Verdict::Fail)).max();
         // Nobody who has spoken: a decision was withdrawn before any check ran.
         decided.or_else(published).unwrap_or(Verdict::Fail)
     }
@@ -61,7 +62,8 @@ impl Store {
         let mut published = Vec::new();
         while let Some(row) = rows.next()? {
             let at = row.get::<_, Micros>(3)?.0;
-            published.push(Published { dag_id: row.get(0)?, task_id: row.get(1)?, verdict: verdict(row, 2)?, at });
+            let verdict = optional_verdict(row, 2)?;
+            published.push(Published { dag_id: row.get(0)?, task_id: row.get(1)?, verdict, at });
         }
         let decision = self.gate_decisions(gate, ds)?.pop();
         Ok((!published.is_empty() || decision.is_some()).then_some(Gate { published, decision }))
@@ -75,9 +77,8 @@ impl Store {
         let mut rows = statement.query((gate, ds))?;
         let mut decisions = Vec::new();
         while let Some(row) = rows.next()? {
-            let has_verdict = row.get::<_, Option<String>>(0)?.is_some();
             decisions.push(GateDecision {
-                verdict: if has_verdict { Some(verdict(row, 0)?) } else { None },
+                verdict: optional_verdict(row, 0)?,
                 by: row.get(1)?,
                 reason: row.get(2)?,
                 at: row.get::<_, Micros>(3)?.0,
@@ -96,7 +97,29 @@ impl Store {
     }
 }
 
+fn optional_verdict(row: &Row<'_>, column: usize) -> Result<Option<Verdict>, StoreError> {
+    let has_verdict = row.get::<_, Option<String>>(column)?.is_some();
+    if has_verdict { verdict(row, column).map(Some) } else { Ok(None) }
+}
+
 impl Write<'_> {
+    /// A check that has yet to speak of a gate keeps it shut; one that has spoken is left alone.
+    pub fn expect_at_gate(
+        &self,
+        gate: &str,
+        ds: &str,
+        dag_id: &str,
+        task_id: &str,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.statement(
+            "INSERT INTO gates (gate, ds, dag_id, task_id, verdict, at) VALUES (?1, ?2, ?3, ?4, NULL, ?5)
+             ON CONFLICT (gate, ds, dag_id, task_id) DO NOTHING",
+        )?
+        .execute((gate, ds, dag_id, task_id, Micros(at)))?;
+        Ok(())
+    }
+
     /// What a check says of a gate; in place of what it said of that date before.
     pub fn publish_gate(&self, gate: &str, ds: &str, published: &Published) -> Result<(), StoreError> {
         self.statement(
@@ -108,7 +131,7 @@ impl Write<'_> {
             ds,
             &published.dag_id,
             &published.task_id,
-            published.verdict.as_str(),
+            published.verdict.map(Verdict::as_str),
             Micros(published.at),
         ))?;
         Ok(())

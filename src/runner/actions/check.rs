@@ -18,7 +18,7 @@ use crate::check::{self, Cell, EarlierDate, Judgement, Reconciliation, Rows};
 use crate::dag::check::{Check, Rule, Rules, Source};
 use crate::dag::schedule::DataInterval;
 use crate::dag::template::iso;
-use crate::dag::{DagId, Sql, TaskId, Verdict};
+use crate::dag::{Action, Dag, DagId, Sql, TaskId, Verdict};
 use crate::home::Home;
 use crate::runner::client;
 use crate::runner::shim::host;
@@ -43,6 +43,8 @@ pub(super) struct CheckJob {
     reconcile: Option<(SqlJob, f64, Verdict)>,
     rules: Rules,
     gate: Option<String>,
+    /// The other checks of the DAG that publish the gate.
+    siblings: Vec<TaskId>,
     email: Vec<String>,
     is_rehearsal: bool,
 }
@@ -73,6 +75,7 @@ impl CheckJob {
             query: query(&check.source)?,
             reconcile,
             rules: check.rules.clone(),
+            siblings: siblings(check, scope.dag, &scope.task.id),
             gate: check.gate.clone(),
             email: scope.task.email.clone(),
             is_rehearsal: materials.is_rehearsal,
@@ -126,8 +129,7 @@ impl CheckJob {
             self.record(store, &judgement, &zone).map_err(|error| error.to_string())?;
             client::ring(&home);
             if let Some(gate) = &self.gate {
-                let is = if judgement.verdict == Verdict::Fail { "shut" } else { "open" };
-                say(&format!("gate {gate} is {is} for {}", self.ds));
+                say(&format!("gate {gate} of {}: {}", self.ds, judgement.verdict));
             }
         } else {
             say("nothing is recorded, no gate is set");
@@ -187,10 +189,13 @@ impl CheckJob {
             let published = Published {
                 dag_id: self.dag_id.to_string(),
                 task_id: self.task_id.to_string(),
-                verdict: judgement.verdict,
+                verdict: Some(judgement.verdict),
                 at: now,
             };
             write.publish_gate(gate, &self.ds, &published)?;
+            for sibling in &self.siblings {
+                write.expect_at_gate(gate, &self.ds, self.dag_id.as_str(), sibling.as_str(), now)?;
+            }
         }
         // A failed check fails its task, whose mail shows this log; only a warning needs one of its own.
         if judgement.verdict == Verdict::Warn && !self.email.is_empty() {
@@ -213,6 +218,16 @@ impl CheckJob {
         }
         write.commit()
     }
+}
+
+/// A gate is not open before all of them have spoken.
+fn siblings(check: &Check, dag: &Dag, task: &TaskId) -> Vec<TaskId> {
+    let publishes = |action: &Action| match action {
+        Action::Check(other) => check.gate.is_some() && other.gate == check.gate,
+        _ => false,
+    };
+    let others = dag.tasks.iter().filter(|other| other.id != *task && publishes(&other.action));
+    others.map(|other| other.id.clone()).collect()
 }
 
 fn collect(job: &SqlJob) -> Result<Rows, String> {

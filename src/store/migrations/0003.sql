@@ -29,7 +29,7 @@ CREATE TABLE gates (
     ds      TEXT NOT NULL,
     dag_id  TEXT NOT NULL,
     task_id TEXT NOT NULL,
-    verdict TEXT NOT NULL,
+    verdict TEXT,                                         -- NULL: this check has yet to speak
     at      INTEGER NOT NULL,
     PRIMARY KEY (gate, ds, dag_id, task_id)
 ) STRICT, WITHOUT ROWID;
