@@ -4,8 +4,8 @@ use crate::dag::schedule::Schedule;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, civil};
 
-/// How many minutes are looked at: a bit more than a week, so that every weekday comes.
-const MINUTES: i64 = 8 * 1_440;
+/// How many minutes are looked at: all of two days, from minutes that the text chooses.
+const MINUTES: i64 = 2 * 1_440;
 
 const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 const WEEKDAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];

@@ -20,7 +20,7 @@ def put(target, texts):
         with open(f"{seeds}/{target}/{number}", "w") as file:
             file.write(text)
 with open("tests/oracle/cron_next.json") as file:
-    put("schedule", [f"{index * 4321}|{case['expr']}" for index, case in enumerate(json.load(file))]
+    put("schedule", [f"{index * 4321}|{case['expr']}" for index, case in enumerate(json.load(file)[::6])]
         + [f"0|@{word}" for word in ("hourly", "daily", "weekly", "monthly", "yearly")])
 texts = ""
 for pattern in ("examples/*/dags/*.toml", "examples/*/sql/*.sql", "tests/f*/*.toml", "docs/reference/*.md", "src/dag/template/tests.rs"):
@@ -31,7 +31,7 @@ put("template", re.findall(r"[^\n\"']*\{[{%][^\n]*?[}%]\}[^\n\"']*", texts) + ["
 put("duration", re.findall(r"\b\d+(?:ms|[smhdw]|KB|MB|GB)\b", texts) + ["1h30m", "2w3d", "850ms", "0s"])
 put("date", re.findall(r"\d{4}-?\d\d-?\d\d(?:T[\d:+.Z-]+)?", texts) + ["20180701", "2018-07-01T07:00", "2018-07-01T07:00:00+08:00"])
 PYTHON
-# Safe code needs no sanitizer, and without one the build takes half the time.
+# A template may take a million steps, which is slow when each is counted. Safe code needs no sanitizer, and without one the build takes half the time.
 cargo +nightly fuzz build -s none
 failed=
 for target in dag_file schedule template date duration; do
@@ -39,7 +39,7 @@ for target in dag_file schedule template date duration; do
   echo "=== fuzz $target for ${seconds}s, $(find "$seeds/$target" -type f | wc -l) seeds"
   log=$(mktemp)
   if cargo +nightly fuzz run -s none "$target" "fuzz/corpus/$target" "$seeds/$target" -- \
-    -max_total_time="$seconds" -timeout=10 -rss_limit_mb=4096 -verbosity=1 -print_final_stats=1 > "$log" 2>&1; then
+    -max_total_time="$seconds" -timeout=120 -rss_limit_mb=4096 -verbosity=1 -print_final_stats=1 > "$log" 2>&1; then
     grep -E "stat::number_of_executed_units|DONE" "$log" || true
   else
     tail -n 40 "$log"
