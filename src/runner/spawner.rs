@@ -4,9 +4,10 @@
 //! up) costs more than most of what the shim does. The driver itself cannot fork: it has threads. The spawner has none,
 //! holds next to nothing, and a forked shim goes on from there without being loaded again.
 //!
-//! Two sockets join them. By one the driver sends a token, the specification and the locked attempt file. By the other come [`Report`]s: from a shim when its exit record is on the disk, from the spawner
-//! when a shim ended without a word. A driver that dies takes the spawner along, but no shim; a spawner that dies takes
-//! nobody along, and the driver watches its attempts by their locks until it has a new one.
+//! Two sockets join them. By one the driver sends a token, the specification and the locked attempt file. By the other come
+//! reports: from a shim when its exit record is on the disk, from the spawner when a shim ended without a word. A driver that
+//! dies takes the spawner along, but no shim; a spawner that dies takes nobody along, and the driver watches its attempts by
+//! their locks until it has a new one.
 
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut, Read, Seek, SeekFrom, Write};
