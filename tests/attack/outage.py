@@ -208,8 +208,8 @@ def log_disk_without_inodes(make):
     home.crondag(*BACKFILL, "d")
     expect(home.read("worked") == "worked\n", "the task did not work")
     said = home.read(".crondag/driver.log")
-    words = "/.crondag/logs/d/backfill__2024-01-01T00:00:00+00:00: No space left on device (os error 28)\n"
-    expect(f" cannot make the log folder {home.path}{words}" in said, f"the driver says: {said}")
+    words = "/.crondag/logs/d/backfill__2024-01-01T00:00:00+00:00: No space left on device (os error 28)"
+    expect(f"cannot make the log folder {home.path}{words}" in said, f"the driver says: {said}")
     home.other_goes_on()
     home.is_sound()
 
@@ -230,8 +230,8 @@ def database_disk_full(make):
     home.crondag("runs", "d")
     home.write("go")
     until("the task has ended", lambda: home.has("ran"))
-    words = " changes, trying again: the disk of the database .crondag/crondag.db is full; next: free some space; nothing recorded is lost\n"
-    until("the driver tries again", lambda: "the database does not take " in home.read("driver.log") and words in home.read("driver.log"))
+    words = ["the database does not take changes, trying again", "the disk of the database .crondag/crondag.db is full"]
+    until("the driver tries again", lambda: all(part in home.read("driver.log") for part in words))
     expect(backfill.poll() is None, "the backfill did not wait")
     os.remove(f"{home.path}/.crondag/ballast")
     home.ends(backfill)
@@ -485,7 +485,7 @@ def mail_server_hangs(make):
         home.crondag(*BACKFILL, "d")
         until("the driver has tried", lambda: silent.mails)
         home.other_goes_on()
-        words = f" mail 1: the mail server 127.0.0.1:{port} did not answer in time\n"
+        words = f"the mail server 127.0.0.1:{port} did not answer in time"
         until("the driver says so", lambda: words in home.read(".crondag/driver.log"))
         expect(home.driver_lives(), "the driver has not waited")
     with server(Mailbox, port) as mailbox:
