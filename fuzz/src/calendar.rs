@@ -12,13 +12,14 @@ const WEEKDAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 
 /// Asks for the next fire time in UTC and compares.
 pub fn check(schedule: &Schedule, after: Timestamp) {
-    let text = match schedule.text() {
+    // The words count in capitals too, as the names of months do.
+    let text = match schedule.text().to_lowercase().as_str() {
         "@hourly" => "0 * * * *",
         "@daily" | "@midnight" => "0 0 * * *",
         "@weekly" => "0 0 * * 0",
         "@monthly" => "0 0 1 * *",
         "@yearly" | "@annually" => "0 0 1 1 *",
-        other => other,
+        _ => schedule.text(),
     };
     let fields: Vec<String> = text.split_whitespace().map(str::to_lowercase).collect();
     let [minute, hour, day, month, weekday] = &fields[..] else { panic!("not five fields: {text}") };

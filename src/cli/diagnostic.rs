@@ -30,6 +30,9 @@ pub fn render(faults: &[Fault], path: &Path, text: &str, style: Style) -> String
     };
     let renderer = renderer.decor_style(DecorStyle::Ascii).term_width(WIDTH);
     let path = one_line(&path.display().to_string());
+    // The renderer shows ASCII's control characters by signs; these are controls for a terminal as well. Both take two bytes, so
+    // that every place stays where it is.
+    let text = &text.replace(|c| matches!(c, '\u{80}'..='\u{9f}'), "\u{b7}");
     let starts: Vec<usize> = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
     let pages: Vec<String> =
         faults.iter().map(|fault| renderer.render(&[group(fault, &path, text, &starts)])).collect();
@@ -105,4 +108,18 @@ fn one_line(text: &str) -> String {
 
 fn one_line_each(text: &str) -> String {
     text.split('\n').map(one_line).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_controls_a_terminal_does_not_reach_the_page() {
+        let text = "[tasks.a]\ns`ell = \"\u{9b}31mred\u{1b}[0m\"\n";
+        let faults = [Fault::error("syntax", 11..12, "this name needs quotes", "here")];
+        let page = render(&faults, Path::new("a.toml"), text, Style::Plain);
+        assert!(!page.contains(|c: char| c.is_control() && c != '\n'), "{page:?}");
+        assert!(page.contains("a.toml:2:2"), "{page}");
+    }
 }
