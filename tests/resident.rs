@@ -527,6 +527,10 @@ fn a_new_driver_waits_for_live_attempts_by_their_locks_and_reads_the_records_of_
     until("both run", || home.lines("live.begun").len() + home.lines("meanwhile.begun").len() == 2);
     let spawner = children(first.child.id());
     first.signal("-KILL");
+    // Its lock is free when it is really gone; before, it might hear of the end itself.
+    let lock = fs::File::open(home.path().join(".crondag/driver.lock")).unwrap();
+    until("the first driver is dead", || lock.try_lock_shared().is_ok());
+    drop(lock);
     home.write("first", "");
     until("its shims and its spawner are gone but for one", || {
         spawner.iter().all(|pid| !Path::new(&format!("/proc/{pid}")).exists()) && home.attempts().len() == 1
