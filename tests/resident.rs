@@ -520,7 +520,7 @@ fn waits_for_lock(pid: u32, file: &Path) -> bool {
 #[test]
 fn a_new_driver_waits_for_live_attempts_by_their_locks_and_reads_the_records_of_the_others() {
     let dag = "[tasks.live]\nshell = 'echo >> live.begun; while [ -e dags -a ! -e go ]; do sleep 0.02; done'\n\
-               [tasks.meanwhile]\nshell = 'echo >> meanwhile.begun; while [ -e dags -a ! -e first ]; do sleep 0.02; done; exit 7'\n";
+               [tasks.meanwhile]\nshell = 'echo >> meanwhile.begun; while [ -e dags -a ! -e enough ]; do sleep 0.02; done; exit 7'\n";
     let home = Home::new("", dag);
     let first = home.driver("first");
     home.trigger("2024-01-01");
@@ -531,7 +531,7 @@ fn a_new_driver_waits_for_live_attempts_by_their_locks_and_reads_the_records_of_
     let lock = fs::File::open(home.path().join(".crondag/driver.lock")).unwrap();
     until("the first driver is dead", || lock.try_lock_shared().is_ok());
     drop(lock);
-    home.write("first", "");
+    home.write("enough", "");
     until("its shims and its spawner are gone but for one", || {
         spawner.iter().all(|pid| !Path::new(&format!("/proc/{pid}")).exists()) && home.attempts().len() == 1
     });
