@@ -79,9 +79,11 @@ def in_other_boot(home):
 def boot():
     """An attempt's shim is killed. A process that carries no mark of the attempt, but the number of its session, is ended
     when this is still the same boot; in another boot that number belongs to somebody else."""
-    bystander = "env -i sleep 86400 & echo $! >> bystanders; echo $$ >> shells; while [ ! -e go ]; do sleep 0.05; done"
+    # Waits by a builtin: a `sleep` of the shell's would be a second process that outlives it for a moment.
+    bystander = "env -i sleep 86400 & echo $! >> bystanders; echo $$ >> shells; read -r _ < go"
     for reboots in (False, True):
         home = Home(f"[tasks.a]\nretries = 1\nretry_delay = '0s'\nshell = '''{bystander}'''\n")
+        os.mkfifo(home.path / "go")
         home.run("trigger", "d", "--date", "2024-01-01")
         until("the task runs", lambda: len(home.lines("shells")) == 1)
         holder = home.holder()
@@ -93,7 +95,7 @@ def boot():
         home.run("tick", wrapper=in_other_boot(home) if reboots else ())
         until("the next attempt runs", lambda: len(home.lines("shells")) == 2)
         expect(is_alive(first) == reboots, f"reboot: {reboots}, and the process of that session lives: {is_alive(first)}")
-        home.go()
+        (home.path / "go").write_text("\n")
         until("the run is over", lambda: [run["state"] for run in home.json("runs", "d")] == ["success"])
         log = (home.path / ".crondag/driver.log").read_text()
         lost = "no process of the attempt is left" if reboots else "1 processes of the attempt were still alive"
