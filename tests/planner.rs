@@ -5,6 +5,7 @@
 use std::fs;
 
 use crondag::home::Home;
+use crondag::runner::planner::Lookout;
 use crondag::runner::{catalog, planner};
 use crondag::store::{RunFilter, Store};
 use jiff::{Timestamp, ToSpan};
@@ -63,6 +64,39 @@ fn without_catchup_the_first_run_is_the_next_fire_time_and_downtime_costs_all_bu
     // The clock is set back an hour, then runs on.
     assert_eq!(world.tick("2024-06-14T11:00:00-04:00") + world.tick("2024-06-15T06:30:00-04:00"), 0);
     assert_eq!(world.tick("2024-06-15T07:01:00-04:00"), 1);
+}
+
+#[test]
+fn a_lookout_sends_nobody_for_nothing_and_misses_nothing() {
+    let mut world = World::new("schedule = '0 7 * * *'\nstart_date = 2024-01-01");
+    for number in 1..100 {
+        let path = world.home.dags_dir().join(format!("d{number}.toml"));
+        fs::write(path, "schedule = '0 9 * * *'\n[tasks.a]\nshell = 'true'\n").unwrap();
+    }
+    let (config, _) = catalog::load_config(&world.home).unwrap();
+    let mut lookout = Lookout::default();
+    let at = |time: &str| format!("2024-06-11T{time}-04:00").parse::<Timestamp>().unwrap();
+    let mut look = |world: &mut World, time: &str| {
+        assert!(lookout.is_worth_a_look(&world.store, at(time)), "{time}");
+        let created = lookout.look(&world.home, &mut world.store, &config, at(time)).unwrap().created;
+        let is_worth_another = lookout.is_worth_a_look(&world.store, at(time));
+        (created, is_worth_another)
+    };
+    assert_eq!(look(&mut world, "06:00:00"), (0, true), "what was written may hold something due");
+    assert_eq!(look(&mut world, "06:00:00"), (0, false));
+    assert_eq!(look(&mut world, "06:00:02"), (0, false), "a hundred files are left alone for two seconds");
+    assert_eq!(look(&mut world, "05:00:00"), (0, false), "the clock was set back");
+    assert_eq!(look(&mut world, "06:59:59"), (0, false));
+    assert_eq!(look(&mut world, "07:00:00"), (1, true), "due before the files are");
+    assert_eq!(look(&mut world, "07:00:00"), (0, false));
+    let mut other = Store::open(&world.home.database_path()).unwrap();
+    let write = other.write().unwrap();
+    write.set_meta("somebody", "wrote").unwrap();
+    write.commit().unwrap();
+    assert_eq!(look(&mut world, "07:00:01"), (0, false), "another process wrote");
+    for time in ["07:00:01", "07:00:02", "07:00:02.999"] {
+        assert!(!lookout.is_worth_a_look(&world.store, at(time)), "{time}");
+    }
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! One look at the clock: takes note of changed DAG files and creates the runs that are due. What `tick` does, and what
-//! the resident scheduler does every second.
+//! the resident scheduler does again and again, as its [`Lookout`] says.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -7,8 +7,8 @@ use std::path::Path;
 use std::time::SystemTime;
 use std::{fs, io};
 
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 
 use super::catalog::{self, FaultyFile};
 use crate::access::Exposed;
@@ -31,6 +31,65 @@ pub struct Report {
     pub faulty: Vec<FaultyFile>,
     /// Any row was written.
     pub changed: bool,
+    /// DAG files that were looked at.
+    files: usize,
+    /// When the first DAG fires next; not known after a change.
+    next_fire: Option<Timestamp>,
+}
+
+/// How long a resident scheduler leaves DAG files alone, per file: a look at a file costs some microseconds, so watching
+/// takes no more of a core for many files than for few.
+const PAUSE_PER_FILE: SignedDuration = SignedDuration::from_millis(20);
+/// As often as cron looks at its crontabs.
+const LONGEST_PAUSE: SignedDuration = SignedDuration::from_secs(60);
+
+/// Knows whether a look would find anything, for one who could look every second.
+#[derive(Debug, Default)]
+pub struct Lookout {
+    quiet: Option<Quiet>,
+}
+
+/// Nothing is to be found before any of these.
+#[derive(Debug)]
+struct Quiet {
+    since: Timestamp,
+    files_at: Timestamp,
+    next_fire: Option<Timestamp>,
+    data_version: i64,
+}
+
+impl Lookout {
+    /// Whether it is time to look: something is due, somebody wrote to the database (who pauses a DAG, say), the clock was
+    /// set back, or the files were left alone for long enough.
+    pub fn is_worth_a_look(&self, store: &Store, now: Timestamp) -> bool {
+        let Some(quiet) = &self.quiet else { return true };
+        let is_calm = now >= quiet.since && now < quiet.files_at && quiet.next_fire.is_none_or(|fire| now < fire);
+        !is_calm || store.data_version().ok() != Some(quiet.data_version)
+    }
+
+    /// Looks, and remembers what the next look is to wait for.
+    ///
+    /// # Errors
+    /// As [`plan`]; then the next look is worth it at once.
+    pub fn look(
+        &mut self,
+        home: &Home,
+        store: &mut Store,
+        config: &Config,
+        now: Timestamp,
+    ) -> Result<Report, PlanError> {
+        self.quiet = None;
+        // Asked before: what is written meanwhile is worth the next look.
+        let data_version = store.data_version()?;
+        let report = plan(home, store, config, now)?;
+        if !report.changed {
+            let count = i32::try_from(report.files).unwrap_or(i32::MAX);
+            let pause = PAUSE_PER_FILE.saturating_mul(count).min(LONGEST_PAUSE);
+            let files_at = now.saturating_add(pause).unwrap_or(Timestamp::MAX);
+            self.quiet = Some(Quiet { since: now, files_at, next_fire: report.next_fire, data_version });
+        }
+        Ok(report)
+    }
 }
 
 /// Why there was no look. Reads after "error: ".
@@ -73,6 +132,11 @@ pub fn plan(home: &Home, store: &mut Store, config: &Config, now: Timestamp) -> 
     let mut changed = Vec::new();
     for path in catalog::dag_files(home).map_err(folder)? {
         let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        if DagId::new(stem.as_str()).is_err() {
+            // Without an id there is no row to remember the file by, so it is reported each time.
+            report.faulty.extend(catalog::load_dag(home, &path, config).err());
+            continue;
+        }
         // A file that vanished since the folder was read is as good as not listed.
         let Ok(stamp) = file_stamp(&path) else { continue };
         let stamp = format!("{stamp} {config_stamp}");
@@ -82,10 +146,13 @@ pub fn plan(home: &Home, store: &mut Store, config: &Config, now: Timestamp) -> 
         }
         seen.insert(stem);
     }
+    report.files = seen.len();
     let gone: Vec<&DagRow> =
         known.values().filter(|row| row.is_active && !seen.contains(row.dag_id.as_str())).collect();
-    let is_due = |row: &DagRow| row.is_active && !row.is_paused && row.next_fire_at.is_some_and(|fire| fire <= now);
-    let due = known.values().any(is_due);
+    let fires_at = |row: &DagRow| row.next_fire_at.filter(|_| row.is_active && !row.is_paused);
+    let is_due = |row: &DagRow| fires_at(row).is_some_and(|fire| fire <= now);
+    report.next_fire = known.values().filter_map(fires_at).min();
+    let due = report.next_fire.is_some_and(|fire| fire <= now);
     if changed.is_empty() && gone.is_empty() && !due {
         return Ok(report);
     }
@@ -135,12 +202,8 @@ fn take_note(
     now: Timestamp,
     report: &mut Report,
 ) -> Result<Option<Dag>, StoreError> {
+    let Ok(dag_id) = DagId::new(stem) else { return Ok(None) };
     let loaded = catalog::load_dag(home, path, config);
-    let Ok(dag_id) = DagId::new(stem) else {
-        // Without an id there is no row to remember the file by, so it is reported each time.
-        report.faulty.extend(loaded.err());
-        return Ok(None);
-    };
     let mut row = write.dag(&dag_id)?.unwrap_or_else(|| DagRow {
         dag_id: dag_id.clone(),
         version_id: None,

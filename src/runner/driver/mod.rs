@@ -27,6 +27,7 @@ use super::attempt::{AttemptSpec, Ending, ExitRecord};
 use super::catalog;
 use super::client::ClientError;
 use super::engine::{Effect, Engine, Event, Limits, Look, Plan, Start};
+use super::planner::Lookout;
 use crate::dag::{Config, DagId, RunNumber, TaskId, Transition};
 use crate::home::Home;
 use crate::store::{RunRow, Store, StoreError};
@@ -198,6 +199,7 @@ pub struct Driver<H> {
     /// How many mails this driver has written: part of their ids.
     mails: u64,
     next_plan_at: Option<Timestamp>,
+    lookout: Lookout,
     next_tidy_at: Timestamp,
     /// Nothing new is started any more.
     is_draining: bool,
@@ -243,6 +245,7 @@ impl<H: Host> Driver<H> {
             mails: 0,
             next_tidy_at: Timestamp::UNIX_EPOCH,
             next_plan_at: (mode == Mode::Resident).then_some(Timestamp::UNIX_EPOCH),
+            lookout: Lookout::default(),
             is_draining: false,
             fresh: Fresh::default(),
         };
@@ -433,6 +436,8 @@ impl<H: Host> Driver<H> {
         if std::fs::read_to_string(self.home.config_path()).is_ok_and(|text| text == self.seen_config) {
             return;
         }
+        // Every DAG file is read with these settings.
+        self.lookout = Lookout::default();
         match catalog::load_config(&self.home) {
             Ok((config, file)) => {
                 self.config = config;

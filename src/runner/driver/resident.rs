@@ -10,11 +10,11 @@ use super::{Driver, End, Host};
 use crate::dag::Config;
 use crate::home::Home;
 use crate::runner::engine::Event;
-use crate::runner::planner;
+use crate::runner::planner::Lookout;
 use crate::store::Store;
 
-/// How often a resident driver looks at the clock and at the DAG files. Schedules are due at full minutes; a clock that
-/// was set and a machine that slept are noticed as soon as a changed file.
+/// How often a resident driver looks at the clock: a clock that was set and a machine that slept are noticed at once. The
+/// DAG files it leaves alone for longer if there are many.
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 impl<H: Host> Driver<H> {
@@ -26,7 +26,9 @@ impl<H: Host> Driver<H> {
         }
         self.reload_config();
         self.tidy_if_due(now);
-        self.look(now);
+        if self.lookout.is_worth_a_look(&self.store, now) {
+            self.look(now);
+        }
         self.host.note_tick();
         self.next_plan_at = Some(Timestamp::from_second(now.as_second() + 1).unwrap_or(Timestamp::MAX));
     }
@@ -45,7 +47,7 @@ impl<H: Host> Driver<H> {
     }
 
     fn look(&mut self, now: Timestamp) {
-        let (changed, lines) = look(&self.home, &mut self.store, &self.config, now);
+        let (changed, lines) = look(&mut self.lookout, &self.home, &mut self.store, &self.config, now);
         for line in self.fresh.of(lines) {
             self.host.report(&line);
         }
@@ -95,8 +97,14 @@ pub(super) fn is_due(at: Timestamp, now: Timestamp) -> bool {
 }
 
 /// Looks at the files and the clock: whether anything was written, and what is to be said.
-pub(super) fn look(home: &Home, store: &mut Store, config: &Config, now: Timestamp) -> (bool, Vec<Line>) {
-    match planner::plan(home, store, config, now) {
+pub(super) fn look(
+    lookout: &mut Lookout,
+    home: &Home,
+    store: &mut Store,
+    config: &Config,
+    now: Timestamp,
+) -> (bool, Vec<Line>) {
+    match lookout.look(home, store, config, now) {
         Ok(found) => {
             let faulty = found.faulty.iter().map(|file| Line::new(Happening::Faulty).with("error", file.summary()));
             (found.changed, faulty.collect())

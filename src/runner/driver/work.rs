@@ -20,7 +20,7 @@ use crate::dag::Config;
 use crate::home::Home;
 use crate::runner::catalog;
 use crate::runner::client::{self, DriverLock};
-use crate::runner::planner;
+use crate::runner::planner::{self, Lookout};
 use crate::store::Store;
 
 /// Becomes the driver of a home and works until there is nothing left to do, or until a signal asks it to go. While
@@ -121,6 +121,7 @@ fn stand_by(
     let (mut config, _) = load_config(home)?;
     let mut store = Store::open(&home.database_path())?;
     let mut fresh = Fresh::default();
+    let mut lookout = Lookout::default();
     loop {
         let pid = client::driver_pid(home).unwrap_or_default();
         log::say(&Line::new(Happening::StandBy).with("pid", pid));
@@ -134,13 +135,15 @@ fn stand_by(
                 }
                 Err(file) => Some(Line::new(Happening::Faulty).with("error", file.summary())),
             };
-            let (changed, mut lines) = look(home, &mut store, &config, now);
-            lines.extend(wrong);
-            fresh.of(lines).iter().for_each(log::say);
-            planner::note_tick(home);
-            if changed {
-                client::ring(home);
+            if lookout.is_worth_a_look(&store, now) || wrong.is_some() {
+                let (changed, mut lines) = look(&mut lookout, home, &mut store, &config, now);
+                lines.extend(wrong);
+                fresh.of(lines).iter().for_each(log::say);
+                if changed {
+                    client::ring(home);
+                }
             }
+            planner::note_tick(home);
             supervisor.works(&format!("standing by for the driver {pid}"));
             let second = LOOK_EVERY.saturating_sub(Duration::from_nanos(now.subsec_nanosecond().unsigned_abs().into()));
             let patience = supervisor.patience().map_or(second, |patience| patience.min(second));
@@ -154,6 +157,7 @@ fn stand_by(
                 Ok(Message::Reload) => {
                     supervisor.reloads();
                     fresh = Fresh::default();
+                    lookout = Lookout::default();
                 }
                 _ => {}
             }
