@@ -3,46 +3,100 @@
 //!
 //! Where it does not, nothing is said and nothing changes: an attempt's processes are found as [`super::process`] says.
 
-use std::collections::BTreeSet;
-use std::fs;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
-use super::{process, sys};
+use super::process;
+use super::program::Program;
+use super::sys::{self, NotStarted};
 
-/// Attempts' groups begin so.
+/// Attempts' groups are called `crondag-attempt-PID-TICKS-NUMBER`, after the spawner of their shims and when it started.
 const PREFIX: &str = "crondag-attempt-";
 
-/// The group below which attempts get theirs.
+/// The groups of the attempts whose shims one spawner forks. They are numbered, and used again: making and removing one for
+/// each attempt costs a third of what starting its program does. Only a shim that has seen its group empty gives the number back;
+/// with one that was killed its number is lost, for somebody may be about to end what is in that group.
 #[derive(Debug)]
-pub(super) struct Parent {
+pub(super) struct Groups {
     folder: PathBuf,
+    /// The process that hands the numbers out.
+    pid: i32,
+    start_ticks: u64,
+    free: Vec<u32>,
+    next: u32,
 }
 
-impl Parent {
-    /// The group of this process, if others can be made below it and ended at once (Linux 5.14). Tries it.
-    pub(super) fn of_this_process() -> Option<Parent> {
-        let parent = Parent { folder: own_folder()? };
-        let probe = parent.group(&format!("probe-{}", std::process::id()));
-        let works = probe.make().is_ok_and(|group| {
-            probe.folder.join("cgroup.kill").exists()
-                && match sys::fork_into(group.as_fd()) {
-                    Ok(None) => sys::exit_at_once(0),
-                    Ok(Some(pid)) => process::wait_for(pid).is_some(),
-                    Err(_) => false,
-                }
-        });
-        probe.remove();
-        works.then_some(parent)
+impl Groups {
+    /// Groups below the group of this process, if they can be made there and ended at once (Linux 5.14). Tries it, and
+    /// removes those that spawners before have left.
+    pub(super) fn of_this_process() -> Option<Groups> {
+        let pid = i32::try_from(std::process::id()).ok()?;
+        let start_ticks = process::start_ticks(pid)?;
+        let mut groups = Groups { folder: own_folder()?, pid, start_ticks, free: Vec::new(), next: 0 };
+        groups.remove_orphans();
+        let number = groups.take();
+        let first = groups.group(number);
+        let is_usable = first.folder.join("cgroup.kill");
+        let is_usable = first.make().is_ok_and(|folder| is_usable.exists() && accepts_processes(&folder));
+        groups.give_back(number);
+        is_usable.then_some(groups)
     }
 
-    /// The group of the attempt with this token.
-    pub(super) fn group(&self, token: &str) -> Group {
-        Group { folder: self.folder.join(format!("{PREFIX}{token}")) }
+    /// The number of a group that no attempt has.
+    pub(super) fn take(&mut self) -> u32 {
+        self.free.pop().unwrap_or_else(|| {
+            self.next += 1;
+            self.next - 1
+        })
     }
+
+    /// The group with this number is empty, and stays so.
+    pub(super) fn give_back(&mut self, number: u32) {
+        self.free.push(number);
+    }
+
+    /// The group with this number.
+    pub(super) fn group(&self, number: u32) -> Group {
+        Group::at(self.folder.join(format!("{PREFIX}{}-{}-{number}", self.pid, self.start_ticks)))
+    }
+
+    /// Removes empty groups of spawners that are gone.
+    fn remove_orphans(&self) {
+        let Ok(entries) = fs::read_dir(&self.folder) else { return };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let mut numbers = name.to_str().and_then(|name| name.strip_prefix(PREFIX)).unwrap_or_default().split('-');
+            let (pid, ticks) = (numbers.next().map(str::parse), numbers.next().map(str::parse));
+            if let (Some(Ok(pid)), Some(Ok(ticks))) = (pid, ticks)
+                && process::start_ticks(pid) != Some(ticks)
+            {
+                Group::at(entry.path()).remove();
+            }
+        }
+    }
+}
+
+impl Drop for Groups {
+    /// Those in which attempts live on are removed by their shims.
+    fn drop(&mut self) {
+        (0..self.next).for_each(|number| {
+            self.group(number).remove();
+        });
+    }
+}
+
+/// Whether the kernel lets a process begin there: one that is asked to become a folder gets that far, and no further.
+fn accepts_processes(group: &OwnedFd) -> bool {
+    let null = || File::open("/dev/null").map(OwnedFd::from);
+    let folder =
+        |(stdin, output)| Program::new(Path::new("/"), [], &BTreeMap::new(), Path::new("/"), stdin, output).ok();
+    let probe = null().and_then(|stdin| Ok((stdin, null()?))).ok().and_then(folder);
+    probe.is_some_and(|probe| matches!(sys::start(&probe, Some(group.as_fd())), Err(NotStarted::NoProgram(_))))
 }
 
 /// Leaves the group of an attempt: a driver that was started from inside a task does not end with it.
@@ -72,9 +126,12 @@ impl Group {
         &self.folder
     }
 
-    /// Makes it, and opens it for processes to be born in.
+    /// Makes it if it is not there yet, and opens it for processes to be born in.
     pub(super) fn make(&self) -> io::Result<OwnedFd> {
-        fs::create_dir(&self.folder)?;
+        match fs::create_dir(&self.folder) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
         Ok(openat(CWD, &self.folder, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
     }
 
@@ -92,6 +149,14 @@ impl Group {
     pub(super) fn kill(&self) {
         // A group that is gone has no processes.
         let _ = fs::write(self.folder.join("cgroup.kill"), "1");
+    }
+
+    /// Whether no process lives in it or in a group below it.
+    pub(super) fn is_empty(&self) -> bool {
+        match fs::read_to_string(self.folder.join("cgroup.events")) {
+            Ok(events) => events.lines().any(|line| line == "populated 0"),
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        }
     }
 
     /// Removes it, with the groups below it. Gives `false` while a process lives in it.

@@ -15,6 +15,7 @@ pub mod launch;
 pub mod log;
 pub mod planner;
 pub mod process;
+mod program;
 pub mod run_as;
 pub mod secrets;
 pub mod shim;

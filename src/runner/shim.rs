@@ -7,11 +7,11 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -22,10 +22,11 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{WaitOptions, setsid};
 
 use super::attempt::{AttemptSpec, Ending, ExitRecord};
-use super::cgroup::{self, Group};
+use super::cgroup::Group;
 use super::launch::{ATTEMPT_FILE_SIZE, Holder};
 use super::log::AttemptLog;
 use super::process::{self, Processes, Tree};
+use super::program::Program;
 use super::run_as::{Answers, Helper};
 use super::spawner::{Report, Reporter};
 use super::sys::{self, Signals};
@@ -72,7 +73,7 @@ impl Spare {
         record_file: &File,
         reporter: &Reporter,
         title: Option<&sys::Title>,
-        groups: Option<&cgroup::Parent>,
+        group: Option<Group>,
     ) -> io::Result<()> {
         // Whoever signalled the spare did not mean this attempt.
         while self.signals.take().is_some() {}
@@ -82,7 +83,6 @@ impl Spare {
             let attempt = format!("{}/{}/{}/{}", key.dag_id, key.run_id, key.task_id, key.try_number);
             title.set(&["crondag", "__shim", &attempt]);
         }
-        let group = groups.map(|groups| groups.group(&spec.token));
         let cgroup = group.as_ref().map(|group| group.folder().to_owned());
         let holder = Holder { token: spec.token.clone(), run_as: spec.run_as.clone(), cgroup, ..self.holder };
         Shim { spec, record_file, reporter, group }.run(&holder, &self.signals)
@@ -115,10 +115,7 @@ impl Shim<'_> {
                     _ => (ending, left_behind),
                 }
             }
-            Err(reason) => {
-                self.group.as_ref().map(Group::remove);
-                (Ending::NotStarted { reason: mask.text(&reason) }, 0)
-            }
+            Err(reason) => (Ending::NotStarted { reason: mask.text(&reason) }, 0),
         };
         let (cpu_seconds, max_rss_bytes) = sys::children_usage();
         let mut record = ExitRecord {
@@ -182,39 +179,28 @@ impl Shim<'_> {
         let spec = &self.spec;
         let failed = |error: io::Error| start_error(&spec.argv, &error);
         let (read, write) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed(error.into()))?;
-        let (mut command, answers) = match &spec.run_as {
+        let (program, answers) = match &spec.run_as {
             Some(user) => {
                 let helper = Helper::for_attempt(user, spec)?;
-                let mut command = Command::new(helper.program);
-                command
-                    .args(helper.args)
-                    .env_clear()
-                    .envs(helper.env)
-                    .current_dir("/")
-                    .stdin(Stdio::from(helper.stdin));
-                (command, Some(helper.answers))
+                let name = helper.program.to_string_lossy();
+                let argv = std::iter::once(&*name).chain(helper.args.iter().map(String::as_str));
+                let program = Program::new(&helper.program, argv, &helper.env, Path::new("/"), helper.stdin, write)
+                    .map_err(failed)?;
+                (program, Some(helper.answers))
             }
             None => {
-                let mut command = Command::new(find_program(&spec.argv, &spec.env, &spec.working_dir)?);
-                command.arg0(&spec.argv[0]).args(&spec.argv[1..]).env_clear().envs(&spec.env);
-                command.current_dir(&spec.working_dir).stdin(match &spec.stdin {
-                    None => Stdio::null(),
-                    Some(text) => Stdio::from(in_memory(text).map_err(failed)?),
-                });
-                (command, None)
+                let path = find_program(&spec.argv, &spec.env, &spec.working_dir)?;
+                let stdin = match &spec.stdin {
+                    None => File::open("/dev/null"),
+                    Some(text) => in_memory(text),
+                };
+                let stdin = stdin.map_err(failed)?.into();
+                let argv = spec.argv.iter().map(String::as_str);
+                (Program::new(&path, argv, &spec.env, &spec.working_dir, stdin, write).map_err(failed)?, None)
             }
         };
-        command
-            .stdout(Stdio::from(write.try_clone().map_err(failed)?))
-            .stderr(Stdio::from(write))
-            // What it sends to its own group (`kill 0`) is not for the shim.
-            .process_group(0);
-        // A group that cannot be had after all is done without: there may be too many.
-        let group = self.group.as_ref().and_then(|group| group.make().ok());
-        let main = start(&mut command, group.as_ref());
-        // The command holds the write end of the pipe; while it does, that never ends.
-        drop(command);
-        Ok((main.map_err(failed)?, read, answers))
+        // Dropped, it closes the write end of the pipe; while that is open, the pipe never ends.
+        Ok((program.start(self.group.as_ref()).map_err(failed)?, read, answers))
     }
 
     fn watch(&self, main: i32, pipe: OwnedFd, signals: &Signals, log: &mut AttemptLog) -> (Ending, u32) {
@@ -242,7 +228,7 @@ impl Shim<'_> {
         }
         let group = self.group.as_ref();
         let mut left_behind = 0;
-        let is_alone = status.is_some() && why.is_none() && !sys::has_children() && group.is_none_or(Group::remove);
+        let is_alone = status.is_some() && why.is_none() && !sys::has_children() && group.is_none_or(Group::is_empty);
         if !is_alone {
             let shim = i32::try_from(std::process::id()).unwrap_or(0);
             let is_thorough = why.is_some();
@@ -271,6 +257,10 @@ impl Shim<'_> {
         patiently(|| self.record_file.write_all_at(&line, at));
         let reported = self.reporter.send(&Report::Ended(Box::new(record)));
         patiently(|| self.record_file.sync_data());
+        if reported.is_err() {
+            // The spawner went with the driver: nobody uses the group again.
+            self.group.as_ref().map(Group::remove);
+        }
         reported
     }
 }
@@ -304,7 +294,7 @@ impl Tree for Attempt<'_> {
 
     fn is_gone(&mut self) -> bool {
         reap(self.main, self.status);
-        !process::has_children() && self.group.is_none_or(Group::remove)
+        !process::has_children() && self.group.is_none_or(Group::is_empty)
     }
 
     fn kill(&mut self) {
@@ -315,40 +305,6 @@ impl Tree for Attempt<'_> {
 
     fn user(&self) -> Option<&str> {
         self.user
-    }
-}
-
-/// Starts a program, in the control group from its first instant if there is one. Gives its process.
-///
-/// The standard library's `spawn` would hand the shim's blocked signals on: no task would ever hear of TERM.
-fn start(command: &mut Command, group: Option<&OwnedFd>) -> io::Result<i32> {
-    let (failure, report_failure) = pipe_with(PipeFlags::CLOEXEC)?;
-    let is_short = |error: &io::Error| matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::ENOMEM));
-    let forked = match group.map(|group| sys::fork_into(group.as_fd())) {
-        Some(Err(error)) if is_short(&error) => Err(error),
-        // A group that cannot be entered after all is done without.
-        None | Some(Err(_)) => sys::fork(),
-        Some(forked) => forked,
-    };
-    let Some(pid) = forked? else {
-        sys::unblock_signals();
-        let error = command.exec().raw_os_error().unwrap_or(libc::EIO);
-        // A shim that does not hear of it sees the exit status.
-        let _ = rustix::io::write(&report_failure, &error.to_ne_bytes());
-        sys::exit_at_once(127);
-    };
-    drop(report_failure);
-    let mut errno = [0; 4];
-    loop {
-        match rustix::io::read(&failure, &mut errno) {
-            Err(rustix::io::Errno::INTR) => {}
-            Ok(4) => {
-                process::wait_for(pid);
-                return Err(io::Error::from_raw_os_error(i32::from_ne_bytes(errno)));
-            }
-            // The program runs: starting it closed the pipe.
-            _ => return Ok(pid),
-        }
     }
 }
 

@@ -9,6 +9,7 @@
 //! dies takes the spawner along, but no shim; a spawner that dies takes nobody along, and the driver watches its attempts by
 //! their locks until it has a new one.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut, Read, Seek, SeekFrom, Write};
 use std::mem::MaybeUninit;
@@ -31,8 +32,9 @@ use rustix::stdio::{dup2_stdin, dup2_stdout};
 use serde::{Deserialize, Serialize};
 
 use super::attempt::{AttemptSpec, ExitRecord};
+use super::cgroup::{Group, Groups};
 use super::shim::Spare;
-use super::{cgroup, process, sys};
+use super::{process, sys};
 
 /// A specification that is longer than this, for its script or its environment, goes by a file in memory.
 const LONGEST_MESSAGE: usize = 16 << 10;
@@ -200,21 +202,33 @@ fn serve() -> io::Result<()> {
     let title = sys::Title::of_this_process();
     // Read once, known to every shim.
     process::boot_id();
-    let groups = cgroup::Parent::of_this_process();
+    let mut groups = Groups::of_this_process();
     let signals = sys::Signals::instead_of(&[libc::SIGCHLD])?;
     let (taken, take) = pipe_with(PipeFlags::CLOEXEC)?;
     // The shim of the next attempt is there before it is asked for, so that nobody waits for the fork.
     let mut spare: Option<i32> = None;
+    // The numbers of the shims' control groups.
+    let mut numbers: HashMap<i32, u32> = HashMap::new();
     loop {
         let mut failure = None;
         if spare.is_none() {
+            let number = groups.as_mut().map(Groups::take);
             match sys::fork() {
                 Ok(None) => {
                     drop((signals, taken));
-                    sys::exit_at_once(be_a_shim(&control, &take, &reporter, title.as_ref(), groups.as_ref()));
+                    let group = groups.as_ref().zip(number).map(|(groups, number)| groups.group(number));
+                    sys::exit_at_once(be_a_shim(&control, &take, &reporter, title.as_ref(), group));
                 }
-                Ok(Some(pid)) => spare = Some(pid),
-                Err(error) => failure = error.raw_os_error(),
+                Ok(Some(pid)) => {
+                    spare = Some(pid);
+                    numbers.extend(number.map(|number| (pid, number)));
+                }
+                Err(error) => {
+                    failure = error.raw_os_error();
+                    if let Some((groups, number)) = groups.as_mut().zip(number) {
+                        groups.give_back(number);
+                    }
+                }
             }
         }
         let mut ready = vec![PollFd::new(&taken, PollFlags::IN), PollFd::new(&signals, PollFlags::IN)];
@@ -237,9 +251,15 @@ fn serve() -> io::Result<()> {
         if is_ready[1] {
             signals.take();
             while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
-                let was_spare = spare.take_if(|spare| *spare == pid.as_raw_nonzero().get()).is_some();
+                let pid = pid.as_raw_nonzero().get();
+                let was_spare = spare.take_if(|spare| *spare == pid).is_some();
+                let number = numbers.remove(&pid);
                 match status.exit_status() {
-                    Some(0) => {}
+                    Some(0) => {
+                        if let Some((groups, number)) = groups.as_mut().zip(number) {
+                            groups.give_back(number);
+                        }
+                    }
                     Some(NOT_NEEDED) => return Ok(()),
                     _ => {
                         reporter.send(&Report::Gone)?;
@@ -265,7 +285,7 @@ fn be_a_shim(
     take: &OwnedFd,
     reporter: &Reporter,
     title: Option<&sys::Title>,
-    groups: Option<&cgroup::Parent>,
+    group: Option<Group>,
 ) -> i32 {
     const FAILED: i32 = 3;
     let Ok(shim) = Spare::prepare() else { return FAILED };
@@ -278,7 +298,7 @@ fn be_a_shim(
     let is_known = rustix::io::write(take, &pid.to_ne_bytes()).is_ok();
     // The file is shown as standard output, where people find out whose shim it is.
     let is_shown = dup2_stdout(&attempt).is_ok();
-    let done = is_known && is_shown && shim.run(&spec, &attempt, reporter, title, groups).is_ok();
+    let done = is_known && is_shown && shim.run(&spec, &attempt, reporter, title, group).is_ok();
     if done { 0 } else { FAILED }
 }
 

@@ -2,9 +2,12 @@
 
 #![allow(unsafe_code)]
 
+use std::ffi::{CString, c_char};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
+
+use super::program::Program;
 
 /// Makes this process the parent of its descendants' orphans (Linux, `PR_SET_CHILD_SUBREAPER`).
 pub fn become_subreaper() -> io::Result<()> {
@@ -54,22 +57,183 @@ pub(super) fn fork() -> io::Result<Option<i32>> {
     }
 }
 
-/// As [`fork`], with the child in a control group from its first instant (Linux 5.7, `CLONE_INTO_CGROUP`). The C library
-/// does not know of the child: it may only start a program, or end.
-pub(super) fn fork_into(group: BorrowedFd<'_>) -> io::Result<Option<i32>> {
-    // As <linux/sched.h> has it; libc's constant is of a type too narrow for it.
+/// Why a program does not run.
+#[derive(Debug)]
+pub(super) enum NotStarted {
+    /// There could be no process.
+    NoProcess(io::Error),
+    /// There was one, and it could not become the program.
+    NoProgram(io::Error),
+}
+
+impl From<NotStarted> for io::Error {
+    fn from(not_started: NotStarted) -> io::Error {
+        match not_started {
+            NotStarted::NoProcess(error) | NotStarted::NoProgram(error) => error,
+        }
+    }
+}
+
+/// What a new process does, in numbers and pointers alone: it runs in the memory of the process that made it, and may do
+/// nothing but system calls.
+struct Child {
+    path: *const c_char,
+    argv: *const *const c_char,
+    env: *const *const c_char,
+    working_dir: *const c_char,
+    stdin: RawFd,
+    output: RawFd,
+    no_signals: libc::sigset_t,
+    /// Where to say what went wrong, where the memory is not shared.
+    failure: Option<RawFd>,
+    /// What went wrong.
+    errno: i32,
+}
+
+/// Starts a program in a process group of its own, with no signal blocked or ignored, and in a control group from its
+/// first instant if one is given. Gives its process as soon as the program runs. For a process of a single thread.
+pub(super) fn start(program: &Program, group: Option<BorrowedFd<'_>>) -> Result<i32, NotStarted> {
+    start_by(make, program, group)
+}
+
+/// As [`start`], by the way that is left where the shorter one is not known.
+#[cfg(test)]
+pub(super) fn start_by_fork(program: &Program, group: Option<BorrowedFd<'_>>) -> Result<i32, NotStarted> {
+    start_by(make_by_fork, program, group)
+}
+
+fn start_by(
+    make: fn(&mut Child, Option<BorrowedFd<'_>>) -> io::Result<i32>,
+    program: &Program,
+    group: Option<BorrowedFd<'_>>,
+) -> Result<i32, NotStarted> {
+    let pointers = |texts: &[CString]| -> Vec<*const c_char> {
+        texts.iter().map(|text| text.as_ptr()).chain([ptr::null()]).collect()
+    };
+    let (argv, env) = (pointers(&program.argv), pointers(&program.env));
+    let mut child = Child {
+        path: program.path.as_ptr(),
+        argv: argv.as_ptr(),
+        env: env.as_ptr(),
+        working_dir: program.working_dir.as_ptr(),
+        stdin: program.stdin.as_raw_fd(),
+        output: program.output.as_raw_fd(),
+        no_signals: set_of(&[]),
+        failure: None,
+        errno: 0,
+    };
+    // No signal may run a handler of this process in the child.
+    let before = block_all_signals();
+    let process = make(&mut child, group);
+    set_signal_mask(&before);
+    let pid = process.map_err(NotStarted::NoProcess)?;
+    match child.errno {
+        0 => Ok(pid),
+        errno => {
+            super::process::wait_for(pid);
+            Err(NotStarted::NoProgram(io::Error::from_raw_os_error(errno)))
+        }
+    }
+}
+
+/// Makes the child. It borrows the memory and the stack of this process, which stands still until the child has become a
+/// program or has ended (`CLONE_VM` and `CLONE_VFORK`, as `vfork` does): nothing is copied.
+#[cfg(target_arch = "x86_64")]
+fn make(child: &mut Child, group: Option<BorrowedFd<'_>>) -> io::Result<i32> {
+    const FLAGS: u64 = (libc::CLONE_VM | libc::CLONE_VFORK) as u64;
+    // As <linux/sched.h> has it (Linux 5.7); libc's constant is of a type too narrow for it.
     const CLONE_INTO_CGROUP: u64 = 1 << 33;
     // SAFETY: `clone_args` is plain integers, for which zero is a value.
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
-    args.flags = CLONE_INTO_CGROUP;
-    args.exit_signal = libc::SIGCHLD as u64;
-    args.cgroup = u64::try_from(group.as_raw_fd()).map_err(io::Error::other)?;
-    // SAFETY: the arguments outlive the call; without memory shared or a stack given, it is a fork: the caller has a
-    // single thread, so the child is a whole copy of it.
-    match unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<libc::clone_args>()) } {
-        -1 => Err(io::Error::last_os_error()),
-        0 => Ok(None),
-        pid => Ok(i32::try_from(pid).ok()),
+    let (number, first, second) = match group {
+        // The older call is there on every Linux and in every container.
+        None => (libc::SYS_clone, FLAGS | libc::SIGCHLD as u64, 0),
+        Some(group) => {
+            args.flags = FLAGS | CLONE_INTO_CGROUP;
+            args.exit_signal = libc::SIGCHLD as u64;
+            args.cgroup = u64::try_from(group.as_raw_fd()).map_err(io::Error::other)?;
+            (libc::SYS_clone3, (&raw const args).addr() as u64, size_of::<libc::clone_args>() as u64)
+        }
+    };
+    let result: i64;
+    // SAFETY: the arguments outlive the call. The child goes on behind the call with this stack, below everything that this
+    // process has on it, and never comes back from `be_the_program`; this process wakes up when the child has let go of the
+    // memory, finds its registers as the kernel kept them, and what the child wrote as written through `child`.
+    unsafe {
+        std::arch::asm!(
+            "syscall",
+            "test rax, rax",
+            "jnz 2f",
+            "xor ebp, ebp",
+            "mov rdi, {child}",
+            "call {entry}",
+            "ud2",
+            "2:",
+            child = in(reg) &raw mut *child,
+            entry = sym be_the_program,
+            inlateout("rax") number => result,
+            in("rdi") first,
+            in("rsi") second,
+            in("rdx") 0,
+            in("r10") 0,
+            in("r8") 0,
+            out("rcx") _,
+            out("r11") _,
+        );
+    }
+    match i32::try_from(result) {
+        Ok(pid) if pid > 0 => Ok(pid),
+        Ok(errno) => Err(io::Error::from_raw_os_error(-errno)),
+        Err(error) => Err(io::Error::other(error)),
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+use make_by_fork as make;
+
+/// Makes the child by a fork, outside control groups: for machines whose registers [`make`] does not know.
+#[cfg(any(test, not(target_arch = "x86_64")))]
+fn make_by_fork(child: &mut Child, group: Option<BorrowedFd<'_>>) -> io::Result<i32> {
+    if group.is_some() {
+        return Err(io::Error::from_raw_os_error(libc::ENOSYS));
+    }
+    let (failure, report_failure) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    child.failure = Some(report_failure.as_raw_fd());
+    let Some(pid) = fork()? else { be_the_program(child) };
+    drop(report_failure);
+    let mut errno = [0; 4];
+    loop {
+        match rustix::io::read(&failure, &mut errno) {
+            Err(rustix::io::Errno::INTR) => {}
+            Ok(4) => child.errno = i32::from_ne_bytes(errno),
+            // The program runs: starting it closed the pipe.
+            _ => return Ok(pid),
+        }
+    }
+}
+
+/// What the child does.
+extern "C" fn be_the_program(child: *mut Child) -> ! {
+    // SAFETY: the process that made this one keeps what the pointers lead to until the program runs. Only system calls are
+    // made; the handlers of signals are this process' own, its mask too.
+    unsafe {
+        let child = &mut *child;
+        libc::setpgid(0, 0);
+        // Rust's runtime ignores it; a program that writes into a closed pipe is to end.
+        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+        let is_ready = libc::dup2(child.stdin, 0) != -1
+            && libc::dup2(child.output, 1) != -1
+            && libc::dup2(child.output, 2) != -1
+            && libc::chdir(child.working_dir) == 0;
+        if is_ready {
+            libc::sigprocmask(libc::SIG_SETMASK, &raw const child.no_signals, ptr::null_mut());
+            libc::execve(child.path, child.argv, child.env);
+        }
+        child.errno = *libc::__errno_location();
+        if let Some(failure) = child.failure {
+            libc::write(failure, (&raw const child.errno).cast(), size_of::<i32>());
+        }
+        libc::_exit(127)
     }
 }
 
@@ -101,15 +265,23 @@ fn set_of(signals: &[i32]) -> libc::sigset_t {
     }
 }
 
-/// Lets all signals through again: for a process that was forked from one with [`Signals`], before it becomes a program.
-pub(super) fn unblock_signals() {
-    let set = set_of(&[]);
+fn block_all_signals() -> libc::sigset_t {
+    // SAFETY: `sigset_t` is plain integers, for which zero is a value; the functions write into the sets, which outlive them.
+    unsafe {
+        let (mut all, mut before) = (std::mem::zeroed(), std::mem::zeroed());
+        libc::sigfillset(&raw mut all);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
+        before
+    }
+}
+
+fn set_signal_mask(set: &libc::sigset_t) {
     // SAFETY: the set outlives the call. It cannot fail: the arguments are right.
-    unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const set, ptr::null_mut()) };
+    unsafe { libc::sigprocmask(libc::SIG_SETMASK, set, ptr::null_mut()) };
 }
 
 /// Signals as something to be polled (`signalfd`), in place of what they do to a process. They are blocked, and would stay
-/// so in programs that this process starts: see [`unblock_signals`].
+/// so in programs that this process starts, but for those that [`start`] starts.
 pub(super) struct Signals {
     queue: OwnedFd,
 }

@@ -74,6 +74,25 @@ def left_processes(home):
             yield pid, b" ".join(line).decode(errors="replace")
 
 
+def left_groups():
+    """Control groups of attempts that still hold a process, though the spawner that numbered them is gone."""
+    for root in CGROUPS:
+        for path in glob.glob(f"{root}/**/crondag-attempt-*", recursive=True):
+            pid, ticks = path.rsplit("crondag-attempt-", 1)[1].split("-")[:2]
+            try:
+                with open(f"{path}/cgroup.events") as file:
+                    is_populated = "populated 1" in file.read()
+            except FileNotFoundError:
+                continue  # it was removed meanwhile
+            try:
+                with open(f"/proc/{pid}/stat") as file:
+                    is_numbered = file.read().rsplit(")", 1)[1].split()[19] == ticks
+            except FileNotFoundError:
+                is_numbered = False
+            if is_populated and not is_numbered:
+                yield path
+
+
 def check(binary, home):
     problems = []
     told = attempts_by_themselves(home)
@@ -140,9 +159,7 @@ def check(binary, home):
 
     problems += [("live-process", f"of attempt {path}") for path in glob.glob(f"{home}/out/*") if has_live_process(path)]
     problems += [("live-process", f"{pid} {line}") for pid, line in left_processes(home)]
-    groups = {path for root in CGROUPS for path in glob.glob(f"{root}/**/crondag-attempt-*", recursive=True)}
-    tokens = [row[0] for row in database.execute("SELECT token FROM attempts")]
-    problems += [("left-group", path) for token in tokens for path in groups if path.endswith(f"-{token}")]
+    problems += [("left-group", path) for path in left_groups()]
     lost = sum(1 for _, ending in recorded.values() if ending and ending["how"] == "lost")
     facts = f"{len(runs)} runs, {len(recorded)} attempts ({lost} lost), {len(told)} began; tasks: {dict(states)}"
     integrity = database.execute("PRAGMA integrity_check").fetchone()[0]

@@ -65,12 +65,11 @@ def left_process(home):
 
 
 def left_group(home):
-    """Found by its name alone, so that it can be forged where no control groups can be made."""
-    database = check.connect(home)
-    token = database.execute("SELECT token FROM attempts").fetchone()[0]
-    database.close()
-    folder = f"{home}/groups/crondag-attempt-{token}"
+    """A folder that looks like a group, so that it can be forged where no control groups can be made."""
+    folder = f"{home}/groups/crondag-attempt-999999999-1-0"
     os.makedirs(folder)
+    with open(f"{folder}/cgroup.events", "w") as file:
+        file.write("populated 1\nfrozen 0\n")
     check.CGROUPS.append(f"{home}/groups")
     return check.CGROUPS.pop
 
