@@ -5,7 +5,7 @@
 #     ./install/retail.sh start FOLDER     ./install/retail.sh stop FOLDER
 #
 # start installs missing Debian packages and pyspark (below target/), and writes below FOLDER only. FOLDER/env has what a shell
-# needs: `. FOLDER/env`. The orders of 2010-12-01 to 2011-03-01 are staged in one go, as a history; those of 2011-03-02 to
+# needs: `. FOLDER/env`. The orders of 2010-12-01 to 2011-03-02 are staged in one go, as a history; those of 2011-03-03 to
 # 2011-03-14 lie as upstream would deliver them. start again takes up what is there; stop ends the servers.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -66,7 +66,7 @@ if [ ! -f "$folder/is_ready" ]; then
   tar -xJf "$home"/data/orders-*.tar.xz -C "$days"
   for file in "$days"/*.csv; do
     day=$(basename "$file" .csv)
-    if [[ $day > 2011-03-01 ]]; then
+    if [[ $day > 2011-03-02 ]]; then
       python3 tests/retail/bad_days.py whole --raw "$days" --to "$home/raw" "$day"
     else
       ln -sf "$file" "$home/raw"
@@ -80,7 +80,7 @@ if [ ! -f "$folder/is_ready" ]; then
   "$SPARK_HOME/bin/spark-submit" --master 'local[2]' --driver-memory 1g \
     --driver-java-options "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xlog:disable -XX:ArchiveClassesAtExit=$archive" \
     "${settings[@]}" \
-    jobs/stage_orders.py 20110301 --since 20101201 \
+    jobs/stage_orders.py 20110302 --since 20101201 \
     > "$folder/spark.log" 2>&1 || { grep -v ' INFO ' "$folder/spark.log" | tail -30 >&2; exit 1; }
   sed -i "s|-XX:+UseSerialGC|& -Xlog:disable -XX:SharedArchiveFile=$archive|" "$home/crondag.toml"
   touch "$folder/is_ready"
