@@ -43,3 +43,27 @@ require_rust() {
     missing "Rust $1.$2 is too old, 1.89 is needed" "rustup update stable"
   fi
 }
+
+# python_packages VENV PACKAGE...: makes the Python environment if it is missing, and installs into it.
+python_packages() {
+  local venv=$1
+  shift
+  if [ ! -x "$venv/bin/pip" ]; then
+    python3 -m venv "$venv" 2> /dev/null || { rm -rf "$venv"; require_packages no-such-command:python3-venv; python3 -m venv "$venv"; }
+  fi
+  "$venv/bin/pip" install --quiet "$@" || missing "pip could not install $*" "check the connection to PyPI, then run this again"
+}
+
+# require_python VENV MODULE[:PACKAGE]...
+require_python() {
+  local venv=$1 module wanted=()
+  shift
+  for module in "$@"; do
+    "$venv/bin/python" -c "import ${module%%:*}" 2> /dev/null || wanted+=("${module#*:}")
+  done
+  [ ${#wanted[@]} -eq 0 ] || python_packages "$venv" "${wanted[@]}"
+}
+
+require_postgres_server() {
+  ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || require_packages no-such-command:postgresql
+}

@@ -2,9 +2,8 @@
 # Sets up all that the tests need and runs them: ./install/test.sh [STAGE...]   (--list shows the stages)
 #
 # Installs, if missing: the Debian packages build-essential, cron, curl, faketime, mariadb-client, mariadb-server,
-# openjdk-17-jre-headless, openssl, postgresql, procps, python3-venv, sudo, valgrind and vsftpd; the nightly compiler and cargo-fuzz;
-# and below target/ a Python environment with aiosmtpd, cryptography and pyspark. Runs again without harm. The stage retail
-# needs the data set that examples/retail/README.md names, in $RETAIL_RAW.
+# openjdk-17-jre-headless, openssl, postgresql, procps, python3-venv, sudo, valgrind, vsftpd and xz-utils; the nightly compiler
+# and cargo-fuzz; and below target/ a Python environment with aiosmtpd, cryptography and pyspark. Runs again without harm.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . install/require.sh
@@ -33,16 +32,6 @@ fi
 one=
 if [ "${1:-}" = --one ]; then one=$2; elif [ $# -gt 0 ]; then stages=("$@"); fi
 venv=$PWD/target/test-venv
-
-is_installed() { "$venv/bin/python" -c "import $1" 2> /dev/null; }
-python_packages() {
-  [ -x "$venv/bin/pip" ] || { require_packages no-such-command:python3-venv; python3 -m venv "$venv"; }
-  "$venv/bin/pip" install --quiet "$@" || missing "pip could not install $*" "check the connection to PyPI, then run this again"
-}
-ensure_venv() {
-  [ -x "$venv/bin/pip" ] && return
-  python3 -m venv "$venv" 2> /dev/null || { rm -rf "$venv"; require_packages no-such-command:python3-venv; python3 -m venv "$venv"; }
-}
 
 stage_core() {
   cargo test --quiet
@@ -75,17 +64,15 @@ stage_resident() {
   ./install/stages/resident.sh
 }
 stage_mail() {
-  ensure_venv
-  is_installed aiosmtpd && is_installed cryptography || python_packages aiosmtpd cryptography
+  require_python "$venv" aiosmtpd cryptography
   CRONDAG_TEST_PYTHON=$venv/bin/python cargo test --quiet --test mail -- --include-ignored
 }
 stage_databases() {
   # Debian's package starts a server of its own, which is not used.
   require_packages mariadbd:mariadb-server mariadb:mariadb-client psql:postgresql openssl:openssl setpriv:util-linux
-  ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || require_packages no-such-command:postgresql
+  require_postgres_server
   require_packages java:openjdk-17-jre-headless
-  ensure_venv
-  is_installed pyspark || python_packages pyspark==3.5.6
+  require_python "$venv" pyspark:pyspark==3.5.6
   CRONDAG_VENV=$venv ./install/stages/databases.sh
 }
 stage_userprofile() {
@@ -95,18 +82,12 @@ stage_userprofile() {
 stage_spark() {
   cargo build --release --quiet
   require_packages java:openjdk-17-jre-headless
-  ensure_venv
-  is_installed pyspark || python_packages pyspark==3.5.6
+  require_python "$venv" pyspark:pyspark==3.5.6
   CRONDAG_VENV=$venv ./install/stages/spark.sh
 }
 stage_retail() {
   cargo build --release --quiet
-  require_packages java:openjdk-17-jre-headless mariadbd:mariadb-server mariadb:mariadb-client vsftpd:vsftpd curl:curl \
-    psql:postgresql setpriv:util-linux
-  ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || require_packages no-such-command:postgresql
-  ensure_venv
-  is_installed pyspark || python_packages pyspark==3.5.6
-  is_installed aiosmtpd && is_installed cryptography || python_packages aiosmtpd cryptography
+  require_python "$venv" pyspark:pyspark==3.5.6 aiosmtpd cryptography
   CRONDAG_VENV=$venv ./install/stages/retail.sh
 }
 stage_security() {

@@ -188,6 +188,32 @@ fn the_cause_of_a_failed_check_is_read_from_the_values_that_broke_a_rule() {
 }
 
 #[test]
+fn an_earlier_try_is_diagnosed_by_what_was_there_then() {
+    let dag = "max_active_runs = 1\n[tasks.load]\nshell = 'true'\n\
+        [tasks.merge]\nafter = 'load'\nshell = 'cat in.csv'\n\
+        [tasks.counts]\nafter = 'merge'\ntrigger_rule = 'all_done'\n[tasks.counts.check]\n\
+        connection = 'warehouse'\nquery = 'SELECT tag, users FROM tags WHERE day = :ds'\n";
+    let home = Home::new(&[("tags", dag)]);
+    for day in 1..=4 {
+        home.day(day, 200);
+    }
+    fs::write(home.path.join("in.csv"), "").unwrap();
+    assert_eq!(home.backfill("tags", 1, 4), Some(0));
+    fs::remove_file(home.path.join("in.csv")).unwrap();
+    home.day(5, 200);
+    home.backfill("tags", 5, 5);
+    // The second try has an upstream that ended after the first, and a check that saw other values than the first.
+    home.day(5, 4000);
+    home.again("tags", 5);
+    for (which, logic) in [("1", false), ("2", true)] {
+        let diagnosis = out(&home.run(&["diagnose", "tags", "merge", "20180705", "--try", which]));
+        assert!(diagnosis.starts_with(&format!("tags merge 2018-07-05 00:00 +00:00, try {which}\n")), "{diagnosis}");
+        assert!(!diagnosis.contains("(upstream_late)"), "{diagnosis}");
+        assert_eq!(diagnosis.contains("(logic)"), logic, "{diagnosis}");
+    }
+}
+
+#[test]
 fn a_warning_sends_mail_and_the_run_goes_on() {
     let home = Home::new(&[("tags", COUNTS)]);
     home.day(1, 8);
@@ -285,13 +311,17 @@ fn a_person_overrules_a_gate_and_whoever_waits_goes_on() {
     });
     let explained = out(&home.run(&["explain", "push", "gate"]));
     assert!(explained.contains("for gate tags_ok: looks every 100ms, for at most 12h"), "{explained}");
-    let set = home.run(&["gate", "set", "tags_ok", "20180701", "ok", "--reason", "the drop is the holiday"]);
+    let mut set = home.command(&["gate", "set", "tags_ok", "20180701", "ok", "--reason", "the drop is the holiday"]);
+    let set = set.env_remove("USER").env_remove("LOGNAME").output().unwrap();
     assert!(set.status.success(), "{set:?}");
     assert!(backfill.wait().unwrap().success());
     assert!(exists(&home.path.join("pushed")));
     let shown: Vec<Value> =
         serde_json::from_slice(&home.run(&["gate", "tags_ok", "20180701", "--json"]).stdout).unwrap();
     assert_eq!(shown[0]["decisions"][0]["reason"], "the drop is the holiday");
+    // The session has no name, as under cron; the machine knows it.
+    let me = out(&Command::new("id").arg("-un").output().unwrap());
+    assert_eq!(shown[0]["decisions"][0]["by"], me.trim());
     assert_eq!(shown[0]["open"], true);
     let without = home.run(&["gate", "set", "tags_ok", "20180701", "fail", "--reason", " "]);
     assert_eq!(without.status.code(), Some(2));
@@ -387,6 +417,32 @@ fn a_wait_in_vain_fails_or_skips_and_what_cannot_be_looked_at_fails() {
     let rehearsed = home.run(&["test", "d", "hard", "20180701"]);
     assert_eq!(rehearsed.status.code(), Some(1));
     assert!(out(&rehearsed).contains("not yet: file never/2018-07-01"), "{}", out(&rehearsed));
+
+    // A wait without a process has no log; what there is to say is said.
+    let run = "backfill__2018-07-01T00:00:00+00:00";
+    let logs = home.run(&["logs", "d", "hard", "20180701"]);
+    assert_eq!(logs.status.code(), Some(2));
+    assert_eq!(
+        String::from_utf8_lossy(&logs.stderr),
+        format!(
+            "error: hard failed in {run} without a log: waited 200ms in vain for file never/2018-07-01\n\
+             next: crondag clear d {run} --task hard\n"
+        )
+    );
+    let diagnosis = home.run(&["diagnose", "d", "hard", "20180701"]);
+    assert_eq!(
+        out(&diagnosis),
+        format!(
+            "d hard 2018-07-01 00:00 +00:00, try 1\n\n\
+             certain: what the task waits for did not come in time (upstream_late)\n\
+             \x20 | hard waited 200ms in vain for file never/2018-07-01\n\
+             \x20 ask who answers for file never/2018-07-01; once it is there, let the task wait again\n\n\
+             next: crondag clear d {run} --task hard\n"
+        )
+    );
+    let unknown = home.run(&["diagnose", "d", "unknown", "20180701"]);
+    let said = String::from_utf8_lossy(&unknown.stderr).into_owned();
+    assert!(said.starts_with(&format!("error: unknown failed in {run} without a log: there is no DAG")), "{said}");
 }
 
 #[test]
@@ -423,7 +479,7 @@ fn a_report_tells_in_text_and_pictures_what_moved() {
         mails.iter().find(|mail| mail.contains(subject)).unwrap_or_else(|| panic!("no mail `{subject}`"))
     };
     let good = of_day("Subject: [crondag] ok: tags of 2018-07-04");
-    assert!(good.contains("Gate tags_ok: ok"));
+    assert!(good.contains("Gate tags_ok: ok (by 1 check)"));
     let bad = of_day("Subject: [crondag] fail: tags of 2018-07-05");
     let text = readable(bad);
     for expected in [
@@ -431,7 +487,7 @@ fn a_report_tells_in_text_and_pictures_what_moved() {
         "- counts failed: exit status 1",
         "- push could not run",
         "- counts: fail A users (jump: +193 % against the median of 4 dates, at most 30 % allowed)",
-        "Gate tags_ok: fail",
+        "Gate tags_ok: fail (by counts)",
         "Check counts: fail",
     ] {
         assert!(text.contains(expected), "{expected}\n{text}");

@@ -813,7 +813,7 @@ merge       1  2018-07-03 08:03:00       12s  .crondag/logs/2018-07-02-merge.log
 "#]]);
     home.run("logs userprofile mail").code(2).stdout_eq("").stderr_eq(str![[r#"
 error: mail has not started in scheduled__2018-07-02T07:00:00+08:00
-next: crondag explain userprofile mail
+next: crondag explain userprofile mail scheduled__2018-07-02T07:00:00+08:00
 
 "#]]);
     home.run("logs userprofile merge --try 2").code(2).stderr_eq(str![[r#"

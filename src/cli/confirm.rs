@@ -3,6 +3,7 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 
 use super::error::CliError;
+use crate::runner::environment::User;
 
 /// Asks on the terminal. Without one there is nobody to ask, so the answer is yes.
 ///
@@ -23,10 +24,14 @@ pub fn confirm(question: &str, yes: bool) -> Result<(), CliError> {
     }
 }
 
-/// Who asks, for the record: the user's name, else the number.
+/// Who asks, for the record: the user's name, from the session or else from the machine; for one without a name the number.
 pub fn who() -> String {
-    match std::env::var("USER").or_else(|_| std::env::var("LOGNAME")) {
-        Ok(name) if !name.is_empty() => name,
-        _ => format!("uid {}", rustix::process::getuid().as_raw()),
-    }
+    let of_session = ["USER", "LOGNAME"].into_iter().filter_map(|variable| std::env::var(variable).ok());
+    of_session.into_iter().find(|name| !name.is_empty()).unwrap_or_else(|| {
+        let user = User::current();
+        match user.uid {
+            Some(uid) if user.name == uid.to_string() => format!("uid {uid}"),
+            _ => user.name.clone(),
+        }
+    })
 }

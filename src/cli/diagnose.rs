@@ -11,10 +11,10 @@ use super::error::CliError;
 use super::logs::{attempt_of, task_of};
 use super::output::{Page, Tone, WIDTH, minute, print_json, wrap};
 use super::select;
-use crate::dag::TaskState;
-use crate::diagnose::{Confidence, Diagnosis, Finding};
+use crate::dag::{Dag, TaskId, TaskState};
+use crate::diagnose::{Confidence, Diagnosis, Finding, Subject};
 use crate::runner::evidence::{self, Failed};
-use crate::store::{Attempt, RunRow};
+use crate::store::{RunRow, TaskInstance};
 
 /// Options of `diagnose`.
 #[derive(Debug, clap::Args)]
@@ -61,6 +61,14 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     let found = select::runs(&context, store.as_ref(), &dag_id, args.run.as_deref())?.pop();
     let (Some(run), Some(store)) = (found, &store) else { return Ok(ExitCode::SUCCESS) };
     let task = task_of(&context, store, &run, &args.task)?;
+    let mut tasks = store.task_instances(run.number)?;
+    let dag = context.dag_of_run(store, &run)?;
+    if args.try_number.is_none()
+        && let Some(instance) = tasks.iter().find(|other| other.task_id == task)
+        && let Some(diagnosis) = vain_wait(dag.as_ref(), &run, instance)
+    {
+        return print(args, &context, &run, &task, instance.try_number, &diagnosis);
+    }
     let attempt = attempt_of(store, &run, &task, args.try_number)?;
     let Some(ending) = &attempt.ending else {
         return Err(CliError::usage(
@@ -68,7 +76,6 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
             format!("crondag logs {dag_id} {task} {} -f", run.run_id),
         ));
     };
-    let tasks = store.task_instances(run.number)?;
     let is_newest = tasks.iter().any(|other| other.task_id == task && other.try_number == attempt.try_number);
     let succeeded = tasks
         .iter()
@@ -79,9 +86,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
             format!("crondag tasks {dag_id} {}", run.run_id),
         ));
     }
-    let Some((dag, index)) =
-        context.dag_of_run(store, &run)?.and_then(|dag| dag.task_index(task.as_str()).map(|index| (dag, index)))
-    else {
+    let Some((dag, index)) = dag.and_then(|dag| dag.task_index(task.as_str()).map(|index| (dag, index))) else {
         return Err(CliError::usage(
             format!("the DAG file of {} can no longer be read", run.run_id),
             format!("crondag logs {dag_id} {task} {}", run.run_id),
@@ -95,6 +100,11 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
         // With standard error closed there is nobody to tell; the diagnosis goes on with the causes that are good.
         let _ = io::stderr().write_all(diagnostic::render(&faults, &path, &text, Style::Plain).as_bytes());
     }
+    // What came after an earlier try says nothing of it.
+    let until = if is_newest { None } else { attempt.ended_at };
+    if let Some(until) = until {
+        evidence::as_of(until, &mut tasks, &store.attempts_of_run(run.number)?);
+    }
     let failed = Failed {
         home: &context.home,
         dag: &dag,
@@ -106,22 +116,49 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
         started: Some(attempt.started_at),
         log_file: &attempt.log_file,
         tasks: &tasks,
+        until,
     };
     let diagnosis = catalogue.diagnose(&evidence::gather(&failed, &catalogue));
+    print(args, &context, &run, &task, attempt.try_number, &diagnosis)
+}
+
+/// A wait that gave up: its reason tells all, and most waits have no log.
+fn vain_wait(dag: Option<&Dag>, run: &RunRow, instance: &TaskInstance) -> Option<Diagnosis> {
+    let dag = dag?;
+    let wait = dag.tasks[dag.task_index(instance.task_id.as_str())?].wait()?;
+    let reason = instance.reason.as_deref().filter(|_| instance.state == TaskState::Failed)?;
+    let what = wait.awaited_in_vain(reason)?;
+    let subject = Subject {
+        dag: run.dag_id.to_string(),
+        task: instance.task_id.to_string(),
+        run: run.run_id.clone(),
+        settings: Vec::new(),
+    };
+    Some(Diagnosis::of_vain_wait(&subject, what, reason))
+}
+
+fn print(
+    args: &Args,
+    context: &Context,
+    run: &RunRow,
+    task: &TaskId,
+    try_number: u32,
+    diagnosis: &Diagnosis,
+) -> Result<ExitCode, CliError> {
     if args.json {
-        print_json(&rows(&run, &attempt, &diagnosis))?;
+        print_json(&rows(run, task, try_number, diagnosis))?;
     } else {
-        show(&context, &run, &attempt, &diagnosis)?;
+        show(context, run, task, try_number, diagnosis)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn rows<'a>(run: &'a RunRow, attempt: &'a Attempt, diagnosis: &'a Diagnosis) -> Vec<Row<'a>> {
+fn rows<'a>(run: &'a RunRow, task: &'a TaskId, try_number: u32, diagnosis: &'a Diagnosis) -> Vec<Row<'a>> {
     let row = |finding: Option<&'a Finding>| Row {
         dag_id: run.dag_id.as_str(),
         run_id: &run.run_id,
-        task_id: attempt.task_id.as_str(),
-        try_number: attempt.try_number,
+        task_id: task.as_str(),
+        try_number,
         confidence: finding.map_or(Confidence::Unknown, |finding| finding.confidence).as_str(),
         id: finding.map(|finding| finding.id.as_str()),
         class: finding.map(|finding| finding.class.as_str()),
@@ -136,11 +173,17 @@ fn rows<'a>(run: &'a RunRow, attempt: &'a Attempt, diagnosis: &'a Diagnosis) -> 
     diagnosis.findings.iter().map(|finding| row(Some(finding))).collect()
 }
 
-fn show(context: &Context, run: &RunRow, attempt: &Attempt, diagnosis: &Diagnosis) -> Result<(), CliError> {
+fn show(
+    context: &Context,
+    run: &RunRow,
+    task: &TaskId,
+    try_number: u32,
+    diagnosis: &Diagnosis,
+) -> Result<(), CliError> {
     let mut page = Page::new();
     let zone = context.zone_of(&run.dag_id);
-    let what = page.paint(Tone::Bold, &format!("{} {}", run.dag_id, attempt.task_id));
-    page.line(format!("{what} {}, try {}", minute(run.logical_date, &zone), attempt.try_number));
+    let what = page.paint(Tone::Bold, &format!("{} {task}", run.dag_id));
+    page.line(format!("{what} {}, try {try_number}", minute(run.logical_date, &zone)));
     if diagnosis.findings.is_empty() {
         page.gap();
         paragraph(&mut page, Tone::Yellow, "", &diagnosis.headline());

@@ -133,12 +133,7 @@ pub(super) fn task_of(context: &Context, store: &Store, run: &RunRow, name: &str
 
 pub(super) fn attempt_of(store: &Store, run: &RunRow, task: &TaskId, wanted: Option<u32>) -> Result<Attempt, CliError> {
     let mut attempts = store.attempts(run.number, task)?;
-    let Some(newest) = attempts.pop() else {
-        return Err(CliError::usage(
-            format!("{task} has not started in {}", run.run_id),
-            format!("crondag explain {} {task}", run.dag_id),
-        ));
-    };
+    let Some(newest) = attempts.pop() else { return Err(without_attempt(store, run, task)?) };
     match wanted {
         None => Ok(newest),
         Some(wanted) if wanted == newest.try_number => Ok(newest),
@@ -152,6 +147,30 @@ pub(super) fn attempt_of(store: &Store, run: &RunRow, task: &TaskId, wanted: Opt
             })
         }
     }
+}
+
+/// What there is to say of a task without a log: it has not started, or it is a wait that needs no process.
+fn without_attempt(store: &Store, run: &RunRow, task: &TaskId) -> Result<CliError, CliError> {
+    let instance = store.task_instances(run.number)?.into_iter().find(|instance| instance.task_id == *task);
+    let (state, reason) = instance.map_or((TaskState::None, None), |instance| (instance.state, instance.reason));
+    let because = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+    let (dag, run) = (&run.dag_id, &run.run_id);
+    let explain = format!("crondag explain {dag} {task} {run}");
+    let (message, next) = match state {
+        TaskState::Failed => (
+            format!("{task} failed in {run} without a log{because}"),
+            format!("crondag clear {dag} {run} --task {task}"),
+        ),
+        TaskState::Skipped => (format!("{task} was skipped in {run} without a log{because}"), explain),
+        TaskState::Success => {
+            (format!("{task} succeeded in {run} without a log"), format!("crondag tasks {dag} {run}"))
+        }
+        TaskState::UpForReschedule => (format!("{task} still waits in {run}, without a log"), explain),
+        TaskState::None | TaskState::Running | TaskState::UpForRetry | TaskState::UpstreamFailed => {
+            (format!("{task} has not started in {run}"), explain)
+        }
+    };
+    Ok(CliError::usage(message, next))
 }
 
 fn print_file(path: &Path) -> Result<(), CliError> {

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::units::format_duration;
+
 /// How a look says "not yet" where exit statuses other than 0 may mean more than that: `EX_TEMPFAIL` of sysexits(3).
 pub const NOT_YET: i32 = 75;
 
@@ -55,6 +57,18 @@ pub enum Condition {
     Command(String),
     /// A gate is open for the date.
     Gate(String),
+}
+
+impl Wait {
+    /// Why the task ended that waited for `what` as long as it may.
+    pub fn in_vain(&self, what: &str) -> String {
+        format!("waited {} in vain for {what}", format_duration(self.for_at_most))
+    }
+
+    /// What was waited for, if the task ended for that reason.
+    pub fn awaited_in_vain<'r>(&self, reason: &'r str) -> Option<&'r str> {
+        reason.strip_prefix(&self.in_vain(""))
+    }
 }
 
 impl Condition {

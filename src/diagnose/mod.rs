@@ -137,6 +137,21 @@ pub struct Diagnosis {
 }
 
 impl Diagnosis {
+    /// Of a task that waited for `what` as long as it may; `reason` says how long.
+    pub fn of_vain_wait(subject: &Subject, what: &str, reason: &str) -> Diagnosis {
+        let command = format!("crondag clear {} {} --task {}", subject.dag, subject.run, subject.task);
+        let finding = Finding {
+            id: "waited-in-vain".to_owned(),
+            name: "what the task waits for did not come in time".to_owned(),
+            class: CauseClass::UpstreamLate,
+            confidence: Confidence::Certain,
+            evidence: vec![format!("{} {reason}", subject.task)],
+            advice: format!("ask who answers for {what}; once it is there, let the task wait again"),
+            command: command.clone(),
+        };
+        Diagnosis { findings: vec![finding], error_lines: Vec::new(), command }
+    }
+
     /// How sure the first cause is.
     pub fn confidence(&self) -> Confidence {
         self.findings.first().map_or(Confidence::Unknown, |finding| finding.confidence)

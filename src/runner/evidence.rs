@@ -16,7 +16,7 @@ use crate::diagnose::{
     Catalogue, End, Evidence, FileTime, LineNumber, Log, Measure, Owner, Recorded, Series, Subject, Upstream,
 };
 use crate::home::Home;
-use crate::store::{CheckFilter, Store, StoreError, TaskInstance};
+use crate::store::{Attempt, CheckFilter, Store, StoreError, TaskInstance};
 
 /// A log up to this size is read whole; of a bigger one, so much of its head and of its tail.
 const PART: u64 = 256 << 10;
@@ -44,8 +44,29 @@ pub struct Failed<'a> {
     pub started: Option<Timestamp>,
     /// Relative to the home.
     pub log_file: &'a str,
-    /// All tasks of the run as they are now.
+    /// All tasks of the run, as they are or as they were.
     pub tasks: &'a [TaskInstance],
+    /// What checks recorded later is left out; `None` for the newest attempt.
+    pub until: Option<Timestamp>,
+}
+
+/// Turns tasks as they are now into what an attempt could see that ended at `until`: who had ended by then, and when.
+pub fn as_of(until: Timestamp, tasks: &mut [TaskInstance], attempts: &[Attempt]) {
+    for task in tasks {
+        let begun = attempts.iter().filter(|attempt| attempt.task_id == task.task_id && attempt.started_at <= until);
+        let Some(then) = begun.max_by_key(|attempt| attempt.started_at) else {
+            // A task without attempts, as some waits are, has its own end only; it had none before it came.
+            if task.end_date.is_some_and(|end| end > until) {
+                (task.state, task.end_date) = (TaskState::None, None);
+            }
+            continue;
+        };
+        let ended = then.ended_at.filter(|ended| *ended <= until);
+        if ended != task.end_date {
+            task.state = if ended.is_some() { TaskState::Success } else { TaskState::Running };
+            task.end_date = ended;
+        }
+    }
 }
 
 /// The causes that a home knows, and what is wrong with its file of them.
@@ -144,7 +165,8 @@ fn read_history(failed: &Failed<'_>) -> Result<Vec<Series>, StoreError> {
             ..CheckFilter::default()
         };
         let mut by_name: BTreeMap<(String, String), Vec<Recorded>> = BTreeMap::new();
-        for check in store.checks(&dag.id, &filter)? {
+        let is_known = |at: Timestamp| failed.until.is_none_or(|until| at <= until);
+        for check in store.checks(&dag.id, &filter)?.into_iter().filter(|check| is_known(check.at)) {
             let date = check.logical_date.to_zoned(dag.timezone.clone()).date();
             for value in store.check_values(&dag.id, task, check.logical_date)? {
                 // Where a check failed, the values that broke no rule are not why.

@@ -89,13 +89,48 @@ fn require(reader: &mut Reader<'_>, open: &Open<'_, '_>, key: &str, what: &str, 
 
 const CONNECTION_TYPES: &str = "write type = \"sqlite\", \"postgres\", \"mysql\", \"hive\" or \"spark_sql\"";
 
+const SERVER_KEYS: &[&str] =
+    &["host", "port", "database", "username", "password_env", "password_file", "password_command", "tls_ca"];
+
+/// Which keys of a connection belong to which type.
+const CONNECTION_KEYS: [(&str, &[&str]); 5] = [
+    ("sqlite", &["path"]),
+    ("postgres", SERVER_KEYS),
+    ("mysql", SERVER_KEYS),
+    ("hive", &["url", "program", "username", "password_env", "password_file", "password_command"]),
+    ("spark_sql", &["program", "database", "spark"]),
+];
+
+/// A key of another type does nothing: a `tls_ca` that is not used must not look as if it were.
+fn refuse_foreign(reader: &mut Reader<'_>, open: &Open<'_, '_>, kind: &str) {
+    let Some((_, keys)) = CONNECTION_KEYS.iter().find(|(name, _)| *name == kind) else { return };
+    for entry in open.entries() {
+        let key = entry.field.key;
+        if key == "type" || keys.contains(&key) {
+            continue;
+        }
+        let owners: Vec<&str> =
+            CONNECTION_KEYS.iter().filter(|(_, keys)| keys.contains(&key)).map(|(owner, _)| *owner).collect();
+        let expected = keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
+        let message = format!("`{key}` is no key of a connection to {kind}");
+        reader.push(
+            Fault::error("wrong-key", entry.key.clone(), message, format!("{kind} takes {expected}"))
+                .help(format!("remove it; it is for type {}", owners.join(", "))),
+        );
+    }
+}
+
 fn read_connections<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>) -> BTreeMap<String, Connection> {
     let Some(entry) = open.get("connections").cloned() else { return BTreeMap::new() };
     let mut connections = BTreeMap::new();
     for (name, table) in reader.tables(&entry) {
         let Some(table) = table else { continue };
         require(reader, &table, "type", "a connection", CONNECTION_TYPES);
-        let connection = match reader.choice(&table, "type").map(|word| word.value) {
+        let kind = reader.choice(&table, "type").map(|word| word.value);
+        if let Some(kind) = kind {
+            refuse_foreign(reader, &table, kind);
+        }
+        let connection = match kind {
             Some("postgres") => read_server(reader, &table, ServerKind::Postgres).map(Connection::Server),
             Some("mysql") => read_server(reader, &table, ServerKind::Mysql).map(Connection::Server),
             Some("hive") => read_hive(reader, &table).map(Connection::Hive),

@@ -831,8 +831,8 @@ pub static CONNECTION: Section = Section {
     header: "[connections.NAME]",
     place: "a connection",
     doc: "One database for `sql` tasks. `sqlite` uses `path`; `postgres` and `mysql` (also MariaDB) use `host` to `tls_ca`; \
-          `hive` uses `url`, `username`, a password and `program`; `spark_sql` uses `database`, `program` and `spark`. The \
-          last two have no transactions and do not bind: `:name` becomes a quoted text.",
+          `hive` uses `url`, `username`, a password and `program`; `spark_sql` uses `database`, `program` and `spark`; a key \
+          of another type is an error. The last two have no transactions and do not bind: `:name` becomes a quoted text.",
     required: &["type"],
     one_of: &[],
     groups: &[&[

@@ -20,7 +20,7 @@ use crate::dag::{Action, DagId, Report, RunType, TaskId, Verdict};
 use crate::home::Home;
 use crate::runner::client;
 use crate::runner::shim::host;
-use crate::store::{CheckFilter, NewMail, RunFilter, RunRow, Store, StoreError, TaskInstance};
+use crate::store::{CheckFilter, NewMail, Published, RunFilter, RunRow, Store, StoreError, TaskInstance};
 
 /// What is usual is the median of so many earlier runs.
 const EARLIER_RUNS: u32 = 14;
@@ -47,6 +47,20 @@ pub(super) struct ReportJob {
     charts: u32,
     history: u32,
     is_rehearsal: bool,
+}
+
+/// Which checks decide what a gate says: those that failed, else those that are missing, else all.
+fn said_by(published: &[Published]) -> String {
+    let names = |verdict: Option<Verdict>| -> Vec<&str> {
+        published.iter().filter(|said| said.verdict == verdict).map(|said| said.task_id.as_str()).collect()
+    };
+    let (failed, missing) = (names(Some(Verdict::Fail)), names(None));
+    match (failed.as_slice(), missing.as_slice(), published.len()) {
+        ([], [], 1) => "by 1 check".to_owned(),
+        ([], [], count) => format!("by {count} checks"),
+        ([], missing, _) => format!("{} yet to speak", missing.join(", ")),
+        (failed, _, _) => format!("by {}", failed.join(", ")),
+    }
 }
 
 impl ReportJob {
@@ -127,7 +141,7 @@ impl ReportJob {
                         Some(decision) if decision.verdict.is_some() => {
                             format!("decided by {}: {}", decision.by, decision.reason)
                         }
-                        _ => format!("by {} checks", found.published.len()),
+                        _ => said_by(&found.published),
                     };
                     (gate.clone(), found.verdict(), words)
                 }

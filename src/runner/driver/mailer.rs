@@ -135,6 +135,7 @@ impl<H: Host> Driver<H> {
             started: Some(attempt.started_at),
             log_file: &attempt.log_file,
             tasks: &tasks,
+            until: None,
         })
     }
 

@@ -7,7 +7,6 @@ use jiff::Timestamp;
 
 use super::message::{Alert, AlertKind, Effect, Look, Start};
 use super::{Engine, Step, Timer, later};
-use crate::dag::units::format_duration;
 use crate::dag::{RunNumber, TaskId, TaskState, Transition};
 
 impl Engine {
@@ -90,7 +89,7 @@ impl Engine {
             }
             return;
         }
-        let reason = format!("waited {} in vain for {what}", format_duration(wait.for_at_most));
+        let reason = wait.in_vain(what);
         if wait.soft_fail {
             self.finish_task(number, index, TaskState::Skipped, Some(reason), step);
         } else {

@@ -94,12 +94,33 @@ pub(super) fn temporary(to: &Path) -> PathBuf {
     to.with_file_name(format!(".{name}.{}", std::process::id()))
 }
 
+/// Removes what writers of the same file left that were killed; those that live hold a lock.
+fn remove_stale(to: &Path) {
+    let Some(mine) = temporary(to).file_stem().map(|stem| stem.to_string_lossy().into_owned()) else { return };
+    let entries = to.parent().and_then(|folder| folder.read_dir().ok());
+    for path in entries.into_iter().flatten().flatten().map(|entry| entry.path()) {
+        let is_number = |end: &std::ffi::OsStr| end.to_string_lossy().parse::<u32>().is_ok();
+        let is_like_mine = path.file_stem().is_some_and(|stem| stem.to_string_lossy() == mine);
+        if is_like_mine
+            && path.extension().is_some_and(is_number)
+            && File::open(&path).is_ok_and(|file| file.try_lock().is_ok())
+        {
+            // What cannot be removed is in nobody's way.
+            let _ = std::fs::remove_file(&path);
+        }
+    }
+}
+
 impl Csv {
     fn create(to: &Path) -> std::io::Result<Csv> {
         let folder = to.parent().unwrap_or(Path::new("/"));
         std::fs::create_dir_all(folder)?;
+        remove_stale(to);
         let temporary = temporary(to);
-        Ok(Csv { file: Some(BufWriter::new(File::create(&temporary)?)), temporary })
+        let file = File::create(&temporary)?;
+        // It tells others that somebody still writes. Where a file system has no locks, leftovers of others are theirs to clear.
+        let _ = file.try_lock();
+        Ok(Csv { file: Some(BufWriter::new(file)), temporary })
     }
 
     /// NULL is nothing, and a text of length 0 is `""`, as `PostgreSQL`'s COPY has it: both can be read back.
@@ -132,5 +153,26 @@ impl Drop for Csv {
     fn drop(&mut self) {
         // After `publish` it has its name; else it is of no use, and the failure that led here is what matters.
         let _ = std::fs::remove_file(&self.temporary);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_writer_left_is_gone_at_the_next_attempt_and_what_a_living_one_writes_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let to = folder.path().join("out.csv");
+        let living = File::create(folder.path().join(".out.csv.4000000001")).unwrap();
+        living.try_lock().unwrap();
+        for other in ["out.csv", ".out.csv.4000000000", ".out.csv.bak", ".in.csv.4000000000"] {
+            File::create(folder.path().join(other)).unwrap();
+        }
+        drop(Csv::create(&to).unwrap());
+        let mut left: Vec<String> =
+            folder.path().read_dir().unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        left.sort();
+        assert_eq!(left, [".in.csv.4000000000", ".out.csv.4000000001", ".out.csv.bak", "out.csv"]);
     }
 }
