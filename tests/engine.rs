@@ -422,6 +422,27 @@ fn a_task_that_could_start_waits_after_all_when_its_past_is_cleared() {
 }
 
 #[test]
+fn a_task_waits_no_longer_for_a_run_that_starts_without_it() {
+    let mut limited = dag(vec![Task { depends_on_past: true, ..task("a") }], &[]);
+    limited.max_active_runs = 1;
+    let mut world = World::new(limited, 0);
+    let late = world.run(day(1));
+    let early = world.run(day(0));
+    // The file was edited before the earlier run starts.
+    let mut edited = dag(vec![task("b")], &[]);
+    edited.max_active_runs = 2;
+    world.dag = Arc::new(edited);
+    world.event(Event::Plan(Plan::new(world.dag.clone(), 2)));
+    assert_eq!(world.runs[&early.0].0, RunState::Running);
+    let effects = world.engine.step(Event::Limits(Limits { parallelism: 8, pools: BTreeMap::new() }), world.now);
+    let starts = effects.iter().filter_map(|effect| match effect {
+        Effect::Start(start) => Some((start.run, start.plan.dag.tasks[start.task].id.as_str())),
+        _ => None,
+    });
+    assert_eq!(starts.collect::<Vec<_>>(), [(early, "b"), (late, "a")]);
+}
+
+#[test]
 fn a_mark_on_an_ended_run_lets_the_next_one_go_on() {
     let tasks = vec![Task { depends_on_past: true, ..task("a") }];
     let mut world = World::new(dag(tasks, &[]), 8);

@@ -186,7 +186,12 @@ impl Engine {
                 version: plan.version,
                 tasks: missing,
             }));
+            let (dag_id, date, is_interval) = (run.dag_id.clone(), run.logical_date, run.is_interval());
             self.build(number, &plan, step);
+            if is_interval {
+                // It may be bound to a version that lacks a task for which the next run waits.
+                self.touch_next(&dag_id, date, step);
+            }
             self.settle(step);
         }
     }
