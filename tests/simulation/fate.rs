@@ -52,8 +52,14 @@ impl World {
             }
             6 | 7 => self.begin_fault(),
             8 => {
-                self.mail_works = !self.mail_works;
-                self.tell(|world| format!("mail works: {}", world.mail_works));
+                // Days, now and then: a mail is given up after three.
+                if self.mail_works {
+                    self.mail_works = false;
+                    self.count("mail servers away");
+                    self.tell(|_| "the mail server is away".to_owned());
+                    let lasts = self.random.spread(10.0 * MINUTE as f64, 5.0 * DAY as f64) as Elapsed;
+                    self.after(lasts, Happening::MailWorks);
+                }
             }
             _ => {
                 let tokens: Vec<String> =

@@ -492,7 +492,9 @@ impl Promises {
 
     pub fn run_before(&self, run: &Run, with_queued: bool) -> Option<&Run> {
         let before = self.by_date.get(&run.dag)?.range(..run.logical_date).rev();
-        before.map(|(_, number)| &self.runs[number]).find(|it| with_queued || it.version.is_some() || it.state.is_final())
+        before
+            .map(|(_, number)| &self.runs[number])
+            .find(|it| with_queued || it.version.is_some() || it.state.is_final())
     }
 
     /// A run that has ended has no open tasks, one that runs has some.

@@ -58,7 +58,11 @@ impl World {
         }
         let longest = if wait.is_some() {
             10.0 * SECOND as f64
-        } else if random.chance(100) { 5.0 * HOUR as f64 } else { 20.0 * MINUTE as f64 };
+        } else if random.chance(100) {
+            5.0 * HOUR as f64
+        } else {
+            20.0 * MINUTE as f64
+        };
         let mut takes = Some(random.spread(0.02 * SECOND as f64, longest) as Elapsed);
         if random.chance(4) {
             takes = None;
@@ -121,9 +125,10 @@ impl World {
             }
             let wait = version.task(task.as_str()).and_then(|task| task.wait.clone()).unwrap();
             let over = run.tasks[task.as_str()].began_at + SignedDuration::from_secs(wait.for_at_most);
-            let early = self.answered.get(&key).is_some_and(|last| {
-                self.now() < (*last + SignedDuration::from_secs(wait.every)).min(over)
-            });
+            let early = self
+                .answered
+                .get(&key)
+                .is_some_and(|last| self.now() < (*last + SignedDuration::from_secs(wait.every)).min(over));
             if early {
                 broken(format!("{place} is looked at again too early, {wait:?}"));
             }

@@ -243,12 +243,19 @@ impl Promises {
             let subject = mail["subject"].as_str().unwrap().to_owned();
             match expected.iter().position(|expected| subject.starts_with(expected.as_str())) {
                 Some(at) => drop(expected.swap_remove(at)),
-                None => broken(format!("promise 4: a mail that nothing caused: {subject}")),
+                None => broken(format!("promise 4: a mail that nothing caused: {subject}: {}", self.last_events())),
             }
         }
         if let Some(missing) = expected.first() {
             broken(format!("promise 4: committed without its mail: {missing}"));
         }
+    }
+
+    /// For people.
+    fn last_events(&self) -> String {
+        let mut statement = self.connection.prepare("SELECT data FROM events ORDER BY id DESC LIMIT 12").unwrap();
+        let events = statement.query_map([], |row| row.get::<_, String>(0)).unwrap();
+        events.map(Result::unwrap).collect::<Vec<_>>().join(" < ")
     }
 
     /// Who lives is recorded, and no more live than may.

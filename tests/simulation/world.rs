@@ -65,6 +65,7 @@ pub enum Happening {
     /// A message reaches the driver with this number, if that still lives.
     Arrives(u64, Arrival),
     FaultEnds,
+    MailWorks,
 }
 
 /// Messages, as long as they are on their way.
@@ -230,7 +231,7 @@ impl World {
         }
         // Looks at the clock cost the most where little fires.
         let most = if self.ticking == Ticking::Crontab { 24.0 } else { 14.0 };
-        let length = (100.0 / f64::max(per_day, 1.0)).clamp(2.0, most);
+        let length = (60.0 / f64::max(per_day, 1.0)).clamp(2.0, most);
         self.end = (length * DAY as f64) as Elapsed;
         self.count_many("days", (self.end / DAY).unsigned_abs());
         self.tell(|world| format!("{:?}, {length:.0} days from {}", world.ticking, world.wall));
@@ -345,6 +346,10 @@ impl World {
             Happening::Swept(token, driver) => self.swept(&token, driver),
             Happening::Arrives(driver, arrival) => self.arrives(driver, arrival),
             Happening::FaultEnds => self.end_fault(),
+            Happening::MailWorks => {
+                self.mail_works = true;
+                self.tell(|_| "the mail server is back".to_owned());
+            }
         }
     }
 
@@ -365,7 +370,8 @@ impl World {
     pub fn is_dull_until(&mut self) -> Elapsed {
         let now = self.now();
         let minute = Timestamp::from_second(now.as_second().div_euclid(60) * 60 + 60).unwrap();
-        let expects_something = (0..3 * MINUTE).contains(&(self.elapsed - self.disturbed_at)) || self.promises.has_timers();
+        let expects_something =
+            (0..3 * MINUTE).contains(&(self.elapsed - self.disturbed_at)) || self.promises.has_timers();
         let until = if expects_something {
             minute
         } else {
