@@ -1,8 +1,9 @@
-//! What a new driver knows of the past when it takes up what another one has left, with a host that starts nothing.
+//! What a driver knows of the past when it takes up what another one has left, and that it heeds a clock that is set back;
+//! with a host that starts nothing.
 
 #![allow(clippy::unwrap_used)] // a test may fail
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fs;
 use std::rc::Rc;
@@ -17,22 +18,27 @@ use crondag::runner::catalog;
 use crondag::runner::driver::line::Line;
 use crondag::runner::driver::{Driver, Host, Key, Message, Mode};
 use crondag::runner::evidence::Failed;
-use crondag::store::{DagRow, NewAttempt, NewRun, OutboxMail, Store};
+use crondag::store::{DagRow, Intent, NewAttempt, NewRun, OutboxMail, Store};
 use jiff::{Timestamp, ToSpan};
 use tempfile::TempDir;
 
 /// Remembers what is launched.
 struct Idle {
     launched: Rc<RefCell<Vec<String>>>,
+    now: Rc<Cell<Timestamp>>,
+    /// How often a resident driver has looked at the clock.
+    looks: Rc<Cell<u32>>,
 }
 
 impl Host for Idle {
     fn now(&self) -> Timestamp {
-        day(9)
+        self.now.get()
     }
     fn pause(&mut self, _: Duration) {}
     fn report(&self, _: &Line) {}
-    fn note_tick(&mut self) {}
+    fn note_tick(&mut self) {
+        self.looks.set(self.looks.get() + 1);
+    }
     fn take_over(&mut self, _: &[&str]) {}
     fn claim(&mut self) -> String {
         format!("token {}", self.launched.borrow().len())
@@ -74,6 +80,8 @@ struct World {
     home: Home,
     store: Store,
     launched: Rc<RefCell<Vec<String>>>,
+    now: Rc<Cell<Timestamp>>,
+    looks: Rc<Cell<u32>>,
 }
 
 const HAS_PAST: &str = "[tasks.a]\nshell = 'true'\ndepends_on_past = true\n[tasks.b]\nshell = 'true'\n";
@@ -85,7 +93,14 @@ impl World {
         let home = Home::at(folder.path());
         home.make_state_dir().unwrap();
         let store = Store::open(&home.database_path()).unwrap();
-        World { _folder: folder, home, store, launched: Rc::default() }
+        World {
+            _folder: folder,
+            home,
+            store,
+            launched: Rc::default(),
+            now: Rc::new(Cell::new(day(9))),
+            looks: Rc::default(),
+        }
     }
 
     /// Makes a text the newest version of the DAG.
@@ -143,11 +158,11 @@ impl World {
         self.record(&Transition::RunEnded { run, state: RunState::Failed, reason: None });
     }
 
-    fn driver(&mut self) -> Driver<Idle> {
+    fn driver(&mut self, mode: Mode) -> Driver<Idle> {
         let (config, file) = catalog::load_config(&self.home).unwrap();
-        let host = Idle { launched: self.launched.clone() };
+        let host = Idle { launched: self.launched.clone(), now: self.now.clone(), looks: self.looks.clone() };
         let store = Store::open(&self.home.database_path()).unwrap();
-        let mut driver = Driver::take_up(host, self.home.clone(), Mode::UntilIdle, store, (config, file.text)).unwrap();
+        let mut driver = Driver::take_up(host, self.home.clone(), mode, store, (config, file.text)).unwrap();
         driver.step(Vec::new());
         driver
     }
@@ -163,7 +178,7 @@ fn a_run_keeps_depends_on_past_though_the_newest_file_has_it_no_more() {
     world.fails(first);
     world.run(1, version);
     world.version("[tasks.a]\nshell = 'true'\n[tasks.b]\nshell = 'true'\n");
-    world.driver();
+    world.driver(Mode::UntilIdle);
     assert_eq!(*world.launched.borrow(), ["day 1 b"]);
 }
 
@@ -183,7 +198,7 @@ fn the_past_outlives_the_last_attempt_of_a_run_that_has_ended() {
     world.ends(first, "b", TaskState::Failed);
     world.fails(first);
     world.run(1, version);
-    let mut driver = world.driver();
+    let mut driver = world.driver(Mode::UntilIdle);
     let record = ExitRecord {
         token,
         started_at: day(1),
@@ -198,4 +213,32 @@ fn the_past_outlives_the_last_attempt_of_a_run_that_has_ended() {
     // Whatever makes the driver look at the run again.
     driver.step(vec![Message::Doorbell]);
     assert_eq!(*world.launched.borrow(), ["day 1 b"]);
+}
+
+#[test]
+fn a_resident_driver_looks_at_its_files_though_the_clock_was_set_back() {
+    let mut world = World::new();
+    let mut driver = world.driver(Mode::Resident);
+    assert_eq!(world.looks.get(), 1);
+    driver.step(Vec::new());
+    assert_eq!(world.looks.get(), 1, "once a second");
+    world.now.set(day(8));
+    driver.step(Vec::new());
+    assert_eq!(world.looks.get(), 2);
+}
+
+#[test]
+fn a_run_that_a_new_driver_ends_is_not_ended_again_by_a_stop_that_was_asked_for_before() {
+    let mut world = World::new();
+    let version = world.version(&format!("run_timeout = '1h'\n{HAS_PAST}"));
+    let run = world.run(0, version);
+    let write = world.store.write().unwrap();
+    write.ask(&Intent::Stop { run, by: "me".to_owned() }, day(2)).unwrap();
+    write.commit().unwrap();
+    world.driver(Mode::UntilIdle);
+    let database = rusqlite::Connection::open(world.home.database_path()).unwrap();
+    let ends = "SELECT count(*) FROM events WHERE task_id IS NULL AND data LIKE '%run_timeout%'";
+    let all = "SELECT count(*) FROM events WHERE task_id IS NULL AND data LIKE '%failed%'";
+    let count = |sql| database.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!((count(ends), count(all)), (1, 1));
 }
