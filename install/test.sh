@@ -48,7 +48,7 @@ stage_core() {
   cargo test --quiet
 }
 stage_simulation() {
-  cargo test --quiet --profile simulation --test simulation -- --seeds 2000
+  cargo test --quiet --profile simulation --test simulation -- --seeds 30
 }
 stage_instructions() {
   ./benches/instructions.sh
