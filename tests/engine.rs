@@ -317,6 +317,24 @@ fn a_failed_attempt_is_retried_after_a_growing_delay_and_then_fails() {
 }
 
 #[test]
+fn a_retry_that_is_due_is_not_forgotten_when_the_clock_is_set_back_before_it_finds_a_slot() {
+    let first = Task { priority: 1, ..task("a") };
+    let mut world = World::new(dag(vec![first, Task { retries: 1, ..task("b") }, task("c")], &[]), 1);
+    let run = world.run(day(0));
+    world.end(run, "a", Outcome::Success);
+    world.end(run, "b", failed());
+    assert_eq!(world.names(), ["1:c"]);
+    world.pass(60);
+    // Waiting for the slot, it is looked at again at a time before its own.
+    world.now -= 7_200.seconds();
+    let selection = None;
+    let request = RerunRequest { run, clear: Vec::new(), clear_all: false, backfill: None, selection };
+    world.event(Event::Rerun(Box::new(request)));
+    world.end(run, "c", Outcome::Success);
+    assert_eq!(world.running, [(run, TaskId::new("b").unwrap(), 2)]);
+}
+
+#[test]
 fn parallelism_pools_and_priorities_decide_who_starts() {
     let tasks = vec![
         Task { pool: Some("p".to_owned()), ..task("low") },
@@ -419,6 +437,27 @@ fn a_task_that_could_start_waits_after_all_when_its_past_is_cleared() {
     assert_eq!(world.names(), ["1:a", "2:b"]);
     world.end(first, "a", failed());
     assert_eq!(world.running[1..], [(first, TaskId::new("a").unwrap(), 2)], "{second:?} still waits");
+}
+
+#[test]
+fn a_task_waits_no_longer_for_a_run_that_starts_without_it() {
+    let mut limited = dag(vec![Task { depends_on_past: true, ..task("a") }], &[]);
+    limited.max_active_runs = 1;
+    let mut world = World::new(limited, 0);
+    let late = world.run(day(1));
+    let early = world.run(day(0));
+    // The file was edited before the earlier run starts.
+    let mut edited = dag(vec![task("b")], &[]);
+    edited.max_active_runs = 2;
+    world.dag = Arc::new(edited);
+    world.event(Event::Plan(Plan::new(world.dag.clone(), 2)));
+    assert_eq!(world.runs[&early.0].0, RunState::Running);
+    let effects = world.engine.step(Event::Limits(Limits { parallelism: 8, pools: BTreeMap::new() }), world.now);
+    let starts = effects.iter().filter_map(|effect| match effect {
+        Effect::Start(start) => Some((start.run, start.plan.dag.tasks[start.task].id.as_str())),
+        _ => None,
+    });
+    assert_eq!(starts.collect::<Vec<_>>(), [(early, "b"), (late, "a")]);
 }
 
 #[test]
@@ -598,6 +637,21 @@ fn a_sensor_looks_again_and_again_and_takes_no_slot() {
     world.looked(Look::Found);
     assert_eq!(world.state(run, "w"), TaskState::Success);
     assert_eq!(world.names(), ["1:b"]);
+}
+
+#[test]
+fn a_sensor_does_not_begin_before_the_past_is_known() {
+    let mut world = World::new(dag(vec![Task { depends_on_past: true, ..wait("a", file(), false) }], &[]), 8);
+    // As at a driver's start, where the limits come last.
+    world.engine = Engine::new();
+    world.event(Event::Plan(Plan::new(world.dag.clone(), 1)));
+    let late = world.run(day(1));
+    let early = world.run(day(0));
+    assert!(world.looks.is_empty());
+    world.event(Event::Limits(Limits { parallelism: 8, pools: BTreeMap::new() }));
+    assert_eq!(world.looks, [(early, TaskId::new("a").unwrap(), 1)]);
+    world.looked(Look::Found);
+    assert_eq!(world.looks, [(late, TaskId::new("a").unwrap(), 1)]);
 }
 
 #[test]

@@ -52,6 +52,18 @@ impl World {
 }
 
 #[test]
+fn a_file_that_comes_back_faulty_goes_on_with_its_last_good_version() {
+    let mut world = World::new("schedule = '0 7 * * *'");
+    let file = world.home.dag_path("d");
+    assert_eq!(world.tick("2024-06-10T16:00:00-04:00"), 0);
+    fs::remove_file(&file).unwrap();
+    assert_eq!(world.tick("2024-06-11T16:00:00-04:00"), 0);
+    fs::write(&file, "schedule = [").unwrap();
+    assert_eq!(world.tick("2024-06-12T16:00:00-04:00"), 0, "what was due while it was away is not made up for");
+    assert_eq!(world.tick("2024-06-13T07:00:00-04:00"), 1);
+}
+
+#[test]
 fn without_catchup_the_first_run_is_the_next_fire_time_and_downtime_costs_all_but_the_latest() {
     let mut world = World::new("schedule = '0 7 * * *'\nstart_date = 2024-01-01");
     assert_eq!(world.tick("2024-06-10T16:00:00-04:00"), 0);

@@ -163,3 +163,42 @@ fn start(home: &Home) -> Result<(), ClientError> {
     // Its parent does not wait for it: it outlives clients, and those are short.
     command.spawn().map(drop).map_err(ClientError::Spawn)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::dag::{DagId, RunType};
+    use crate::store::NewRun;
+
+    #[test]
+    #[allow(clippy::unwrap_used)]
+    fn a_living_driver_is_told_of_a_run_whose_client_was_killed_before_it_could_ring() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path());
+        home.make_state_dir().unwrap();
+        let mut store = Store::open(&home.database_path()).unwrap();
+        let _lock = try_lock(&home).unwrap().unwrap();
+        let mut bell = doorbell(&home).unwrap();
+        wake_if_needed(&home, &store).unwrap();
+        let now = jiff::Timestamp::UNIX_EPOCH;
+        let run = NewRun {
+            dag_id: DagId::new("d").unwrap(),
+            run_id: "scheduled".to_owned(),
+            run_type: RunType::Scheduled,
+            logical_date: now,
+            data_interval_end: now,
+            params: BTreeMap::new(),
+            selection: None,
+            backfill_id: None,
+        };
+        let write = store.write().unwrap();
+        write.create_run(&run, now).unwrap();
+        write.commit().unwrap();
+        // The next tick has nothing of its own to say.
+        wake_if_needed(&home, &store).unwrap();
+        let mut rung = [0; 8];
+        assert_eq!(bell.read(&mut rung).unwrap(), 1, "rung once: for the run, not before it");
+    }
+}

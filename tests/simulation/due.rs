@@ -32,23 +32,24 @@ pub struct Known {
 pub struct Due {
     pub dags: BTreeMap<String, Known>,
     pub runs: BTreeSet<(String, Timestamp)>,
+    /// Changes with everything that may have changed here.
+    pub changes: u64,
+    /// Runs beside the newest that catchup made.
+    pub caught_up: u64,
 }
 
-/// As [`Due`] is in the database.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Found {
-    /// By id: active, paused, from, until; in microseconds.
-    pub dags: BTreeMap<String, (bool, bool, i64, Option<i64>)>,
-    pub runs: BTreeSet<(String, i64)>,
-}
+/// What is in the database of all DAGs, by id: active, paused, from, until; in microseconds.
+pub type Dags = BTreeMap<String, (bool, bool, i64, Option<i64>)>;
 
 impl Due {
     /// What a client that uses a file remembers of it.
     pub fn use_file(&mut self, version: &Rc<Version>, now: Timestamp) {
+        self.changes += 1;
         self.dags.entry(version.dag.clone()).or_insert(fresh(now)).version = Some(version.clone());
     }
 
     pub fn pause(&mut self, dag: &str, is_paused: bool, now: Timestamp) {
+        self.changes += 1;
         let known = self.dags.entry(dag.to_owned()).or_insert(fresh(now));
         if known.is_paused && !is_paused {
             known.from = now;
@@ -75,33 +76,55 @@ impl Due {
                 known.version = Some(version.clone());
             }
             let Some(version) = known.version.clone().filter(|_| !known.is_paused) else { continue };
-            let due: Vec<(Timestamp, Timestamp)> = if version.catchup {
-                let from = known.until.or(version.first).unwrap_or(known.from);
-                version.closed_between(from, now).to_vec()
-            } else {
-                let from = known.until.map_or(known.from, |until| until.max(known.from));
-                version.closed_between(from, now).last().copied().into_iter().collect()
-            };
-            changed |= !due.is_empty();
-            for (start, end) in due {
+            self.caught_up += known.due(&version, now).len().saturating_sub(1) as u64;
+            for &(start, end) in known.due(&version, now) {
+                changed = true;
                 self.runs.insert((dag.clone(), start));
                 known.until = known.until.max(Some(end));
             }
         }
+        self.changes += u64::from(changed);
         changed
     }
 
-    pub fn found(&self) -> Found {
+    /// Whether a look at `now` would change anything.
+    pub fn is_behind(&self, files: &BTreeMap<String, File>, now: Timestamp) -> bool {
+        self.dags.iter().any(|(dag, known)| known.is_active && !files.contains_key(dag))
+            || files.iter().any(|(dag, file)| {
+                let Some(known) = self.dags.get(dag).filter(|known| known.is_active) else { return true };
+                let version = match file {
+                    File::Good(version) => Some(version),
+                    File::Broken => known.version.as_ref(),
+                };
+                !known.is_paused && version.is_some_and(|version| !known.due(version, now).is_empty())
+            })
+    }
+
+    /// When something may be due next.
+    pub fn next_after(&self, files: &BTreeMap<String, File>, now: Timestamp) -> Option<Timestamp> {
+        let known = self.dags.values().filter_map(|known| known.version.as_ref());
+        let good = files.values().filter_map(|file| match file {
+            File::Good(version) => Some(version),
+            File::Broken => None,
+        });
+        known.chain(good).filter_map(|version| version.next_after(now)).min()
+    }
+
+    pub fn dags(&self) -> Dags {
         let micros = |at: Timestamp| at.as_microsecond();
-        Found {
-            dags: self
-                .dags
-                .iter()
-                .map(|(dag, known)| {
-                    (dag.clone(), (known.is_active, known.is_paused, micros(known.from), known.until.map(micros)))
-                })
-                .collect(),
-            runs: self.runs.iter().map(|(dag, start)| (dag.clone(), micros(*start))).collect(),
+        let row = |known: &Known| (known.is_active, known.is_paused, micros(known.from), known.until.map(micros));
+        self.dags.iter().map(|(dag, known)| (dag.clone(), row(known))).collect()
+    }
+}
+
+impl Known {
+    /// The intervals that must have a run and have not been dealt with.
+    fn due<'a>(&self, version: &'a Version, now: Timestamp) -> &'a [(Timestamp, Timestamp)] {
+        if version.catchup {
+            version.closed_between(self.until.or(version.first).unwrap_or(self.from), now)
+        } else {
+            let closed = version.closed_between(self.until.map_or(self.from, |until| until.max(self.from)), now);
+            &closed[closed.len().saturating_sub(1)..]
         }
     }
 }

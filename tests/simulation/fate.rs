@@ -10,6 +10,8 @@ impl World {
     pub fn driver_is_gone(&mut self) {
         self.is_driver_alive = false;
         self.messages.clear();
+        self.looking.clear();
+        self.answered.clear();
         for process in self.processes.values_mut() {
             process.reports_to = None;
             process.watched_by = None;
@@ -18,6 +20,7 @@ impl World {
 
     /// The process that starts attempts is killed.
     pub fn spawner_dies(&mut self) {
+        self.count("spawners killed");
         self.tell(|_| "the spawner is killed".to_owned());
         let late = self.random.chance(300);
         for process in self.processes.values_mut() {
@@ -44,12 +47,19 @@ impl World {
                 let odd = if self.random.chance(300) { self.random.between(-59, 59) } else { 0 };
                 let jump = SignedDuration::from_secs(hours * 3_600 + self.random.between(-15, 15) * 60 + odd);
                 self.wall += jump;
+                self.count(if hours < 0 { "clock jumps back" } else { "clock jumps ahead" });
                 self.tell(|world| format!("the clock jumps by {jump:?} to {}", world.now()));
             }
             6 | 7 => self.begin_fault(),
             8 => {
-                self.mail_works = !self.mail_works;
-                self.tell(|world| format!("mail works: {}", world.mail_works));
+                // Days, now and then: a mail is given up after three.
+                if self.mail_works {
+                    self.mail_works = false;
+                    self.count("mail servers away");
+                    self.tell(|_| "the mail server is away".to_owned());
+                    let lasts = self.random.spread(10.0 * MINUTE as f64, 5.0 * DAY as f64) as Elapsed;
+                    self.after(lasts, Happening::MailWorks);
+                }
             }
             _ => {
                 let tokens: Vec<String> =
@@ -63,6 +73,7 @@ impl World {
     }
 
     pub fn reboot(&mut self) {
+        self.count("reboots");
         self.tell(|_| "the machine goes down".to_owned());
         self.driver_is_gone();
         self.wants_driver = false;
@@ -92,6 +103,7 @@ impl World {
         ));
         self.fault = Some(table);
         self.was_faulty = true;
+        self.count("disks that refuse");
         self.tell(|_| format!("the disk refuses {operation} on {table}"));
         let lasts = self.random.spread(SECOND as f64, 240.0 * MINUTE as f64) as Elapsed;
         self.after(lasts, Happening::FaultEnds);

@@ -78,8 +78,9 @@ impl Host for SimHost {
         broken("no secret of these worlds takes a while".to_owned());
     }
 
-    fn look_for(&mut self, _: Vec<(Key, String)>) {
-        broken("nobody waits for files in these worlds".to_owned());
+    fn look_for(&mut self, files: Vec<(Key, String)>) {
+        self.acts_in_turn();
+        self.world.borrow_mut().look_for(files);
     }
 
     fn take_over(&mut self, tokens: &[&str]) {
@@ -102,7 +103,7 @@ impl Host for SimHost {
     fn launch(&mut self, spec: &AttemptSpec) -> Result<(), String> {
         self.acts();
         let mut world = self.world.borrow_mut();
-        world.check_launch(spec);
+        let version = world.check_launch(spec);
         let chance = if world.is_quiet { 1_000 } else { world.random.below(1_000) };
         match chance {
             0..=4 => return Err("the process table is full (see `ulimit -u`)".to_owned()),
@@ -115,7 +116,7 @@ impl Host for SimHost {
                 world.stillborn_process(spec);
                 world.spawner_dies();
             }
-            _ => world.begin_process(spec),
+            _ => world.begin_process(spec, &version),
         }
         world.tell(|_| format!("launch {} {:?} {:?}", spec.token, spec.key, spec.argv.last()));
         drop(world);
@@ -167,8 +168,9 @@ impl Host for SimHost {
             let works = world.mail_works;
             if works {
                 world.promises.delivered.insert(mail.message_id);
-                world.counts.mails += 1;
+                world.count("mails delivered");
             } else {
+                world.count("mails refused");
                 // The driver judges by the time at which it hears of it.
                 let age = world.now().duration_since(mail.created_at) + SignedDuration::from_mins(10);
                 world.promises.refused.insert(mail.message_id, age);

@@ -1,6 +1,6 @@
 //! The event log, read as it grows: each transition must be allowed by what the world and the DAG files say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use crondag::dag::{RunState, RunType, TaskState, Transition};
@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::promises::{Facts, Promises};
 use super::rules::decide;
-use super::version::Version;
+use super::version::{Condition, Task, Version};
 use super::world::broken;
 
 #[derive(Debug)]
@@ -33,6 +33,8 @@ pub struct Instance {
     /// Tries when it was last cleared.
     pub cleared_at: u32,
     pub token: String,
+    /// When its wait began.
+    pub began_at: Timestamp,
 }
 
 impl Promises {
@@ -54,6 +56,14 @@ impl Promises {
                 })
             })
             .unwrap();
+        if run.run_type != RunType::Manual {
+            let dates = self.by_date.entry(run.dag.clone()).or_default();
+            if let Some(before) = dates.insert(run.logical_date, number) {
+                broken(format!("promise 1: runs {before} and {number} of {} have one interval", run.dag));
+            }
+            self.intervals.insert((run.dag.clone(), run.logical_date));
+        }
+        self.open.insert(number);
         self.runs.insert(number, run);
     }
 
@@ -76,15 +86,55 @@ impl Promises {
             let tasks: Vec<(String, u32)> = tasks.iter().map(|(task, tries)| (task.to_string(), *tries)).collect();
             return self.run_started(number, version, &tasks, at);
         }
-        if let Transition::TaskStarted { .. } = transition {
+        if let Transition::TaskStarted { .. } | Transition::TaskWaiting { .. } = transition {
             self.check_may_start(number, &name, at.max(facts.latest));
+            self.count_start(number, &name);
+        }
+        if let Transition::TaskEnded { state: TaskState::Success, .. } = transition {
+            self.check_found(number, &name);
         }
         let was_asked = self.asked.contains(&number);
+        match transition {
+            Transition::RunEnded { .. } => drop(self.open.remove(&number)),
+            Transition::RunReopened { .. } => drop(self.open.insert(number)),
+            _ => {}
+        }
         let Some(run) = self.runs.get_mut(&number) else { broken(format!("{transition:?}: no such run")) };
         let place = format!("{} {} {name}", run.dag, run.run_id);
         match transition {
-            Transition::TaskWaiting { .. } | Transition::TaskRescheduled { .. } => {
-                broken(format!("{place}: nobody waits in these worlds"));
+            Transition::TaskWaiting { try_number, .. } => {
+                let Some(task) = run.tasks.get_mut(&name) else { broken(format!("{place}: waits, unknown")) };
+                let settings = run.version.as_ref().and_then(|(_, version)| version.task(&name));
+                if settings.and_then(|it| it.wait.as_ref()).is_none_or(|wait| !wait.is_of_driver()) {
+                    broken(format!("{place}: waits without a process"));
+                }
+                if *try_number != task.tries + 1 {
+                    broken(format!("{place}: waits as attempt {try_number} after {}", task.tries));
+                }
+                task.state = TaskState::UpForReschedule;
+                task.tries = *try_number;
+                task.next_try_at = None;
+                task.began_at = at;
+            }
+            Transition::TaskRescheduled { next_look_at, .. } => {
+                let Some(task) = run.tasks.get_mut(&name) else { broken(format!("{place}: looks again, unknown")) };
+                let settings = run.version.as_ref().and_then(|(_, version)| version.task(&name)).unwrap();
+                let Some(wait) = settings.wait.as_ref().filter(|wait| !wait.is_of_driver()) else {
+                    broken(format!("{place}: is looked for by no process"));
+                };
+                if task.state != TaskState::Running {
+                    broken(format!("{place}: has looked while it is {}", task.state));
+                }
+                check_end(&place, task, facts, "looks", is_not_yet);
+                let over = task.began_at + SignedDuration::from_secs(wait.for_at_most);
+                let next = (at + SignedDuration::from_secs(wait.every)).min(over);
+                let early = if facts.was_faulty { SignedDuration::from_hours(1) } else { SignedDuration::ZERO };
+                if *next_look_at > next || *next_look_at < next - early {
+                    broken(format!("{place}: looks again at {next_look_at}, not at {next}: {task:?} {wait:?}"));
+                }
+                task.state = TaskState::UpForReschedule;
+                task.next_try_at = Some(*next_look_at);
+                self.counts.entry("looks of processes in vain").and_modify(|many| *many += 1).or_insert(1);
             }
             Transition::RunStarted { .. } => {}
             Transition::RunReopened { .. } => {
@@ -126,6 +176,13 @@ impl Promises {
             }
             Transition::TaskStarted { try_number, token, .. } => {
                 let Some(task) = run.tasks.get_mut(&name) else { broken(format!("{place}: started, unknown")) };
+                let goes_on = task.state == TaskState::UpForReschedule;
+                if *try_number != task.tries + u32::from(!goes_on) {
+                    broken(format!("{place}: starts attempt {try_number} after {}", task.tries));
+                }
+                if !goes_on {
+                    task.began_at = at;
+                }
                 task.state = TaskState::Running;
                 task.tries = *try_number;
                 task.next_try_at = None;
@@ -136,10 +193,14 @@ impl Promises {
                 let ds = run.ds(&version);
                 let Some(task) = run.tasks.get_mut(&name) else { broken(format!("{place}: retried, unknown")) };
                 let settings = version.task(&name).unwrap();
-                if task.state != TaskState::Running || task.tries >= task.max_tries {
+                // A look at another DAG fails where that cannot have such a run.
+                let is_look = task.state == TaskState::UpForReschedule && looks_at_dag(settings);
+                if !(task.state == TaskState::Running || is_look) || task.tries >= task.max_tries {
                     broken(format!("{place}: is retried: {task:?}"));
                 }
-                check_end(&place, task, facts, "fails", |ending| !matches!(ending, Ending::Exited { code: 0 | 99 }));
+                if !is_look {
+                    check_end(&place, task, facts, "fails", |ending| fails(settings, ending));
+                }
                 // `retries` was edited since it was cleared: which failure counts as the first is not known then.
                 let is_edited = task.max_tries - task.cleared_at != settings.retries + 1;
                 let failures = task.tries - task.cleared_at;
@@ -148,6 +209,7 @@ impl Promises {
                 if !delays.any(|delay| *next_try_at <= at + delay && *next_try_at >= at + delay - early) {
                     broken(format!("{place}: failed at {at}, is retried at {next_try_at}: {task:?} {settings:?}"));
                 }
+                self.counts.entry("retries").and_modify(|many| *many += 1).or_insert(1);
                 task.state = TaskState::UpForRetry;
                 task.next_try_at = Some(*next_try_at);
                 if settings.has_email && settings.mail_on_retry {
@@ -179,7 +241,39 @@ impl Promises {
                 }
                 let tries = format!("(ds {ds}, try {} of {})", task.tries, task.max_tries);
                 let settings = version.task(&name).unwrap();
+                let is_early = at < task.began_at + SignedDuration::from_secs(settings.patience());
                 match (before, state) {
+                    (TaskState::Running | TaskState::UpForReschedule, TaskState::Failed | TaskState::Skipped)
+                        if reason.starts_with("waited ") =>
+                    {
+                        let soft_fail = settings.wait.as_ref().is_some_and(|wait| wait.soft_fail);
+                        if settings.wait.is_none() || (is_early && !facts.was_faulty) {
+                            broken(format!("{place}: {reason}, it began at {}", task.began_at));
+                        }
+                        if before == TaskState::Running {
+                            check_end(&place, task, facts, "looks", is_not_yet);
+                        }
+                        if soft_fail != (*state == TaskState::Skipped) {
+                            broken(format!("{place}: {reason}, is {state}"));
+                        }
+                        if *state == TaskState::Failed && settings.has_email && settings.mail_on_failure {
+                            mails.push(format!("[crondag] {} {name} failed {tries}", version.dag));
+                        }
+                        self.counts.entry("waits in vain").and_modify(|many| *many += 1).or_insert(1);
+                    }
+                    (TaskState::UpForReschedule, TaskState::Success) => {
+                        if settings.has_email && settings.mail_on_success {
+                            mails.push(format!("[crondag] {} {name} succeeded {tries}", version.dag));
+                        }
+                        self.counts.entry("waits that found").and_modify(|many| *many += 1).or_insert(1);
+                    }
+                    (TaskState::UpForReschedule, TaskState::Failed)
+                        if looks_at_dag(settings) && task.tries >= task.max_tries =>
+                    {
+                        if settings.has_email && settings.mail_on_failure {
+                            mails.push(format!("[crondag] {} {name} failed {tries}", version.dag));
+                        }
+                    }
                     (TaskState::Running, TaskState::Success) => {
                         check_end(&place, task, facts, "succeeds", |it| matches!(it, Ending::Exited { code: 0 }));
                         if settings.has_email && settings.mail_on_success {
@@ -193,7 +287,7 @@ impl Promises {
                         if task.tries < task.max_tries {
                             broken(format!("{place}: failed for good at try {} of {}", task.tries, task.max_tries));
                         }
-                        check_end(&place, task, facts, "fails", |it| !matches!(it, Ending::Exited { code: 0 | 99 }));
+                        check_end(&place, task, facts, "fails", |ending| fails(settings, ending));
                         if settings.has_email && settings.mail_on_failure {
                             mails.push(format!("[crondag] {} {name} failed {tries}", version.dag));
                         }
@@ -247,6 +341,7 @@ impl Promises {
                 next_try_at: None,
                 cleared_at: 0,
                 token: String::new(),
+                began_at: at,
             };
             if run.tasks.insert(task.clone(), fresh).is_some() {
                 broken(format!("{place} {task}: begun twice"));
@@ -257,8 +352,9 @@ impl Promises {
         if begins && self.owner(number).is_none() {
             // A run that a backfill has taken over counts there.
             let running = self
-                .runs
+                .open
                 .iter()
+                .map(|number| (number, &self.runs[number]))
                 .filter(|(_, run)| run.dag == dag && run.state == RunState::Running)
                 .filter(|(number, _)| self.owner(**number).is_none())
                 .count();
@@ -297,10 +393,86 @@ impl Promises {
                     broken(format!("{place}: is retried at {at}, its time is {:?}", task.next_try_at));
                 }
             }
+            TaskState::UpForReschedule => {
+                if task.next_try_at.is_none_or(|next| at < next) {
+                    broken(format!("{place}: looks again at {at}, its time is {:?}", task.next_try_at));
+                }
+                return;
+            }
             other => broken(format!("{place}: starts while it is {other}")),
         }
         if task.tries >= task.max_tries {
             broken(format!("{place}: attempt {} of {}", task.tries + 1, task.max_tries));
+        }
+    }
+
+    fn count_start(&mut self, number: i64, name: &str) {
+        let run = &self.runs[&number];
+        let Some((_, version)) = run.version.clone() else { return };
+        let Some(settings) = version.task(name) else { return };
+        let has_past = settings.depends_on_past && self.run_before(run, false).is_some();
+        let goes_on = run.tasks[name].state == TaskState::UpForReschedule;
+        if has_past {
+            self.count("starts that depend on a past");
+        }
+        if settings.pool.is_some() {
+            self.count("starts in a pool");
+        }
+        if settings.wait.is_some() && !goes_on {
+            self.count("waits");
+        }
+    }
+
+    /// A task that waits without a process has succeeded: what it waits for is there.
+    fn check_found(&self, number: i64, name: &str) {
+        let Some(run) = self.runs.get(&number) else { return };
+        let (Some((_, version)), Some(task)) = (&run.version, run.tasks.get(name)) else { return };
+        let Some(wait) = version.task(name).and_then(|task| task.wait.as_ref()) else { return };
+        if task.state != TaskState::UpForReschedule || self.asked.contains(&number) {
+            return;
+        }
+        let place = format!("{} {} {name}", run.dag, run.run_id);
+        match &wait.condition {
+            Condition::File if !self.found.contains(&(number, name.to_owned(), task.tries)) => {
+                broken(format!("promise 3: {place} succeeds and nobody has seen its file"));
+            }
+            Condition::Dag(dag) => {
+                let same = self.by_date.get(dag).and_then(|dates| dates.get(&run.logical_date));
+                if let Some(same) = same.map(|number| &self.runs[number])
+                    && same.state != RunState::Success
+                {
+                    broken(format!("promise 3: {place} succeeds and {dag} {} is {}", same.run_id, same.state));
+                }
+            }
+            Condition::File | Condition::Command => {}
+        }
+    }
+
+    /// What is due to be tried or looked at again, while a driver lives that nothing disturbs.
+    pub fn check_timers(&self, now: Timestamp) {
+        let slack = SignedDuration::from_mins(3);
+        for number in &self.open {
+            let run = &self.runs[number];
+            let Some((_, version)) = run.version.as_ref().filter(|_| run.state == RunState::Running) else { continue };
+            for (name, task) in &run.tasks {
+                let Some(settings) = version.task(name) else { continue };
+                let wait = settings.wait.as_ref();
+                let at = match (task.state, wait) {
+                    // No wait outlasts its patience by more than a look.
+                    (TaskState::UpForReschedule, Some(wait)) if wait.is_of_driver() => {
+                        task.began_at + SignedDuration::from_secs(wait.for_at_most + wait.every)
+                    }
+                    // What needs a slot may have to wait for it.
+                    (TaskState::UpForReschedule | TaskState::UpForRetry, _) if self.living == 0 => {
+                        task.next_try_at.unwrap_or(task.began_at)
+                    }
+                    _ => continue,
+                };
+                let is_held = || self.backfills().iter().any(|(id, held)| *held && self.owner(*number) == Some(*id));
+                if now > at + slack && !is_held() {
+                    broken(format!("promise 1: {} {} {name} is forgotten at {now}: {task:?}", run.dag, run.run_id));
+                }
+            }
         }
     }
 
@@ -319,16 +491,16 @@ impl Promises {
     }
 
     pub fn run_before(&self, run: &Run, with_queued: bool) -> Option<&Run> {
-        self.runs
-            .values()
-            .filter(|it| it.dag == run.dag && it.run_type != RunType::Manual && it.logical_date < run.logical_date)
-            .filter(|it| with_queued || it.version.is_some() || it.state.is_final())
-            .max_by_key(|it| it.logical_date)
+        let before = self.by_date.get(&run.dag)?.range(..run.logical_date).rev();
+        before
+            .map(|(_, number)| &self.runs[number])
+            .find(|it| with_queued || it.version.is_some() || it.state.is_final())
     }
 
     /// A run that has ended has no open tasks, one that runs has some.
-    pub fn check_runs(&self) {
-        for run in self.runs.values().filter(|run| run.state == RunState::Running) {
+    pub fn check_runs(&self, touched: &BTreeSet<i64>) {
+        let touched = touched.iter().map(|number| &self.runs[number]);
+        for run in touched.filter(|run| run.state == RunState::Running) {
             let Some((_, version)) = &run.version else { continue };
             if run.verdict(version).is_some() {
                 broken(format!("{} {}: all its tasks have ended and it runs on", run.dag, run.run_id));
@@ -356,6 +528,22 @@ fn check_end(place: &str, task: &Instance, facts: &Facts<'_>, how: &str, fits: i
         None if how != "fails" => broken(format!("promise 3: {place} {how} without a record")),
         _ => {}
     }
+}
+
+/// What the exit status of a look says when it is too early.
+fn is_not_yet(ending: &Ending) -> bool {
+    matches!(ending, Ending::Exited { code } if !matches!(code, 0 | 99 | 126 | 127))
+}
+
+fn fails(settings: &Task, ending: &Ending) -> bool {
+    match ending {
+        Ending::Exited { code: 0 | 99 } => false,
+        ending => settings.wait.is_none() || !is_not_yet(ending),
+    }
+}
+
+fn looks_at_dag(settings: &Task) -> bool {
+    settings.wait.as_ref().is_some_and(|wait| matches!(wait.condition, Condition::Dag(_)))
 }
 
 impl Run {

@@ -21,12 +21,13 @@ mod ticks;
 mod version;
 mod world;
 
+use std::fmt::Write as _;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
-use world::Counts;
+use world::{Counts, Telling};
 
 struct Args {
     from: u64,
@@ -34,15 +35,17 @@ struct Args {
     tells: bool,
     /// Go on after a seed that failed.
     all: bool,
+    /// Worlds that are lived at once, each in a thread of its own.
+    jobs: u64,
 }
 
-const USAGE: &str =
-    "cargo test --profile simulation --test simulation -- [--seeds N] [--from N] [--all] | --seed N [--tell]";
+const USAGE: &str = "cargo test --profile simulation --test simulation -- [--seeds N] [--from N] [--all] [--jobs N] | --seed N [--tell]";
 
 /// What is asked for; `None` when it is another test that is.
 fn args() -> Result<Option<Args>, String> {
+    let jobs = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
     // Where the program is not optimised, a few worlds: the others have a stage of their own.
-    let mut parsed = Args { from: 1, seeds: 10, tells: false, all: false };
+    let mut parsed = Args { from: 1, seeds: 10, tells: false, all: false, jobs };
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         let mut number = || {
@@ -53,6 +56,7 @@ fn args() -> Result<Option<Args>, String> {
             "--seeds" => parsed.seeds = number()?,
             "--from" => parsed.from = number()?,
             "--seed" => (parsed.from, parsed.seeds) = (number()?, 1),
+            "--jobs" => parsed.jobs = number()?.max(1),
             "--tell" => parsed.tells = true,
             "--all" => parsed.all = true,
             // What `cargo test` passes on to every test.
@@ -81,59 +85,64 @@ fn main() -> ExitCode {
     let began = Instant::now();
     let next = AtomicU64::new(args.from);
     let failed = AtomicBool::new(false);
-    let total = Mutex::new(Counts::default());
+    let total = Mutex::new(Counts::new());
+    let telling = if args.tells { Telling::Printed } else { Telling::Nothing };
     let work = || {
         loop {
             let seed = next.fetch_add(1, Ordering::SeqCst);
             if seed >= args.from + args.seeds || (failed.load(Ordering::SeqCst) && !args.all) {
                 return;
             }
-            match seed::live(seed, args.tells) {
-                Ok(counts) => total.lock().unwrap().add(&counts),
+            match seed::live(seed, telling) {
+                Ok(counts) => {
+                    let mut total = total.lock().unwrap();
+                    for (what, many) in counts {
+                        *total.entry(what).or_default() += many;
+                    }
+                }
                 Err(failure) => {
                     if !failed.swap(true, Ordering::SeqCst) || args.all {
-                        report(seed, &failure, args.tells || args.all);
+                        report(seed, failure, args.tells || args.all);
                     }
                 }
             }
         }
     };
     std::thread::scope(|scope| {
-        let other = scope.spawn(work);
+        for _ in 1..args.jobs.min(args.seeds) {
+            scope.spawn(work);
+        }
         work();
-        other.join().unwrap();
     });
     if failed.load(Ordering::SeqCst) {
         return ExitCode::FAILURE;
     }
-    let Counts { runs, attempts, drivers, deaths, events, mails, days } = *total.lock().unwrap();
-    println!(
-        "simulation: {} seeds kept the promises in {:.1?}: {days} days, {runs} scheduled runs, {attempts} attempts, \
-         {drivers} drivers ({deaths} killed in a step), {events} events, {mails} mails",
-        args.seeds,
-        began.elapsed()
-    );
+    let took = began.elapsed();
+    println!("simulation: {} seeds kept the promises in {took:.1?}; in their worlds there were", args.seeds);
+    print!("{}", table(&total.lock().unwrap()));
     ExitCode::SUCCESS
 }
 
-fn report(seed: u64, failure: &seed::Failure, told: bool) {
-    if !told {
+/// Three to a line.
+fn table(counts: &Counts) -> String {
+    let mut table = String::new();
+    for (index, (what, many)) in counts.iter().enumerate() {
+        let end = if index % 3 == 2 || index + 1 == counts.len() { "\n" } else { "" };
+        write!(table, "{many:>10} {what:<30}{end}").unwrap();
+    }
+    table
+}
+
+fn report(seed: u64, mut failure: seed::Failure, is_told: bool) {
+    if !is_told {
+        // The same world again, this time with its journal.
+        if let Err(again) = seed::live(seed, Telling::Journal) {
+            failure = again;
+        }
         for line in &failure.journal[failure.journal.len().saturating_sub(40)..] {
             eprintln!("  {line}");
         }
     }
     eprintln!("error: seed {seed}: {}", failure.what);
     eprintln!("next: cargo test --profile simulation --test simulation -- --seed {seed} --tell");
-}
-
-impl Counts {
-    fn add(&mut self, other: &Counts) {
-        self.runs += other.runs;
-        self.attempts += other.attempts;
-        self.drivers += other.drivers;
-        self.deaths += other.deaths;
-        self.events += other.events;
-        self.mails += other.mails;
-        self.days += other.days;
-    }
 }

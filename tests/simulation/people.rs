@@ -103,10 +103,12 @@ impl World {
                 let dag = self.random.pick(&dags).clone();
                 std::fs::remove_file(self.home.dag_path(&dag)).unwrap();
                 self.files.remove(&dag);
+                self.count("files deleted");
                 self.tell(|_| format!("{dag} is deleted"));
             }
             2 => {
                 let Some(dag) = dags.first().cloned() else { return };
+                self.count("files broken");
                 self.tell(|_| format!("{dag} is broken"));
                 self.write_file(File::Broken, &dag);
             }
@@ -127,6 +129,7 @@ impl World {
                 };
                 let version = Rc::new(before.edited(mark, span, &mut self.random));
                 self.promises.know(&version);
+                self.count("files edited");
                 self.tell(|_| format!("{dag} is edited: version {mark}"));
                 self.write_file(File::Good(version), &dag);
             }
@@ -155,6 +158,7 @@ impl World {
         });
         if written.is_some() {
             self.due.pause(dag.as_str(), is_paused, now);
+            self.count("pauses");
             self.tell(|_| format!("{dag} is paused: {is_paused}"));
         }
     }
@@ -180,6 +184,7 @@ impl World {
         });
         if written.is_some() {
             self.due.use_file(&version, now);
+            self.count("triggers");
             self.tell(|_| format!("trigger {}", run.run_id));
             self.wake();
         }
@@ -224,6 +229,7 @@ impl World {
             if let Some(version) = &file {
                 self.due.use_file(version, now);
             }
+            self.count("clears");
             self.tell(|_| format!("clear {rerun:?}"));
             self.wake();
         }
@@ -250,7 +256,7 @@ impl World {
 
     /// Stops every run that has not ended.
     pub fn stop_all(&mut self) {
-        for run in self.promises.unfinished() {
+        for run in self.promises.unfinished().into_keys() {
             let run = RunNumber(run);
             self.ask(run, &Intent::Stop { run, by: BY.to_owned() });
         }
@@ -261,6 +267,13 @@ impl World {
         // Known before it is committed: the promises may be looked at right after.
         self.promises.asked.insert(run.0);
         if self.write(|write| write.ask(intent, now)).is_some() {
+            self.count(match intent {
+                Intent::Mark { .. } => "marks",
+                Intent::Stop { .. } => "stops",
+                Intent::HoldBackfill { .. } => "backfills held or let go",
+                Intent::StopBackfill { .. } => "backfills stopped",
+                Intent::Rerun(_) => "reruns",
+            });
             self.tell(|_| format!("{intent:?}"));
             self.wake();
         }
@@ -348,7 +361,9 @@ impl World {
         });
         if let Some(backfill) = written {
             self.due.use_file(&version, now);
+            self.due.changes += 1;
             self.due.runs.extend(intervals.iter().map(|(start, _)| (version.dag.clone(), *start)));
+            self.count("backfills");
             self.tell(|_| format!("backfill {backfill} of {dag}: {intervals:?} {selection:?}"));
             self.wake();
         }

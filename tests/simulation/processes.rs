@@ -2,10 +2,12 @@
 
 use crondag::runner::attempt::{AttemptSpec, Ending, ExitRecord};
 use crondag::runner::driver::{Key, Message};
-use jiff::Timestamp;
+use crondag::runner::engine::Look;
+use jiff::{SignedDuration, Timestamp};
 
 use super::random::Random;
-use super::world::{Arrival, Elapsed, HOUR, Happening, MINUTE, SECOND, World};
+use super::version::Version;
+use super::world::{Arrival, Elapsed, HOUR, Happening, MINUTE, SECOND, World, broken};
 
 /// One attempt's processes.
 #[derive(Debug)]
@@ -31,7 +33,7 @@ pub struct Process {
 
 impl World {
     /// The processes of an attempt begin; the lock is held.
-    pub fn begin_process(&mut self, spec: &AttemptSpec) {
+    pub fn begin_process(&mut self, spec: &AttemptSpec, version: &Version) {
         let key = &spec.key;
         let what = format!("{} {} {} {}", key.dag_id, key.run_id, key.task_id, key.try_number);
         let mut random = Random::about(self.seed, &what);
@@ -42,7 +44,25 @@ impl World {
             failing if failing < flaky + 60 => Ending::Exited { code: 99 },
             _ => Ending::Exited { code: 0 },
         };
-        let longest = if random.chance(100) { 5.0 * HOUR as f64 } else { 20.0 * MINUTE as f64 };
+        let wait = version.task(key.task_id.as_str()).and_then(|task| task.wait.clone());
+        if let Some(wait) = &wait {
+            // Each look is an attempt of the same name.
+            random = Random::about(self.seed, &spec.token);
+            let is_there = self.is_there(key.dag_id.as_str(), &key.run_id, key.task_id.as_str(), wait.for_at_most);
+            plan = match random.below(100) {
+                0 => Ending::Signaled { signal: 9 },
+                1 => Ending::Exited { code: 127 },
+                _ => Ending::Exited { code: if is_there { 0 } else { 1 } },
+            };
+            self.count("looks of processes");
+        }
+        let longest = if wait.is_some() {
+            10.0 * SECOND as f64
+        } else if random.chance(100) {
+            5.0 * HOUR as f64
+        } else {
+            20.0 * MINUTE as f64
+        };
         let mut takes = Some(random.spread(0.02 * SECOND as f64, longest) as Elapsed);
         if random.chance(4) {
             takes = None;
@@ -68,7 +88,7 @@ impl World {
             watched_by: None,
             plan,
         };
-        self.counts.attempts += 1;
+        self.count("attempts");
         self.processes.insert(spec.token.clone(), process);
         if let Some(takes) = takes {
             self.after(takes, Happening::ProgramEnds(spec.token.clone()));
@@ -77,6 +97,52 @@ impl World {
             let dies = random.between(0, takes.unwrap_or(HOUR));
             self.after(dies, Happening::ShimDies(spec.token.clone()));
         }
+    }
+
+    /// Whether what a task of a run waits for is there; some things come, some never.
+    fn is_there(&mut self, dag: &str, run_id: &str, task: &str, for_at_most: i64) -> bool {
+        let mut random = Random::about(self.seed, &format!("{dag} {run_id} {task} comes"));
+        let now = self.elapsed;
+        let longest = for_at_most as f64 * 2.0 * SECOND as f64;
+        let comes = self
+            .awaited
+            .entry((dag.to_owned(), run_id.to_owned(), task.to_owned()))
+            .or_insert_with(|| (!random.chance(250)).then(|| now + random.spread(SECOND as f64, longest) as Elapsed));
+        comes.is_some_and(|comes| comes <= now)
+    }
+
+    /// The driver's host looks for files, and answers later.
+    pub fn look_for(&mut self, files: Vec<(Key, String)>) {
+        let mut seen = Vec::new();
+        for (key, path) in files {
+            let (number, task, try_number) = &key;
+            let run = &self.promises.runs[&number.0];
+            let Some((_, version)) = run.version.clone() else { broken(format!("{path}: its run has not begun")) };
+            let place = format!("{} {} {task} {try_number}", run.dag, run.run_id);
+            let expected = version.awaited_file(task.as_str(), &run.ds(&version));
+            if path != expected {
+                broken(format!("promise 6: {place} looks for {path}, not for {expected}"));
+            }
+            let wait = version.task(task.as_str()).and_then(|task| task.wait.clone()).unwrap();
+            let over = run.tasks[task.as_str()].began_at + SignedDuration::from_secs(wait.for_at_most);
+            let early = self
+                .answered
+                .get(&key)
+                .is_some_and(|last| self.now() < (*last + SignedDuration::from_secs(wait.every)).min(over));
+            if early {
+                broken(format!("{place} is looked at again too early, {wait:?}"));
+            }
+            let (dag, run_id) = (run.dag.clone(), run.run_id.clone());
+            let is_there = self.is_there(&dag, &run_id, task.as_str(), wait.for_at_most);
+            self.count("looks of drivers");
+            self.tell(|_| format!("look for {path}: {is_there}"));
+            if !self.looking.insert(key.clone()) {
+                broken(format!("{place} is looked at twice at once"));
+            }
+            seen.push((key, is_there));
+        }
+        let takes = self.random.between(1_000, 3 * SECOND);
+        self.after(takes, Happening::Arrives(self.driver, Arrival::Looked(seen)));
     }
 
     /// An attempt that was launched and never came to life: its spawner was killed too early.
@@ -154,6 +220,7 @@ impl World {
         process.has_shim = false;
         let reports_to = process.reports_to;
         let watched = process.watched_by.is_some();
+        self.count("shims killed");
         self.tell(|_| format!("the shim of {token} is killed"));
         if let Some(driver) = reports_to {
             self.after(1_000, Happening::Arrives(driver, Arrival::ShimLost));
@@ -231,6 +298,19 @@ impl World {
                 Message::Mail(id, tries, created_at, result)
             }
             Arrival::MailerDone => Message::MailerDone,
+            Arrival::Looked(seen) => {
+                let now = self.now();
+                let mut looks = Vec::new();
+                for (key, is_there) in seen {
+                    self.looking.remove(&key);
+                    self.answered.insert(key.clone(), now);
+                    if is_there {
+                        self.promises.found.insert((key.0.0, key.1.to_string(), key.2));
+                    }
+                    looks.push((key, if is_there { Look::Found } else { Look::NotYet("a file".to_owned()) }));
+                }
+                Message::Looked(looks)
+            }
         });
     }
 }

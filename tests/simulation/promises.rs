@@ -2,6 +2,8 @@
 //! commits is read back, event by event, and held against what the DAG files say.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -10,9 +12,9 @@ use crondag::home::Home;
 use crondag::runner::attempt::AttemptSpec;
 use crondag::store::Store;
 use jiff::{SignedDuration, Timestamp};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
-use super::due::Found;
+use super::due::Dags;
 use super::journal::Run;
 use super::processes::Process;
 use super::version::{POOLS, Version};
@@ -30,13 +32,26 @@ pub struct Facts<'a> {
 /// See the module.
 pub struct Promises {
     pub connection: Connection,
-    seen: i64,
+    /// The index of the write-ahead log. Never closed before the world ends: that would drop the locks of this process.
+    log_index: File,
+    /// Its head when it was last looked at: every commit changes it.
+    seen: [u8; 48],
+    /// How often something was committed, as far as it was looked at.
+    pub commits: u64,
+    /// [`commits`](Self::commits) when nothing was found waiting that could go on.
+    rested: u64,
     last_event: i64,
     last_mail: i64,
     parallelism: u32,
     pub texts: BTreeMap<String, Rc<Version>>,
     pub versions: BTreeMap<i64, Rc<Version>>,
     pub runs: BTreeMap<i64, Run>,
+    /// Runs that have not ended.
+    pub open: BTreeSet<i64>,
+    /// Interval runs by DAG and logical date.
+    pub by_date: BTreeMap<String, BTreeMap<Timestamp, i64>>,
+    /// The same as pairs, to be compared with what is due.
+    pub intervals: BTreeSet<(String, Timestamp)>,
     /// Runs that somebody has marked or stopped.
     pub asked: BTreeSet<i64>,
     /// Message ids of mails that reached people.
@@ -44,7 +59,11 @@ pub struct Promises {
     /// Of those that did not: how old they were when they were last tried.
     pub refused: BTreeMap<String, SignedDuration>,
     pub events: u64,
-    pub mails: u64,
+    pub counts: super::world::Counts,
+    /// Attempts that have not ended.
+    pub living: usize,
+    /// Waits whose file the host has seen: run, task, attempt.
+    pub found: BTreeSet<(i64, String, u32)>,
 }
 
 impl Promises {
@@ -52,20 +71,29 @@ impl Promises {
         let connection = Connection::open(home.database_path()).unwrap();
         connection.busy_timeout(Duration::from_secs(1)).unwrap();
         connection.set_prepared_statement_cache_capacity(64);
+        let log_index = File::open(home.database_path().with_extension("db-shm")).unwrap();
         Promises {
             connection,
-            seen: -1,
+            log_index,
+            seen: [0; 48],
+            commits: 0,
+            rested: 0,
             last_event: 0,
             last_mail: 0,
             parallelism,
             texts: BTreeMap::new(),
             versions: BTreeMap::new(),
             runs: BTreeMap::new(),
+            open: BTreeSet::new(),
+            by_date: BTreeMap::new(),
+            intervals: BTreeSet::new(),
             asked: BTreeSet::new(),
             delivered: BTreeSet::new(),
             refused: BTreeMap::new(),
             events: 0,
-            mails: 0,
+            counts: BTreeMap::new(),
+            living: 0,
+            found: BTreeSet::new(),
         }
     }
 
@@ -79,22 +107,16 @@ impl Promises {
         self.connection.execute_batch(sql).unwrap();
     }
 
-    /// DAGs and interval runs as the database has them.
-    pub fn found(&self) -> Found {
+    /// DAGs as the database has them.
+    pub fn found(&self) -> Dags {
         let mut dags = self
             .connection
             .prepare_cached("SELECT dag_id, is_active, is_paused, schedule_from, scheduled_until FROM dags")
             .unwrap();
-        let mut runs =
-            self.connection.prepare_cached("SELECT dag_id, logical_date FROM runs WHERE run_type <> 'manual'").unwrap();
-        Found {
-            dags: dags
-                .query_map([], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))))
-                .unwrap()
-                .map(Result::unwrap)
-                .collect(),
-            runs: runs.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect(),
-        }
+        dags.query_map([], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))))
+            .unwrap()
+            .map(Result::unwrap)
+            .collect()
     }
 
     /// The newest runs of a DAG, newest first, with whether they have ended.
@@ -108,12 +130,24 @@ impl Promises {
         statement.query_map([dag], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect()
     }
 
-    pub fn unfinished(&self) -> Vec<i64> {
+    /// Whether a driver has something to do at a certain time.
+    pub fn has_timers(&self) -> bool {
+        self.open.iter().map(|number| &self.runs[number]).any(|run| {
+            let has_timeout = run.version.as_ref().is_some_and(|(_, version)| version.run_timeout.is_some());
+            let is_timed = |task: &super::journal::Instance| {
+                matches!(task.state, TaskState::UpForRetry | TaskState::UpForReschedule)
+            };
+            run.state == RunState::Running && (has_timeout || run.tasks.values().any(is_timed))
+        })
+    }
+
+    /// Runs that have not ended, with the backfills that have them.
+    pub fn unfinished(&self) -> BTreeMap<i64, Option<i64>> {
         let mut statement = self
             .connection
-            .prepare_cached("SELECT id FROM runs WHERE state IN ('queued', 'running') ORDER BY id")
+            .prepare_cached("SELECT id, backfill_id FROM runs WHERE state IN ('queued', 'running')")
             .unwrap();
-        statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+        statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect()
     }
 
     pub fn backfills(&self) -> Vec<(i64, bool)> {
@@ -121,28 +155,40 @@ impl Promises {
         statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect()
     }
 
-    fn count(&self, sql: &str) -> i64 {
+    pub fn count(&mut self, what: &'static str) {
+        *self.counts.entry(what).or_default() += 1;
+    }
+
+    fn number(&self, sql: &str) -> i64 {
         self.connection.prepare_cached(sql).unwrap().query_row([], |row| row.get(0)).unwrap()
     }
 
     /// Whether nobody has anything to do any more.
     pub fn is_over(&self) -> bool {
-        self.count("SELECT count(*) FROM runs WHERE state IN ('queued', 'running')") == 0
-            && self.count("SELECT count(*) FROM attempts WHERE ended_at IS NULL") == 0
-            && self.count("SELECT count(*) FROM intents") == 0
-            && self.count("SELECT count(*) FROM outbox WHERE next_try_at IS NOT NULL") == 0
+        self.number("SELECT count(*) FROM runs WHERE state IN ('queued', 'running')") == 0
+            && self.number("SELECT count(*) FROM attempts WHERE ended_at IS NULL") == 0
+            && self.number("SELECT count(*) FROM intents") == 0
+            && self.number("SELECT count(*) FROM outbox WHERE next_try_at IS NOT NULL") == 0
     }
 
     // ---- after each commit -----------------------------------------------------------------------------------------
 
     /// Reads what has been committed since the last look and holds it against the promises.
     pub fn look(&mut self, facts: &Facts<'_>) {
-        let seen =
-            self.connection.prepare_cached("PRAGMA data_version").unwrap().query_row([], |row| row.get(0)).unwrap();
+        let mut seen = [0; 48];
+        self.log_index.read_exact_at(&mut seen, 0).unwrap();
         if seen == self.seen {
             return;
         }
         self.seen = seen;
+        self.commits += 1;
+        // One transaction: taking the locks costs more than the questions.
+        self.connection.prepare_cached("BEGIN").unwrap().execute([]).unwrap();
+        self.look_at_commits(facts);
+        self.connection.prepare_cached("COMMIT").unwrap().execute([]).unwrap();
+    }
+
+    fn look_at_commits(&mut self, facts: &Facts<'_>) {
         let mut mails = Vec::new();
         let events: Vec<(i64, i64, i64, String)> = self
             .connection
@@ -154,8 +200,10 @@ impl Promises {
             .collect();
         if !events.is_empty() {
             self.events += events.len() as u64;
+            let mut touched = BTreeSet::new();
             for (id, at, run, data) in events {
                 self.last_event = id;
+                touched.insert(run);
                 let at = Timestamp::from_microsecond(at).unwrap();
                 if data.contains("\"created\"") {
                     self.created(run);
@@ -164,7 +212,7 @@ impl Promises {
                     self.transition(&transition, at, facts, &mut mails);
                 }
             }
-            self.check_runs();
+            self.check_runs(&touched);
         }
         self.check_mails(mails);
         self.check_slots(facts);
@@ -190,12 +238,12 @@ impl Promises {
             .collect();
         for (id, mail, _) in found {
             self.last_mail = id;
-            self.mails += 1;
+            self.count("mails");
             let mail: serde_json::Value = serde_json::from_str(&mail).unwrap();
             let subject = mail["subject"].as_str().unwrap().to_owned();
             match expected.iter().position(|expected| subject.starts_with(expected.as_str())) {
                 Some(at) => drop(expected.swap_remove(at)),
-                None => broken(format!("promise 4: a mail that nothing caused: {subject}")),
+                None => broken(format!("promise 4: a mail that nothing caused: {subject}: {}", self.last_events())),
             }
         }
         if let Some(missing) = expected.first() {
@@ -203,8 +251,15 @@ impl Promises {
         }
     }
 
+    /// For people.
+    fn last_events(&self) -> String {
+        let mut statement = self.connection.prepare("SELECT data FROM events ORDER BY id DESC LIMIT 12").unwrap();
+        let events = statement.query_map([], |row| row.get::<_, String>(0)).unwrap();
+        events.map(Result::unwrap).collect::<Vec<_>>().join(" < ")
+    }
+
     /// Who lives is recorded, and no more live than may.
-    fn check_slots(&self, facts: &Facts<'_>) {
+    fn check_slots(&mut self, facts: &Facts<'_>) {
         let open: Vec<(i64, String, String)> = self
             .connection
             .prepare_cached("SELECT run, task_id, token FROM attempts WHERE ended_at IS NULL ORDER BY run, task_id")
@@ -213,6 +268,7 @@ impl Promises {
             .unwrap()
             .map(Result::unwrap)
             .collect();
+        self.living = open.len();
         for (token, process) in facts.processes.iter().filter(|(_, process)| process.is_alive) {
             if !open.iter().any(|(_, _, known)| known == token) {
                 broken(format!("promise 2: the processes of {} live and nobody knows: {process:?}", process.task));
@@ -230,6 +286,9 @@ impl Promises {
         let mut per_pool: BTreeMap<&str, u32> = BTreeMap::new();
         for (number, task, _) in &open {
             let run = &self.runs[number];
+            if run.tasks.get(task).is_some_and(|task| task.state == TaskState::UpForReschedule) {
+                broken(format!("{} {} {task}: waits for its next look and holds an attempt", run.dag, run.run_id));
+            }
             let Some((_, version)) = &run.version else { continue };
             let entry = per_dag.entry(&run.dag).or_insert((0, version.max_active_tasks));
             entry.0 += 1;
@@ -253,14 +312,14 @@ impl Promises {
     // ---- at certain moments ----------------------------------------------------------------------------------------
 
     /// An attempt is launched.
-    pub fn check_launch(&mut self, spec: &AttemptSpec, facts: &Facts<'_>) {
+    pub fn check_launch(&mut self, spec: &AttemptSpec, facts: &Facts<'_>) -> Rc<Version> {
         self.look(facts);
         let place = format!("{} {} {} {}", spec.key.dag_id, spec.key.run_id, spec.key.task_id, spec.key.try_number);
-        let recorded: bool = self
+        let recorded: Option<i64> = self
             .connection
             .prepare_cached(
-                "SELECT EXISTS (SELECT 1 FROM attempts JOIN runs ON runs.id = run WHERE token = ?1 AND dag_id = ?2
-                 AND run_id = ?3 AND task_id = ?4 AND try_number = ?5 AND ended_at IS NULL)",
+                "SELECT runs.id FROM attempts JOIN runs ON runs.id = run WHERE token = ?1 AND dag_id = ?2
+                 AND run_id = ?3 AND task_id = ?4 AND try_number = ?5 AND ended_at IS NULL",
             )
             .unwrap()
             .query_row(
@@ -273,10 +332,9 @@ impl Promises {
                 ],
                 |row| row.get(0),
             )
+            .optional()
             .unwrap();
-        if !recorded {
-            broken(format!("promise 2: {place} is launched before it is recorded"));
-        }
+        let Some(number) = recorded else { broken(format!("promise 2: {place} is launched before it is recorded")) };
         let second = facts.processes.values().find(|process| {
             process.is_alive
                 && process.dag == spec.key.dag_id.as_str()
@@ -286,16 +344,13 @@ impl Promises {
         if let Some(second) = second {
             broken(format!("promise 2: {place} is launched while an earlier attempt lives: {second:?}"));
         }
-        let Some(run) =
-            self.runs.values().find(|run| run.dag == spec.key.dag_id.as_str() && run.run_id == spec.key.run_id)
-        else {
+        let Some((_, version)) = self.runs.get(&number).and_then(|run| run.version.clone()) else {
             broken(format!("{place} is launched, its run is unknown"));
         };
-        let mark =
-            run.version.as_ref().map(|(_, version)| format!("work {} version {};", spec.key.task_id, version.mark));
-        if mark.is_none_or(|mark| !spec.argv.contains(&mark)) {
+        if !spec.argv.contains(&format!("work {} version {};", spec.key.task_id, version.mark)) {
             broken(format!("promise 6: {place} does not run the version of its run: {:?}", spec.argv));
         }
+        version
     }
 
     /// The attempt's file may be used for another.
@@ -323,14 +378,14 @@ impl Promises {
             ("SELECT count(*) FROM intents", "intents"),
             ("SELECT count(*) FROM outbox WHERE next_try_at IS NOT NULL", "mails"),
         ] {
-            let count = self.count(sql);
+            let count = self.number(sql);
             if count > 0 {
                 broken(format!("the driver has ended and left {count} {what}"));
             }
         }
-        if self.count("SELECT count(*) FROM task_instances JOIN runs ON runs.id = run LEFT JOIN backfills ON backfills.id = backfill_id
-            WHERE task_instances.state = 'up_for_retry' AND NOT coalesce(is_held, 0)") > 0 {
-            broken("promise 1: the driver has ended and left a task that is up for retry");
+        if self.number("SELECT count(*) FROM task_instances JOIN runs ON runs.id = run LEFT JOIN backfills ON backfills.id = backfill_id
+            WHERE task_instances.state IN ('up_for_retry', 'up_for_reschedule') AND NOT coalesce(is_held, 0)") > 0 {
+            broken("promise 1: the driver has ended and left a task that is to be tried or looked at again");
         }
         self.check_waiting(facts);
     }
@@ -338,17 +393,18 @@ impl Promises {
     /// Nothing lives: then nothing may be able to go on.
     pub fn check_waiting(&mut self, facts: &Facts<'_>) {
         self.look(facts);
-        if self.count("SELECT (SELECT count(*) FROM attempts WHERE ended_at IS NULL) + (SELECT count(*) FROM intents)")
+        // What was found at rest and has not changed since is still at rest.
+        if self.rested == self.commits {
+            return;
+        }
+        if self.number("SELECT (SELECT count(*) FROM attempts WHERE ended_at IS NULL) + (SELECT count(*) FROM intents)")
             > 0
         {
             return;
         }
         let held: BTreeSet<i64> =
             self.backfills().into_iter().filter(|(_, is_held)| *is_held).map(|(id, _)| id).collect();
-        let mut owners = BTreeMap::new();
-        for number in self.unfinished() {
-            owners.insert(number, self.owner(number));
-        }
+        let owners = self.unfinished();
         for (&number, owner) in &owners {
             if owner.is_some_and(|owner| held.contains(&owner)) {
                 continue;
@@ -384,18 +440,28 @@ impl Promises {
                 }
             }
         }
+        self.rested = self.commits;
     }
 
     /// The world has ended.
     pub fn check_end(&mut self, facts: &Facts<'_>) {
         self.check_rest(facts);
-        if let Some(number) = self.unfinished().first() {
+        if let Some((number, _)) = self.unfinished().first_key_value() {
             let run = &self.runs[number];
             broken(format!("promise 1: {} {} has not ended: {:?}", run.dag, run.run_id, run.tasks));
         }
         if let Some((token, process)) = facts.processes.iter().find(|(_, process)| process.is_alive) {
             broken(format!("promise 2: {token} still lives: {process:?}"));
         }
+        let mut statement =
+            self.connection.prepare("SELECT dag_id, logical_date FROM runs WHERE run_type <> 'manual'").unwrap();
+        let runs = statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?))).unwrap().map(Result::unwrap);
+        let runs: BTreeSet<(String, Timestamp)> =
+            runs.map(|(dag, at)| (dag, Timestamp::from_microsecond(at).unwrap())).collect();
+        if runs != self.intervals {
+            broken("promise 1: the runs are not those whose creation was recorded");
+        }
+        drop(statement);
         let mut statement = self.connection.prepare("SELECT message_id, sent_at IS NOT NULL FROM outbox").unwrap();
         let mails = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, bool>(1)?))).unwrap();
         let mut ids = BTreeSet::new();

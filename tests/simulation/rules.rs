@@ -40,6 +40,11 @@ pub fn decide(rule: &str, states: &[TaskState]) -> Option<TaskState> {
 }
 
 impl Task {
+    /// How long it waits, in seconds.
+    pub fn patience(&self) -> i64 {
+        self.wait.as_ref().map_or(0, |wait| wait.for_at_most)
+    }
+
     /// How long after its failure number `failures` the task is tried again.
     pub fn delay(&self, failures: u32) -> SignedDuration {
         let mut delay = self.retry_delay;

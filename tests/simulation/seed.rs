@@ -11,7 +11,8 @@ use crondag::store::Store;
 
 use super::host::SimHost;
 use super::promises::{Facts, Promises};
-use super::world::{Broken, Counts, DAY, Elapsed, Killed, Ticking, World, broken};
+use super::version::Version;
+use super::world::{Broken, Counts, DAY, Elapsed, Killed, MINUTE, SECOND, Telling, Ticking, World, broken};
 
 /// What went wrong in a seed.
 pub struct Failure {
@@ -29,33 +30,50 @@ impl World {
         self.facts(Promises::look);
     }
 
+    /// A driver lives and nothing has disturbed it for a while.
     pub fn check_waiting(&mut self) {
         self.facts(Promises::check_waiting);
+        self.promises.check_timers(self.now());
     }
 
-    pub fn check_launch(&mut self, spec: &AttemptSpec) {
-        self.facts(|promises, facts| promises.check_launch(spec, facts));
+    pub fn check_launch(&mut self, spec: &AttemptSpec) -> Rc<Version> {
+        self.facts(|promises, facts| promises.check_launch(spec, facts))
     }
 
     pub fn check_release(&mut self, token: &str) {
         self.facts(|promises, facts| promises.check_release(token, facts));
+        // Nothing may ask for it any more.
+        self.processes.remove(token);
     }
 }
 
 /// Lives a world through.
-pub fn live(seed: u64, tells: bool) -> Result<Counts, Failure> {
-    let world = match catch_unwind(|| World::new(seed, tells)) {
+pub fn live(seed: u64, telling: Telling) -> Result<Counts, Failure> {
+    let world = match catch_unwind(|| World::new(seed, telling)) {
         Ok(world) => Rc::new(RefCell::new(world)),
         Err(payload) => return Err(Failure { what: words(payload.as_ref()), journal: Vec::new() }),
     };
     let lived = catch_unwind(AssertUnwindSafe(|| {
-        Seed { world: world.clone(), driver: None, mode: Mode::UntilIdle, wakes_at: None }.live();
+        Seed { world: world.clone(), driver: None, mode: Mode::UntilIdle, wakes_at: None, slept_at: 0 }.live();
     }));
     let mut world = world.borrow_mut();
     match lived {
         Ok(()) => {
-            world.counts.events = world.promises.events;
-            Ok(world.counts)
+            let events = world.promises.events;
+            world.count_many("events", events);
+            let caught_up = world.due.caught_up;
+            world.count_many("runs of catchup", caught_up);
+            let (begin, end) = (world.span.from, world.now());
+            let zones: Vec<_> = world.due.dags.values().filter_map(|known| known.version.clone()).collect();
+            let changes = |version: &Rc<Version>| {
+                version.time_zone().following(begin).take_while(|change| change.timestamp() < end).count() as u64
+            };
+            let changes = zones.iter().map(changes).sum();
+            world.count_many("clock changes of zones", changes);
+            for (what, many) in std::mem::take(&mut world.promises.counts) {
+                world.count_many(what, many);
+            }
+            Ok(std::mem::take(&mut world.counts))
         }
         Err(payload) => Err(Failure { what: words(payload.as_ref()), journal: std::mem::take(&mut world.journal) }),
     }
@@ -76,6 +94,8 @@ struct Seed {
     mode: Mode,
     /// When the driver stops waiting by itself.
     wakes_at: Option<Elapsed>,
+    /// When it began to wait.
+    slept_at: Elapsed,
 }
 
 impl Seed {
@@ -127,7 +147,7 @@ impl Seed {
                 let next = if has_mail || (world.wants_driver && self.driver.is_none()) {
                     Some(world.elapsed)
                 } else {
-                    [world.next_at(), self.wakes_at].into_iter().flatten().min()
+                    [world.next_at(), self.wakes_at(&world)].into_iter().flatten().min()
                 };
                 let next = next.unwrap_or(end);
                 if next > end {
@@ -150,6 +170,13 @@ impl Seed {
         }
     }
 
+    /// When the driver stops waiting: a resident one notices within a minute that something has changed.
+    fn wakes_at(&self, world: &World) -> Option<Elapsed> {
+        let at = self.wakes_at?;
+        let is_disturbed = self.mode == Mode::Resident && world.disturbed_at >= self.slept_at;
+        Some(if is_disturbed { at.min(world.disturbed_at + MINUTE) } else { at })
+    }
+
     /// Starts a driver if one is wanted, and lets it do what it has to do now.
     fn drive(&mut self) {
         if !self.world.borrow().is_driver_alive {
@@ -161,7 +188,7 @@ impl Seed {
         }
         let is_due = {
             let world = self.world.borrow();
-            !world.messages.is_empty() || self.wakes_at.is_some_and(|at| at <= world.elapsed)
+            !world.messages.is_empty() || self.wakes_at(&world).is_some_and(|at| at <= world.elapsed)
         };
         if self.driver.is_some() && is_due {
             self.guarded(Seed::step);
@@ -177,7 +204,7 @@ impl Seed {
             }
             self.driver = None;
             let mut world = self.world.borrow_mut();
-            world.counts.deaths += 1;
+            world.count("drivers killed in a step");
             world.tell(|_| "the driver is killed".to_owned());
             world.driver_is_gone();
         }
@@ -194,7 +221,7 @@ impl Seed {
         let mode = {
             let mut world = self.world.borrow_mut();
             world.driver += 1;
-            world.counts.drivers += 1;
+            world.count("drivers");
             world.is_driver_alive = true;
             world.messages.clear();
             world.pauses = 0;
@@ -248,10 +275,13 @@ impl Seed {
             return;
         }
         let patience = driver.patience();
-        let world = self.world.borrow();
+        let mut world = self.world.borrow_mut();
+        self.slept_at = world.elapsed;
         self.wakes_at = patience.map(|patience| {
             let patience = Elapsed::try_from(patience.as_micros()).unwrap_or(Elapsed::MAX);
-            world.elapsed.saturating_add(patience)
+            let at = world.elapsed.saturating_add(patience);
+            let only_looks = self.mode == Mode::Resident && patience > 1_000 && patience <= SECOND + 1_000;
+            if only_looks && !world.random.chance(20) { at.max(world.is_dull_until()) } else { at }
         });
     }
 

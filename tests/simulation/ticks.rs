@@ -2,8 +2,9 @@
 
 use crondag::runner::driver::Message;
 use crondag::runner::{client, planner};
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 
+use super::due::{Dags, Due};
 use super::world::{HOUR, MINUTE, World, broken};
 
 impl World {
@@ -30,7 +31,7 @@ impl World {
         if self.due.look(&self.files, now) || report.changed {
             self.compare_due("a tick");
         }
-        self.counts.runs += report.created as u64;
+        self.count_many("scheduled runs", report.created as u64);
         if !self.is_quiet && self.random.chance(20) {
             self.tell(|_| "tick, killed before it woke the driver".to_owned());
             self.disturbed_at = self.elapsed + 72 * HOUR;
@@ -56,34 +57,38 @@ impl World {
     }
 
     pub fn compare_due(&mut self, after: &str) {
-        let expected = self.due.found();
-        let found = self.promises.found();
-        if expected != found {
-            let wrong = differences(&expected, &found);
+        self.look();
+        let (dags, found) = (self.due.dags(), self.promises.found());
+        if self.due.runs != self.promises.intervals || dags != found {
+            let wrong = self.differences(&self.due, &found);
             broken(format!(
                 "promise 1, after {after}: the runs or the looks at DAGs are not those that are due: {wrong}"
             ));
         }
+        self.compared = (self.promises.commits, self.due.changes);
     }
 
     /// The driver may have looked at the clock in its step, at any of the times that it saw.
     pub fn compare_due_after_step(&mut self) {
-        let found = self.promises.found();
-        if self.due.found() == found {
+        self.look();
+        if self.compared == (self.promises.commits, self.due.changes) {
             return;
         }
-        let mut last = self.due.found();
-        for now in self.looks.clone() {
+        let found = self.promises.found();
+        if self.due.runs != self.promises.intervals || self.due.dags() != found {
             let mut due = self.due.clone();
-            due.look(&self.files, now);
-            last = due.found();
-            if last == found {
-                self.due = due;
-                return;
+            let fits = self.looks.iter().any(|now| {
+                due.clone_from(&self.due);
+                due.look(&self.files, *now);
+                due.runs == self.promises.intervals && due.dags() == found
+            });
+            if !fits {
+                let wrong = self.differences(&due, &found);
+                broken(format!("promise 1, after a step of the resident driver: not those that are due: {wrong}"));
             }
+            self.due = due;
         }
-        let wrong = differences(&last, &found);
-        broken(format!("promise 1, after a step of the resident driver: not those that are due: {wrong}"));
+        self.compared = (self.promises.commits, self.due.changes);
     }
 
     /// A resident driver that nothing has disturbed for some minutes has looked at the clock within the last one.
@@ -92,28 +97,29 @@ impl World {
         if !is_resident || self.fault.is_some() || self.elapsed - self.disturbed_at < 3 * MINUTE {
             return;
         }
-        let mut due = self.due.clone();
-        due.look(&self.files, self.now() - SignedDuration::from_secs(70));
-        if due.found() != self.due.found() {
-            let wrong = differences(&due.found(), &self.due.found());
+        self.check_waiting();
+        let before = self.now() - SignedDuration::from_secs(70);
+        if self.due.is_behind(&self.files, before) {
+            let mut due = self.due.clone();
+            due.look(&self.files, before);
+            let wrong = self.differences(&due, &self.promises.found());
             broken(format!("promise 1: the resident driver does not look at the clock: {wrong}"));
         }
     }
-}
 
-fn differences(expected: &super::due::Found, found: &super::due::Found) -> String {
-    let time = |micros: i64| Timestamp::from_microsecond(micros).unwrap().to_string();
-    let mut wrong = Vec::new();
-    for (dag, start) in expected.runs.difference(&found.runs) {
-        wrong.push(format!("{dag} has no run for {}", time(*start)));
-    }
-    for (dag, start) in found.runs.difference(&expected.runs) {
-        wrong.push(format!("{dag} has a run for {}, which is not due", time(*start)));
-    }
-    for (dag, state) in &expected.dags {
-        if found.dags.get(dag) != Some(state) {
-            wrong.push(format!("{dag} is {:?} and should be {state:?}", found.dags.get(dag)));
+    fn differences(&self, due: &Due, found: &Dags) -> String {
+        let mut wrong = Vec::new();
+        for (dag, start) in due.runs.difference(&self.promises.intervals) {
+            wrong.push(format!("{dag} has no run for {start}"));
         }
+        for (dag, start) in self.promises.intervals.difference(&due.runs) {
+            wrong.push(format!("{dag} has a run for {start}, which is not due"));
+        }
+        for (dag, state) in &due.dags() {
+            if found.get(dag) != Some(state) {
+                wrong.push(format!("{dag} is {:?} and should be {state:?}", found.get(dag)));
+            }
+        }
+        wrong.join("; ")
     }
-    wrong.join("; ")
 }

@@ -50,6 +50,27 @@ pub struct Task {
     pub mail_on_failure: bool,
     pub mail_on_retry: bool,
     pub mail_on_success: bool,
+    /// It waits instead of working.
+    pub wait: Option<Wait>,
+}
+
+/// What a task waits for, and how patiently; in seconds.
+#[derive(Debug, Clone)]
+pub struct Wait {
+    pub condition: Condition,
+    pub every: i64,
+    pub for_at_most: i64,
+    pub soft_fail: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Condition {
+    /// Something that the driver has its host look for.
+    File,
+    /// Something that a process looks for.
+    Command,
+    /// The run of another DAG, in the database.
+    Dag(String),
 }
 
 const RULES: [&str; 12] = [
@@ -83,6 +104,26 @@ const ZONES: [&str; 8] = [
 pub struct Span {
     pub from: Timestamp,
     pub to: Timestamp,
+}
+
+impl Wait {
+    fn random(dag: &str, random: &mut Random) -> Wait {
+        let other = format!("d{}", random.below(4));
+        let condition = match random.below(5) {
+            0 | 1 => Condition::File,
+            2 | 3 => Condition::Command,
+            _ if other == dag => Condition::File,
+            _ => Condition::Dag(other),
+        };
+        let every = *random.pick(&[5, 60, 300, 1_800]);
+        let for_at_most = every * random.between(1, 15) + random.between(0, 59);
+        Wait { condition, every, for_at_most, soft_fail: random.chance(400) }
+    }
+
+    /// Whether the driver looks by itself, without a process.
+    pub fn is_of_driver(&self) -> bool {
+        self.condition != Condition::Command
+    }
 }
 
 impl std::fmt::Debug for Version {
@@ -149,6 +190,7 @@ impl Version {
             mail_on_failure: random.chance(800),
             mail_on_retry: random.chance(300),
             mail_on_success: random.chance(100),
+            wait: random.chance(150).then(|| Wait::random(&self.dag, random)),
         });
     }
 
@@ -183,6 +225,11 @@ impl Version {
         next
     }
 
+    /// What a task that waits for a file has its host look for.
+    pub fn awaited_file(&self, task: &str, ds: &str) -> String {
+        format!("work {task} version {}; {ds}", self.mark)
+    }
+
     pub fn task(&self, id: &str) -> Option<&Task> {
         self.tasks.iter().find(|task| task.id == id)
     }
@@ -208,7 +255,20 @@ impl Version {
             writeln!(text, "run_timeout = \"{timeout}s\"").unwrap();
         }
         for task in &self.tasks {
-            writeln!(text, "[tasks.{}]\nshell = \"work {} version {};\"", task.id, task.id, self.mark).unwrap();
+            let what = format!("work {} version {};", task.id, self.mark);
+            writeln!(text, "[tasks.{}]", task.id).unwrap();
+            match &task.wait {
+                None => writeln!(text, "shell = \"{what}\"").unwrap(),
+                Some(wait) => {
+                    let condition = match &wait.condition {
+                        Condition::File => format!("file = \"{what} {{{{ ds }}}}\""),
+                        Condition::Command => format!("command = \"{what}\""),
+                        Condition::Dag(dag) => format!("dag = \"{dag}\""),
+                    };
+                    let patience = format!("every = \"{}s\", for_at_most = \"{}s\"", wait.every, wait.for_at_most);
+                    writeln!(text, "wait = {{ {condition}, {patience}, soft_fail = {} }}", wait.soft_fail).unwrap();
+                }
+            }
             writeln!(text, "after = {:?}\ntrigger_rule = \"{}\"", task.upstream, task.rule).unwrap();
             writeln!(text, "retries = {}\nretry_delay = \"{}s\"", task.retries, task.retry_delay).unwrap();
             writeln!(text, "retry_backoff = {}", task.retry_backoff).unwrap();
@@ -248,6 +308,11 @@ impl Version {
     /// Data intervals within `start_date` and `end_date` that have closed at `now`, oldest first.
     pub fn closed(&self, now: Timestamp) -> &[(Timestamp, Timestamp)] {
         &self.intervals[..self.intervals.partition_point(|(_, end)| *end <= now)]
+    }
+
+    /// When the next one closes.
+    pub fn next_after(&self, now: Timestamp) -> Option<Timestamp> {
+        self.intervals.get(self.closed(now).len()).map(|(_, end)| *end)
     }
 
     /// Those of them that closed after `from`.

@@ -65,6 +65,7 @@ pub enum Happening {
     /// A message reaches the driver with this number, if that still lives.
     Arrives(u64, Arrival),
     FaultEnds,
+    MailWorks,
 }
 
 /// Messages, as long as they are on their way.
@@ -77,18 +78,19 @@ pub enum Arrival {
     Ended(Key, Box<ExitRecord>),
     Mail(i64, u32, Timestamp, bool),
     MailerDone,
+    Looked(Vec<(Key, bool)>),
 }
 
-/// What happened in a seed, for people.
-#[derive(Debug, Default, Clone, Copy)]
-pub struct Counts {
-    pub runs: u64,
-    pub attempts: u64,
-    pub drivers: u64,
-    pub deaths: u64,
-    pub events: u64,
-    pub mails: u64,
-    pub days: u64,
+/// How often what happened, for people: a world in which nothing happens keeps every promise.
+pub type Counts = BTreeMap<&'static str, u64>;
+
+/// What becomes of the lines that a world says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Telling {
+    Nothing,
+    /// Kept for the case that it fails.
+    Journal,
+    Printed,
 }
 
 pub struct World {
@@ -110,6 +112,12 @@ pub struct World {
     queued: u64,
     pub processes: BTreeMap<String, Process>,
     pub claims: u64,
+    /// When what tasks wait for is there, by DAG, run and task; `None`: never.
+    pub awaited: BTreeMap<(String, String, String), Option<Elapsed>>,
+    /// What the living driver's host is looking for.
+    pub looking: BTreeSet<Key>,
+    /// When it has answered last.
+    pub answered: BTreeMap<Key, Timestamp>,
     /// The driver's number; each start is a new one.
     pub driver: u64,
     pub is_driver_alive: bool,
@@ -127,6 +135,8 @@ pub struct World {
     pub stamps: u64,
     pub marks: u32,
     pub due: Due,
+    /// The commits and the changes of `due` at which the two agreed.
+    pub compared: (u64, u64),
     /// What the clock said to the driver in this step.
     pub looks: BTreeSet<Timestamp>,
     /// The latest time that the clock has said to a driver.
@@ -137,12 +147,12 @@ pub struct World {
     pub disturbed_at: Elapsed,
     pub promises: Promises,
     pub journal: Vec<String>,
-    pub tells: bool,
+    pub telling: Telling,
     pub counts: Counts,
 }
 
 impl World {
-    pub fn new(seed: u64, tells: bool) -> World {
+    pub fn new(seed: u64, telling: Telling) -> World {
         let mut random = Random::new(seed);
         let folder = tempfile::Builder::new().prefix("crondag-simulation-").tempdir_in(memory()).unwrap();
         let home = Home::at(folder.path());
@@ -179,6 +189,9 @@ impl World {
             queued: 0,
             processes: BTreeMap::new(),
             claims: 0,
+            awaited: BTreeMap::new(),
+            looking: BTreeSet::new(),
+            answered: BTreeMap::new(),
             driver: 0,
             is_driver_alive: false,
             wants_driver: false,
@@ -193,14 +206,15 @@ impl World {
             stamps: 0,
             marks: 0,
             due: Due::default(),
+            compared: (0, 0),
             looks: BTreeSet::new(),
             latest: wall,
             is_resident: false,
             disturbed_at: 0,
             promises,
             journal: Vec::new(),
-            tells,
-            counts: Counts::default(),
+            telling,
+            counts: Counts::new(),
         };
         world.populate();
         world
@@ -208,18 +222,18 @@ impl World {
 
     /// Writes the DAG files; the more they fire, the shorter the world.
     fn populate(&mut self) {
-        let dags = self.random.between(1, 5);
+        let dags = *self.random.pick(&[1, 1, 2, 2, 3, 4]);
         let mut per_day = 0.0;
         for number in 0..dags {
             let version = self.new_version(&format!("d{number}"));
             per_day += version.calendar.as_ref().map_or(0.0, |calendar| calendar.per_day * version.tasks.len() as f64);
             self.write_file(File::Good(version.clone()), &version.dag);
         }
-        // A resident driver looks at the clock every minute, which costs the most.
-        let most = if self.ticking == Ticking::Crontab { 35.0 } else { 5.0 };
-        let length = (250.0 / f64::max(per_day, 1.0)).clamp(2.0, most);
+        // Looks at the clock cost the most where little fires.
+        let most = if self.ticking == Ticking::Crontab { 24.0 } else { 14.0 };
+        let length = (60.0 / f64::max(per_day, 1.0)).clamp(2.0, most);
         self.end = (length * DAY as f64) as Elapsed;
-        self.counts.days = (self.end / DAY).unsigned_abs();
+        self.count_many("days", (self.end / DAY).unsigned_abs());
         self.tell(|world| format!("{:?}, {length:.0} days from {}", world.ticking, world.wall));
         if self.ticking != Ticking::Resident {
             self.at(0, Happening::Tick);
@@ -309,7 +323,8 @@ impl World {
                 if !self.is_driver_alive {
                     self.wants_driver = true;
                 }
-                self.after(30 * SECOND, Happening::Supervise);
+                let is_dull = self.is_driver_alive && self.elapsed - self.disturbed_at > 10 * MINUTE;
+                self.after(if is_dull { 10 * MINUTE } else { 30 * SECOND }, Happening::Supervise);
             }
             Happening::Person => {
                 if !self.is_quiet {
@@ -331,12 +346,16 @@ impl World {
             Happening::Swept(token, driver) => self.swept(&token, driver),
             Happening::Arrives(driver, arrival) => self.arrives(driver, arrival),
             Happening::FaultEnds => self.end_fault(),
+            Happening::MailWorks => {
+                self.mail_works = true;
+                self.tell(|_| "the mail server is back".to_owned());
+            }
         }
     }
 
     fn pause_between_ticks(&mut self) -> Elapsed {
         if self.is_quiet {
-            return 10 * MINUTE;
+            return 30 * MINUTE;
         }
         // Most minutes are quiet; now and then the machine sleeps.
         match self.random.below(100) {
@@ -346,14 +365,38 @@ impl World {
         }
     }
 
+    /// Until when a resident driver that looks at the clock every second sees nothing new: living all those seconds
+    /// would cost more than all the rest of its world.
+    pub fn is_dull_until(&mut self) -> Elapsed {
+        let now = self.now();
+        let minute = Timestamp::from_second(now.as_second().div_euclid(60) * 60 + 60).unwrap();
+        let expects_something =
+            (0..3 * MINUTE).contains(&(self.elapsed - self.disturbed_at)) || self.promises.has_timers();
+        let until = if expects_something {
+            minute
+        } else {
+            let later = minute + SignedDuration::from_mins(self.random.between(0, 60));
+            self.due.next_after(&self.files, now).map_or(later, |due| due.min(later))
+        };
+        self.elapsed + Elapsed::try_from(until.duration_since(now).as_micros()).unwrap() + 1_000
+    }
+
+    pub fn count(&mut self, what: &'static str) {
+        self.count_many(what, 1);
+    }
+
+    pub fn count_many(&mut self, what: &'static str, many: u64) {
+        *self.counts.entry(what).or_default() += many;
+    }
+
     pub fn tell(&mut self, what: impl FnOnce(&World) -> String) {
-        let line = format!("{} driver {} | {}", self.now(), self.driver, what(self));
-        if self.tells {
-            println!("{line}");
+        if self.telling == Telling::Nothing {
+            return;
         }
-        self.journal.push(line);
-        if self.journal.len() > 400 {
-            self.journal.drain(..200);
+        let line = format!("{} driver {} | {}", self.now(), self.driver, what(self));
+        match self.telling {
+            Telling::Printed => println!("{line}"),
+            _ => self.journal.push(line),
         }
     }
 }

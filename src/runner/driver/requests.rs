@@ -82,6 +82,8 @@ impl<H: Host> Driver<H> {
             if self.items.iter().any(|item| matches!(item, Item::IntentDone(done) if *done == id)) {
                 continue;
             }
+            // A run that has just ended is read from the database again, where it must have ended.
+            self.settle();
             self.carry_out(intent)?;
             self.items.push(Item::IntentDone(id));
             self.settle();

@@ -48,6 +48,10 @@ pub struct Engine {
     timers: BTreeSet<(Timestamp, RunNumber, Timer)>,
     /// Looks that the driver is taking: run, task, attempt.
     looks: BTreeSet<(RunNumber, TaskId, u32)>,
+    /// The limits are known, and with them all that lives.
+    knows_all: bool,
+    /// Tasks that could have begun to wait before that.
+    too_early: Vec<(RunNumber, usize)>,
 }
 
 /// One step's worth of work.
@@ -59,8 +63,8 @@ struct Step {
 }
 
 impl Engine {
-    /// An engine that knows nothing yet. It starts no attempt before it is given [`Event::Limits`]: first it must learn of
-    /// all that live.
+    /// An engine that knows nothing yet. It starts no attempt and no wait before it is given [`Event::Limits`]: first it must
+    /// learn of all that live, and of the past of each run.
     pub fn new() -> Engine {
         Engine::default()
     }
@@ -70,7 +74,11 @@ impl Engine {
         let mut step = Step { now, effects: Vec::new(), touched: VecDeque::new() };
         match event {
             Event::TimePassed => {}
-            Event::Limits(limits) => self.slots.set_limits(limits),
+            Event::Limits(limits) => {
+                self.slots.set_limits(limits);
+                self.knows_all = true;
+                step.touched.extend(self.too_early.drain(..));
+            }
             Event::Plan(plan) => {
                 self.lanes.set_dag_limit(&plan.dag.id, plan.dag.max_active_runs);
                 self.plans.insert(plan.dag.id.clone(), plan);
@@ -186,7 +194,12 @@ impl Engine {
                 version: plan.version,
                 tasks: missing,
             }));
+            let (dag_id, date, is_interval) = (run.dag_id.clone(), run.logical_date, run.is_interval());
             self.build(number, &plan, step);
+            if is_interval {
+                // It may be bound to a version that lacks a task for which the next run waits.
+                self.touch_next(&dag_id, date, step);
+            }
             self.settle(step);
         }
     }
@@ -477,6 +490,9 @@ impl Engine {
             _ => false,
         };
         if ready && task.wait().is_some_and(|wait| !wait.condition.needs_process()) {
+            if !self.knows_all {
+                return self.too_early.push((number, index));
+            }
             return self.begin_wait(number, index, step);
         }
         let candidate = candidate(number, run, index);

@@ -40,8 +40,9 @@ impl Engine {
         let Some(plan) = &run.plan else { return };
         let waits_without_process = plan.dag.tasks[index].wait().is_some_and(|wait| !wait.condition.needs_process());
         let instance = &mut run.tasks[index];
+        // Due once is due for good: it may have to wait for a slot, and the clock may be set back meanwhile.
+        instance.next_try_at = None;
         if instance.state == TaskState::UpForReschedule && waits_without_process {
-            instance.next_try_at = None;
             self.look(number, index, step);
         } else {
             step.touched.push_back((number, index));

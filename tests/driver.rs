@@ -1,0 +1,244 @@
+//! What a driver knows of the past when it takes up what another one has left, and that it heeds a clock that is set back;
+//! with a host that starts nothing.
+
+#![allow(clippy::unwrap_used)] // a test may fail
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::fs;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crondag::dag::config::Email;
+use crondag::dag::{Config, DagId, RunNumber, RunState, RunType, TaskId, TaskState, Transition};
+use crondag::diagnose::Diagnosis;
+use crondag::home::Home;
+use crondag::runner::attempt::{AttemptSpec, Ending, ExitRecord};
+use crondag::runner::catalog;
+use crondag::runner::driver::line::Line;
+use crondag::runner::driver::{Driver, Host, Key, Message, Mode};
+use crondag::runner::evidence::Failed;
+use crondag::store::{DagRow, Intent, NewAttempt, NewRun, OutboxMail, Store};
+use jiff::{Timestamp, ToSpan};
+use tempfile::TempDir;
+
+/// Remembers what is launched.
+struct Idle {
+    launched: Rc<RefCell<Vec<String>>>,
+    now: Rc<Cell<Timestamp>>,
+    /// How often a resident driver has looked at the clock.
+    looks: Rc<Cell<u32>>,
+}
+
+impl Host for Idle {
+    fn now(&self) -> Timestamp {
+        self.now.get()
+    }
+    fn pause(&mut self, _: Duration) {}
+    fn report(&self, _: &Line) {}
+    fn note_tick(&mut self) {
+        self.looks.set(self.looks.get() + 1);
+    }
+    fn take_over(&mut self, _: &[&str]) {}
+    fn claim(&mut self) -> String {
+        format!("token {}", self.launched.borrow().len())
+    }
+    fn in_background(&mut self, _: Box<dyn FnOnce() -> Message + Send>) {}
+    fn launch(&mut self, spec: &AttemptSpec) -> Result<(), String> {
+        self.launched.borrow_mut().push(format!("{} {}", spec.key.run_id, spec.key.task_id));
+        Ok(())
+    }
+    fn log_failed_start(&mut self, _: &str, _: &str) {}
+    fn is_gone(&self, _: &str) -> bool {
+        false
+    }
+    fn watch(&mut self, _: Key, _: String, _: Timestamp, _: Duration) {}
+    fn stop(&mut self, _: &str) {}
+    fn release(&mut self, _: &str) {}
+    fn release_all(&mut self) {}
+    fn look_for(&mut self, _: Vec<(Key, String)>) {}
+    fn deliver(&mut self, _: Vec<OutboxMail>, _: &Email, _: &Config) {}
+    fn log_tail(&self, _: &str) -> Vec<String> {
+        Vec::new()
+    }
+    fn diagnose(&self, _: &Failed<'_>) -> Option<Diagnosis> {
+        None
+    }
+    fn delete_logs(&mut self, _: &DagId, _: &str) {}
+}
+
+fn day(number: i64) -> Timestamp {
+    Timestamp::from_second(1_704_067_200).unwrap() + (24 * number).hours()
+}
+
+fn task(id: &str) -> TaskId {
+    TaskId::new(id).unwrap()
+}
+
+struct World {
+    _folder: TempDir,
+    home: Home,
+    store: Store,
+    launched: Rc<RefCell<Vec<String>>>,
+    now: Rc<Cell<Timestamp>>,
+    looks: Rc<Cell<u32>>,
+}
+
+const HAS_PAST: &str = "[tasks.a]\nshell = 'true'\ndepends_on_past = true\n[tasks.b]\nshell = 'true'\n";
+
+impl World {
+    fn new() -> World {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("crondag.toml"), "timezone = 'UTC'\n").unwrap();
+        let home = Home::at(folder.path());
+        home.make_state_dir().unwrap();
+        let store = Store::open(&home.database_path()).unwrap();
+        World {
+            _folder: folder,
+            home,
+            store,
+            launched: Rc::default(),
+            now: Rc::new(Cell::new(day(9))),
+            looks: Rc::default(),
+        }
+    }
+
+    /// Makes a text the newest version of the DAG.
+    fn version(&mut self, text: &str) -> i64 {
+        let dag_id = DagId::new("d").unwrap();
+        let write = self.store.write().unwrap();
+        let id = write.keep_version(&dag_id, text, day(0)).unwrap();
+        let row = DagRow {
+            dag_id,
+            version_id: Some(id),
+            file_stamp: String::new(),
+            fault: None,
+            is_active: true,
+            is_paused: false,
+            schedule_from: day(0),
+            scheduled_until: None,
+            next_fire_at: None,
+        };
+        write.put_dag(&row).unwrap();
+        write.commit().unwrap();
+        id
+    }
+
+    /// A run of a day that has begun with a version.
+    fn run(&mut self, number: i64, version: i64) -> RunNumber {
+        let new = NewRun {
+            dag_id: DagId::new("d").unwrap(),
+            run_id: format!("day {number}"),
+            run_type: RunType::Scheduled,
+            logical_date: day(number),
+            data_interval_end: day(number + 1),
+            params: BTreeMap::new(),
+            selection: None,
+            backfill_id: None,
+        };
+        let write = self.store.write().unwrap();
+        let run = write.create_run(&new, day(number + 1)).unwrap().unwrap();
+        let tasks = vec![(task("a"), 1), (task("b"), 1)];
+        write.apply(&Transition::RunStarted { run, version, tasks }, day(number + 1)).unwrap();
+        write.commit().unwrap();
+        run
+    }
+
+    fn record(&mut self, transition: &Transition) {
+        let write = self.store.write().unwrap();
+        write.apply(transition, day(8)).unwrap();
+        write.commit().unwrap();
+    }
+
+    fn ends(&mut self, run: RunNumber, name: &str, state: TaskState) {
+        self.record(&Transition::TaskEnded { run, task: task(name), state, reason: None });
+    }
+
+    fn fails(&mut self, run: RunNumber) {
+        self.record(&Transition::RunEnded { run, state: RunState::Failed, reason: None });
+    }
+
+    fn driver(&mut self, mode: Mode) -> Driver<Idle> {
+        let (config, file) = catalog::load_config(&self.home).unwrap();
+        let host = Idle { launched: self.launched.clone(), now: self.now.clone(), looks: self.looks.clone() };
+        let store = Store::open(&self.home.database_path()).unwrap();
+        let mut driver = Driver::take_up(host, self.home.clone(), mode, store, (config, file.text)).unwrap();
+        driver.step(Vec::new());
+        driver
+    }
+}
+
+#[test]
+fn a_run_keeps_depends_on_past_though_the_newest_file_has_it_no_more() {
+    let mut world = World::new();
+    let version = world.version(HAS_PAST);
+    let first = world.run(0, version);
+    world.ends(first, "a", TaskState::Failed);
+    world.ends(first, "b", TaskState::Success);
+    world.fails(first);
+    world.run(1, version);
+    world.version("[tasks.a]\nshell = 'true'\n[tasks.b]\nshell = 'true'\n");
+    world.driver(Mode::UntilIdle);
+    assert_eq!(*world.launched.borrow(), ["day 1 b"]);
+}
+
+#[test]
+fn the_past_outlives_the_last_attempt_of_a_run_that_has_ended() {
+    let mut world = World::new();
+    let version = world.version(HAS_PAST);
+    let first = world.run(0, version);
+    world.ends(first, "a", TaskState::Failed);
+    let token = "lives".to_owned();
+    world.record(&Transition::TaskStarted { run: first, task: task("b"), try_number: 1, token: token.clone() });
+    let write = world.store.write().unwrap();
+    let attempt = NewAttempt { run: first, task: &task("b"), try_number: 1, token: &token, log_file: "b.1.log" };
+    write.begin_attempt(&attempt, day(1)).unwrap();
+    write.commit().unwrap();
+    // The run was stopped, and the driver killed before the attempt was gone.
+    world.ends(first, "b", TaskState::Failed);
+    world.fails(first);
+    world.run(1, version);
+    let mut driver = world.driver(Mode::UntilIdle);
+    let record = ExitRecord {
+        token,
+        started_at: day(1),
+        ended_at: day(9),
+        ending: Ending::Stopped,
+        cpu_seconds: 0.0,
+        max_rss_bytes: 0,
+        left_behind: 0,
+        log_failure: None,
+    };
+    driver.step(vec![Message::Ended((first, task("b"), 1), Box::new(record))]);
+    // Whatever makes the driver look at the run again.
+    driver.step(vec![Message::Doorbell]);
+    assert_eq!(*world.launched.borrow(), ["day 1 b"]);
+}
+
+#[test]
+fn a_resident_driver_looks_at_its_files_though_the_clock_was_set_back() {
+    let mut world = World::new();
+    let mut driver = world.driver(Mode::Resident);
+    assert_eq!(world.looks.get(), 1);
+    driver.step(Vec::new());
+    assert_eq!(world.looks.get(), 1, "once a second");
+    world.now.set(day(8));
+    driver.step(Vec::new());
+    assert_eq!(world.looks.get(), 2);
+}
+
+#[test]
+fn a_run_that_a_new_driver_ends_is_not_ended_again_by_a_stop_that_was_asked_for_before() {
+    let mut world = World::new();
+    let version = world.version(&format!("run_timeout = '1h'\n{HAS_PAST}"));
+    let run = world.run(0, version);
+    let write = world.store.write().unwrap();
+    write.ask(&Intent::Stop { run, by: "me".to_owned() }, day(2)).unwrap();
+    write.commit().unwrap();
+    world.driver(Mode::UntilIdle);
+    let database = rusqlite::Connection::open(world.home.database_path()).unwrap();
+    let ends = "SELECT count(*) FROM events WHERE task_id IS NULL AND data LIKE '%run_timeout%'";
+    let all = "SELECT count(*) FROM events WHERE task_id IS NULL AND data LIKE '%failed%'";
+    let count = |sql| database.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!((count(ends), count(all)), (1, 1));
+}
