@@ -6,9 +6,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use crondag::dag::config::{Connection, Email, Hive, MailTransport, SecretSource, Smtp, Tls};
-use crondag::dag::file::{read_config, read_dag};
-use crondag::dag::{Action, Config, Dag, DateBound, SqlSource, TriggerRule};
+use crondag::dag::file::{read_config, read_dag, read_diagnosis};
+use crondag::dag::{Action, CauseClass, CauseEnding, Config, Dag, DateBound, SqlSource, TriggerRule};
 use jiff::civil::date;
+use regex::Regex;
 
 const CONFIG: &str = r#"
 timezone = "Europe/Berlin"
@@ -132,6 +133,8 @@ fn the_example_of_the_design_is_read_completely() {
     assert_eq!(ids, expected);
     let upstream: Vec<&[usize]> = (0..ids.len()).map(|task| dag.graph.upstream(task)).collect();
     assert_eq!(upstream, [&[][..], &[0], &[1], &[2], &[0], &[4], &[4, 5]]);
+    assert_eq!(expected.map(|id| dag.task_index(id)), [0, 1, 2, 3, 4, 5, 6].map(Some));
+    assert_eq!(dag.task_index("nobody"), None);
 
     let first = &dag.tasks[0];
     assert_eq!((first.retries, first.retry_delay), (6, Duration::from_secs(600)));
@@ -185,4 +188,41 @@ fn dates_may_be_toml_dates_or_strings() {
     let instant = DateBound::Instant("2018-06-30T23:00:00Z".parse().unwrap());
     assert_eq!(bound("2018-07-01T07:00:00+08:00"), instant);
     assert_eq!(bound("'2018-07-01T07:00:00+08:00'"), instant);
+}
+
+#[test]
+fn each_action_is_named_as_in_the_file() {
+    let text = "[tasks.shell]\nshell = 'true'\n[tasks.spark]\nspark.application = 'jobs/a.py'\n\
+                [tasks.sql]\nsql = { connection = 'warehouse', statements = 'select 1' }\n\
+                [tasks.wait]\nwait.file = '/data/done'\n\
+                [tasks.check]\ncheck = { connection = 'warehouse', query = 'select 1', rules.r.min = 1 }\n\
+                [tasks.report]\nreport.to = ['a@example.com']\n";
+    let dag = dag(text);
+    assert_eq!(dag.tasks.len(), 6);
+    for task in &dag.tasks {
+        assert_eq!(task.action.kind(), task.id.as_str());
+    }
+}
+
+#[test]
+fn causes_are_read_completely() {
+    let text = "[causes.quota]\nname = 'the quota is used up'\nclass = 'resources'\nconfidence = 'certain'\n\
+                specificity = 7\npatterns = ['QuotaExceeded: (?<path>.*)']\nexit_codes = [3]\nsignals = [9, 15]\n\
+                ending = 'timed_out'\nupstream = true\nraise = ['timeout']\nadvice = 'ask for more'\n\
+                command = 'quota {dag}'\n\
+                [causes.rest]\nname = 'it is gone'\nclass = 'environment'\nadvice = 'look'\nending = 'lost'\n";
+    let (causes, faults) = read_diagnosis(text);
+    assert_eq!(faults, []);
+    let [quota, rest] = causes.as_slice() else { panic!("{causes:?}") };
+    assert_eq!((quota.id.as_str(), quota.name.as_str()), ("quota", "the quota is used up"));
+    assert_eq!((quota.class, quota.is_certain, quota.specificity), (CauseClass::Resources, true, 7));
+    assert_eq!(quota.patterns.iter().map(Regex::as_str).collect::<Vec<_>>(), ["QuotaExceeded: (?<path>.*)"]);
+    assert_eq!((quota.exit_codes.as_slice(), quota.signals.as_slice()), (&[3][..], &[9, 15][..]));
+    assert_eq!((quota.ending, quota.is_of_upstream), (Some(CauseEnding::TimedOut), true));
+    assert_eq!(quota.raise, ["timeout"]);
+    assert_eq!((quota.advice.as_str(), quota.command.as_str()), ("ask for more", "quota {dag}"));
+    assert_eq!((rest.class, rest.is_certain, rest.specificity), (CauseClass::Environment, false, 5));
+    assert_eq!((rest.patterns.len(), rest.exit_codes.len(), rest.signals.len()), (0, 0, 0));
+    assert_eq!((rest.ending, rest.is_of_upstream, rest.raise.len()), (Some(CauseEnding::Lost), false, 0));
+    assert_eq!(rest.command, "crondag clear {dag} {run} --task {task}");
 }
