@@ -101,13 +101,13 @@ def written(text, functions, left_out):
     return "".join(out), places
 
 
-def build(sources, functions):
-    """Builds until all that is left compiles; the binary and what was left out."""
-    left_out = set()
+def build(sources, functions, left_out):
+    """Builds until all that is left compiles; the binary and what does not compile."""
+    broken = set()
     while True:
         places = {}
         for name, text in sources.items():
-            new, places[name] = written(text, functions[name], left_out)
+            new, places[name] = written(text, functions[name], left_out | broken)
             pathlib.Path(name).write_text(new)
         command = ["cargo", "test", "--lib", "--no-run", "--message-format=json"]
         told = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
@@ -126,9 +126,9 @@ def build(sources, functions):
             if told.returncode:
                 sys.exit("\n".join(m["message"]["rendered"] for m in messages if m["reason"] == "compiler-message")[:5000])
             binary = [m["executable"] for m in messages if m["reason"] == "compiler-artifact" and m.get("executable")]
-            return binary[-1], left_out
-        left_out |= wrong
-        print(f"{len(left_out)} do not compile", flush=True)
+            return binary[-1], broken
+        broken |= wrong
+        print(f"{len(broken)} do not compile", flush=True)
 
 
 def test(binary, number, options, seconds):
@@ -160,20 +160,19 @@ def main():
         functions[name] = functions_of(sources[name], [m for m in together if m["file"] == name])
     root = pathlib.Path("src/lib.rs")
     root.write_text("#![allow(warnings)]\n" + root.read_text() + SWITCH)
-    binary, left_out = build(sources, functions)
-    for mutant in mutants:
-        if mutant["id"] in left_out:
-            outcome[mutant["name"]] = "unviable"
-        elif mutant in alone:
-            outcome[mutant["name"]] = outcome.get(mutant["name"], "left to cargo-mutants")
+    known = {m["id"] for m in mutants if outcome.get(m["name"]) in ("caught", "timeout", "unviable")}
+    other_shards = {m["id"] for m in mutants if m["id"] % parts != part}
+    binary, broken = build(sources, functions, known | other_shards)
+    outcome.update({m["name"]: "unviable" for m in mutants if m["id"] in broken})
+    for mutant in alone:
+        outcome.setdefault(mutant["name"], "left to cargo-mutants")
     options = [x for name in SLOW for x in ("--skip", name)]
     begin = time.monotonic()
     found, said = test(binary, 0, options, 600)
     if found != "missed":
         sys.exit("the tests fail without a mutant:\n" + said)
     seconds = time.monotonic() - begin
-    chosen = [m for m in mutants if m["id"] not in left_out and m not in alone and m["id"] % parts == part]
-    chosen = [m for m in chosen if outcome.get(m["name"]) not in ("caught", "timeout")]
+    chosen = [m for m in together if m["id"] not in known | other_shards | broken]
     print(f"{len(chosen)} mutants, {seconds:.1f} s without one", flush=True)
     for done, mutant in enumerate(chosen, 1):
         outcome[mutant["name"]], _ = test(binary, mutant["id"], options, 15 + 10 * seconds)
