@@ -151,6 +151,7 @@ def main():
         mutant["id"] = number
     outcome_file = pathlib.Path("outcome.json")
     outcome = json.loads(outcome_file.read_text()) if outcome_file.exists() and not anew else {}
+    outcome = {m["name"]: outcome[m["name"]] for m in mutants if m["name"] in outcome}
     # An arm of a function that gives an `impl Trait` would be of another type than the others.
     alone = [m for m in mutants if not m.get("function") or "impl " in m["function"]["return_type"]]
     together = [m for m in mutants if m not in alone]
@@ -160,7 +161,7 @@ def main():
         functions[name] = functions_of(sources[name], [m for m in together if m["file"] == name])
     root = pathlib.Path("src/lib.rs")
     root.write_text("#![allow(warnings)]\n" + root.read_text() + SWITCH)
-    known = {m["id"] for m in mutants if outcome.get(m["name"]) in ("caught", "timeout", "unviable")}
+    known = {m["id"] for m in mutants if outcome.get(m["name"]) in ("caught", "unviable")}
     other_shards = {m["id"] for m in mutants if m["id"] % parts != part}
     binary, broken = build(sources, functions, known | other_shards)
     outcome.update({m["name"]: "unviable" for m in mutants if m["id"] in broken})
@@ -175,7 +176,7 @@ def main():
     chosen = [m for m in together if m["id"] not in known | other_shards | broken]
     print(f"{len(chosen)} mutants, {seconds:.1f} s without one", flush=True)
     for done, mutant in enumerate(chosen, 1):
-        outcome[mutant["name"]], _ = test(binary, mutant["id"], options, 15 + 10 * seconds)
+        outcome[mutant["name"]], _ = test(binary, mutant["id"], options, 30 + 10 * seconds)
         if done % 50 == 0 or done == len(chosen):
             outcome_file.write_text(json.dumps(outcome, indent=1))
             print(done, dict(collections.Counter(outcome.values())), flush=True)

@@ -712,3 +712,96 @@ fn a_new_driver_goes_on_waiting_with_the_patience_that_is_left() {
         assert_eq!(world.engine.next_timer(), Some(at(10)));
     }
 }
+
+fn clear(run: RunNumber, task: &str) -> Event {
+    let clear = vec![TaskId::new(task).unwrap()];
+    Event::Rerun(Box::new(RerunRequest { run, clear, clear_all: false, backfill: None, selection: None }))
+}
+
+#[test]
+fn the_engine_is_idle_only_when_nothing_lives_and_no_timer_runs() {
+    let mut world = World::new(dag(vec![Task { retries: 1, ..task("a") }], &[]), 8);
+    let told = |world: &World| (world.engine.is_idle(), world.engine.live_attempts(), world.engine.dags().len());
+    assert_eq!(told(&world), (true, 0, 0));
+    let run = world.run(day(0));
+    assert_eq!(told(&world), (false, 1, 1), "an attempt lives");
+    world.end(run, "a", failed());
+    assert_eq!(told(&world), (false, 0, 1), "a retry is due later");
+    world.pass(60);
+    world.run(day(1));
+    assert_eq!(told(&world), (false, 2, 1));
+    assert_eq!(world.engine.dags().first(), Some(&world.dag.id));
+    world.end(run, "a", Outcome::Success);
+    world.end(RunNumber(2), "a", Outcome::Success);
+    assert_eq!(told(&world), (true, 0, 0));
+}
+
+#[test]
+fn a_run_of_a_held_backfill_or_of_an_unknown_dag_waits_in_its_queue() {
+    let limits = BackfillLimits { backfill: 7, max_active_runs: Some(2), is_reverse: false };
+    let mut world = World::new(dag(vec![task("a")], &[]), 8);
+    world.event(Event::HoldBackfill { backfill: 7, hold: true });
+    let mut input = world.input(day(0));
+    input.backfill = Some(limits);
+    world.event(Event::Run(Box::new(input.clone())));
+    assert!(world.runs.is_empty() && world.running.is_empty());
+    world.event(Event::HoldBackfill { backfill: 7, hold: false });
+    assert_eq!(world.names(), ["1:a"]);
+
+    // Its plan comes later: until then the DAG's file did not fit crondag.toml.
+    let mut world = World::new(dag(vec![task("a")], &[]), 8);
+    world.engine = Engine::new();
+    world.event(Event::Limits(Limits { parallelism: 8, pools: BTreeMap::new() }));
+    world.event(Event::Run(Box::new(input)));
+    assert!(world.runs.is_empty() && world.running.is_empty());
+    world.event(Event::Plan(Plan::new(world.dag.clone(), 1)));
+    assert_eq!(world.names(), ["1:a"]);
+}
+
+#[test]
+fn an_ended_run_that_is_forgotten_is_no_longer_anybodys_past() {
+    let tasks = vec![Task { depends_on_past: true, ..task("a") }];
+    let mut world = World::new(dag(tasks, &[]), 8);
+    let mut input = world.input(day(1));
+    let forgotten = input.number;
+    input.state = RunState::Failed;
+    input.is_awaited = true;
+    world.event(Event::Run(Box::new(input)));
+    assert!(world.engine.knows(forgotten));
+    world.event(Event::Stop { run: forgotten, by: "me".to_owned() });
+    assert!(!world.engine.knows(forgotten));
+    let first = world.run(day(0));
+    world.run(day(2));
+    assert_eq!(world.names(), ["2:a"]);
+    world.end(first, "a", Outcome::Success);
+    assert_eq!(world.names(), ["3:a"]);
+}
+
+#[test]
+fn a_retry_waits_for_its_time_whatever_else_happens_in_its_run() {
+    let mut world = World::new(dag(vec![Task { retries: 1, ..task("a") }, task("b")], &[]), 8);
+    let run = world.run(day(0));
+    world.end(run, "a", failed());
+    world.end(run, "b", Outcome::Success);
+    world.event(clear(run, "b"));
+    assert_eq!(world.names(), ["1:b"]);
+    world.pass(60);
+    assert_eq!(world.names(), ["1:b", "1:a"]);
+}
+
+#[test]
+fn a_run_that_a_person_triggered_has_no_past_and_is_nobodys_past() {
+    let tasks = vec![Task { depends_on_past: true, ..task("a") }];
+    let mut world = World::new(dag(tasks, &[]), 8);
+    let first = world.run(day(0));
+    let mut input = world.input(day(1));
+    input.run_type = RunType::Manual;
+    let manual = input.number;
+    world.event(Event::Run(Box::new(input)));
+    assert_eq!(world.names(), ["1:a", "2:a"]);
+    world.run(day(2));
+    world.end(manual, "a", failed());
+    assert_eq!(world.names(), ["1:a"]);
+    world.end(first, "a", Outcome::Success);
+    assert_eq!(world.names(), ["3:a"]);
+}
