@@ -5,9 +5,10 @@
 use std::path::Path;
 use std::time::Duration;
 
+use crondag::dag::check::Baseline;
 use crondag::dag::config::{Connection, Email, Hive, MailTransport, SecretSource, Smtp, Tls};
 use crondag::dag::file::{read_config, read_dag, read_diagnosis};
-use crondag::dag::{Action, CauseClass, CauseEnding, Config, Dag, DateBound, SqlSource, TriggerRule};
+use crondag::dag::{Action, CauseClass, CauseEnding, Config, Dag, DateBound, SqlSource, TriggerRule, Verdict};
 use jiff::civil::date;
 use regex::Regex;
 
@@ -225,4 +226,62 @@ fn causes_are_read_completely() {
     assert_eq!((rest.patterns.len(), rest.exit_codes.len(), rest.signals.len()), (0, 0, 0));
     assert_eq!((rest.ending, rest.is_of_upstream, rest.raise.len()), (Some(CauseEnding::Lost), false, 0));
     assert_eq!(rest.command, "crondag clear {dag} {run} --task {task}");
+}
+
+#[test]
+fn a_check_is_read_completely() {
+    let text = "max_active_runs = 1\n[tasks.c.check]\nconnection = 'warehouse'\nquery = 'select 1'\nparams.day = '{{ ds }}'\n\
+                key = ['tag']\nmetrics = ['n']\ngate = 'fresh'\nno_rows = 'warn'\nduplicate_keys = 'ok'\n\
+                missing_keys = 'fail'\nnew_keys = 'warn'\n\
+                [tasks.c.check.rules.steady]\nmetrics = ['n']\nkeys = ['A*']\nmin = 1\nmax = 9.5\nmax_change = 0.3\n\
+                max_deviations = 4\nagainst = 'same_weekday'\nlast = 5\nat_least = 2\nmax_null_share = 0.1\n\
+                max_age = '26h'\nverdict = 'warn'\n\
+                [tasks.c.check.rules.usual]\nmax = 1\n\
+                [tasks.c.check.reconcile]\nconnection = 'warehouse'\nquery = 'select 2'\ntolerance = 0.01\nverdict = 'warn'\n";
+    let dag = dag(text);
+    let Action::Check(check) = &dag.tasks[0].action else { panic!("{:?}", dag.tasks[0].action) };
+    assert_eq!(check.source.connection, "warehouse");
+    assert!(matches!(&check.source.query, SqlSource::Inline(text) if text == "select 1"), "{:?}", check.source.query);
+    assert_eq!(check.source.params["day"], "{{ ds }}");
+    assert_eq!(check.gate.as_deref(), Some("fresh"));
+    let rules = &check.rules;
+    assert_eq!((rules.key.as_slice(), rules.metrics.as_slice()), (&["tag".to_owned()][..], &["n".to_owned()][..]));
+    let verdicts = [rules.no_rows, rules.duplicate_keys, rules.missing_keys, rules.new_keys];
+    assert_eq!(verdicts, [Verdict::Warn, Verdict::Ok, Verdict::Fail, Verdict::Warn]);
+    let [steady, usual] = rules.rules.as_slice() else { panic!("{:?}", rules.rules) };
+    assert_eq!((steady.name.as_str(), steady.metrics.len(), steady.keys.len()), ("steady", 1, 1));
+    assert_eq!((steady.min, steady.max), (Some(1.0), Some(9.5)));
+    assert_eq!((steady.max_change, steady.max_deviations, steady.max_null_share), (Some(0.3), Some(4.0), Some(0.1)));
+    assert_eq!((steady.against, steady.last, steady.at_least), (Baseline::SameWeekday, 5, 2));
+    assert_eq!((steady.max_age, steady.verdict), (Some(Duration::from_secs(26 * 3600)), Verdict::Warn));
+    assert_eq!((usual.against, usual.last, usual.at_least, usual.verdict), (Baseline::Median, 7, 3, Verdict::Fail));
+    let reconcile = check.reconcile.as_ref().unwrap();
+    assert!((reconcile.tolerance - 0.01).abs() < f64::EPSILON && reconcile.verdict == Verdict::Warn);
+    assert!(matches!(&reconcile.source.query, SqlSource::Inline(text) if text == "select 2"));
+}
+
+#[test]
+fn a_dag_may_end_in_the_instant_in_which_it_begins() {
+    let when = "2018-07-01T07:00:00";
+    let dag = dag(&format!("start_date = {when}\nend_date = {when}\n[tasks.a]\nshell = 'true'"));
+    assert_eq!(dag.start_date, dag.end_date);
+}
+
+#[test]
+fn mail_without_tls_goes_to_port_25() {
+    let (config, faults) = read_config("[email]\nfrom = 'a@example.com'\nhost = 'h'\ntls = 'none'\n");
+    assert_eq!(faults, []);
+    let MailTransport::Smtp(smtp) = config.unwrap().email.unwrap().transport else { panic!("not SMTP") };
+    assert_eq!((smtp.tls, smtp.port), (Tls::None, 25));
+}
+
+#[test]
+fn a_cause_with_an_error_is_left_out_and_the_others_stay() {
+    let cause = |id: &str, class: &str| {
+        format!("[causes.{id}]\nname = 'n'\nclass = '{class}'\nadvice = 'a'\nexit_codes = [3]\npatterns = ['x']\n")
+    };
+    let bad = cause("bad", "logic") + "signals = [0.5]\n";
+    let (causes, faults) = read_diagnosis(&[cause("one", "logic"), bad, cause("two", "resources")].concat());
+    assert_eq!(causes.iter().map(|cause| cause.id.as_str()).collect::<Vec<_>>(), ["one", "two"]);
+    assert_eq!(faults.len(), 1, "{faults:?}");
 }

@@ -665,7 +665,8 @@ mod tests {
 
     #[test]
     fn a_value_is_shown_beside_what_it_was_compared_with_or_else_the_median() {
-        let beside = |rule, before: &[f64]| judged(&rules(rule), &counts(&[("A111", 5.0)]), &history(before)).values[0].baseline;
+        let beside =
+            |rule, before: &[f64]| judged(&rules(rule), &counts(&[("A111", 5.0)]), &history(before)).values[0].baseline;
         let previous = Rule { max_change: Some(9.0), against: Baseline::Previous, ..rule() };
         assert_eq!(beside(Some(previous), &[1.0, 2.0, 9.0]), Some(1.0));
         assert_eq!(beside(None, &[1.0, 2.0, 9.0]), Some(2.0));
@@ -685,6 +686,9 @@ mod tests {
 
     #[test]
     fn the_median_of_an_even_number_lies_between_the_two_in_the_middle() {
-        assert_eq!([median(&[]), median(&[7.0]), median(&[9.0, 1.0]), median(&[9.0, 1.0, 2.0, 4.0])], [0.0, 7.0, 5.0, 3.0]);
+        assert_eq!(
+            [median(&[]), median(&[7.0]), median(&[9.0, 1.0]), median(&[9.0, 1.0, 2.0, 4.0])],
+            [0.0, 7.0, 5.0, 3.0]
+        );
     }
 }
