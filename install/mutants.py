@@ -101,6 +101,14 @@ def written(text, functions, left_out):
     return "".join(out), places
 
 
+def compiled():
+    command = ["cargo", "test", "--lib", "--no-run", "--message-format=json"]
+    told = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
+    messages = [json.loads(line) for line in told.stdout.decode().splitlines() if line.startswith("{")]
+    binaries = [message["executable"] for message in messages if message.get("executable")]
+    return told.returncode == 0, messages, binaries[-1] if binaries else None
+
+
 def build(sources, functions, left_out):
     """Builds until all that is left compiles; the binary and what does not compile."""
     broken = set()
@@ -109,9 +117,7 @@ def build(sources, functions, left_out):
         for name, text in sources.items():
             new, places[name] = written(text, functions[name], left_out | broken)
             pathlib.Path(name).write_text(new)
-        command = ["cargo", "test", "--lib", "--no-run", "--message-format=json"]
-        told = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
-        messages = [json.loads(line) for line in told.stdout.decode().splitlines() if line.startswith("{")]
+        fits, messages, binary = compiled()
         wrong = set()
         for message in messages:
             if message["reason"] != "compiler-message" or message["message"]["level"] != "error":
@@ -123,10 +129,9 @@ def build(sources, functions, left_out):
                 if span["is_primary"] and fitting:
                     wrong.update(min(fitting, key=lambda p: p[1] - p[0])[2])
         if not wrong:
-            if told.returncode:
+            if not fits:
                 sys.exit("\n".join(m["message"]["rendered"] for m in messages if m["reason"] == "compiler-message")[:5000])
-            binary = [m["executable"] for m in messages if m["reason"] == "compiler-artifact" and m.get("executable")]
-            return binary[-1], broken
+            return binary, broken
         broken |= wrong
         print(f"{len(broken)} do not compile", flush=True)
 
@@ -152,11 +157,11 @@ def main():
     outcome_file = pathlib.Path("outcome.json")
     outcome = json.loads(outcome_file.read_text()) if outcome_file.exists() and not anew else {}
     outcome = {m["name"]: outcome[m["name"]] for m in mutants if m["name"] in outcome}
-    # An arm of a function that gives an `impl Trait` would be of another type than the others.
+    # A constant cannot ask which mutant is meant, and an arm that gives an `impl Trait` is of another type than the others.
     alone = [m for m in mutants if not m.get("function") or "impl " in m["function"]["return_type"]]
     together = [m for m in mutants if m not in alone]
     sources, functions = {}, {}
-    for name in {m["file"] for m in together}:
+    for name in {m["file"] for m in mutants}:
         sources[name] = pathlib.Path(name).read_text()
         functions[name] = functions_of(sources[name], [m for m in together if m["file"] == name])
     root = pathlib.Path("src/lib.rs")
@@ -165,8 +170,6 @@ def main():
     other_shards = {m["id"] for m in mutants if m["id"] % parts != part}
     binary, broken = build(sources, functions, known | other_shards)
     outcome.update({m["name"]: "unviable" for m in mutants if m["id"] in broken})
-    for mutant in alone:
-        outcome.setdefault(mutant["name"], "left to cargo-mutants")
     options = [x for name in SLOW for x in ("--skip", name)]
     begin = time.monotonic()
     found, said = test(binary, 0, options, 600)
@@ -180,6 +183,16 @@ def main():
         if done % 50 == 0 or done == len(chosen):
             outcome_file.write_text(json.dumps(outcome, indent=1))
             print(done, dict(collections.Counter(outcome.values())), flush=True)
+    for name, text in sources.items():
+        pathlib.Path(name).write_text(text)
+    for mutant in alone:
+        if mutant["id"] not in known | other_shards:
+            text = sources[mutant["file"]]
+            start, end = (place(text.splitlines(keepends=True), mutant["span"][side]) for side in ("start", "end"))
+            pathlib.Path(mutant["file"]).write_text(text[:start] + mutant["replacement"] + " " + text[end:])
+            fits, _, binary = compiled()
+            outcome[mutant["name"]] = test(binary, 0, options, 30 + 10 * seconds)[0] if fits else "unviable"
+            pathlib.Path(mutant["file"]).write_text(text)
     outcome_file.write_text(json.dumps(outcome, indent=1))
     for name, found in outcome.items():
         if found not in ("caught", "unviable"):

@@ -285,3 +285,11 @@ fn a_cause_with_an_error_is_left_out_and_the_others_stay() {
     assert_eq!(causes.iter().map(|cause| cause.id.as_str()).collect::<Vec<_>>(), ["one", "two"]);
     assert_eq!(faults.len(), 1, "{faults:?}");
 }
+
+#[test]
+fn a_task_runs_as_whom_it_names_or_the_defaults_name() {
+    let dag =
+        dag("[defaults]\nrun_as = 'etl'\n[tasks.a]\nshell = 'true'\n[tasks.b]\nshell = 'true'\nrun_as = 'DOM+b.c-1@x'");
+    let users: Vec<_> = dag.tasks.iter().map(|task| task.run_as.as_deref()).collect();
+    assert_eq!(users, [Some("etl"), Some("DOM+b.c-1@x")]);
+}
