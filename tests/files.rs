@@ -8,7 +8,9 @@ use std::time::Duration;
 use crondag::dag::check::Baseline;
 use crondag::dag::config::{Connection, Email, Hive, MailTransport, SecretSource, Smtp, Tls};
 use crondag::dag::file::{read_config, read_dag, read_diagnosis};
-use crondag::dag::{Action, CauseClass, CauseEnding, Config, Dag, DateBound, SqlSource, TriggerRule, Verdict};
+use crondag::dag::{
+    Action, CauseClass, CauseEnding, Condition, Config, Dag, DateBound, SqlSource, TriggerRule, Verdict, Wait,
+};
 use jiff::civil::date;
 use regex::Regex;
 
@@ -292,4 +294,52 @@ fn a_task_runs_as_whom_it_names_or_the_defaults_name() {
         dag("[defaults]\nrun_as = 'etl'\n[tasks.a]\nshell = 'true'\n[tasks.b]\nshell = 'true'\nrun_as = 'DOM+b.c-1@x'");
     let users: Vec<_> = dag.tasks.iter().map(|task| task.run_as.as_deref()).collect();
     assert_eq!(users, [Some("etl"), Some("DOM+b.c-1@x")]);
+}
+
+#[test]
+fn what_is_waited_for_is_read_completely() {
+    let text = "[tasks.file]\nwait = { file = 'in/{{ ds }}', every = '5s', for_at_most = '1h', soft_fail = true }\n\
+                [tasks.command]\nwait.command = 'test -e x'\n\
+                [tasks.gate]\nwait.gate = 'fresh'\n\
+                [tasks.query]\nwait = { query = 'select :d', connection = 'warehouse', params.d = '{{ ds }}' }\n\
+                [tasks.dag]\nwait = { dag = 'other', task = 'load', offset = -1 }\n\
+                [tasks.url]\nwait = { url = 'https://h/x', status = 204, contains = 'done' }\n\
+                [tasks.template]\nwait.url = '{{ ds }}'\n";
+    let dag = dag(text);
+    let waits: Vec<&Wait> = dag.tasks.iter().map(|task| task.wait().unwrap()).collect();
+    let expected = [
+        Condition::File("in/{{ ds }}".to_owned()),
+        Condition::Command("test -e x".to_owned()),
+        Condition::Gate("fresh".to_owned()),
+        Condition::Query {
+            connection: "warehouse".to_owned(),
+            query: "select :d".to_owned(),
+            params: [("d".to_owned(), "{{ ds }}".to_owned())].into(),
+        },
+        Condition::Dag { dag: "other".to_owned(), task: Some("load".to_owned()), offset: -1 },
+        Condition::Url { url: "https://h/x".to_owned(), status: Some(204), contains: Some("done".to_owned()) },
+        Condition::Url { url: "{{ ds }}".to_owned(), status: None, contains: None },
+    ];
+    assert_eq!(waits.iter().map(|wait| &wait.condition).collect::<Vec<_>>(), expected.iter().collect::<Vec<_>>());
+    let patience = |wait: &Wait| (wait.every.as_secs(), wait.for_at_most.as_secs(), wait.soft_fail);
+    assert_eq!(patience(waits[0]), (5, 3_600, true));
+    assert_eq!(patience(waits[1]), (60, 12 * 3_600, false));
+}
+
+#[test]
+fn a_report_is_read_completely() {
+    let check = "[tasks.c.check]\nconnection = 'warehouse'\nquery = 'select 1'\n";
+    let text = format!(
+        "{check}[tasks.all]\nreport = {{}}\n[tasks.one.report]\nto = ['a@example.com']\nsubject = '{{{{ ds }}}}'\n\
+         checks = ['c']\ncharts = 3\nhistory = 7\n"
+    );
+    let dag = dag(&text);
+    let report = |task: usize| match &dag.tasks[task].action {
+        Action::Report(report) => report,
+        other => panic!("{other:?}"),
+    };
+    let (all, one) = (report(1), report(2));
+    assert_eq!((all.to.len(), all.subject.as_deref(), all.checks.len(), all.charts, all.history), (0, None, 0, 12, 30));
+    assert_eq!((one.to.as_slice(), one.subject.as_deref()), (&["a@example.com".to_owned()][..], Some("{{ ds }}")));
+    assert_eq!((one.checks.as_slice(), one.charts, one.history), (&["c".to_owned()][..], 3, 7));
 }
