@@ -58,7 +58,9 @@ fn every_fault_is_shown_as_expected() {
     for path in cases() {
         let name = path.file_stem().unwrap().to_str().unwrap();
         let text = fs::read_to_string(&path).unwrap();
-        let (_, faults) = read(name, &text);
+        let (is_good, faults) = read(name, &text);
+        let has_errors = faults.iter().any(|fault| fault.severity == Severity::Error);
+        assert_eq!(is_good, !has_errors, "{name}: a file is good without errors, whatever its warnings");
         let file = if name.starts_with("config_") {
             "crondag.toml".to_owned()
         } else if name.starts_with("diagnosis_") {

@@ -5,10 +5,14 @@
 use std::path::Path;
 use std::time::Duration;
 
+use crondag::dag::check::Baseline;
 use crondag::dag::config::{Connection, Email, Hive, MailTransport, SecretSource, Smtp, Tls};
-use crondag::dag::file::{read_config, read_dag};
-use crondag::dag::{Action, Config, Dag, DateBound, SqlSource, TriggerRule};
+use crondag::dag::file::{read_config, read_dag, read_diagnosis};
+use crondag::dag::{
+    Action, CauseClass, CauseEnding, Condition, Config, Dag, DateBound, SqlSource, TriggerRule, Verdict, Wait,
+};
 use jiff::civil::date;
+use regex::Regex;
 
 const CONFIG: &str = r#"
 timezone = "Europe/Berlin"
@@ -132,6 +136,8 @@ fn the_example_of_the_design_is_read_completely() {
     assert_eq!(ids, expected);
     let upstream: Vec<&[usize]> = (0..ids.len()).map(|task| dag.graph.upstream(task)).collect();
     assert_eq!(upstream, [&[][..], &[0], &[1], &[2], &[0], &[4], &[4, 5]]);
+    assert_eq!(expected.map(|id| dag.task_index(id)), [0, 1, 2, 3, 4, 5, 6].map(Some));
+    assert_eq!(dag.task_index("nobody"), None);
 
     let first = &dag.tasks[0];
     assert_eq!((first.retries, first.retry_delay), (6, Duration::from_secs(600)));
@@ -185,4 +191,155 @@ fn dates_may_be_toml_dates_or_strings() {
     let instant = DateBound::Instant("2018-06-30T23:00:00Z".parse().unwrap());
     assert_eq!(bound("2018-07-01T07:00:00+08:00"), instant);
     assert_eq!(bound("'2018-07-01T07:00:00+08:00'"), instant);
+}
+
+#[test]
+fn each_action_is_named_as_in_the_file() {
+    let text = "[tasks.shell]\nshell = 'true'\n[tasks.spark]\nspark.application = 'jobs/a.py'\n\
+                [tasks.sql]\nsql = { connection = 'warehouse', statements = 'select 1' }\n\
+                [tasks.wait]\nwait.file = '/data/done'\n\
+                [tasks.check]\ncheck = { connection = 'warehouse', query = 'select 1', rules.r.min = 1 }\n\
+                [tasks.report]\nreport.to = ['a@example.com']\n";
+    let dag = dag(text);
+    assert_eq!(dag.tasks.len(), 6);
+    for task in &dag.tasks {
+        assert_eq!(task.action.kind(), task.id.as_str());
+    }
+}
+
+#[test]
+fn causes_are_read_completely() {
+    let text = "[causes.quota]\nname = 'the quota is used up'\nclass = 'resources'\nconfidence = 'certain'\n\
+                specificity = 7\npatterns = ['QuotaExceeded: (?<path>.*)']\nexit_codes = [3]\nsignals = [9, 15]\n\
+                ending = 'timed_out'\nupstream = true\nraise = ['timeout']\nadvice = 'ask for more'\n\
+                command = 'quota {dag}'\n\
+                [causes.rest]\nname = 'it is gone'\nclass = 'environment'\nadvice = 'look'\nending = 'lost'\n";
+    let (causes, faults) = read_diagnosis(text);
+    assert_eq!(faults, []);
+    let [quota, rest] = causes.as_slice() else { panic!("{causes:?}") };
+    assert_eq!((quota.id.as_str(), quota.name.as_str()), ("quota", "the quota is used up"));
+    assert_eq!((quota.class, quota.is_certain, quota.specificity), (CauseClass::Resources, true, 7));
+    assert_eq!(quota.patterns.iter().map(Regex::as_str).collect::<Vec<_>>(), ["QuotaExceeded: (?<path>.*)"]);
+    assert_eq!((quota.exit_codes.as_slice(), quota.signals.as_slice()), (&[3][..], &[9, 15][..]));
+    assert_eq!((quota.ending, quota.is_of_upstream), (Some(CauseEnding::TimedOut), true));
+    assert_eq!(quota.raise, ["timeout"]);
+    assert_eq!((quota.advice.as_str(), quota.command.as_str()), ("ask for more", "quota {dag}"));
+    assert_eq!((rest.class, rest.is_certain, rest.specificity), (CauseClass::Environment, false, 5));
+    assert_eq!((rest.patterns.len(), rest.exit_codes.len(), rest.signals.len()), (0, 0, 0));
+    assert_eq!((rest.ending, rest.is_of_upstream, rest.raise.len()), (Some(CauseEnding::Lost), false, 0));
+    assert_eq!(rest.command, "crondag clear {dag} {run} --task {task}");
+}
+
+#[test]
+fn a_check_is_read_completely() {
+    let text = "max_active_runs = 1\n[tasks.c.check]\nconnection = 'warehouse'\nquery = 'select 1'\nparams.day = '{{ ds }}'\n\
+                key = ['tag']\nmetrics = ['n']\ngate = 'fresh'\nno_rows = 'warn'\nduplicate_keys = 'ok'\n\
+                missing_keys = 'fail'\nnew_keys = 'warn'\n\
+                [tasks.c.check.rules.steady]\nmetrics = ['n']\nkeys = ['A*']\nmin = 1\nmax = 9.5\nmax_change = 0.3\n\
+                max_deviations = 4\nagainst = 'same_weekday'\nlast = 5\nat_least = 2\nmax_null_share = 0.1\n\
+                max_age = '26h'\nverdict = 'warn'\n\
+                [tasks.c.check.rules.usual]\nmax = 1\n\
+                [tasks.c.check.reconcile]\nconnection = 'warehouse'\nquery = 'select 2'\ntolerance = 0.01\nverdict = 'warn'\n";
+    let dag = dag(text);
+    let Action::Check(check) = &dag.tasks[0].action else { panic!("{:?}", dag.tasks[0].action) };
+    assert_eq!(check.source.connection, "warehouse");
+    assert!(matches!(&check.source.query, SqlSource::Inline(text) if text == "select 1"), "{:?}", check.source.query);
+    assert_eq!(check.source.params["day"], "{{ ds }}");
+    assert_eq!(check.gate.as_deref(), Some("fresh"));
+    let rules = &check.rules;
+    assert_eq!((rules.key.as_slice(), rules.metrics.as_slice()), (&["tag".to_owned()][..], &["n".to_owned()][..]));
+    let verdicts = [rules.no_rows, rules.duplicate_keys, rules.missing_keys, rules.new_keys];
+    assert_eq!(verdicts, [Verdict::Warn, Verdict::Ok, Verdict::Fail, Verdict::Warn]);
+    let [steady, usual] = rules.rules.as_slice() else { panic!("{:?}", rules.rules) };
+    assert_eq!((steady.name.as_str(), steady.metrics.len(), steady.keys.len()), ("steady", 1, 1));
+    assert_eq!((steady.min, steady.max), (Some(1.0), Some(9.5)));
+    assert_eq!((steady.max_change, steady.max_deviations, steady.max_null_share), (Some(0.3), Some(4.0), Some(0.1)));
+    assert_eq!((steady.against, steady.last, steady.at_least), (Baseline::SameWeekday, 5, 2));
+    assert_eq!((steady.max_age, steady.verdict), (Some(Duration::from_secs(26 * 3600)), Verdict::Warn));
+    assert_eq!((usual.against, usual.last, usual.at_least, usual.verdict), (Baseline::Median, 7, 3, Verdict::Fail));
+    let reconcile = check.reconcile.as_ref().unwrap();
+    assert!((reconcile.tolerance - 0.01).abs() < f64::EPSILON && reconcile.verdict == Verdict::Warn);
+    assert!(matches!(&reconcile.source.query, SqlSource::Inline(text) if text == "select 2"));
+}
+
+#[test]
+fn a_dag_may_end_in_the_instant_in_which_it_begins() {
+    let when = "2018-07-01T07:00:00";
+    let dag = dag(&format!("start_date = {when}\nend_date = {when}\n[tasks.a]\nshell = 'true'"));
+    assert_eq!(dag.start_date, dag.end_date);
+}
+
+#[test]
+fn mail_without_tls_goes_to_port_25() {
+    let (config, faults) = read_config("[email]\nfrom = 'a@example.com'\nhost = 'h'\ntls = 'none'\n");
+    assert_eq!(faults, []);
+    let MailTransport::Smtp(smtp) = config.unwrap().email.unwrap().transport else { panic!("not SMTP") };
+    assert_eq!((smtp.tls, smtp.port), (Tls::None, 25));
+}
+
+#[test]
+fn a_cause_with_an_error_is_left_out_and_the_others_stay() {
+    let cause = |id: &str, class: &str| {
+        format!("[causes.{id}]\nname = 'n'\nclass = '{class}'\nadvice = 'a'\nexit_codes = [3]\npatterns = ['x']\n")
+    };
+    let bad = cause("bad", "logic") + "signals = [0.5]\n";
+    let (causes, faults) = read_diagnosis(&[cause("one", "logic"), bad, cause("two", "resources")].concat());
+    assert_eq!(causes.iter().map(|cause| cause.id.as_str()).collect::<Vec<_>>(), ["one", "two"]);
+    assert_eq!(faults.len(), 1, "{faults:?}");
+}
+
+#[test]
+fn a_task_runs_as_whom_it_names_or_the_defaults_name() {
+    let dag =
+        dag("[defaults]\nrun_as = 'etl'\n[tasks.a]\nshell = 'true'\n[tasks.b]\nshell = 'true'\nrun_as = 'DOM+b.c-1@x'");
+    let users: Vec<_> = dag.tasks.iter().map(|task| task.run_as.as_deref()).collect();
+    assert_eq!(users, [Some("etl"), Some("DOM+b.c-1@x")]);
+}
+
+#[test]
+fn what_is_waited_for_is_read_completely() {
+    let text = "[tasks.file]\nwait = { file = 'in/{{ ds }}', every = '5s', for_at_most = '1h', soft_fail = true }\n\
+                [tasks.command]\nwait.command = 'test -e x'\n\
+                [tasks.gate]\nwait.gate = 'fresh'\n\
+                [tasks.query]\nwait = { query = 'select :d', connection = 'warehouse', params.d = '{{ ds }}' }\n\
+                [tasks.dag]\nwait = { dag = 'other', task = 'load', offset = -1 }\n\
+                [tasks.url]\nwait = { url = 'https://h/x', status = 204, contains = 'done' }\n\
+                [tasks.template]\nwait.url = '{{ ds }}'\n";
+    let dag = dag(text);
+    let waits: Vec<&Wait> = dag.tasks.iter().map(|task| task.wait().unwrap()).collect();
+    let expected = [
+        Condition::File("in/{{ ds }}".to_owned()),
+        Condition::Command("test -e x".to_owned()),
+        Condition::Gate("fresh".to_owned()),
+        Condition::Query {
+            connection: "warehouse".to_owned(),
+            query: "select :d".to_owned(),
+            params: [("d".to_owned(), "{{ ds }}".to_owned())].into(),
+        },
+        Condition::Dag { dag: "other".to_owned(), task: Some("load".to_owned()), offset: -1 },
+        Condition::Url { url: "https://h/x".to_owned(), status: Some(204), contains: Some("done".to_owned()) },
+        Condition::Url { url: "{{ ds }}".to_owned(), status: None, contains: None },
+    ];
+    assert_eq!(waits.iter().map(|wait| &wait.condition).collect::<Vec<_>>(), expected.iter().collect::<Vec<_>>());
+    let patience = |wait: &Wait| (wait.every.as_secs(), wait.for_at_most.as_secs(), wait.soft_fail);
+    assert_eq!(patience(waits[0]), (5, 3_600, true));
+    assert_eq!(patience(waits[1]), (60, 12 * 3_600, false));
+}
+
+#[test]
+fn a_report_is_read_completely() {
+    let check = "[tasks.c.check]\nconnection = 'warehouse'\nquery = 'select 1'\n";
+    let text = format!(
+        "{check}[tasks.all]\nreport = {{}}\n[tasks.one.report]\nto = ['a@example.com']\nsubject = '{{{{ ds }}}}'\n\
+         checks = ['c']\ncharts = 3\nhistory = 7\n"
+    );
+    let dag = dag(&text);
+    let report = |task: usize| match &dag.tasks[task].action {
+        Action::Report(report) => report,
+        other => panic!("{other:?}"),
+    };
+    let (all, one) = (report(1), report(2));
+    assert_eq!((all.to.len(), all.subject.as_deref(), all.checks.len(), all.charts, all.history), (0, None, 0, 12, 30));
+    assert_eq!((one.to.as_slice(), one.subject.as_deref()), (&["a@example.com".to_owned()][..], Some("{{ ds }}")));
+    assert_eq!((one.checks.as_slice(), one.charts, one.history), (&["c".to_owned()][..], 3, 7));
 }

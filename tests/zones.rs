@@ -155,6 +155,32 @@ fn the_only_time_of_the_year_may_fall_on_a_clock_change() {
     assert_eq!(schedule.next_fire(second, &zone), Some("2025-11-03T01:45:00-05:00".parse().unwrap()));
 }
 
+#[test]
+fn the_way_back_through_a_clock_change_finds_the_same_times() {
+    let changes = [
+        ("America/New_York", "2024-03-09T04:30:00Z"),
+        ("America/New_York", "2024-11-02T04:30:00Z"),
+        ("Australia/Lord_Howe", "2026-10-02T14:40:00Z"),
+        ("Pacific/Apia", "2011-12-28T12:00:00Z"),
+    ];
+    for (zone, from) in changes {
+        let (zone, from): (TimeZone, Timestamp) = (TimeZone::get(zone).unwrap(), from.parse().unwrap());
+        for expr in ["0 * * * *", "*/30 * * * *", "30 1 * * *", "15,45 1,2,3 * * *", "0 0 * * *"] {
+            let schedule = Schedule::parse(expr).unwrap();
+            let mut fires = vec![schedule.next_fire(from, &zone).unwrap()];
+            while *fires.last().unwrap() < from + 96.hours() {
+                fires.push(schedule.next_fire(*fires.last().unwrap(), &zone).unwrap());
+            }
+            assert!(fires.is_sorted_by(|one, next| one < next), "{expr}: {fires:?}");
+            for pair in fires.windows(2) {
+                assert_eq!(schedule.prev_fire(pair[1], &zone), Some(pair[0]), "{expr} before {}", pair[1]);
+                assert_eq!(schedule.next_fire(pair[1] - 1.nanoseconds(), &zone), Some(pair[1]), "{expr}");
+                assert_eq!(schedule.prev_fire(pair[0] + 1.nanoseconds(), &zone), Some(pair[0]), "{expr}");
+            }
+        }
+    }
+}
+
 fn expression() -> impl Strategy<Value = String> {
     let minute = prop_oneof![
         Just("*".to_owned()),

@@ -643,4 +643,52 @@ mod tests {
         assert_eq!(judgement.findings, [(Verdict::Fail, "3 of 3 values do not agree with the other side".to_owned())]);
         assert_eq!(compare(&counts(&[("A", 101.0), ("B", 1.0)]), 0.01).verdict, Verdict::Ok);
     }
+
+    #[test]
+    fn both_sides_must_have_numbers_and_one_row_for_each_key() {
+        let interval = DataInterval { start: day(10), end: day(11) };
+        let compare = |ours: &Rows, theirs: &Rows| {
+            let second = Reconciliation { rows: theirs, tolerance: 0.0, verdict: Verdict::Warn };
+            let judgement = judge(&rules(None), ours, &[], (&interval, &TimeZone::UTC), Some(second)).unwrap();
+            (judgement.values[0].reason.clone(), judgement.findings)
+        };
+        let nothing = rows(&["tagid", "tag_count"], &[("A", &[Cell::Null])]);
+        let doubled = counts(&[("A", 1.0), ("A", 1.0)]);
+        assert_eq!(compare(&nothing, &nothing), (None, Vec::new()), "no number on both sides is the same");
+        let (reason, findings) = compare(&counts(&[("A", 1.0)]), &nothing);
+        assert_eq!(reason.as_deref(), Some("reconcile: only one side has a number"));
+        assert_eq!(findings, [(Verdict::Warn, "1 of 1 values do not agree with the other side".to_owned())]);
+        let (reason, findings) = compare(&counts(&[("A", 2.0)]), &doubled);
+        assert_eq!(reason, None, "rows of one key are added up");
+        assert_eq!(findings, [(Verdict::Fail, "the other side has keys with several rows".to_owned())]);
+    }
+
+    #[test]
+    fn a_value_is_shown_beside_what_it_was_compared_with_or_else_the_median() {
+        let beside =
+            |rule, before: &[f64]| judged(&rules(rule), &counts(&[("A111", 5.0)]), &history(before)).values[0].baseline;
+        let previous = Rule { max_change: Some(9.0), against: Baseline::Previous, ..rule() };
+        assert_eq!(beside(Some(previous), &[1.0, 2.0, 9.0]), Some(1.0));
+        assert_eq!(beside(None, &[1.0, 2.0, 9.0]), Some(2.0));
+        assert_eq!(beside(None, &[]), None);
+    }
+
+    #[test]
+    fn what_a_rule_allows_is_allowed_to_the_last_bit() {
+        let deviations = || Rule { max_deviations: Some(5.0), ..rule() };
+        assert_eq!(verdict(deviations(), 105.0, &[100.0; 3]).0, Verdict::Ok, "one percent five times");
+        assert_eq!(verdict(deviations(), 0.0, &[0.0; 3]).0, Verdict::Ok, "nothing, as ever");
+        assert_eq!(verdict(deviations(), 0.1, &[0.0; 3]).0, Verdict::Fail);
+        let most = Duration::from_secs(26 * 3600);
+        assert_eq!(too_old("2018-07-10T22:00:00Z", most, day(11), &TimeZone::UTC), None);
+        assert!(too_old("2018-07-10T21:59:59Z", most, day(11), &TimeZone::UTC).is_some());
+    }
+
+    #[test]
+    fn the_median_of_an_even_number_lies_between_the_two_in_the_middle() {
+        assert_eq!(
+            [median(&[]), median(&[7.0]), median(&[9.0, 1.0]), median(&[9.0, 1.0, 2.0, 4.0])],
+            [0.0, 7.0, 5.0, 3.0]
+        );
+    }
 }

@@ -117,3 +117,22 @@ pub struct Cause {
     /// What to type; `{dag}`, `{task}` and `{run}` are filled in.
     pub command: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_read_as_what_it_names() {
+        assert_eq!(CauseClass::ALL.map(CauseClass::as_str), CauseClass::NAMES);
+        assert_eq!(CauseClass::NAMES.map(CauseClass::parse), CauseClass::ALL.map(Some));
+        assert_eq!(CauseClass::parse("bad_luck"), None);
+        let endings = [CauseEnding::TimedOut, CauseEnding::Stopped, CauseEnding::Lost];
+        assert_eq!(CauseEnding::NAMES.map(CauseEnding::parse), endings.map(Some));
+        assert_eq!(CauseEnding::parse("killed"), None);
+        assert_eq!(
+            endings.map(CauseEnding::describe),
+            ["timed out", "stopped by request", "its watcher was killed, or the machine went down"]
+        );
+    }
+}

@@ -157,3 +157,19 @@ pub struct Reconcile {
     /// The verdict when they do not agree.
     pub verdict: Verdict,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_is_read_as_what_it_names() {
+        assert_eq!(Verdict::ALL.map(Verdict::as_str), ["ok", "warn", "fail"]);
+        assert_eq!(Verdict::ALL.map(|verdict| Verdict::parse(verdict.as_str())), Verdict::ALL.map(Some));
+        assert_eq!(Verdict::parse("OK"), None);
+        let baselines = [Baseline::Median, Baseline::Previous, Baseline::SameWeekday];
+        assert_eq!(baselines.map(Baseline::as_str), ["median", "previous", "same_weekday"]);
+        assert_eq!(baselines.map(|baseline| Baseline::parse(baseline.as_str())), baselines.map(Some));
+        assert_eq!(Baseline::parse("mean"), None);
+    }
+}

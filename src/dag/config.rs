@@ -248,3 +248,26 @@ pub enum Tls {
     /// In the clear (usually port 25 on the same machine).
     None,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_commands_may_take_a_while_wherever_the_secret_belongs() {
+        let command = || SecretSource::Command("pass show db".to_owned());
+        let mut config = Config::default();
+        assert!(!config.secrets_may_take_a_while());
+        config.secrets.insert("A".to_owned(), SecretSource::Env("A".to_owned()));
+        assert!(!config.secrets_may_take_a_while());
+        let hive =
+            Hive { program: None, url: "jdbc:hive2://h:10000/d".to_owned(), username: None, password: Some(command()) };
+        config.connections.insert("lake".to_owned(), Connection::Sqlite { path: "lake.db".into() });
+        assert!(!config.secrets_may_take_a_while());
+        config.connections.insert("hive".to_owned(), Connection::Hive(hive));
+        assert!(config.secrets_may_take_a_while());
+        config.connections.clear();
+        config.secrets.insert("B".to_owned(), command());
+        assert!(config.secrets_may_take_a_while());
+    }
+}

@@ -177,4 +177,11 @@ mod tests {
         assert_eq!(graph.descendants(0), [1, 2, 3]);
         assert_eq!(graph.ancestors(2), [0, 1]);
     }
+
+    #[test]
+    fn counts_its_tasks() {
+        let [none, three] = [0, 3].map(|tasks| Graph::new(tasks, []).unwrap());
+        assert_eq!((none.len(), none.is_empty()), (0, true));
+        assert_eq!((three.len(), three.is_empty()), (3, false));
+    }
 }

@@ -47,5 +47,7 @@ mod tests {
         assert_eq!(near("retry"), Some("retry_delay"));
         assert_eq!(near("colour"), None);
         assert_eq!(near("x"), None);
+        assert_eq!(nearest("x", ["y"].into_iter()), None, "every letter is one away from every other");
+        assert_eq!(nearest("xy", std::iter::empty()), None);
     }
 }

@@ -154,3 +154,21 @@ impl fmt::Display for RunType {
         f.pad(self.as_str())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_is_read_as_what_it_names() {
+        for state in TaskState::ALL {
+            assert_eq!(TaskState::parse(&state.to_string()), Some(state));
+        }
+        assert_eq!(RunState::ALL.map(|state| state.to_string()), ["queued", "running", "success", "failed"]);
+        assert_eq!(RunState::ALL.map(|state| RunState::parse(state.as_str())), RunState::ALL.map(Some));
+        assert_eq!(RunType::ALL.map(|kind| kind.to_string()), ["scheduled", "backfill", "manual"]);
+        assert_eq!(RunType::ALL.map(|kind| RunType::parse(kind.as_str())), RunType::ALL.map(Some));
+        assert_eq!((TaskState::parse("done"), RunState::parse("done"), RunType::parse("done")), (None, None, None));
+        assert_eq!(RunState::ALL.map(RunState::is_final), [false, false, true, true]);
+    }
+}

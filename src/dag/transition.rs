@@ -134,3 +134,18 @@ impl Transition {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_changes_is_a_run_or_one_of_its_tasks() {
+        let run = RunNumber(7);
+        let task = TaskId::new("a").unwrap();
+        let cleared = Transition::TaskCleared { run, task: task.clone(), max_tries: 2, reason: None };
+        assert_eq!((cleared.run(), cleared.task()), (run, Some(&task)));
+        let reopened = Transition::RunReopened { run };
+        assert_eq!((reopened.run(), reopened.task()), (run, None));
+    }
+}

@@ -143,12 +143,22 @@ mod tests {
             [850, 2_300, 59_999, 65_000, 600_000, 5_400_000, 187_200_000].map(written),
             ["850ms", "2.3s", "1m", "1m05s", "10m", "1h30m", "2d4h"]
         );
+        assert_eq!([999, 1_000, 5_000, 59_949, 59_950].map(written), ["999ms", "1s", "5s", "59.9s", "1m"]);
+        assert_eq!(
+            [3_599, 3_600, 3_659, 3_660, 86_400, 89_999, 90_000].map(|seconds| written(seconds * 1_000)),
+            ["59m59s", "1h", "1h", "1h01m", "1d", "1d", "1d1h"]
+        );
     }
 
     #[test]
     fn sizes() {
         assert_eq!(parse_size("100MB"), Ok(100 << 20));
         assert!(parse_size("100").is_err() && parse_size("MB").is_err() && parse_size("99999999999GB").is_err());
+        assert_eq!(["7B", "7KB", "7GB"].map(parse_size), [Ok(7), Ok(7 << 10), Ok(7 << 30)]);
         assert_eq!(format_size(1_572_864), "1.5 MB");
+        assert_eq!(
+            [0, 1_023, 1_024, 1_048_576, 1_073_741_824].map(format_size),
+            ["0 B", "1023 B", "1.0 KB", "1.0 MB", "1.0 GB"]
+        );
     }
 }

@@ -103,3 +103,26 @@ impl std::fmt::Display for Condition {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_may_say_not_yet_with_any_failure_but_a_missing_program() {
+        let not_yet = |condition: &Condition| [0, 1, 75, 126, 127].map(|status| condition.is_not_yet(status));
+        assert_eq!(not_yet(&Condition::Command("false".to_owned())), [false, true, true, false, false]);
+        let others = [0, NOT_YET - 1, NOT_YET].map(|status| Condition::File("f".to_owned()).is_not_yet(status));
+        assert_eq!(others, [false, false, true]);
+    }
+
+    #[test]
+    fn conditions_are_said_in_words() {
+        let words = [
+            Condition::File("in/_SUCCESS".to_owned()),
+            Condition::Command("\ntest -e a\ntest -e b".to_owned()),
+            Condition::Gate("fresh".to_owned()),
+        ];
+        assert_eq!(words.map(|word| word.to_string()), ["file in/_SUCCESS", "the command test -e a", "gate fresh"]);
+    }
+}

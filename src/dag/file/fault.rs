@@ -108,3 +108,26 @@ fn one_line(text: &str) -> String {
     let shown = text.chars().take(MOST).map(|c| if c.is_control() { ' ' } else { c }).collect::<String>();
     if text.chars().nth(MOST).is_some() { shown + "..." } else { shown }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_count_lines_and_characters_from_one() {
+        let text = "a = 1\n用户 = x\n";
+        let position = |at: usize| Fault::error("x", at..at, "m", "l").position(text);
+        assert_eq!(
+            [0, 4, 6, 9, 15, text.len(), 999].map(position),
+            [(1, 1), (1, 5), (2, 1), (2, 2), (2, 6), (3, 1), (3, 1)]
+        );
+        assert_eq!([Severity::Error, Severity::Warning].map(Severity::as_str), ["error", "warning"]);
+    }
+
+    #[test]
+    fn a_message_is_one_line_and_not_endless() {
+        assert_eq!(one_line("a\tb\nc \n"), "a b c");
+        assert_eq!(one_line(&"x".repeat(200)), "x".repeat(200));
+        assert_eq!(one_line(&"x".repeat(201)), "x".repeat(200) + "...");
+    }
+}

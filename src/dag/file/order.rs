@@ -172,7 +172,12 @@ mod tests {
         assert_eq!(label("a b"), (2..3, "expected `>>`"));
         assert_eq!(label("a >> [b, c"), (5..6, "this `[` has no `]`"));
         assert_eq!(label("a >> []"), (5..7, "expected task ids between the brackets"));
+        assert_eq!(label("> b"), (0..1, "expected `>>`"));
         assert_eq!(label("b << a"), (2..4, "expected `>>`"));
+        assert_eq!(label("bb << a"), (3..5, "expected `>>`"));
+        assert_eq!(label("aaa -> b"), (4..6, "expected `>>`"));
+        assert_eq!(label("a-b >>> c"), (6..7, "expected `>>`"));
+        assert_eq!(label("aa >> >> b"), (6..8, "expected a task id or `[`"));
         assert_eq!(label("a"), (0..1, "expected `>>` and another task"));
         assert_eq!(label(""), (0..0, "expected a chain of task ids"));
     }

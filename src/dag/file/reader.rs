@@ -850,3 +850,33 @@ fn date_of_text(text: &str) -> Option<DateBound> {
     }
     text.parse().ok().map(DateBound::DateTime)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_have_a_name_and_a_host() {
+        for good in ["a@b", "a.b+c@mail.example.com", "Data Team <etl@example.com>", "root@[::1]", "用户@例子.com"]
+        {
+            assert!(is_address(good), "{good}");
+        }
+        for bad in
+            ["", "a", "@b", "a@", "a b@c", "a@b c", "a@b/c", "a@b,c@d", "A <a@b", "A <a@b> c", "a\u{7}@b", "A\n<a@b>"]
+        {
+            assert!(!is_address(bad), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn memory_is_a_number_with_a_unit_of_the_jvm() {
+        assert_eq!(["8g", "512M", "1024", "16tb", "7kb"].map(is_memory), [true; 5]);
+        assert_eq!(["", "g", "8 g", "8x", "-8g"].map(is_memory), [false; 5]);
+        assert_eq!(["{{ x }}", "{% if x %}", "x"].map(is_template), [true, true, false]);
+    }
+
+    #[test]
+    fn keys_are_quoted_when_toml_wants_it() {
+        assert_eq!(["a_B-9", "", "a.b", "ü"].map(quoted_key), ["a_B-9", "\"\"", "\"a.b\"", "\"ü\""]);
+    }
+}

@@ -153,3 +153,17 @@ fn known<'n>(fault: Fault, names: impl Iterator<Item = &'n str>) -> Fault {
     }
     fault.help(help)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_very_many_names_forty_are_shown() {
+        let names: Vec<String> = (0..45).map(|number| format!("name{number:02}")).collect();
+        let fault = or_known(Fault::error("x", 0..0, "m", "l"), "colour", names.iter().map(String::as_str), "");
+        let help = &fault.help[0];
+        assert!(help.starts_with("known: name00, name01,") && help.ends_with("name39, ..."), "{help}");
+        assert!(help.lines().all(|line| line.chars().count() <= 85), "{help}");
+    }
+}

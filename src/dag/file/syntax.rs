@@ -243,3 +243,18 @@ fn last_key_before(table: &DeTable<'_>, name: &str, before: usize) -> Option<Ran
     }
     best
 }
+
+#[cfg(test)]
+mod tests {
+    use super::visible;
+
+    #[test]
+    fn a_span_is_widened_to_whole_characters_and_to_at_least_one() {
+        let text = "aüb\nc";
+        assert_eq!([visible(text, 2..2), visible(text, 0..2), visible(text, 2..4)], [1..3, 0..3, 1..4]);
+        assert_eq!([visible(text, 0..0), visible(text, 1..1), visible(text, 3..3)], [0..1, 1..3, 3..4]);
+        assert_eq!(visible(text, 4..4), 4..4, "behind the last character of a line something may be missing");
+        assert_eq!(visible(text, 4..6), 4..4, "carets under a line end cannot be seen");
+        assert_eq!([visible(text, 6..6), visible(text, 9..99)], [6..6, 6..6]);
+    }
+}

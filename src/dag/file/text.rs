@@ -131,6 +131,25 @@ mod tests {
     }
 
     #[test]
+    fn every_escape_counts_as_what_it_stands_for() {
+        let value = "A😀\u{8}\u{c}\u{1b}\n\r\t\\ {{ dss }}";
+        let file = r#"a = "\x41\U0001f600\b\f\e\n\r\t\\ {{ dss }}""#;
+        assert_eq!(found(file, value, "dss"), "dss");
+        assert_eq!(found(file, value, "😀"), r"\U0001f600");
+        assert_eq!(found("a = \"\"\"\\\r\n \t{{ dss }}\"\"\"", "{{ dss }}", "{{ dss }}"), "{{ dss }}");
+    }
+
+    #[test]
+    fn an_empty_part_is_shown_as_the_whole_string() {
+        for file in ["a = \"\"", "a = ''", "a = \"\"\"\"\"\"", "a = ''''''", "a = '''\n'''"] {
+            assert_eq!(Places::of(file, 4..file.len(), "").at(0..0), 4..file.len(), "{file}");
+        }
+        assert_eq!(Places::of("a = bare", 4..8, "bare").at(1..2), 4..8);
+        assert_eq!(Places::of("a = \"bare\"", 4..10, "bare").at(1..9), 4..10, "not beyond the string");
+        assert_eq!(Places::of(r#"a = "\t""#, 4..8, "\t").at(0..2), 4..8);
+    }
+
+    #[test]
     fn the_whole_string_stands_in_when_the_place_is_not_known() {
         assert_eq!(found("a = \"other\"", "x {{ dss }}", "dss"), "\"other\"");
     }

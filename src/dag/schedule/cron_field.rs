@@ -217,3 +217,68 @@ fn allowed(kind: &Kind) -> String {
         [_] => numbers,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    /// The text that is marked, and the help.
+    fn fault(text: &str) -> (&str, String) {
+        let fault = parse(text).unwrap_err();
+        (&text[fault.span], fault.help)
+    }
+
+    #[test]
+    fn faults_point_at_the_part_that_is_wrong() {
+        for (text, marked) in [
+            ("1,2,61 * * * *", "61"),
+            ("1,22,61,3 * * * *", "61"),
+            ("10-15,70-80 * * * *", "70"),
+            ("10-75 * * * *", "75"),
+            ("0 5-2 * * *", "5-2"),
+            ("0 0 */0 * *", "0"),
+            ("0 0 * 1-6/+2 *", "+2"),
+            ("0 0 * 1-6/x *", "x"),
+            ("5/2 * * * *", "5/2"),
+            ("1,,2 * * * *", ""),
+            ("0 0 32 * *", "32"),
+        ] {
+            assert_eq!(fault(text).0, marked, "{text}");
+        }
+        assert_eq!(parse("1,,2 * * * *").unwrap_err().span, 2..2);
+        assert_eq!(parse("5-5 * * * *").unwrap().minute, 1 << 5);
+    }
+
+    #[test]
+    fn what_other_crons_know_is_told_apart() {
+        let days = "the day-of-week field takes 0 to 7 (0 and 7 are Sunday) or sun to sat";
+        let months = "the month field takes 1 to 12 or jan to dec";
+        for (text, help) in [
+            ("0 0 * * 5#2", format!("crontab knows only `*`, `,`, `-` and `/`; {days}")),
+            ("0 0 * * L", format!("crontab has no last day and no nearest weekday; {days}")),
+            (
+                "0 0 15W * *",
+                "crontab has no last day and no nearest weekday; the day-of-month field takes 1 to 31".to_owned(),
+            ),
+            ("0 0 * * monday", format!("write `mon`; {days}")),
+            ("0 0 * nil *", months.to_owned()),
+            ("0 0 * * fri-sun", "Sunday is also 7: write `fri-7`".to_owned()),
+            ("0 0 * * 5-2", "write it as two ranges: `5-7,0-2`".to_owned()),
+            ("0 0 * 11-2 *", "write it as two ranges: `11-12,1-2`".to_owned()),
+        ] {
+            assert_eq!(fault(text).1, help, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_star_in_minute_or_hour_makes_a_wildcard() {
+        let kinds = |text| {
+            let fields = parse(text).unwrap();
+            (fields.is_wildcard, fields.both_days)
+        };
+        assert_eq!(kinds("0 * 1 1 1"), (true, false));
+        assert_eq!(kinds("*/5 0 1 1 1"), (true, false));
+        assert_eq!(kinds("0 0 1 * 1"), (false, false));
+        assert_eq!([kinds("0 0 */2 1 1"), kinds("0 0 1 1 *")], [(false, true); 2]);
+    }
+}

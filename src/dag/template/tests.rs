@@ -65,6 +65,9 @@ fn render(text: &str) -> Result<String, RenderError> {
         vars: &vars,
     };
     let renderer = Renderer::new(&scope, Secrets::none());
+    if text == "VARIABLES" {
+        return Ok(renderer.variables().iter().map(|(name, value)| format!("{name}={value}\n")).collect());
+    }
     if text == "ENV" {
         let names: Vec<String> =
             renderer.environment().into_iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -91,6 +94,8 @@ fn names_are_airflows() {
         ("{{ macros.ds_add(ds, -7) }} {{ macros.ds_format(ds, '%Y-%m-%d', '%d.%m.%y') }}", "2018-06-24 01.07.18"),
         ("{{ params.top + 1 }} {{ var.queue }} {{ var.value.queue }}", "6 etl etl"),
         ("{{ ds.replace('-', '/') }} {{ ds.split('-')[0] }} {{ ds[:4] }}", "2018/07/01 2018 2018"),
+        ("{{ 'a  b c'.split()[1] }} {{ ' x '.strip() }} {{ 'aB'.upper() }} {{ 'aB'.lower() }}", "b x AB ab"),
+        ("{{ 'ab'.startswith('a') }} {{ 'ab'.startswith('b') }} {{ 'ab'.endswith('b') }}", "True False True"),
         ("echo {{ params.country | sh }}\n", "echo 'it'\\''s'\n"),
         ("no holes\r\n", "no holes\r\n"),
     ] {
@@ -106,6 +111,16 @@ fn the_environment_has_the_same_values() {
     {
         assert!(environment.lines().any(|found| found == line), "{line} in {environment}");
     }
+}
+
+#[test]
+fn the_names_for_sql_are_plain_texts() {
+    let expected = "data_interval_end=2018-07-02T07:00:00+08:00\ndata_interval_start=2018-07-01T07:00:00+08:00\n\
+                    ds=2018-07-01\nds_nodash=20180701\nlogical_date=2018-07-01T07:00:00+08:00\nnext_ds=2018-07-02\n\
+                    next_ds_nodash=20180702\nprev_ds=2018-06-30\nprev_ds_nodash=20180630\nrun_id=scheduled__x\n\
+                    tomorrow_ds=2018-07-02\ntomorrow_ds_nodash=20180702\nts=2018-07-01T07:00:00+08:00\n\
+                    ts_nodash=20180701T070000\nyesterday_ds=2018-06-30\nyesterday_ds_nodash=20180630\n";
+    assert_eq!(render("VARIABLES").unwrap(), expected);
 }
 
 #[test]
@@ -161,4 +176,9 @@ fn what_sh_quotes_bash_gives_back() {
             std::process::Command::new("bash").arg("-c").arg(format!("printf %s {}", quote(text))).output().unwrap();
         assert_eq!(String::from_utf8(output.stdout).unwrap(), text);
     }
+}
+
+#[test]
+fn only_what_needs_quotes_gets_them() {
+    assert_eq!(["", "a-B_9./:=@%+,", "a b", "ü"].map(quote), ["''", "a-B_9./:=@%+,", "'a b'", "'ü'"]);
 }

@@ -42,6 +42,9 @@ impl Lanes {
     pub(super) fn set_dag_limit(&mut self, dag: &DagId, limit: u32) {
         self.limits.insert(dag.clone(), limit);
         self.changed.insert(Lane::Dag(dag.clone()));
+        // A backfill with a limit of its own may have waited for this plan.
+        let first = Lane::Backfill { backfill: i64::MIN, limit: 0 };
+        self.changed.extend(self.lanes.range(first..).map(|(lane, _)| lane.clone()));
     }
 
     pub(super) fn enqueue(&mut self, lane: Lane, key: i64, run: RunNumber) {
