@@ -805,3 +805,183 @@ fn a_run_that_a_person_triggered_has_no_past_and_is_nobodys_past() {
     world.end(first, "a", Outcome::Success);
     assert_eq!(world.names(), ["3:a"]);
 }
+
+fn prior(id: &str, state: TaskState, tries: u32) -> PriorTask {
+    PriorTask {
+        task: TaskId::new(id).unwrap(),
+        state,
+        tries,
+        max_tries: tries,
+        next_try_at: None,
+        reason: None,
+        started_at: None,
+        live: None,
+    }
+}
+
+#[test]
+fn a_cleared_task_has_all_its_retries_again() {
+    let mut world = World::new(dag(vec![Task { retries: 1, ..task("a") }, task("b")], &[]), 8);
+    let run = world.run(day(0));
+    for _ in 0..2 {
+        world.end(run, "a", failed());
+        world.pass(60);
+    }
+    assert_eq!(world.state(run, "a"), TaskState::Failed);
+    world.event(clear(run, "a"));
+    world.end(run, "a", failed());
+    assert_eq!(world.state(run, "a"), TaskState::UpForRetry, "the third attempt of four");
+    world.pass(60);
+    world.end(run, "a", failed());
+    assert_eq!(world.state(run, "a"), TaskState::Failed);
+}
+
+#[test]
+fn an_ended_run_that_is_cleared_has_all_its_retries_again_and_waits_for_its_old_attempt() {
+    let mut limited = dag(vec![Task { retries: 1, ..task("a") }], &[]);
+    limited.max_active_runs = 1;
+    let mut world = World::new(limited, 8);
+    let second = world.run(day(1));
+    let mut input = world.input(day(0));
+    let first = input.number;
+    input.state = RunState::Failed;
+    input.plan = Some(Plan::new(world.dag.clone(), 1));
+    input.tasks = vec![PriorTask { live: Some(2), ..prior("a", TaskState::Failed, 2) }];
+    input.is_awaited = true;
+    world.event(Event::Run(Box::new(input)));
+    let request = RerunRequest { run: first, clear: Vec::new(), clear_all: true, backfill: None, selection: None };
+    world.event(Event::Rerun(Box::new(request)));
+    world.event(Event::AttemptEnded { run: first, task: TaskId::new("a").unwrap(), try_number: 2, outcome: failed() });
+    world.end(second, "a", Outcome::Success);
+    assert_eq!(world.running, [(first, TaskId::new("a").unwrap(), 3)]);
+    world.end(first, "a", failed());
+    assert_eq!(world.state(first, "a"), TaskState::UpForRetry, "the third attempt of four");
+}
+
+#[test]
+fn a_selection_is_the_whole_run_until_it_is_widened() {
+    let mut world = World::new(dag(vec![task("a"), task("b"), task("c")], &[]), 8);
+    let mut input = world.input(day(0));
+    let run = input.number;
+    input.selection = Some(vec![TaskId::new("a").unwrap()]);
+    world.event(Event::Run(Box::new(input.clone())));
+    assert_eq!((world.names(), world.states.len()), (vec!["1:a".to_owned()], 1));
+    let both = Some(vec![TaskId::new("a").unwrap(), TaskId::new("b").unwrap()]);
+    let request = RerunRequest { run, clear: Vec::new(), clear_all: false, backfill: None, selection: both };
+    world.event(Event::Rerun(Box::new(request)));
+    assert_eq!((world.names(), world.states.len()), (vec!["1:a".to_owned(), "1:b".to_owned()], 2));
+    world.end(run, "a", Outcome::Success);
+    world.end(run, "b", Outcome::Success);
+    assert_eq!(world.runs[&run.0].0, RunState::Success);
+}
+
+#[test]
+fn a_run_that_a_backfill_takes_over_leaves_the_limit_of_its_dag() {
+    let mut limited = dag(vec![task("a")], &[]);
+    limited.max_active_runs = 1;
+    let mut world = World::new(limited, 8);
+    let first = world.run(day(0));
+    let second = world.run(day(1));
+    world.run(day(2));
+    let take_over = |run| {
+        let backfill = Some(BackfillLimits { backfill: 7, max_active_runs: Some(1), is_reverse: false });
+        Event::Rerun(Box::new(RerunRequest { run, clear: Vec::new(), clear_all: false, backfill, selection: None }))
+    };
+    world.event(take_over(second));
+    assert_eq!(world.names(), ["1:a", "2:a"], "it no longer waits for the DAG's limit, the third run does");
+    world.event(take_over(first));
+    assert_eq!(world.names(), ["1:a", "2:a", "3:a"]);
+    for run in 1..=3 {
+        world.end(RunNumber(run), "a", Outcome::Success);
+    }
+    assert!(world.running.is_empty() && world.engine.is_idle());
+}
+
+#[test]
+fn a_run_that_a_new_driver_takes_up_counts_and_its_retry_keeps_its_time() {
+    let mut limited = dag(vec![Task { retries: 1, ..task("a") }], &[]);
+    limited.max_active_runs = 1;
+    let mut world = World::new(limited, 8);
+    let mut input = world.input(day(0));
+    input.state = RunState::Running;
+    input.plan = Some(Plan::new(world.dag.clone(), 1));
+    let waiting = prior("a", TaskState::UpForRetry, 1);
+    input.tasks = vec![PriorTask { max_tries: 2, next_try_at: Some(at(30)), ..waiting }];
+    world.event(Event::Run(Box::new(input)));
+    world.run(day(1));
+    assert!(world.running.is_empty());
+    assert_eq!(world.engine.next_timer(), Some(at(30)));
+    world.pass(30);
+    assert_eq!(world.names(), ["1:a"]);
+}
+
+#[test]
+fn a_place_that_is_given_back_is_one_place() {
+    let mut limited = dag(["a", "b", "c", "d"].map(task).into(), &[]);
+    limited.max_active_tasks = 2;
+    let mut world = World::new(limited, 8);
+    let run = world.run(day(0));
+    assert_eq!(world.names(), ["1:a", "1:b"]);
+    world.end(run, "a", Outcome::Success);
+    assert_eq!(world.names(), ["1:b", "1:c"]);
+}
+
+#[test]
+fn a_task_that_wants_more_than_its_pool_has_runs_alone_and_never_in_an_empty_pool() {
+    let wide = |id| Task { pool: Some("p".to_owned()), pool_slots: 3, ..task(id) };
+    let mut world = World::with_pools(dag(vec![wide("a"), wide("b")], &[]), 8, &[("p", 2)]);
+    let run = world.run(day(0));
+    assert_eq!(world.names(), ["1:a"]);
+    world.end(run, "a", Outcome::Success);
+    assert_eq!(world.names(), ["1:b"]);
+    let mut closed = World::with_pools(dag(vec![wide("a")], &[]), 8, &[("p", 0)]);
+    closed.run(day(0));
+    assert!(closed.running.is_empty());
+}
+
+#[test]
+fn marks_and_stops_of_a_run_leave_what_has_ended() {
+    let mark = |run, state| Event::Mark { run, task: None, state, by: "ann".to_owned() };
+    let mut world = World::new(dag(vec![task("a"), task("b")], &[]), 8);
+    let run = world.run(day(0));
+    world.end(run, "a", failed());
+    world.event(mark(run, TaskState::Success));
+    assert_eq!((world.state(run, "a"), world.state(run, "b")), (TaskState::Failed, TaskState::Success));
+    let second = world.run(day(1));
+    world.end(second, "a", Outcome::Success);
+    world.event(Event::Stop { run: second, by: "ann".to_owned() });
+    assert_eq!((world.state(second, "a"), world.state(second, "b")), (TaskState::Success, TaskState::Failed));
+    // Runs that have not begun.
+    let mut limited = dag(vec![task("a")], &[]);
+    limited.max_active_runs = 0;
+    let mut world = World::new(limited, 8);
+    let (bad, good) = (world.run(day(0)), world.run(day(1)));
+    world.event(mark(bad, TaskState::Failed));
+    world.event(mark(good, TaskState::Success));
+    assert_eq!((world.runs[&bad.0].0, world.runs[&good.0].0), (RunState::Failed, RunState::Success));
+}
+
+#[test]
+fn holding_a_backfill_stops_its_clocks_and_nobody_elses() {
+    let mut world = World::new(dag(vec![Task { retries: 1, ..task("a") }], &[]), 8);
+    let mut input = world.input(day(0));
+    let (held, other) = (input.number, RunNumber(2));
+    input.backfill = Some(BackfillLimits { backfill: 7, max_active_runs: None, is_reverse: false });
+    world.event(Event::Run(Box::new(input)));
+    world.run(day(1));
+    world.event(Event::StopBackfill { backfill: 8 });
+    assert!(world.stopped.is_empty());
+    world.event(Event::StopBackfill { backfill: 7 });
+    assert_eq!(world.stopped, [(held, TaskId::new("a").unwrap(), 1)]);
+    world.end(held, "a", failed());
+    world.end(held, "a", failed());
+    world.end(other, "a", failed());
+    world.event(Event::HoldBackfill { backfill: 7, hold: true });
+    world.pass(10);
+    world.event(Event::HoldBackfill { backfill: 7, hold: false });
+    world.event(Event::HoldBackfill { backfill: 7, hold: true });
+    world.pass(50);
+    assert_eq!(world.names(), ["2:a"]);
+    world.event(Event::HoldBackfill { backfill: 7, hold: false });
+    assert_eq!(world.names(), ["2:a", "1:a"]);
+}
