@@ -82,4 +82,9 @@ mod tests {
             assert!(!matches(pattern, text), "{pattern} {text}");
         }
     }
+
+    #[test]
+    fn only_texts_with_such_characters_are_patterns() {
+        assert_eq!(["a*", "a?", "[ab]", "a]", "a.b-c_1", ""].map(is_pattern), [true, true, true, false, false, false]);
+    }
 }

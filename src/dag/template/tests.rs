@@ -66,7 +66,8 @@ fn render(text: &str) -> Result<String, RenderError> {
     };
     let renderer = Renderer::new(&scope, Secrets::none());
     if text == "VARIABLES" {
-        return Ok(renderer.variables().iter().map(|(name, value)| format!("{name}={value}\n")).collect());
+        let names: Vec<String> = renderer.variables().iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+        return Ok(names.concat());
     }
     if text == "ENV" {
         let names: Vec<String> =
