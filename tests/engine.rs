@@ -930,6 +930,26 @@ fn a_selection_is_the_whole_run_until_it_is_widened() {
 }
 
 #[test]
+fn a_run_that_was_ended_before_its_widened_selection_began_begins_with_all_of_it() {
+    let mut world = World::new(dag(vec![task("a"), task("b")], &[(0, 1)]), 8);
+    let mut input = world.input(day(0));
+    let run = input.number;
+    // It had `a` alone; it was widened, and marked while it waited to start again.
+    input.state = RunState::Success;
+    input.plan = Some(Plan::new(world.dag.clone(), 1));
+    input.tasks = vec![prior("a", TaskState::Success, 1)];
+    input.is_awaited = true;
+    world.event(Event::Run(Box::new(input)));
+    let clear = vec![TaskId::new("a").unwrap()];
+    let request = RerunRequest { run, clear, clear_all: false, backfill: None, selection: None };
+    world.event(Event::Rerun(Box::new(request)));
+    assert_eq!(world.states.get(&(run.0, "b".to_owned())), Some(&TaskState::None), "it is recorded");
+    world.end(run, "a", Outcome::Success);
+    world.end(run, "b", Outcome::Success);
+    assert_eq!(world.runs[&run.0].0, RunState::Success);
+}
+
+#[test]
 fn a_run_that_a_backfill_takes_over_leaves_the_limit_of_its_dag() {
     let mut limited = dag(vec![task("a")], &[]);
     limited.max_active_runs = 1;
