@@ -844,6 +844,28 @@ fn a_retry_waits_for_its_time_whatever_else_happens_in_its_run() {
 }
 
 #[test]
+fn a_run_that_was_ended_before_it_began_holds_nobody_up_when_it_is_marked_again() {
+    let mut limited = dag(vec![Task { depends_on_past: true, ..task("a") }], &[]);
+    limited.max_active_runs = 1;
+    let mut world = World::new(limited, 8);
+    let first = world.run(day(0));
+    let second = world.run(day(1));
+    world.run(day(2));
+    let mark = Event::Mark { run: second, task: None, state: TaskState::Success, by: "me".to_owned() };
+    world.event(mark.clone());
+    assert!(!world.engine.knows(second));
+    let mut input = world.input(day(1));
+    input.number = second;
+    input.state = RunState::Success;
+    input.is_awaited = true;
+    world.event(Event::Run(Box::new(input)));
+    world.event(mark);
+    assert!(!world.engine.knows(second));
+    world.end(first, "a", failed());
+    assert_eq!(world.names(), ["3:a"]);
+}
+
+#[test]
 fn a_run_that_a_person_triggered_has_no_past_and_is_nobodys_past() {
     let tasks = vec![Task { depends_on_past: true, ..task("a") }];
     let mut world = World::new(dag(tasks, &[]), 8);
