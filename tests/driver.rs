@@ -124,8 +124,8 @@ impl World {
         id
     }
 
-    /// A run of a day that has begun with a version.
-    fn run(&mut self, number: i64, version: i64) -> RunNumber {
+    /// A run of a day that waits to begin.
+    fn queued(&mut self, number: i64) -> RunNumber {
         let new = NewRun {
             dag_id: DagId::new("d").unwrap(),
             run_id: format!("day {number}"),
@@ -138,7 +138,15 @@ impl World {
         };
         let write = self.store.write().unwrap();
         let run = write.create_run(&new, day(number + 1)).unwrap().unwrap();
+        write.commit().unwrap();
+        run
+    }
+
+    /// A run of a day that has begun with a version.
+    fn run(&mut self, number: i64, version: i64) -> RunNumber {
+        let run = self.queued(number);
         let tasks = vec![(task("a"), 1), (task("b"), 1)];
+        let write = self.store.write().unwrap();
         write.apply(&Transition::RunStarted { run, version, tasks }, day(number + 1)).unwrap();
         write.commit().unwrap();
         run
@@ -213,6 +221,17 @@ fn the_past_outlives_the_last_attempt_of_a_run_that_has_ended() {
     // Whatever makes the driver look at the run again.
     driver.step(vec![Message::Doorbell]);
     assert_eq!(*world.launched.borrow(), ["day 1 b"]);
+}
+
+#[test]
+fn a_run_whose_past_ends_while_a_new_driver_takes_it_up_knows_how_it_ended() {
+    let mut world = World::new();
+    let version = world.version(&format!("run_timeout = '1h'\n{HAS_PAST}"));
+    world.run(0, version);
+    world.queued(1);
+    world.driver(Mode::UntilIdle);
+    // The timeout of the first run is over: that skips what it had not begun.
+    assert_eq!(*world.launched.borrow(), ["day 1 a", "day 1 b"]);
 }
 
 #[test]

@@ -844,6 +844,28 @@ fn a_retry_waits_for_its_time_whatever_else_happens_in_its_run() {
 }
 
 #[test]
+fn a_run_that_was_ended_before_it_began_holds_nobody_up_when_it_is_marked_again() {
+    let mut limited = dag(vec![Task { depends_on_past: true, ..task("a") }], &[]);
+    limited.max_active_runs = 1;
+    let mut world = World::new(limited, 8);
+    let first = world.run(day(0));
+    let second = world.run(day(1));
+    world.run(day(2));
+    let mark = Event::Mark { run: second, task: None, state: TaskState::Success, by: "me".to_owned() };
+    world.event(mark.clone());
+    assert!(!world.engine.knows(second));
+    let mut input = world.input(day(1));
+    input.number = second;
+    input.state = RunState::Success;
+    input.is_awaited = true;
+    world.event(Event::Run(Box::new(input)));
+    world.event(mark);
+    assert!(!world.engine.knows(second));
+    world.end(first, "a", failed());
+    assert_eq!(world.names(), ["3:a"]);
+}
+
+#[test]
 fn a_run_that_a_person_triggered_has_no_past_and_is_nobodys_past() {
     let tasks = vec![Task { depends_on_past: true, ..task("a") }];
     let mut world = World::new(dag(tasks, &[]), 8);
@@ -924,6 +946,26 @@ fn a_selection_is_the_whole_run_until_it_is_widened() {
     let request = RerunRequest { run, clear: Vec::new(), clear_all: false, backfill: None, selection: both };
     world.event(Event::Rerun(Box::new(request)));
     assert_eq!((world.names(), world.states.len()), (vec!["1:a".to_owned(), "1:b".to_owned()], 2));
+    world.end(run, "a", Outcome::Success);
+    world.end(run, "b", Outcome::Success);
+    assert_eq!(world.runs[&run.0].0, RunState::Success);
+}
+
+#[test]
+fn a_run_that_was_ended_before_its_widened_selection_began_begins_with_all_of_it() {
+    let mut world = World::new(dag(vec![task("a"), task("b")], &[(0, 1)]), 8);
+    let mut input = world.input(day(0));
+    let run = input.number;
+    // It had `a` alone; it was widened, and marked while it waited to start again.
+    input.state = RunState::Success;
+    input.plan = Some(Plan::new(world.dag.clone(), 1));
+    input.tasks = vec![prior("a", TaskState::Success, 1)];
+    input.is_awaited = true;
+    world.event(Event::Run(Box::new(input)));
+    let clear = vec![TaskId::new("a").unwrap()];
+    let request = RerunRequest { run, clear, clear_all: false, backfill: None, selection: None };
+    world.event(Event::Rerun(Box::new(request)));
+    assert_eq!(world.states.get(&(run.0, "b".to_owned())), Some(&TaskState::None), "it is recorded");
     world.end(run, "a", Outcome::Success);
     world.end(run, "b", Outcome::Success);
     assert_eq!(world.runs[&run.0].0, RunState::Success);

@@ -485,6 +485,8 @@ impl Promises {
         let has_task = |run: &&Run| run.version.as_ref().is_none_or(|(_, version)| version.task(task).is_some());
         match before.filter(has_task).and_then(|before| before.tasks.get(task)) {
             Some(instance) => matches!(instance.state, TaskState::Success | TaskState::Skipped),
+            // A queued run that was reopened is bound to another version when it begins, which may have the task.
+            None if with_queued && before.is_some_and(|before| before.state == RunState::Queued) => false,
             // It was ended before it began, or it has no such task.
             None => before.is_none_or(|before| before.version.is_some() || before.state.is_final()),
         }

@@ -435,7 +435,11 @@ impl Promises {
                     None => {}
                     Some(TaskState::Running) if settings.depends_on_past && !self.past_allows(run, name, true) => {}
                     Some(decision) => {
-                        broken(format!("promise 1: {place} {name} could be {decision} and was left: {:?}", run.tasks))
+                        let before = settings.depends_on_past.then(|| self.run_before(run, true));
+                        broken(format!(
+                            "promise 1: {place} {name} could be {decision} and was left: {:?}, past: {before:?}",
+                            run.tasks
+                        ))
                     }
                 }
             }

@@ -234,8 +234,15 @@ impl<H: Host> Driver<H> {
         }
     }
 
-    fn past(&self, run: &RunRow) -> Result<Past, StoreError> {
-        let Some(before) = self.store.run_before(&run.dag_id, run.logical_date)? else { return Ok(Past::default()) };
+    fn past(&mut self, run: &RunRow) -> Result<Past, StoreError> {
+        let Some(mut before) = self.store.run_before(&run.dag_id, run.logical_date)? else {
+            return Ok(Past::default());
+        };
+        // It has told its end before the engine knew of this run; the database must know it to tell it again.
+        if self.is_about_to_end(before.number) {
+            self.settle();
+            before = self.store.run(before.number)?.unwrap_or(before);
+        }
         // It tells its end itself, unless it has ended and is known only for an attempt that still lives.
         if self.engine.knows(before.number) && !before.state.is_final() {
             return Ok(Past::default());
@@ -248,6 +255,12 @@ impl<H: Host> Driver<H> {
             .map(|task| (task.task_id, task.state))
             .collect();
         Ok(Past { logical_date: Some(before.logical_date), states })
+    }
+
+    /// Whether the end of a run is still to be committed.
+    fn is_about_to_end(&self, number: RunNumber) -> bool {
+        let ends = |item: &Item| matches!(item, Item::Transition(Transition::RunEnded { run, .. }) if *run == number);
+        self.items.iter().any(ends)
     }
 
     fn limits_of(&mut self, backfill: Option<i64>) -> Result<Option<BackfillLimits>, StoreError> {

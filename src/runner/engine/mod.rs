@@ -521,8 +521,8 @@ impl Engine {
         };
         match state {
             Some(state) => matches!(state, TaskState::Success | TaskState::Skipped),
-            // The previous run does not have this task, or there is no previous run.
-            None => before.is_none_or(|before| before.plan.is_some()),
+            // The previous run does not have this task, was ended before it began, or there is no previous run.
+            None => before.is_none_or(|before| before.plan.is_some() || before.phase == Phase::Ended),
         }
     }
 

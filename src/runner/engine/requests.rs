@@ -145,6 +145,10 @@ impl Engine {
                 let becomes = if state == TaskState::Failed { RunState::Failed } else { RunState::Success };
                 self.end_run(number, becomes, Some(reason), step);
             }
+            if was == Phase::Ended {
+                self.pass_on_past(number, step);
+                self.forget_if_over(number);
+            }
             return;
         };
         let marked: Vec<usize> = match task {

@@ -181,11 +181,14 @@ impl Run {
         let dag = &plan.dag;
         let selection: Option<std::collections::HashSet<&TaskId>> =
             self.selection.as_ref().map(|ids| ids.iter().collect());
+        // A run that has ended has no other tasks than those that the store knows, whatever may be selected since: it was
+        // ended before it began again.
+        let may_begin = self.phase != Phase::Ended;
         self.tasks = dag
             .tasks
             .iter()
             .map(|task| {
-                let selected = selection.as_ref().is_none_or(|ids| ids.contains(&task.id));
+                let selected = may_begin && selection.as_ref().is_none_or(|ids| ids.contains(&task.id));
                 match self.prior.remove(&task.id) {
                     Some(prior) => Instance {
                         state: prior.state,
