@@ -913,6 +913,33 @@ fn an_ended_run_that_is_cleared_has_all_its_retries_again_and_waits_for_its_old_
 }
 
 #[test]
+fn a_cleared_run_has_the_retries_of_the_version_with_which_it_begins_again() {
+    let mut limited = dag(vec![task("a")], &[]);
+    limited.max_active_runs = 1;
+    let mut world = World::new(limited.clone(), 8);
+    let second = world.run(day(1));
+    let mut input = world.input(day(0));
+    let first = input.number;
+    input.state = RunState::Failed;
+    input.plan = Some(Plan::new(world.dag.clone(), 1));
+    input.tasks = vec![prior("a", TaskState::Failed, 3)];
+    input.is_awaited = true;
+    world.event(Event::Run(Box::new(input)));
+    let request = RerunRequest { run: first, clear: Vec::new(), clear_all: true, backfill: None, selection: None };
+    world.event(Event::Rerun(Box::new(request)));
+    limited.tasks = vec![Task { retries: 2, retry_backoff: 2.0, ..task("a") }];
+    world.event(Event::Plan(Plan::new(Arc::new(limited), 2)));
+    world.end(second, "a", Outcome::Success);
+    for delay in [60, 120] {
+        world.end(first, "a", failed());
+        assert_eq!(world.engine.next_timer(), Some(world.now + delay.seconds()));
+        world.pass(delay);
+    }
+    world.end(first, "a", failed());
+    assert_eq!(world.state(first, "a"), TaskState::Failed);
+}
+
+#[test]
 fn a_selection_is_the_whole_run_until_it_is_widened() {
     let mut world = World::new(dag(vec![task("a"), task("b"), task("c")], &[]), 8);
     let mut input = world.input(day(0));

@@ -194,6 +194,7 @@ impl Engine {
                 version: plan.version,
                 tasks: missing,
             }));
+            run.renew_prior(number, &plan.dag, step);
             let (dag_id, date, is_interval) = (run.dag_id.clone(), run.logical_date, run.is_interval());
             self.build(number, &plan, step);
             if is_interval {

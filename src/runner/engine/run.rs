@@ -295,6 +295,24 @@ impl Run {
         }
     }
 
+    /// The file may have been edited since tasks were cleared: they have the retries of the version with which the run begins.
+    pub(super) fn renew_prior(&mut self, number: RunNumber, dag: &Dag, step: &mut Step) {
+        for task in &dag.tasks {
+            let Some(prior) = self.prior.get_mut(&task.id) else { continue };
+            let max_tries = prior.tries + task.retries + 1;
+            if prior.state != TaskState::None || prior.max_tries == max_tries {
+                continue;
+            }
+            prior.max_tries = max_tries;
+            step.effects.push(Effect::Record(Transition::TaskCleared {
+                run: number,
+                task: task.id.clone(),
+                max_tries,
+                reason: prior.reason.clone(),
+            }));
+        }
+    }
+
     /// Gives tasks of a run that is not laid out a final state: one of them, or all that have none.
     pub(super) fn end_prior(
         &mut self,
