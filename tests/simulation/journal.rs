@@ -503,7 +503,7 @@ impl Promises {
         for run in touched.filter(|run| run.state == RunState::Running) {
             let Some((_, version)) = &run.version else { continue };
             if run.verdict(version).is_some() {
-                broken(format!("{} {}: all its tasks have ended and it runs on", run.dag, run.run_id));
+                broken(format!("{} {}: all its tasks have ended and it runs on: {:?}", run.dag, run.run_id, run.tasks));
             }
         }
     }
