@@ -4,10 +4,11 @@
 
 use std::fs;
 
+use crondag::dag::DagId;
 use crondag::home::Home;
 use crondag::runner::planner::Lookout;
 use crondag::runner::{catalog, planner};
-use crondag::store::{RunFilter, Store};
+use crondag::store::{DagRow, RunFilter, Store};
 use jiff::{Timestamp, ToSpan};
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -61,6 +62,26 @@ fn a_file_that_comes_back_faulty_goes_on_with_its_last_good_version() {
     fs::write(&file, "schedule = [").unwrap();
     assert_eq!(world.tick("2024-06-12T16:00:00-04:00"), 0, "what was due while it was away is not made up for");
     assert_eq!(world.tick("2024-06-13T07:00:00-04:00"), 1);
+}
+
+#[test]
+fn a_file_that_is_faulty_goes_on_with_the_version_that_a_client_has_used_meanwhile() {
+    let mut world = World::new("schedule = '0 7 * * *'");
+    assert_eq!(world.tick("2024-06-10T16:00:00-04:00"), 0);
+    // Edited, triggered and broken between two looks.
+    let write = world.store.write().unwrap();
+    let id = DagId::new("d").unwrap();
+    let text = "schedule = '0 6 * * *'\n[tasks.a]\nshell = 'true'\n";
+    let version = write.keep_version(&id, text, "2024-06-10T17:00:00-04:00".parse().unwrap()).unwrap();
+    let row = write.dag(&id).unwrap().unwrap();
+    write.put_dag(&DagRow { version_id: Some(version), ..row }).unwrap();
+    write.commit().unwrap();
+    fs::write(world.home.dag_path("d"), "schedule = [").unwrap();
+    assert_eq!(world.tick("2024-06-10T18:00:00-04:00"), 0);
+    assert_eq!(world.tick("2024-06-11T05:59:00-04:00"), 0);
+    assert_eq!(world.tick("2024-06-11T06:00:00-04:00"), 1);
+    assert_eq!(world.tick("2024-06-11T07:00:00-04:00"), 0);
+    assert_eq!(world.runs(), ["06-10T06:00-04:00"]);
 }
 
 #[test]

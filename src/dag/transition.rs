@@ -92,7 +92,8 @@ pub enum Transition {
         /// Why it failed or was skipped.
         reason: Option<String>,
     },
-    /// Any state -> none: somebody cleared it, or its attempt was stopped by an interrupted backfill.
+    /// Any state -> none: somebody cleared it, or its attempt was stopped by an interrupted backfill; or it was cleared before,
+    /// and its run begins with a version that has other `retries`.
     TaskCleared {
         /// The run.
         run: RunNumber,

@@ -231,10 +231,8 @@ fn take_note(
         Err(file) => {
             row.fault = Some(file.summary());
             report.faulty.push(file);
-            if row.next_fire_at.is_none() {
-                // It was away: its last good version goes on.
-                row.next_fire_at = stored(write, &row, config)?.and_then(|dag| next_fire(&dag, &row));
-            }
+            // Its last good version goes on: perhaps after it was away, perhaps one that a client used before any look.
+            row.next_fire_at = stored(write, &row, config)?.and_then(|dag| next_fire(&dag, &row));
             None
         }
     };

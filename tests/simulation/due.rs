@@ -38,8 +38,9 @@ pub struct Due {
     pub caught_up: u64,
 }
 
-/// What is in the database of all DAGs, by id: active, paused, from, until; in microseconds.
-pub type Dags = BTreeMap<String, (bool, bool, i64, Option<i64>)>;
+/// What is in the database of all DAGs, by id: active, paused, from, until, in microseconds; and the mark of the version:
+/// where nothing is due, it alone says that there was a look, and a file may be broken later.
+pub type Dags = BTreeMap<String, (bool, bool, i64, Option<i64>, Option<u32>)>;
 
 impl Due {
     /// What a client that uses a file remembers of it.
@@ -73,6 +74,7 @@ impl Due {
                 known.from = now;
             }
             if let File::Good(version) = file {
+                changed |= known.mark() != Some(version.mark);
                 known.version = Some(version.clone());
             }
             let Some(version) = known.version.clone().filter(|_| !known.is_paused) else { continue };
@@ -93,6 +95,7 @@ impl Due {
             || files.iter().any(|(dag, file)| {
                 let Some(known) = self.dags.get(dag).filter(|known| known.is_active) else { return true };
                 let version = match file {
+                    File::Good(version) if known.mark() != Some(version.mark) => return true,
                     File::Good(version) => Some(version),
                     File::Broken => known.version.as_ref(),
                 };
@@ -112,12 +115,18 @@ impl Due {
 
     pub fn dags(&self) -> Dags {
         let micros = |at: Timestamp| at.as_microsecond();
-        let row = |known: &Known| (known.is_active, known.is_paused, micros(known.from), known.until.map(micros));
+        let row = |known: &Known| {
+            (known.is_active, known.is_paused, micros(known.from), known.until.map(micros), known.mark())
+        };
         self.dags.iter().map(|(dag, known)| (dag.clone(), row(known))).collect()
     }
 }
 
 impl Known {
+    fn mark(&self) -> Option<u32> {
+        self.version.as_ref().map(|version| version.mark)
+    }
+
     /// The intervals that must have a run and have not been dealt with.
     fn due<'a>(&self, version: &'a Version, now: Timestamp) -> &'a [(Timestamp, Timestamp)] {
         if version.catchup {

@@ -201,12 +201,12 @@ impl Promises {
                 if !is_look {
                     check_end(&place, task, facts, "fails", |ending| fails(settings, ending));
                 }
-                // `retries` was edited since it was cleared: which failure counts as the first is not known then.
-                let is_edited = task.max_tries - task.cleared_at != settings.retries + 1;
-                let failures = task.tries - task.cleared_at;
+                if task.max_tries - task.cleared_at != settings.retries + 1 {
+                    broken(format!("{place}: has not the retries of its version: {task:?} {settings:?}"));
+                }
                 let early = if facts.was_faulty { SignedDuration::from_hours(1) } else { SignedDuration::ZERO };
-                let mut delays = (if is_edited { 1 } else { failures }..=failures).map(|it| settings.delay(it));
-                if !delays.any(|delay| *next_try_at <= at + delay && *next_try_at >= at + delay - early) {
+                let next = at + settings.delay(task.tries - task.cleared_at);
+                if *next_try_at > next || *next_try_at < next - early {
                     broken(format!("{place}: failed at {at}, is retried at {next_try_at}: {task:?} {settings:?}"));
                 }
                 self.counts.entry("retries").and_modify(|many| *many += 1).or_insert(1);
@@ -505,7 +505,7 @@ impl Promises {
         for run in touched.filter(|run| run.state == RunState::Running) {
             let Some((_, version)) = &run.version else { continue };
             if run.verdict(version).is_some() {
-                broken(format!("{} {}: all its tasks have ended and it runs on", run.dag, run.run_id));
+                broken(format!("{} {}: all its tasks have ended and it runs on: {:?}", run.dag, run.run_id, run.tasks));
             }
         }
     }

@@ -108,15 +108,21 @@ impl Promises {
     }
 
     /// DAGs as the database has them.
-    pub fn found(&self) -> Dags {
-        let mut dags = self
+    pub fn found(&mut self) -> Dags {
+        let found: Vec<(String, bool, bool, i64, Option<i64>, Option<i64>)> = self
             .connection
-            .prepare_cached("SELECT dag_id, is_active, is_paused, schedule_from, scheduled_until FROM dags")
-            .unwrap();
-        dags.query_map([], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))))
+            .prepare_cached("SELECT dag_id, is_active, is_paused, schedule_from, scheduled_until, version_id FROM dags")
+            .unwrap()
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?)))
             .unwrap()
             .map(Result::unwrap)
-            .collect()
+            .collect();
+        let mut dags = Dags::new();
+        for (dag, is_active, is_paused, from, until, version) in found {
+            let mark = version.map(|version| self.version(version).mark);
+            dags.insert(dag, (is_active, is_paused, from, until, mark));
+        }
+        dags
     }
 
     /// The newest runs of a DAG, newest first, with whether they have ended.

@@ -102,7 +102,8 @@ impl World {
         if self.due.is_behind(&self.files, before) {
             let mut due = self.due.clone();
             due.look(&self.files, before);
-            let wrong = self.differences(&due, &self.promises.found());
+            let found = self.promises.found();
+            let wrong = self.differences(&due, &found);
             broken(format!("promise 1: the resident driver does not look at the clock: {wrong}"));
         }
     }

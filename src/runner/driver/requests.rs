@@ -162,9 +162,11 @@ impl<H: Host> Driver<H> {
         is_awaited: bool,
     ) -> Result<(), StoreError> {
         self.newest_plan(&run.dag_id)?;
-        let plan = match run.version_id.filter(|_| run.state != RunState::Queued) {
+        // One that waits to begin again will use the newest, but its old attempts may live.
+        let plan = match run.version_id.filter(|_| run.state != RunState::Queued || !attempts.is_empty()) {
             Some(version) => match self.plan(version)? {
                 Ok(plan) => Some(plan),
+                Err(_) if run.state == RunState::Queued => None,
                 Err(reason) => {
                     let line =
                         Line::trouble("a run cannot go on", &reason).with("dag", &run.dag_id).with("run", &run.run_id);

@@ -145,7 +145,10 @@ impl Engine {
         let state = run.state_in_store;
         self.runs.insert(number, run);
         match state {
-            RunState::Queued => self.enqueue(number),
+            RunState::Queued => {
+                self.seat(number, plan.as_ref());
+                self.enqueue(number);
+            }
             RunState::Running => match plan {
                 Some(plan) => {
                     let Some(run) = self.runs.get(&number) else { return };
@@ -164,6 +167,13 @@ impl Engine {
                 }
                 self.forget_if_over(number);
             }
+        }
+        self.seat(number, None);
+    }
+
+    fn seat(&mut self, number: RunNumber, plan: Option<&Plan>) {
+        if let Some(run) = self.runs.get_mut(&number) {
+            run.seat(plan, &mut self.slots);
         }
     }
 
@@ -194,6 +204,7 @@ impl Engine {
                 version: plan.version,
                 tasks: missing,
             }));
+            run.renew_prior(number, &plan.dag, step);
             let (dag_id, date, is_interval) = (run.dag_id.clone(), run.logical_date, run.is_interval());
             self.build(number, &plan, step);
             if is_interval {
@@ -208,9 +219,10 @@ impl Engine {
     fn build(&mut self, number: RunNumber, plan: &Plan, step: &mut Step) {
         let Some(run) = self.runs.get_mut(&number) else { return };
         run.build(plan);
-        for (index, task) in run.tasks.iter().enumerate() {
-            if task.live.is_some() {
-                self.slots.occupy(&plan.dag.id, &plan.dag.tasks[index]);
+        for (index, task) in plan.dag.tasks.iter().enumerate() {
+            if run.tasks[index].live.is_some() {
+                run.unseat(&task.id, &mut self.slots);
+                self.slots.occupy(&plan.dag.id, Some(task));
             }
         }
         if run.phase == Phase::Running {
@@ -314,12 +326,12 @@ impl Engine {
 
     fn attempt_ended(&mut self, number: RunNumber, task: &TaskId, try_number: u32, outcome: Outcome, step: &mut Step) {
         let Some(run) = self.runs.get_mut(&number) else { return };
-        let Some(plan) = run.plan.clone() else {
-            run.prior_attempt_ended(task, try_number);
+        let laid_out = run.plan.clone().and_then(|plan| plan.index(task).map(|index| (plan, index)));
+        let Some((plan, index)) = laid_out else {
+            run.prior_attempt_ended(task, try_number, &mut self.slots);
             self.forget_if_over(number);
             return;
         };
-        let Some(index) = plan.index(task) else { return };
         let instance = &mut run.tasks[index];
         if instance.live != Some(try_number) {
             return;
@@ -327,7 +339,7 @@ impl Engine {
         instance.live = None;
         let counts =
             run.phase == Phase::Running && instance.state == TaskState::Running && instance.tries == try_number;
-        self.slots.release(&plan.dag.id, &plan.dag.tasks[index]);
+        self.slots.release(&plan.dag.id, Some(&plan.dag.tasks[index]));
         if !counts {
             // Cleared, marked or stopped meanwhile: the state has been decided, only the slot was still taken.
             step.touched.push_back((number, index));
@@ -556,7 +568,7 @@ impl Engine {
             instance.live = Some(instance.tries);
             instance.next_try_at = None;
             let try_number = instance.tries;
-            self.slots.occupy(&plan.dag.id, &plan.dag.tasks[candidate.task]);
+            self.slots.occupy(&plan.dag.id, Some(&plan.dag.tasks[candidate.task]));
             step.effects.push(Effect::Start(Start { run: candidate.run, plan, task: candidate.task, try_number }));
         }
     }

@@ -61,15 +61,9 @@ impl Engine {
                 }
             }
             Phase::Ended => {
-                if let Some(plan) = run.plan.clone() {
-                    self.slots.forget_run(number, run);
-                    for (index, task) in run.tasks.iter().enumerate() {
-                        if task.live.is_some() {
-                            self.slots.release(&dag_id, &plan.dag.tasks[index]);
-                        }
-                    }
-                    run.unbuild();
-                }
+                // Attempts that live keep their slots.
+                self.slots.forget_run(number, run);
+                run.unbuild();
                 step.effects.push(Effect::Record(Transition::RunReopened { run: number }));
                 run.clear_prior(number, &to_clear, &retries, step);
                 if is_interval {

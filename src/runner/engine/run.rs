@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::slots::Lane;
+use super::slots::{Lane, Slots};
 use super::{BackfillLimits, Effect, Plan, Step, TaskReport, is_interval};
-use crate::dag::{Dag, DagId, RunNumber, RunState, RunType, TaskId, TaskState, Transition, UpstreamCounts};
+use crate::dag::{Dag, DagId, RunNumber, RunState, RunType, Task, TaskId, TaskState, Transition, UpstreamCounts};
 
 /// A run as the store has it.
 #[derive(Debug, Clone)]
@@ -27,7 +27,7 @@ pub struct RunInput {
     pub backfill: Option<BackfillLimits>,
     /// Only these tasks; `None` means all.
     pub selection: Option<Vec<TaskId>>,
-    /// The version that it is bound to, if it has started.
+    /// The version that it is bound to, if it has started; of a queued one, that by which its live attempts were started.
     pub plan: Option<Plan>,
     /// Its task instances so far.
     pub tasks: Vec<PriorTask>,
@@ -103,6 +103,8 @@ pub(super) struct Run {
     pub(super) plan: Option<Plan>,
     /// Task instances by name while no plan lays them out.
     prior: BTreeMap<TaskId, PriorTask>,
+    /// Those of them that hold a slot, and the plan by which they took it, as far as it is known.
+    seats: BTreeMap<TaskId, Option<Plan>>,
     pub(super) tasks: Vec<Instance>,
     /// Selected tasks that are not in a final state.
     pub(super) open: usize,
@@ -126,6 +128,7 @@ impl Run {
             selection: input.selection,
             plan: None,
             prior: input.tasks.into_iter().map(|task| (task.task.clone(), task)).collect(),
+            seats: BTreeMap::new(),
             tasks: Vec::new(),
             open: 0,
             past: input.past,
@@ -252,6 +255,9 @@ impl Run {
     pub(super) fn unbuild(&mut self) {
         let Some(plan) = self.plan.take() else { return };
         for (task, instance) in plan.dag.tasks.iter().zip(self.tasks.drain(..)) {
+            if instance.live.is_some() {
+                self.seats.insert(task.id.clone(), Some(plan.clone()));
+            }
             if instance.selected {
                 self.prior.insert(
                     task.id.clone(),
@@ -298,6 +304,24 @@ impl Run {
         }
     }
 
+    /// The file may have been edited since tasks were cleared: they have the retries of the version with which the run begins.
+    pub(super) fn renew_prior(&mut self, number: RunNumber, dag: &Dag, step: &mut Step) {
+        for task in &dag.tasks {
+            let Some(prior) = self.prior.get_mut(&task.id) else { continue };
+            let max_tries = prior.tries + task.retries + 1;
+            if prior.state != TaskState::None || prior.max_tries == max_tries {
+                continue;
+            }
+            prior.max_tries = max_tries;
+            step.effects.push(Effect::Record(Transition::TaskCleared {
+                run: number,
+                task: task.id.clone(),
+                max_tries,
+                reason: prior.reason.clone(),
+            }));
+        }
+    }
+
     /// Gives tasks of a run that is not laid out a final state: one of them, or all that have none.
     pub(super) fn end_prior(
         &mut self,
@@ -327,11 +351,29 @@ impl Run {
         }
     }
 
-    pub(super) fn prior_attempt_ended(&mut self, task: &TaskId, try_number: u32) {
+    /// Gives a place to attempts that live although no plan lays their tasks out: the run was cleared and waits to begin
+    /// again, or its new plan has no such task.
+    pub(super) fn seat(&mut self, plan: Option<&Plan>, slots: &mut Slots) {
+        for task in self.prior.values().filter(|task| task.live.is_some()) {
+            if !self.seats.contains_key(&task.task) {
+                slots.occupy(&self.dag_id, task_of(plan, &task.task));
+                self.seats.insert(task.task.clone(), plan.cloned());
+            }
+        }
+    }
+
+    pub(super) fn unseat(&mut self, task: &TaskId, slots: &mut Slots) {
+        if let Some(plan) = self.seats.remove(task) {
+            slots.release(&self.dag_id, task_of(plan.as_ref(), task));
+        }
+    }
+
+    pub(super) fn prior_attempt_ended(&mut self, task: &TaskId, try_number: u32, slots: &mut Slots) {
         if let Some(prior) = self.prior.get_mut(task)
             && prior.live == Some(try_number)
         {
             prior.live = None;
+            self.unseat(task, slots);
         }
     }
 
@@ -436,6 +478,10 @@ impl Run {
             [first, rest @ ..] => format!("trigger rule {rule}: {first}, and {} more", rest.len()),
         }
     }
+}
+
+fn task_of<'a>(plan: Option<&'a Plan>, task: &TaskId) -> Option<&'a Task> {
+    plan.and_then(|plan| Some(&plan.dag.tasks[plan.index(task)?]))
 }
 
 fn verb(state: TaskState) -> &'static str {

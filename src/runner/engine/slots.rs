@@ -148,15 +148,18 @@ impl Slots {
         self.running == 0 && self.buckets.is_empty()
     }
 
-    pub(super) fn occupy(&mut self, dag: &DagId, task: &Task) {
+    /// An attempt lives; `None`: of a task of which nothing more is known.
+    pub(super) fn occupy(&mut self, dag: &DagId, task: Option<&Task>) {
         self.running += 1;
         *self.dags.entry(dag.clone()).or_default() += 1;
-        if let Some(pool) = &task.pool {
+        if let Some(task) = task
+            && let Some(pool) = &task.pool
+        {
             *self.pools.entry(pool.clone()).or_default() += task.pool_slots;
         }
     }
 
-    pub(super) fn release(&mut self, dag: &DagId, task: &Task) {
+    pub(super) fn release(&mut self, dag: &DagId, task: Option<&Task>) {
         self.running = self.running.saturating_sub(1);
         if let Some(active) = self.dags.get_mut(dag) {
             *active = active.saturating_sub(1);
@@ -164,7 +167,8 @@ impl Slots {
                 self.dags.remove(dag);
             }
         }
-        if let Some(pool) = &task.pool
+        if let Some(task) = task
+            && let Some(pool) = &task.pool
             && let Some(used) = self.pools.get_mut(pool)
         {
             *used = used.saturating_sub(task.pool_slots);
