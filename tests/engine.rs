@@ -1014,6 +1014,23 @@ fn a_selection_is_the_whole_run_until_it_is_widened() {
 }
 
 #[test]
+fn a_run_that_ended_before_its_wider_selection_began_still_lacks_those_tasks() {
+    let mut world = World::new(dag(vec![task("a"), task("b")], &[]), 8);
+    let mut input = world.input(day(0));
+    let run = input.number;
+    input.state = RunState::Success;
+    input.plan = Some(Plan::new(world.dag.clone(), 1));
+    input.tasks = vec![prior("a", TaskState::Success, 1)];
+    input.is_awaited = true;
+    world.event(Event::Run(Box::new(input)));
+    world.event(clear(run, "a"));
+    assert!(world.states.contains_key(&(run.0, "b".to_owned())), "recorded before it starts");
+    world.end(run, "a", Outcome::Success);
+    world.end(run, "b", Outcome::Success);
+    assert_eq!(world.runs[&run.0].0, RunState::Success);
+}
+
+#[test]
 fn a_run_that_a_backfill_takes_over_leaves_the_limit_of_its_dag() {
     let mut limited = dag(vec![task("a")], &[]);
     limited.max_active_runs = 1;

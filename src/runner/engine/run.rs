@@ -188,7 +188,10 @@ impl Run {
             .tasks
             .iter()
             .map(|task| {
-                let selected = selection.as_ref().is_none_or(|ids| ids.contains(&task.id));
+                // One that has begun has the tasks that were recorded then: its selection may have been widened for a beginning
+                // that never came.
+                let selected =
+                    self.phase == Phase::Queued && selection.as_ref().is_none_or(|ids| ids.contains(&task.id));
                 match self.prior.remove(&task.id) {
                     Some(prior) => Instance {
                         state: prior.state,
