@@ -109,7 +109,8 @@ impl Promises {
 
     /// DAGs as the database has them.
     pub fn found(&mut self) -> Dags {
-        let found: Vec<(String, bool, bool, i64, Option<i64>, Option<i64>)> = self
+        type Row = (String, bool, bool, i64, Option<i64>, Option<i64>);
+        let found: Vec<Row> = self
             .connection
             .prepare_cached("SELECT dag_id, is_active, is_paused, schedule_from, scheduled_until, version_id FROM dags")
             .unwrap()
