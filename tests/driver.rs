@@ -75,6 +75,19 @@ fn task(id: &str) -> TaskId {
     TaskId::new(id).unwrap()
 }
 
+fn record(token: &str, ending: Ending) -> Box<ExitRecord> {
+    Box::new(ExitRecord {
+        token: token.to_owned(),
+        started_at: day(1),
+        ended_at: day(9),
+        ending,
+        cpu_seconds: 0.0,
+        max_rss_bytes: 0,
+        left_behind: 0,
+        log_failure: None,
+    })
+}
+
 struct World {
     _folder: TempDir,
     home: Home,
@@ -207,17 +220,7 @@ fn the_past_outlives_the_last_attempt_of_a_run_that_has_ended() {
     world.fails(first);
     world.run(1, version);
     let mut driver = world.driver(Mode::UntilIdle);
-    let record = ExitRecord {
-        token,
-        started_at: day(1),
-        ended_at: day(9),
-        ending: Ending::Stopped,
-        cpu_seconds: 0.0,
-        max_rss_bytes: 0,
-        left_behind: 0,
-        log_failure: None,
-    };
-    driver.step(vec![Message::Ended((first, task("b"), 1), Box::new(record))]);
+    driver.step(vec![Message::Ended((first, task("b"), 1), record(&token, Ending::Stopped))]);
     // Whatever makes the driver look at the run again.
     driver.step(vec![Message::Doorbell]);
     assert_eq!(*world.launched.borrow(), ["day 1 b"]);
@@ -232,6 +235,20 @@ fn a_run_whose_past_ends_while_a_new_driver_takes_it_up_knows_how_it_ended() {
     world.driver(Mode::UntilIdle);
     // The timeout of the first run is over: that skips what it had not begun.
     assert_eq!(*world.launched.borrow(), ["day 1 a", "day 1 b"]);
+}
+
+#[test]
+fn a_run_that_turns_up_in_the_moment_in_which_its_past_ends_knows_how_it_ended() {
+    let mut world = World::new();
+    let version = world.version(HAS_PAST);
+    let first = world.run(0, version);
+    world.ends(first, "b", TaskState::Success);
+    let mut driver = world.driver(Mode::UntilIdle);
+    assert_eq!(*world.launched.borrow(), ["day 0 a"]);
+    world.queued(1);
+    let failed = record("token 0", Ending::Exited { code: 1 });
+    driver.step(vec![Message::Ended((first, task("a"), 1), failed), Message::Doorbell]);
+    assert_eq!(*world.launched.borrow(), ["day 0 a", "day 1 b"]);
 }
 
 #[test]

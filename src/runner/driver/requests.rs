@@ -240,6 +240,8 @@ impl<H: Host> Driver<H> {
         let Some(mut before) = self.store.run_before(&run.dag_id, run.logical_date)? else {
             return Ok(Past::default());
         };
+        // What waits to be told may end it, or let its time run out.
+        self.step_pending();
         // It has told its end before the engine knew of this run; the database must know it to tell it again.
         if self.is_about_to_end(before.number) {
             self.settle();
