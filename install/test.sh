@@ -37,7 +37,7 @@ stage_core() {
   cargo test --quiet
 }
 stage_simulation() {
-  cargo test --quiet --profile simulation --test simulation -- --seeds 30
+  cargo test --quiet --profile simulation --test simulation -- --seeds 2000
 }
 stage_instructions() {
   ./benches/instructions.sh
