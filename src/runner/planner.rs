@@ -132,7 +132,8 @@ pub fn plan(home: &Home, store: &mut Store, config: &Config, now: Timestamp) -> 
     let mut changed = Vec::new();
     for path in catalog::dag_files(home).map_err(folder)? {
         let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        if DagId::new(stem.as_str()).is_err() {
+        let row = known.get(&stem);
+        if row.is_none() && DagId::new(stem.as_str()).is_err() {
             // Without an id there is no row to remember the file by, so it is reported each time.
             report.faulty.extend(catalog::load_dag(home, &path, config).err());
             continue;
@@ -140,7 +141,6 @@ pub fn plan(home: &Home, store: &mut Store, config: &Config, now: Timestamp) -> 
         // A file that vanished since the folder was read is as good as not listed.
         let Ok(stamp) = file_stamp(&path) else { continue };
         let stamp = format!("{stamp} {config_stamp}");
-        let row = known.get(&stem);
         if row.is_none_or(|row| row.file_stamp != stamp || !row.is_active) {
             changed.push((path, stem.clone(), stamp));
         }
