@@ -44,5 +44,5 @@ cp -R tests/{oracle,files,faults} "$crate/tests/"
 cp Cargo.lock "$crate/"
 
 cd "$crate"
-cargo mutants --list --json -f 'src/dag/**' -f 'src/runner/engine/**' -f src/check/judge.rs > list.json
+cargo mutants --list --json -f 'src/dag/**' -f 'src/runner/engine/**' -f src/check/judge.rs -f src/check/observe.rs -f src/check/reconcile.rs > list.json
 python3 "$switch" list.json "${SHARD:-0/1}" "$@"

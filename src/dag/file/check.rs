@@ -1,8 +1,9 @@
 //! `check` tables: the source of the values, rules, reconciliation.
 
 use super::fault::Fault;
-use super::reader::{Entry, Open, Reader, any_name};
+use super::reader::{Entry, Open, Reader};
 use super::task::{Surroundings, read_connection, read_source};
+use super::value::any_name;
 use crate::dag::check::{Baseline, Check, Reconcile, Rule, Rules, Source, Verdict};
 
 /// What a rule can bound; one of them must be there.

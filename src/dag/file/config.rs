@@ -8,7 +8,8 @@ use toml::de::DeTable;
 
 use super::fault::{Fault, Severity};
 use super::field::CONFIG;
-use super::reader::{Open, Reader, bad_address, bad_identifier, is_address};
+use super::reader::{Open, Reader};
+use super::value::{bad_address, bad_identifier, is_address};
 use super::{parse, settle, spark};
 use crate::dag::Config;
 use crate::dag::config::{

@@ -19,6 +19,7 @@ mod suggest;
 mod syntax;
 mod task;
 mod text;
+mod value;
 mod wait;
 
 pub use config::{read_config, read_config_leniently};

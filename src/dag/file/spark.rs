@@ -2,8 +2,9 @@
 
 use super::dag::values;
 use super::fault::Fault;
-use super::reader::{Entry, Open, Reader, any_name};
+use super::reader::{Entry, Open, Reader};
 use super::task::{Surroundings, check_file};
+use super::value::any_name;
 use crate::dag::model::{Spark, SparkOptions};
 
 /// Reads the `spark` action of a task.

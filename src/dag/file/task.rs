@@ -4,8 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::fault::Fault;
-use super::reader::{At, Entry, Open, Reader, any_name, bad_identifier, is_template};
+use super::reader::{At, Entry, Open, Reader};
 use super::suggest::or_known;
+use super::value::{any_name, bad_identifier, is_template, quoted_key};
 use super::{check, spark, wait};
 use crate::dag::model::{Action, Report, Shell, Sql, SqlSource, Task};
 use crate::dag::trigger_rule::TriggerRule;
@@ -160,7 +161,7 @@ fn check_pool(
         if !is_known {
             let message = format!("unknown pool `{}`", pool.value);
             let fault = Fault::error("unknown-pool", pool.span.clone(), message, "crondag.toml has no such pool");
-            let add = format!("add it to crondag.toml, below [pools]: {} = 4", super::reader::quoted_key(&pool.value));
+            let add = format!("add it to crondag.toml, below [pools]: {} = 4", quoted_key(&pool.value));
             reader.push(or_known(fault, &pool.value, config.pools.keys().map(String::as_str), &add));
         }
         return;
@@ -245,7 +246,7 @@ pub(super) fn read_connection<'f>(
                 message,
                 "crondag.toml has no such connection",
             );
-            let name = super::reader::quoted_key(&connection.value);
+            let name = quoted_key(&connection.value);
             let add = format!("add it to crondag.toml: [connections.{name}] with type = \"sqlite\" and path");
             reader.push(or_known(fault, &connection.value, connections.keys().map(String::as_str), &add));
         }

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::fault::Fault;
-use super::reader::{At, Entry, Open, Reader, any_name};
+use super::reader::{At, Entry, Open, Reader};
 use super::task::{Surroundings, read_connection};
+use super::value::any_name;
 use crate::dag::wait::{Condition, Wait};
 
 /// Reads the `wait` action of a task.
