@@ -195,6 +195,7 @@ impl Body {
         text
     }
 
+    // Writing to a String cannot fail.
     fn html(&self) -> String {
         let mut html = format!(
             "<!DOCTYPE html>\n<html><head><meta charset=\"utf-8\">\

@@ -1,12 +1,14 @@
 //! The rules.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, civil};
 
-use super::{Cell, EarlierDate, Judged, Judgement, Name, Rows, number};
+use super::observe::{CheckFault, Observed, observe};
+use super::reconcile::{Reconciliation, reconcile};
+use super::{EarlierDate, Judged, Judgement, Rows, number};
 use crate::dag::Verdict;
 use crate::dag::check::{Baseline, Rule, Rules};
 use crate::dag::pattern::matches;
@@ -22,46 +24,6 @@ const LEAST_DEVIATION: f64 = 0.01;
 const NAMED: usize = 5;
 /// The median shown beside values for which no rule names a baseline.
 const USUAL: usize = 7;
-
-/// Why rows cannot be judged. Reads after "error: ".
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CheckFault {
-    /// A column that the check names is not there.
-    #[error("the query gives no column `{column}`; it gives {given}")]
-    Column {
-        /// The column.
-        column: String,
-        /// Those that are there.
-        given: String,
-    },
-    /// There is no column left to record.
-    #[error("the query gives only `{0}`: a check needs a key and at least one number beside it")]
-    NoMetrics(String),
-}
-
-/// A second result that must agree.
-#[derive(Debug, Clone, Copy)]
-pub struct Reconciliation<'a> {
-    /// Its rows.
-    pub rows: &'a Rows,
-    /// By which share of the larger value they may differ.
-    pub tolerance: f64,
-    /// The verdict when they do not agree.
-    pub verdict: Verdict,
-}
-
-/// Rows by key and metric.
-struct Observed<'r> {
-    values: BTreeMap<Name, Option<f64>>,
-    /// How many rows each key has.
-    rows_of: BTreeMap<String, usize>,
-    metrics: Vec<String>,
-    /// Rows without a number, by metric.
-    nulls: BTreeMap<&'r str, usize>,
-    /// Times by key and metric.
-    texts: BTreeMap<Name, &'r str>,
-    total: usize,
-}
 
 /// Judges the rows of a date. `history` is of earlier dates whose check did not fail, newest first.
 ///
@@ -101,70 +63,6 @@ pub fn judge(
     findings.retain(|(verdict, _)| *verdict != Verdict::Ok);
     let worst = values.iter().map(|value| value.verdict).chain(findings.iter().map(|(verdict, _)| *verdict)).max();
     Ok(Judgement { values, findings, verdict: worst.unwrap_or(Verdict::Ok) })
-}
-
-fn observe<'r>(rules: &Rules, rows: &'r Rows) -> Result<Observed<'r>, CheckFault> {
-    let place = |column: &String| {
-        rows.columns.iter().position(|name| name == column).ok_or_else(|| CheckFault::Column {
-            column: column.clone(),
-            given: if rows.columns.is_empty() { "no columns".to_owned() } else { rows.columns.join(", ") },
-        })
-    };
-    let nothing = Observed {
-        values: BTreeMap::new(),
-        rows_of: BTreeMap::new(),
-        metrics: Vec::new(),
-        nulls: BTreeMap::new(),
-        texts: BTreeMap::new(),
-        total: 0,
-    };
-    // A program that prints no header for no rows has not broken the check.
-    if rows.columns.is_empty() && rows.rows.is_empty() {
-        return Ok(nothing);
-    }
-    let keys: Vec<usize> =
-        if rules.key.is_empty() { vec![0] } else { rules.key.iter().map(place).collect::<Result<_, _>>()? };
-    let metrics: Vec<usize> = if rules.metrics.is_empty() {
-        (0..rows.columns.len()).filter(|column| !keys.contains(column)).collect()
-    } else {
-        rules.metrics.iter().map(place).collect::<Result<_, _>>()?
-    };
-    if metrics.is_empty() {
-        return Err(CheckFault::NoMetrics(rows.columns.join(", ")));
-    }
-    let mut observed = Observed {
-        metrics: metrics.iter().map(|&column| rows.columns[column].clone()).collect(),
-        total: rows.rows.len(),
-        ..nothing
-    };
-    for row in &rows.rows {
-        let key = keys.iter().map(|&column| written(&row[column])).collect::<Vec<_>>().join("/");
-        *observed.rows_of.entry(key.clone()).or_default() += 1;
-        for &column in &metrics {
-            let metric = &rows.columns[column];
-            let name = (key.clone(), metric.clone());
-            let value = observed.values.entry(name.clone()).or_default();
-            match &row[column] {
-                // Several rows of a key are added up: counts of a key that was split are its count.
-                Cell::Number(number) => *value = Some(value.unwrap_or(0.0) + number),
-                cell => {
-                    *observed.nulls.entry(metric.as_str()).or_default() += 1;
-                    if let Cell::Text(text) = cell {
-                        observed.texts.insert(name, text);
-                    }
-                }
-            }
-        }
-    }
-    Ok(observed)
-}
-
-fn written(cell: &Cell) -> String {
-    match cell {
-        Cell::Null => "NULL".to_owned(),
-        Cell::Number(number) => number.to_string(),
-        Cell::Text(text) => text.clone(),
-    }
 }
 
 fn find_keys(rules: &Rules, observed: &Observed<'_>, history: &[EarlierDate], findings: &mut Vec<(Verdict, String)>) {
@@ -334,75 +232,6 @@ fn time(text: &str, zone: &TimeZone) -> Option<Timestamp> {
     local.to_zoned(zone.clone()).ok().map(|zoned| zoned.timestamp())
 }
 
-fn reconcile(
-    rules: &Rules,
-    observed: &Observed<'_>,
-    values: &mut Vec<Judged>,
-    reconciliation: &Reconciliation<'_>,
-    findings: &mut Vec<(Verdict, String)>,
-) -> Result<(), CheckFault> {
-    let other = observe(rules, reconciliation.rows)?;
-    let blame = |judged: &mut Judged, reason: String| {
-        judged.verdict = judged.verdict.max(reconciliation.verdict);
-        judged.reason = Some(match judged.reason.take() {
-            Some(before) => format!("{before}; {reason}"),
-            None => reason,
-        });
-    };
-    let mut different = 0;
-    for judged in values.iter_mut() {
-        let name = (judged.key.clone(), judged.metric.clone());
-        let theirs = other.values.get(&name);
-        // The other side is what the value is compared with, whatever the history says.
-        judged.baseline = theirs.copied().flatten();
-        match (judged.value, theirs) {
-            (_, None) => {
-                blame(judged, "reconcile: the other side has no such key".to_owned());
-                different += 1;
-            }
-            (Some(ours), Some(Some(theirs))) => {
-                let allowed = reconciliation.tolerance * ours.abs().max(theirs.abs());
-                if (ours - theirs).abs() > allowed {
-                    blame(judged, format!("reconcile: the other side has {}", number(*theirs)));
-                    different += 1;
-                }
-            }
-            (None, Some(None)) => {}
-            _ => {
-                blame(judged, "reconcile: only one side has a number".to_owned());
-                different += 1;
-            }
-        }
-    }
-    for (name, value) in &other.values {
-        if !observed.values.contains_key(name) {
-            let mut judged = Judged {
-                key: name.0.clone(),
-                metric: name.1.clone(),
-                value: None,
-                baseline: *value,
-                verdict: Verdict::Ok,
-                reason: None,
-                history: Vec::new(),
-            };
-            blame(&mut judged, "reconcile: only the other side has this key".to_owned());
-            values.push(judged);
-            different += 1;
-        }
-    }
-    values.sort_by(|a, b| (&a.key, &a.metric).cmp(&(&b.key, &b.metric)));
-    if different > 0 {
-        findings.push((
-            reconciliation.verdict,
-            format!("{different} of {} values do not agree with the other side", values.len()),
-        ));
-    }
-    if other.rows_of.values().any(|count| *count > 1) {
-        findings.push((rules.duplicate_keys, "the other side has keys with several rows".to_owned()));
-    }
-    Ok(())
-}
-
 fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -429,6 +258,7 @@ fn listed(names: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::Cell;
 
     fn rows(columns: &[&str], rows: &[(&str, &[Cell])]) -> Rows {
         Rows {

@@ -3,6 +3,8 @@
 //! Pure: rows, history and times come as values. It must not read the store, a database or a clock.
 
 mod judge;
+mod observe;
+mod reconcile;
 mod show;
 
 use std::collections::BTreeMap;
@@ -11,7 +13,9 @@ use jiff::Timestamp;
 
 use crate::dag::Verdict;
 
-pub use judge::{CheckFault, Reconciliation, judge};
+pub use judge::judge;
+pub use observe::CheckFault;
+pub use reconcile::Reconciliation;
 pub use show::{change, number, sparkline, table};
 
 /// One cell of a row.

@@ -1,0 +1,100 @@
+//! The rows of a check by key and metric.
+
+use std::collections::BTreeMap;
+
+use super::{Cell, Name, Rows};
+use crate::dag::check::Rules;
+
+/// Why rows cannot be judged. Reads after "error: ".
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CheckFault {
+    /// A column that the check names is not there.
+    #[error("the query gives no column `{column}`; it gives {given}")]
+    Column {
+        /// The column.
+        column: String,
+        /// Those that are there.
+        given: String,
+    },
+    /// There is no column left to record.
+    #[error("the query gives only `{0}`: a check needs a key and at least one number beside it")]
+    NoMetrics(String),
+}
+
+/// Rows by key and metric.
+pub(super) struct Observed<'r> {
+    pub(super) values: BTreeMap<Name, Option<f64>>,
+    /// How many rows each key has.
+    pub(super) rows_of: BTreeMap<String, usize>,
+    pub(super) metrics: Vec<String>,
+    /// Rows without a number, by metric.
+    pub(super) nulls: BTreeMap<&'r str, usize>,
+    /// Times by key and metric.
+    pub(super) texts: BTreeMap<Name, &'r str>,
+    pub(super) total: usize,
+}
+
+/// Sorts rows by key and metric.
+pub(super) fn observe<'r>(rules: &Rules, rows: &'r Rows) -> Result<Observed<'r>, CheckFault> {
+    let place = |column: &String| {
+        rows.columns.iter().position(|name| name == column).ok_or_else(|| CheckFault::Column {
+            column: column.clone(),
+            given: if rows.columns.is_empty() { "no columns".to_owned() } else { rows.columns.join(", ") },
+        })
+    };
+    let nothing = Observed {
+        values: BTreeMap::new(),
+        rows_of: BTreeMap::new(),
+        metrics: Vec::new(),
+        nulls: BTreeMap::new(),
+        texts: BTreeMap::new(),
+        total: 0,
+    };
+    // A program that prints no header for no rows has not broken the check.
+    if rows.columns.is_empty() && rows.rows.is_empty() {
+        return Ok(nothing);
+    }
+    let keys: Vec<usize> =
+        if rules.key.is_empty() { vec![0] } else { rules.key.iter().map(place).collect::<Result<_, _>>()? };
+    let metrics: Vec<usize> = if rules.metrics.is_empty() {
+        (0..rows.columns.len()).filter(|column| !keys.contains(column)).collect()
+    } else {
+        rules.metrics.iter().map(place).collect::<Result<_, _>>()?
+    };
+    if metrics.is_empty() {
+        return Err(CheckFault::NoMetrics(rows.columns.join(", ")));
+    }
+    let mut observed = Observed {
+        metrics: metrics.iter().map(|&column| rows.columns[column].clone()).collect(),
+        total: rows.rows.len(),
+        ..nothing
+    };
+    for row in &rows.rows {
+        let key = keys.iter().map(|&column| written(&row[column])).collect::<Vec<_>>().join("/");
+        *observed.rows_of.entry(key.clone()).or_default() += 1;
+        for &column in &metrics {
+            let metric = &rows.columns[column];
+            let name = (key.clone(), metric.clone());
+            let value = observed.values.entry(name.clone()).or_default();
+            match &row[column] {
+                // Several rows of a key are added up: counts of a key that was split are its count.
+                Cell::Number(number) => *value = Some(value.unwrap_or(0.0) + number),
+                cell => {
+                    *observed.nulls.entry(metric.as_str()).or_default() += 1;
+                    if let Cell::Text(text) = cell {
+                        observed.texts.insert(name, text);
+                    }
+                }
+            }
+        }
+    }
+    Ok(observed)
+}
+
+fn written(cell: &Cell) -> String {
+    match cell {
+        Cell::Null => "NULL".to_owned(),
+        Cell::Number(number) => number.to_string(),
+        Cell::Text(text) => text.clone(),
+    }
+}
