@@ -441,7 +441,7 @@ fn a_task_that_could_start_waits_after_all_when_its_past_is_cleared() {
 
 #[test]
 fn a_task_waits_no_longer_for_a_run_that_starts_without_it() {
-    let mut limited = dag(vec![Task { depends_on_past: true, ..task("a") }], &[]);
+    let mut limited = dag(vec![Task { depends_on_past: true, ..task("a") }, task("c")], &[]);
     limited.max_active_runs = 1;
     let mut world = World::new(limited, 0);
     let late = world.run(day(1));
@@ -457,7 +457,127 @@ fn a_task_waits_no_longer_for_a_run_that_starts_without_it() {
         Effect::Start(start) => Some((start.run, start.plan.dag.tasks[start.task].id.as_str())),
         _ => None,
     });
-    assert_eq!(starts.collect::<Vec<_>>(), [(early, "b"), (late, "a")]);
+    assert_eq!(starts.collect::<Vec<_>>(), [(early, "b"), (late, "a"), (late, "c")]);
+}
+
+/// At most this many runs at once of a DAG whose `a` depends on its past and whose `b` does not; the first one has failed.
+fn after_a_failed_run(max_active_runs: u32, retries: u32) -> (World, RunNumber) {
+    let tasks = vec![Task { depends_on_past: true, ..task("a") }, Task { retries, ..task("b") }];
+    let mut world = World::new(Dag { max_active_runs, ..dag(tasks, &[]) }, 8);
+    let first = world.run(day(0));
+    world.end(first, "a", failed());
+    world.end(first, "b", Outcome::Success);
+    assert!(!world.engine.knows(first));
+    (world, first)
+}
+
+/// The run after the failed one.
+fn run_after_failed(world: &mut World) -> RunNumber {
+    let mut input = world.input(day(1));
+    let number = input.number;
+    input.past = Past {
+        logical_date: Some(day(0)),
+        states: [("a", TaskState::Failed), ("b", TaskState::Success)]
+            .map(|(task, state)| (TaskId::new(task).unwrap(), state))
+            .into(),
+    };
+    world.event(Event::Run(Box::new(input)));
+    number
+}
+
+/// Somebody clears `a` of a run that has ended with this state.
+fn clear_ended(world: &mut World, run: RunNumber, date: Timestamp, backfill: Option<BackfillLimits>) {
+    let mut input = world.input(date);
+    input.number = run;
+    input.state = RunState::Failed;
+    input.is_awaited = true;
+    input.plan = Some(Plan::new(world.dag.clone(), 1));
+    input.tasks = vec![prior("a", TaskState::Failed, 1), prior("b", TaskState::Success, 1)];
+    input.backfill = backfill;
+    world.event(Event::Run(Box::new(input)));
+    world.event(clear(run, "a"));
+}
+
+#[test]
+fn a_run_that_waits_for_a_cleared_one_gives_it_its_place() {
+    let (mut world, first) = after_a_failed_run(1, 0);
+    let second = run_after_failed(&mut world);
+    let third = world.run(day(2));
+    assert_eq!(world.names(), ["2:b"]);
+    clear_ended(&mut world, first, day(0), None);
+    assert_eq!(world.names(), ["2:b"], "the second run still has something to do");
+    world.end(second, "b", Outcome::Success);
+    assert_eq!(world.names(), ["1:a"]);
+    assert_eq!(world.runs[&second.0].0, RunState::Queued);
+    world.end(first, "a", Outcome::Success);
+    assert_eq!(world.runs[&first.0].0, RunState::Success);
+    assert_eq!(world.names(), ["2:a"], "its `b` is not done again");
+    assert!(!world.runs.contains_key(&third.0));
+    world.end(second, "a", Outcome::Success);
+    assert_eq!(world.runs[&second.0].0, RunState::Success);
+    assert_eq!(world.names(), ["3:a", "3:b"]);
+}
+
+#[test]
+fn a_run_that_waits_for_its_retry_gives_no_place_away() {
+    let (mut world, first) = after_a_failed_run(1, 1);
+    let second = run_after_failed(&mut world);
+    world.end(second, "b", failed());
+    clear_ended(&mut world, first, day(0), None);
+    assert!(world.running.is_empty());
+    assert_eq!(world.runs[&second.0].0, RunState::Running);
+    world.pass(60);
+    assert_eq!(world.names(), ["2:b"]);
+    world.end(second, "b", Outcome::Success);
+    assert_eq!(world.names(), ["1:a"]);
+}
+
+#[test]
+fn the_place_goes_to_an_earlier_run_over_one_that_waits_itself() {
+    let (mut world, first) = after_a_failed_run(2, 0);
+    let (second, third) = (run_after_failed(&mut world), world.run(day(2)));
+    world.end(second, "b", Outcome::Success);
+    assert_eq!(world.names(), ["3:b"]);
+    clear_ended(&mut world, first, day(0), None);
+    assert_eq!(world.names(), ["3:b", "1:a"]);
+    assert_eq!(world.runs[&second.0].0, RunState::Queued);
+    world.end(third, "b", Outcome::Success);
+    assert_eq!(world.names(), ["1:a"], "the second run has no more to do before the first one");
+    world.end(first, "a", Outcome::Success);
+    assert_eq!(world.names(), ["2:a"]);
+    world.end(second, "a", Outcome::Success);
+    assert_eq!(world.names(), ["3:a"]);
+}
+
+#[test]
+fn no_place_is_given_to_an_interrupted_backfill() {
+    let (mut world, first) = after_a_failed_run(1, 0);
+    let second = run_after_failed(&mut world);
+    world.end(second, "b", Outcome::Success);
+    world.event(Event::HoldBackfill { backfill: 7, hold: true });
+    let limits = BackfillLimits { backfill: 7, max_active_runs: None, is_reverse: false };
+    clear_ended(&mut world, first, day(0), Some(limits));
+    assert_eq!((world.names(), world.runs[&second.0].0), (vec![], RunState::Running));
+    world.event(Event::HoldBackfill { backfill: 7, hold: false });
+    assert_eq!((world.names(), world.runs[&second.0].0), (vec!["1:a".to_owned()], RunState::Queued));
+}
+
+#[test]
+fn the_patience_of_a_run_begins_anew_when_it_has_its_place_again() {
+    let (mut world, first) = after_a_failed_run(1, 0);
+    world.dag = Arc::new(Dag { run_timeout: Some(Duration::from_secs(100)), ..(*world.dag).clone() });
+    world.event(Event::Plan(Plan::new(world.dag.clone(), 2)));
+    let second = run_after_failed(&mut world);
+    world.end(second, "b", Outcome::Success);
+    world.pass(90);
+    clear_ended(&mut world, first, day(0), None);
+    world.pass(90);
+    world.end(first, "a", Outcome::Success);
+    assert_eq!(world.names(), ["2:a"]);
+    world.pass(90);
+    assert_eq!(world.runs[&second.0].0, RunState::Running);
+    world.pass(10);
+    assert_eq!(world.runs[&second.0].0, RunState::Failed);
 }
 
 #[test]

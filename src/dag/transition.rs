@@ -36,7 +36,8 @@ pub enum Transition {
         /// Why it failed.
         reason: Option<String>,
     },
-    /// Any state -> queued: tasks of the run were cleared, or more tasks were asked for.
+    /// Any state -> queued: tasks of the run were cleared, or more tasks were asked for, or it gave way to an earlier run for
+    /// which it waits.
     RunReopened {
         /// The run.
         run: RunNumber,

@@ -94,6 +94,7 @@ impl Promises {
             self.check_found(number, &name);
         }
         let was_asked = self.asked.contains(&number);
+        let may_reopen = self.runs.get(&number).is_some_and(|run| run.state.is_final() || self.may_give_way(run));
         match transition {
             Transition::RunEnded { .. } => drop(self.open.remove(&number)),
             Transition::RunReopened { .. } => drop(self.open.insert(number)),
@@ -138,8 +139,11 @@ impl Promises {
             }
             Transition::RunStarted { .. } => {}
             Transition::RunReopened { .. } => {
-                if !run.state.is_final() {
-                    broken(format!("{place}: reopened while it is {}", run.state));
+                if !may_reopen {
+                    broken(format!("{place}: reopened while it is {}: {:?}", run.state, run.tasks));
+                }
+                if run.state == RunState::Running {
+                    self.counts.entry("runs that gave way").and_modify(|many| *many += 1).or_insert(1);
                 }
                 run.state = RunState::Queued;
             }
@@ -490,6 +494,30 @@ impl Promises {
             // It was ended before it began, or it has no such task.
             None => before.is_none_or(|before| before.version.is_some() || before.state.is_final()),
         }
+    }
+
+    /// A run that can do nothing before an earlier one, which is queued, gives way.
+    fn may_give_way(&self, run: &Run) -> bool {
+        run.state == RunState::Running
+            && self.waits_only_for_past(run)
+            && self.open.iter().map(|number| &self.runs[number]).any(|early| {
+                early.dag == run.dag && early.state == RunState::Queued && early.logical_date < run.logical_date
+            })
+    }
+
+    /// All that has not ended in a running run waits for its past, or for what does.
+    pub fn waits_only_for_past(&self, run: &Run) -> bool {
+        let Some((_, version)) = &run.version else { return false };
+        run.tasks.iter().filter(|(_, task)| !task.state.is_final()).all(|(name, task)| {
+            task.state == TaskState::None
+                && match run.decide(version, name) {
+                    None => true,
+                    Some(TaskState::Running) => {
+                        version.task(name).is_some_and(|it| it.depends_on_past) && !self.past_allows(run, name, true)
+                    }
+                    Some(_) => false,
+                }
+        })
     }
 
     pub fn run_before(&self, run: &Run, with_queued: bool) -> Option<&Run> {

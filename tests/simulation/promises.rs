@@ -430,6 +430,13 @@ impl Promises {
                 if has_version && !others_run {
                     broken(format!("promise 1: {place} waits for nothing and was not begun"));
                 }
+                let waits_for_it = owners.iter().map(|(late, owner)| (&self.runs[late], owner)).find(|(late, of)| {
+                    (late.dag == run.dag && late.state == RunState::Running && late.logical_date > run.logical_date)
+                        && (owner.is_none() && of.is_none() && self.waits_only_for_past(late))
+                });
+                if has_version && let Some((late, _)) = waits_for_it {
+                    broken(format!("promise 1: {place} is queued behind {}, which waits for its past", late.run_id));
+                }
                 continue;
             }
             let Some((_, version)) = &run.version else { continue };

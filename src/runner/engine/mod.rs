@@ -43,6 +43,8 @@ pub struct Engine {
     /// Interval runs that have not ended, by logical date: for `depends_on_past`.
     by_date: BTreeMap<DagId, BTreeMap<Timestamp, RunNumber>>,
     held: BTreeSet<i64>,
+    /// Runs of which a task could start but for `depends_on_past`. Some may have found their past meanwhile.
+    waiting_for_past: BTreeSet<RunNumber>,
     lanes: Lanes,
     slots: Slots,
     timers: BTreeSet<(Timestamp, RunNumber, Timer)>,
@@ -189,12 +191,8 @@ impl Engine {
             let held = &self.held;
             let runs = &self.runs;
             let plans = &self.plans;
-            let next = self.lanes.next(|number| {
-                runs.get(&number).is_some_and(|run| {
-                    plans.contains_key(&run.dag_id) && !run.backfill.is_some_and(|backfill| held.contains(&backfill))
-                })
-            });
-            let Some(number) = next else { return };
+            let may_begin = |number| may_begin(runs, plans, held, number);
+            let Some(number) = self.lanes.next(may_begin).or_else(|| self.give_way(step)) else { return };
             let Some(run) = self.runs.get_mut(&number) else { continue };
             let Some(plan) = self.plans.get(&run.dag_id).cloned() else { continue };
             run.started_at = Some(step.now);
@@ -213,6 +211,50 @@ impl Engine {
             }
             self.settle(step);
         }
+    }
+
+    /// Queues a run that can do nothing before an earlier one has, which is queued behind it, and says which one that is: it
+    /// was cleared, and `max_active_runs` is full of runs that wait for it. Airflow lets all of them wait for ever.
+    fn give_way(&mut self, step: &mut Step) -> Option<RunNumber> {
+        let runs = &self.runs;
+        self.waiting_for_past.retain(|number| runs.get(number).is_some_and(|run| run.phase == Phase::Running));
+        let (waiting, earlier) = self.waiting_for_past.iter().find_map(|&number| {
+            let run = &self.runs[&number];
+            let earlier = self.lanes.queued_before(&run.lane, run.queue_key()).find(|&earlier| {
+                self.runs.get(&earlier).is_some_and(|earlier| earlier.logical_date < run.logical_date)
+                    && may_begin(&self.runs, &self.plans, &self.held, earlier)
+            })?;
+            self.waits_only_for_past(run).then_some((number, earlier))
+        })?;
+        let run = self.runs.get_mut(&waiting)?;
+        if let Some(at) = run.times_out_at.take() {
+            self.timers.remove(&(at, waiting, Timer::RunTimeout));
+        }
+        self.slots.forget_run(waiting, run);
+        run.unbuild();
+        step.effects.push(Effect::Record(Transition::RunReopened { run: waiting }));
+        let lane = run.lane.clone();
+        self.lanes.end(&lane);
+        self.enqueue(waiting);
+        self.lanes.dequeue(&lane, self.runs.get(&earlier)?.queue_key(), earlier);
+        self.lanes.begin(lane);
+        Some(earlier)
+    }
+
+    /// Whether nothing of a running run lives or has a time of its own, and all that could start waits for its past.
+    fn waits_only_for_past(&self, run: &Run) -> bool {
+        let Some(plan) = &run.plan else { return false };
+        run.live() == 0
+            && plan.dag.tasks.iter().zip(&run.tasks).filter(|(_, it)| it.selected && !it.state.is_final()).all(
+                |(task, instance)| {
+                    instance.state == TaskState::None
+                        && match task.trigger_rule.decide(&instance.upstream) {
+                            Decision::Wait => true,
+                            Decision::Run => task.depends_on_past && !self.past_allows(run, &task.id),
+                            Decision::Skip | Decision::UpstreamFailed => false,
+                        }
+                },
+            )
     }
 
     /// Lays the run's task instances out along its plan and looks at all of them.
@@ -483,7 +525,11 @@ impl Engine {
         let ready = match instance.state {
             TaskState::None if run.phase == Phase::Running => match task.trigger_rule.decide(&instance.upstream) {
                 Decision::Wait => false,
-                Decision::Run => may_start && (!task.depends_on_past || self.past_allows(run, &task.id)),
+                Decision::Run if may_start && task.depends_on_past && !self.past_allows(run, &task.id) => {
+                    self.waiting_for_past.insert(number);
+                    false
+                }
+                Decision::Run => may_start,
                 Decision::Skip => {
                     let reason = run.rule_reason(index, &plan.dag, TaskState::Skipped);
                     return self.finish_task(number, index, TaskState::Skipped, Some(reason), step);
@@ -572,6 +618,18 @@ impl Engine {
             step.effects.push(Effect::Start(Start { run: candidate.run, plan, task: candidate.task, try_number }));
         }
     }
+}
+
+/// Whether a queued run waits for nothing but its place.
+fn may_begin(
+    runs: &BTreeMap<RunNumber, Run>,
+    plans: &BTreeMap<DagId, Plan>,
+    held: &BTreeSet<i64>,
+    number: RunNumber,
+) -> bool {
+    runs.get(&number).is_some_and(|run| {
+        plans.contains_key(&run.dag_id) && !run.backfill.is_some_and(|backfill| held.contains(&backfill))
+    })
 }
 
 fn candidate(number: RunNumber, run: &Run, index: usize) -> Candidate {

@@ -58,6 +58,17 @@ impl Lanes {
         }
     }
 
+    /// The runs that a lane's queue has before this place, in its order.
+    pub(super) fn queued_before(&self, lane: &Lane, key: i64) -> impl Iterator<Item = RunNumber> {
+        let queue = self.lanes.get(lane).map(|state| &state.queue);
+        queue
+            .into_iter()
+            .flatten()
+            .map(|(at, run)| (*at, *run))
+            .take_while(move |(at, _)| *at < key)
+            .map(|(_, run)| run)
+    }
+
     pub(super) fn begin(&mut self, lane: Lane) {
         self.lanes.entry(lane).or_default().running += 1;
     }
