@@ -14,7 +14,7 @@ crate=${MUTANTS_DIR:-target/mutants}
 switch=$PWD/install/mutants.py
 
 modules=(dag check runner/engine cli/diagnostic.rs runner/driver/line.rs)
-tests=(oracle engine files faults fuzz_files reference zones)
+tests=(oracle files faults fuzz_files reference zones)
 needed='annotate-snippets|chrono|cron|jiff|minijinja|petgraph|proptest|regex|serde|serde_json|strsim|tempfile|thiserror|toml'
 
 mkdir -p "$crate"
@@ -35,6 +35,8 @@ cp -R tests/{oracle,files,faults} "$crate/tests/"
     cp "tests/$name.rs" "$crate/tests/"
     echo "#[cfg(test)] #[path = \"../tests/$name.rs\"] mod test_$name;"
   done
+  cp -R tests/engine "$crate/tests/"
+  echo '#[cfg(test)] #[path = "../tests/engine/main.rs"] mod test_engine;'
 } > "$crate/src/lib.rs"
 {
   printf '[package]\nname = "crondag"\nversion = "0.0.0"\nedition = "2024"\nautotests = false\n[dependencies]\n'

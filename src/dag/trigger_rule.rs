@@ -186,10 +186,55 @@ impl TriggerRule {
             TriggerRule::Always => Run,
         }
     }
+
+    /// Whether an upstream task in this state is a reason for a decision against running.
+    pub fn is_reason(self, decision: Decision, upstream: TaskState) -> bool {
+        use TaskState::{Failed, Skipped, Success, UpstreamFailed};
+        let reasons: &[TaskState] = match decision {
+            Decision::Wait | Decision::Run => &[],
+            Decision::UpstreamFailed => &[Failed, UpstreamFailed],
+            Decision::Skip => match self {
+                TriggerRule::AllSuccess
+                | TriggerRule::AllDoneMinOneSuccess
+                | TriggerRule::OneSuccess
+                | TriggerRule::NoneFailedMinOneSuccess
+                | TriggerRule::NoneSkipped => &[Skipped],
+                TriggerRule::AllFailed | TriggerRule::OneFailed => &[Success, Skipped],
+                TriggerRule::OneDone => &[Skipped, UpstreamFailed],
+                TriggerRule::AllSkipped => &[Success, Failed, UpstreamFailed],
+                TriggerRule::AllDone | TriggerRule::NoneFailed | TriggerRule::Always => &[],
+            },
+        };
+        reasons.contains(&upstream)
+    }
 }
 
 impl fmt::Display for TriggerRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_decision_against_running_has_a_reason_and_is_another_one_without_it() {
+        let finals = [TaskState::Success, TaskState::Failed, TaskState::UpstreamFailed, TaskState::Skipped];
+        for rule in TriggerRule::ALL {
+            for number in 0..64 {
+                let upstream = [finals[number % 4], finals[number / 4 % 4], finals[number / 16]];
+                let decision = rule.decide(&UpstreamCounts::of(upstream));
+                let (reasons, others): (Vec<TaskState>, Vec<TaskState>) =
+                    upstream.into_iter().partition(|state| rule.is_reason(decision, *state));
+                let is_against = matches!(decision, Decision::Skip | Decision::UpstreamFailed);
+                assert_eq!(is_against, !reasons.is_empty(), "{rule} {upstream:?}: {decision:?}");
+                assert!(
+                    !is_against || rule.decide(&UpstreamCounts::of(others.clone())) != decision,
+                    "{rule} {upstream:?}: {decision:?} with {others:?} alone"
+                );
+            }
+        }
     }
 }

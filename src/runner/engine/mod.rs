@@ -230,7 +230,6 @@ impl Engine {
         if let Some(at) = run.times_out_at.take() {
             self.timers.remove(&(at, waiting, Timer::RunTimeout));
         }
-        self.slots.forget_run(waiting, run);
         run.unbuild();
         step.effects.push(Effect::Record(Transition::RunReopened { run: waiting }));
         let lane = run.lane.clone();
@@ -351,15 +350,15 @@ impl Engine {
     fn forget_if_over(&mut self, number: RunNumber) {
         let over =
             self.runs.get(&number).is_some_and(|run| run.phase == Phase::Ended && run.live() == 0 && !run.is_awaited);
-        if over && let Some(run) = self.runs.remove(&number) {
-            self.slots.forget_run(number, &run);
-            if let Some(dates) = self.by_date.get_mut(&run.dag_id) {
-                if dates.get(&run.logical_date) == Some(&number) {
-                    dates.remove(&run.logical_date);
-                }
-                if dates.is_empty() {
-                    self.by_date.remove(&run.dag_id);
-                }
+        if over
+            && let Some(run) = self.runs.remove(&number)
+            && let Some(dates) = self.by_date.get_mut(&run.dag_id)
+        {
+            if dates.get(&run.logical_date) == Some(&number) {
+                dates.remove(&run.logical_date);
+            }
+            if dates.is_empty() {
+                self.by_date.remove(&run.dag_id);
             }
         }
     }
@@ -530,13 +529,10 @@ impl Engine {
                     false
                 }
                 Decision::Run => may_start,
-                Decision::Skip => {
-                    let reason = run.rule_reason(index, &plan.dag, TaskState::Skipped);
-                    return self.finish_task(number, index, TaskState::Skipped, Some(reason), step);
-                }
-                Decision::UpstreamFailed => {
-                    let reason = run.rule_reason(index, &plan.dag, TaskState::UpstreamFailed);
-                    return self.finish_task(number, index, TaskState::UpstreamFailed, Some(reason), step);
+                decision @ (Decision::Skip | Decision::UpstreamFailed) => {
+                    let reason = run.rule_reason(index, &plan.dag, decision);
+                    let state = if decision == Decision::Skip { TaskState::Skipped } else { TaskState::UpstreamFailed };
+                    return self.finish_task(number, index, state, Some(reason), step);
                 }
             },
             TaskState::UpForRetry => may_start && instance.next_try_at.is_none_or(|at| at <= step.now),

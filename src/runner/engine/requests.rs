@@ -61,8 +61,7 @@ impl Engine {
                 }
             }
             Phase::Ended => {
-                // Attempts that live keep their slots.
-                self.slots.forget_run(number, run);
+                // Nothing of it waits for a slot; attempts that live keep theirs.
                 run.unbuild();
                 step.effects.push(Effect::Record(Transition::RunReopened { run: number }));
                 run.clear_prior(number, &to_clear, &retries, step);

@@ -6,7 +6,9 @@ use jiff::Timestamp;
 
 use super::slots::{Lane, Slots};
 use super::{BackfillLimits, Effect, Plan, Step, TaskReport, is_interval};
-use crate::dag::{Dag, DagId, RunNumber, RunState, RunType, Task, TaskId, TaskState, Transition, UpstreamCounts};
+use crate::dag::{
+    Dag, DagId, Decision, RunNumber, RunState, RunType, Task, TaskId, TaskState, Transition, UpstreamCounts,
+};
 
 /// A run as the store has it.
 #[derive(Debug, Clone)]
@@ -462,20 +464,16 @@ impl Run {
     }
 
     /// Why a trigger rule decided against running, in words that name the upstream task.
-    pub(super) fn rule_reason(&self, index: usize, dag: &Dag, becomes: TaskState) -> String {
+    pub(super) fn rule_reason(&self, index: usize, dag: &Dag, decision: Decision) -> String {
         let rule = dag.tasks[index].trigger_rule;
         let upstream = dag.graph.upstream(index).iter().filter(|&&up| self.tasks[up].selected);
-        let culprits: Vec<String> = upstream
-            .filter(|&&up| {
-                let failed = matches!(self.tasks[up].state, TaskState::Failed | TaskState::UpstreamFailed);
-                if becomes == TaskState::UpstreamFailed { failed } else { !failed && self.tasks[up].state.is_final() }
-            })
-            .map(|&up| format!("{} {}", dag.tasks[up].id, verb(self.tasks[up].state)))
-            .collect();
-        match culprits.as_slice() {
-            [] => format!("trigger rule {rule}: no upstream task failed or succeeded as it needs"),
-            [one] => format!("trigger rule {rule}: {one}"),
-            [first, rest @ ..] => format!("trigger rule {rule}: {first}, and {} more", rest.len()),
+        let mut reasons = upstream
+            .filter(|&&up| rule.is_reason(decision, self.tasks[up].state))
+            .map(|&up| format!("{} {}", dag.tasks[up].id, verb(self.tasks[up].state)));
+        let Some(first) = reasons.next() else { return format!("trigger rule {rule}") };
+        match reasons.count() {
+            0 => format!("trigger rule {rule}: {first}"),
+            more => format!("trigger rule {rule}: {first}, and {more} more"),
         }
     }
 }

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::run::Run;
 use crate::dag::{Dag, DagId, RunNumber, Task};
 
 /// The home's limits.
@@ -202,16 +201,6 @@ impl Slots {
                 self.buckets.remove(&key);
             }
         }
-    }
-
-    /// Drops whatever of the run still waits.
-    pub(super) fn forget_run(&mut self, number: RunNumber, run: &Run) {
-        self.buckets.retain(|bucket, state| {
-            if bucket.dag == run.dag_id {
-                state.ready.retain(|candidate| candidate.run != number);
-            }
-            !state.ready.is_empty()
-        });
     }
 
     /// Takes the first task that fits out of the queues; the caller occupies its slots.

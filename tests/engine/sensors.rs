@@ -1,0 +1,184 @@
+//! Tasks that wait.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crondag::dag::{Action, Condition, RunState, Task, TaskId, TaskState, Wait};
+use crondag::runner::engine::{Engine, Event, Limits, Look, Outcome, Plan, PriorTask, RerunRequest};
+use jiff::ToSpan;
+
+use super::world::*;
+
+fn wait(id: &str, condition: Condition, soft_fail: bool) -> Task {
+    let (every, for_at_most) = (Duration::from_secs(60), Duration::from_secs(150));
+    Task { action: Action::Wait(Wait { condition, every, for_at_most, soft_fail }), ..task(id) }
+}
+
+fn file() -> Condition {
+    Condition::File("_SUCCESS".to_owned())
+}
+
+fn not_yet() -> Look {
+    Look::NotYet("file _SUCCESS".to_owned())
+}
+
+#[test]
+fn a_sensor_looks_again_and_again_and_takes_no_slot() {
+    let mut world = World::new(dag(vec![wait("w", file(), false), task("b"), task("other")], &[(0, 1)]), 1);
+    let run = world.run(day(0));
+    assert_eq!(world.names(), ["1:other"], "the only slot is not the sensor's");
+    assert_eq!(world.state(run, "w"), TaskState::UpForReschedule);
+    assert!(!world.engine.is_idle(), "a look is being taken");
+    world.looked(not_yet());
+    assert_eq!(world.engine.next_timer(), Some(world.now + 60.seconds()));
+    world.pass(60);
+    assert_eq!(world.looks.len(), 1);
+    world.pass(60);
+    assert_eq!(world.looks.len(), 1, "no second look while the first is being taken");
+    world.end(run, "other", Outcome::Success);
+    world.looked(Look::Found);
+    assert_eq!(world.state(run, "w"), TaskState::Success);
+    assert_eq!(world.names(), ["1:b"]);
+}
+
+#[test]
+fn a_sensor_does_not_begin_before_the_past_is_known() {
+    let mut world = World::new(dag(vec![Task { depends_on_past: true, ..wait("a", file(), false) }], &[]), 8);
+    // As at a driver's start, where the limits come last.
+    world.engine = Engine::new();
+    world.event(Event::Plan(Plan::new(world.dag.clone(), 1)));
+    let late = world.run(day(1));
+    let early = world.run(day(0));
+    assert!(world.looks.is_empty());
+    world.event(Event::Limits(Limits { parallelism: 8, pools: BTreeMap::new() }));
+    assert_eq!(world.looks, [(early, TaskId::new("a").unwrap(), 1)]);
+    world.looked(Look::Found);
+    assert_eq!(world.looks, [(late, TaskId::new("a").unwrap(), 1)]);
+}
+
+#[test]
+fn the_patience_of_a_sensor_ends_with_a_last_look() {
+    for (soft_fail, state, alerts) in [
+        (false, TaskState::Failed, vec!["w failed", "run failed with 2 tasks"]),
+        (true, TaskState::Skipped, Vec::new()),
+    ] {
+        let patient = Task { retries: 3, ..wait("w", file(), soft_fail) };
+        let mut world = World::new(dag(vec![patient, task("b")], &[(0, 1)]), 1);
+        let run = world.run(day(0));
+        for seconds in [60, 60, 30] {
+            world.looked(not_yet());
+            assert_eq!(world.engine.next_timer(), Some(world.now + seconds.seconds()));
+            world.pass(seconds);
+        }
+        world.looked(not_yet());
+        assert_eq!(world.state(run, "w"), state, "there are no retries when the patience is over");
+        assert_eq!(world.alerts, alerts);
+        assert!(world.engine.is_idle() && !world.engine.knows(run));
+    }
+}
+
+#[test]
+fn a_look_that_fails_is_retried_and_the_patience_counts_anew() {
+    let retried = Task { retries: 1, ..wait("w", file(), false) };
+    let mut world = World::new(dag(vec![retried], &[]), 1);
+    let run = world.run(day(0));
+    world.looked(Look::Failed("permission denied".to_owned()));
+    assert_eq!(world.state(run, "w"), TaskState::UpForRetry);
+    world.pass(60);
+    assert_eq!(world.looks[0].2, 2, "a new attempt");
+    world.pass(140);
+    world.looked(not_yet());
+    assert_eq!(world.state(run, "w"), TaskState::UpForReschedule);
+    world.pass(60);
+    world.looked(Look::Failed("permission denied".to_owned()));
+    assert_eq!(world.state(run, "w"), TaskState::Failed);
+    assert_eq!(world.alerts, ["w retry 1", "w failed", "run failed with 1 tasks"]);
+}
+
+#[test]
+fn a_look_that_needs_a_process_is_an_attempt_that_holds_its_slot_only_while_it_looks() {
+    let command = Condition::Command("test -e x".to_owned());
+    let mut world = World::new(dag(vec![wait("w", command, false), task("b"), task("other")], &[(0, 1)]), 1);
+    let run = world.run(day(0));
+    assert_eq!(world.names(), ["1:w"]);
+    world.end(run, "w", failed());
+    assert_eq!(world.state(run, "w"), TaskState::UpForReschedule);
+    assert_eq!(world.names(), ["1:other"]);
+    world.pass(60);
+    assert_eq!(world.names(), ["1:other"], "the next look needs the slot too");
+    world.end(run, "other", Outcome::Success);
+    assert_eq!(world.running, [(run, TaskId::new("w").unwrap(), 1)], "still the first attempt");
+    world.end(run, "w", Outcome::Success);
+    assert_eq!(world.names(), ["1:b"]);
+    assert!(world.alerts.is_empty());
+}
+
+#[test]
+fn a_missing_program_is_no_reason_to_wait() {
+    let command = Condition::Command("no-such-program".to_owned());
+    let mut world = World::new(dag(vec![wait("w", command, false)], &[]), 1);
+    let run = world.run(day(0));
+    world.end(run, "w", Outcome::Failed { reason: "exit status 127".to_owned(), exit_status: Some(127) });
+    assert_eq!(world.state(run, "w"), TaskState::Failed);
+}
+
+#[test]
+fn a_sensor_that_is_stopped_cleared_or_marked_takes_no_notice_of_its_old_look() {
+    let mut world = World::new(dag(vec![wait("w", file(), false), task("b")], &[(0, 1)]), 1);
+    let run = world.run(day(0));
+    let request =
+        RerunRequest { run, clear: vec![TaskId::new("w").unwrap()], clear_all: false, backfill: None, selection: None };
+    world.event(Event::Rerun(Box::new(request)));
+    assert_eq!(world.looks.len(), 2, "the wait begins anew");
+    world.looked(Look::Found);
+    assert_eq!(world.state(run, "w"), TaskState::UpForReschedule, "that was the old look");
+    world.looked(not_yet());
+    world.event(Event::Stop { run, by: "ann".to_owned() });
+    assert_eq!((world.state(run, "w"), world.state(run, "b")), (TaskState::Failed, TaskState::Skipped));
+    world.pass(600);
+    assert!(world.looks.is_empty() && world.engine.is_idle());
+}
+
+#[test]
+fn a_new_driver_goes_on_waiting_with_the_patience_that_is_left() {
+    for (condition, due) in [(file(), false), (Condition::Command("false".to_owned()), true)] {
+        let waiting = wait("w", condition, false);
+        let mut world = World::new(dag(vec![waiting], &[]), 1);
+        let mut input = world.input(day(0));
+        let run = input.number;
+        input.state = RunState::Running;
+        input.plan = Some(Plan::new(world.dag.clone(), 1));
+        input.started_at = Some(at(-140));
+        input.tasks = vec![PriorTask {
+            task: TaskId::new("w").unwrap(),
+            state: TaskState::UpForReschedule,
+            tries: 1,
+            max_tries: 1,
+            next_try_at: due.then(|| at(-1)),
+            reason: None,
+            started_at: Some(at(-140)),
+            live: None,
+        }];
+        world.event(Event::Run(Box::new(input)));
+        if due {
+            world.end(run, "w", failed());
+        } else {
+            world.looked(not_yet());
+        }
+        assert_eq!(world.engine.next_timer(), Some(at(10)));
+    }
+}
+
+#[test]
+fn a_look_that_needs_a_process_waits_for_its_time_whatever_else_happens_in_its_run() {
+    let command = Condition::Command("test -e done".to_owned());
+    let mut world = World::new(dag(vec![wait("w", command, false), task("b")], &[]), 8);
+    let run = world.run(day(0));
+    world.end(run, "w", failed());
+    assert_eq!(world.state(run, "w"), TaskState::UpForReschedule);
+    world.end(run, "b", Outcome::Success);
+    world.event(clear(run, "b"));
+    assert_eq!(world.names(), ["1:b"]);
+    world.pass(60);
+    assert_eq!(world.names(), ["1:b", "1:w"]);
+}
