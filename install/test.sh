@@ -8,7 +8,11 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . install/require.sh
 
-stages=(core simulation instructions kills outage time resident mail databases userprofile spark retail cron security fuzz)
+# Two lanes run side by side. Those that need the machine's cron, and those that make mounts and users, are in the same one.
+together=(
+  "simulation core instructions kills outage time resident mail cron security"
+  "retail databases spark userprofile fuzz"
+)
 if [ "${1:-}" = --list ]; then
   cat << 'LIST'
 core         engine, schedules, files, command line, driver and shim with real processes
@@ -29,104 +33,134 @@ cron         Debian's cron ticks for three minutes (needs root)
 LIST
   exit
 fi
-one=
-if [ "${1:-}" = --one ]; then one=$2; elif [ $# -gt 0 ]; then stages=("$@"); fi
 venv=$PWD/target/test-venv
 
-stage_core() {
-  cargo test --quiet
-}
-stage_simulation() {
-  cargo test --quiet --profile simulation --test simulation -- --seeds 2000
-}
-stage_instructions() {
-  ./benches/instructions.sh
-}
-stage_kills() {
-  require_packages flock:util-linux
-  cargo build --release --quiet
-  ./install/stages/kills.sh
-}
-stage_outage() {
-  require_packages setpriv:util-linux prlimit:util-linux mount:mount
-  cargo build --release --quiet
-  ./install/stages/outage.sh
-}
-stage_time() {
-  require_packages faketime:faketime
-  cargo build --release --quiet
-  ./install/stages/time.sh
-}
-stage_resident() {
-  [ "$(id -u)" -eq 0 ] || missing "the stage resident needs root" "sudo $0 resident, or name the other stages"
-  require_packages cron:cron unshare:util-linux mount:mount
-  cargo build --release --quiet
-  ./install/stages/resident.sh
-}
-stage_mail() {
-  require_python "$venv" aiosmtpd cryptography
-  CRONDAG_TEST_PYTHON=$venv/bin/python cargo test --quiet --test mail -- --include-ignored
-}
-stage_databases() {
+# What a stage needs is installed and built before any stage runs.
+release() { cargo build --release --quiet; }
+java() { require_packages java:openjdk-17-jre-headless; }
+pyspark() { require_python "$venv" pyspark:pyspark==3.5.6; }
+mail_server() { require_python "$venv" aiosmtpd cryptography; }
+root() { [ "$(id -u)" -eq 0 ] || missing "the stage $1 needs root" "sudo $0 $1, or name the other stages"; }
+
+needs_core() { cargo test --quiet --no-run; }
+stage_core() { cargo test --quiet; }
+
+needs_simulation() { cargo test --quiet --profile simulation --test simulation --no-run; }
+stage_simulation() { cargo test --quiet --profile simulation --test simulation -- --seeds 2000; }
+
+needs_instructions() { release; }
+stage_instructions() { ./benches/instructions.sh; }
+
+needs_kills() { require_packages flock:util-linux; release; }
+stage_kills() { ./install/stages/kills.sh; }
+
+needs_outage() { root outage; require_packages setpriv:util-linux prlimit:util-linux mount:mount; release; }
+stage_outage() { ./install/stages/outage.sh; }
+
+needs_time() { require_packages faketime:faketime; release; }
+stage_time() { ./install/stages/time.sh; }
+
+needs_resident() { root resident; require_packages cron:cron unshare:util-linux mount:mount; release; }
+stage_resident() { ./install/stages/resident.sh; }
+
+needs_mail() { mail_server; cargo test --quiet --test mail --no-run; }
+stage_mail() { CRONDAG_TEST_PYTHON=$venv/bin/python cargo test --quiet --test mail -- --include-ignored; }
+
+needs_databases() {
   # Debian's package starts a server of its own, which is not used.
   require_packages mariadbd:mariadb-server mariadb:mariadb-client psql:postgresql openssl:openssl setpriv:util-linux
   require_postgres_server
-  require_packages java:openjdk-17-jre-headless
-  require_python "$venv" pyspark:pyspark==3.5.6
-  CRONDAG_VENV=$venv ./install/stages/databases.sh
+  java
+  pyspark
+  cargo test --quiet --test databases --no-run
 }
-stage_userprofile() {
-  cargo build --release --quiet
-  ./install/stages/userprofile.sh
+stage_databases() { CRONDAG_VENV=$venv ./install/stages/databases.sh; }
+
+needs_userprofile() { release; }
+stage_userprofile() { ./install/stages/userprofile.sh; }
+
+needs_spark() { release; java; pyspark; }
+stage_spark() { CRONDAG_VENV=$venv ./install/stages/spark.sh; }
+
+needs_retail() {
+  release
+  java
+  pyspark
+  mail_server
+  require_packages mariadbd:mariadb-server mariadb:mariadb-client vsftpd:vsftpd curl:curl psql:postgresql \
+    setpriv:util-linux xz:xz-utils
+  require_postgres_server
 }
-stage_spark() {
-  cargo build --release --quiet
-  require_packages java:openjdk-17-jre-headless
-  require_python "$venv" pyspark:pyspark==3.5.6
-  CRONDAG_VENV=$venv ./install/stages/spark.sh
-}
-stage_retail() {
-  cargo build --release --quiet
-  require_python "$venv" pyspark:pyspark==3.5.6 aiosmtpd cryptography
-  CRONDAG_VENV=$venv ./install/stages/retail.sh
-}
-stage_security() {
-  cargo build --release --quiet
-  [ "$(id -u)" -eq 0 ] || missing "the stage security needs root" "sudo $0 security, or name the other stages"
+stage_retail() { CRONDAG_VENV=$venv ./install/stages/retail.sh; }
+
+needs_cron() { root cron; require_packages cron:cron; release; }
+stage_cron() { ./install/stages/cron.sh; }
+
+needs_security() {
+  root security
   require_packages sudo:sudo setpriv:util-linux useradd:passwd pgrep:procps
-  ./install/stages/security.sh
+  release
 }
-stage_fuzz() {
+stage_security() { ./install/stages/security.sh; }
+
+needs_fuzz() {
   rustup toolchain list | grep -q ^nightly || rustup toolchain install nightly --profile minimal \
     || missing "the nightly compiler could not be installed" "rustup toolchain install nightly --profile minimal"
   cargo fuzz --version > /dev/null 2>&1 || cargo install --quiet --locked cargo-fuzz \
     || missing "cargo-fuzz could not be installed" "cargo install --locked cargo-fuzz"
-  ./install/stages/fuzz.sh
+  ./install/stages/fuzz.sh --build
 }
-stage_cron() {
-  cargo build --release --quiet
-  [ "$(id -u)" -eq 0 ] || missing "the stage cron needs root" "sudo $0 cron, or name the other stages"
-  require_packages cron:cron
-  ./install/stages/cron.sh
-}
+stage_fuzz() { ./install/stages/fuzz.sh; }
 
-if [ -n "$one" ]; then
-  "stage_$one"
-  exit
-fi
+# In a process of its own: `set -e` does not hold inside a condition.
+if [ "${1:-}" = --needs ]; then "needs_$2"; exit; fi
+if [ "${1:-}" = --stage ]; then "stage_$2"; exit; fi
+
 require_packages cc:build-essential python3:python3 pgrep:procps
 require_pip
 require_rust
-passed=0 failed=0 summary=
-for stage in "${stages[@]}"; do
-  declare -F "stage_$stage" > /dev/null || missing "there is no stage $stage" "./install/test.sh --list"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+note() { printf '%-12s %s in %ss\n' "$@" >> "$work/outcomes"; }
+# show STAGE: its output as it comes.
+show() {
+  local stage=$1 began=$SECONDS outcome=FAILED
   echo "=== $stage"
-  began=$SECONDS
-  # In a process of its own: `set -e` does not hold inside a condition.
-  if ./install/test.sh --one "$stage"; then outcome=passed; else outcome=FAILED; fi
-  [ $outcome = passed ] && passed=$((passed + 1)) || failed=$((failed + 1))
-  summary+=$(printf '%-12s %s in %ss' "$stage" "$outcome" $((SECONDS - began)))$'\n'
+  ./install/test.sh --stage "$stage" && outcome=passed
+  note "$stage" $outcome $((SECONDS - began))
+}
+# keep STAGE: its output as a whole when it has ended.
+keep() {
+  local stage=$1 began=$SECONDS outcome=FAILED
+  ./install/test.sh --stage "$stage" > "$work/$stage.log" 2>&1 && outcome=passed
+  note "$stage" $outcome $((SECONDS - began))
+  (flock 9; echo "=== $stage $outcome"; cat "$work/$stage.log") 9> "$work/lock"
+}
+
+if [ $# -gt 0 ]; then lanes=("$*"); else lanes=("${together[@]}"); fi
+for stage in ${lanes[*]}; do
+  declare -F "stage_$stage" > /dev/null || missing "there is no stage $stage" "./install/test.sh --list"
 done
-printf '\n%s\n' "$summary"
-echo "stages: $passed passed, $failed failed"
+ready=()
+for lane in "${lanes[@]}"; do
+  stages=
+  for stage in $lane; do
+    if ./install/test.sh --needs "$stage"; then stages+=" $stage"; else note "$stage" FAILED 0; fi
+  done
+  ready+=("$stages")
+done
+if [ $# -gt 0 ]; then
+  for stage in ${ready[0]}; do show "$stage"; done
+else
+  trap 'trap - INT TERM; kill 0' INT TERM    # what runs in the background does not hear the keyboard
+  for stages in "${ready[@]}"; do
+    (trap - EXIT; for stage in $stages; do keep "$stage"; done) &
+  done
+  wait
+fi
+printf '\n%s\n\n' "$(cat "$work/outcomes")"
+passed=$(grep -c ' passed in ' "$work/outcomes") || true
+failed=$(grep -c ' FAILED in ' "$work/outcomes") || true
+echo "stages: $passed passed, $failed failed; $SECONDS s in all"
 [ "$failed" -eq 0 ]
