@@ -42,7 +42,7 @@ impl<'a> Timetable<'a> {
             schedule.next_fire(after, self.zone)
         } else {
             let mut date = self.zone.to_datetime(after).date();
-            // A zone that skipped a whole day has no midnight of its own on that date.
+            // Where clocks went back over midnight tomorrow has begun already.
             loop {
                 date = date.checked_add(1.day()).ok()?;
                 let midnight = start_of_day(date, self.zone);
@@ -57,7 +57,9 @@ impl<'a> Timetable<'a> {
         if let Some(schedule) = self.schedule {
             schedule.prev_fire(before, self.zone)
         } else {
-            let mut date = self.zone.to_datetime(before).date();
+            let today = self.zone.to_datetime(before).date();
+            let mut date = today.checked_add(1.day()).unwrap_or(today);
+            // A zone that skipped a whole day has no midnight of its own on that date.
             loop {
                 let midnight = start_of_day(date, self.zone);
                 if midnight < before {
@@ -130,4 +132,43 @@ fn just_before(at: Timestamp) -> Timestamp {
 
 fn just_after(at: Timestamp) -> Timestamp {
     at.checked_add(SignedDuration::from_nanos(1)).unwrap_or(Timestamp::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dag::file::{read_config, read_dag};
+
+    fn dag(keys: &str) -> Dag {
+        let config = read_config("").0.unwrap();
+        let (dag, faults) = read_dag("d", &format!("{keys}\n[tasks.a]\nshell = 'true'\n"), &config, &|_| true);
+        dag.unwrap_or_else(|| panic!("{faults:?}"))
+    }
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    /// Intervals in the timetable's zone, `start..end`.
+    fn said(timetable: &Timetable<'_>, intervals: impl IntoIterator<Item = DataInterval>) -> Vec<String> {
+        let said = |at: Timestamp| at.to_zoned(timetable.zone.clone()).strftime("%Y-%m-%dT%H:%M%:z").to_string();
+        intervals.into_iter().map(|interval| format!("{}..{}", said(interval.start), said(interval.end))).collect()
+    }
+
+    #[test]
+    fn a_day_whose_first_minute_comes_twice_begins_once() {
+        // One minute after midnight clocks went back to the day before.
+        let dag = dag("timezone = 'America/St_Johns'");
+        let timetable = Timetable::of(&dag);
+        let midnight = at("2006-10-29T00:00-02:30");
+        let days = ["2006-10-28T00:00-02:30..2006-10-29T00:00-02:30", "2006-10-29T00:00-02:30..2006-10-30T00:00-03:30"];
+        for (date, day) in ["2006-10-28", "2006-10-29"].into_iter().zip(days) {
+            assert_eq!(said(&timetable, timetable.on_date(date.parse().unwrap())), [day]);
+        }
+        for minutes in [0, 1, 30, 60, 61, 90] {
+            let now = midnight + SignedDuration::from_mins(minutes);
+            assert_eq!(said(&timetable, timetable.latest_interval(now)), [days[0]], "{minutes} minutes later");
+            assert_eq!(timetable.fire_after(now), Some(at("2006-10-30T00:00-03:30")), "{minutes} minutes later");
+        }
+    }
 }
