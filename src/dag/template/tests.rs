@@ -105,6 +105,31 @@ fn names_are_airflows() {
 }
 
 #[test]
+fn dates_have_parts_and_methods() {
+    let moved = "{% set moved = logical_date.add(months=1, weeks=1, days=1, hours=1, minutes=2, seconds=3) %}";
+    for (text, expected) in [
+        ("{{ moved.year }}/{{ moved.month }}/{{ moved.day }}", "2018/8/9"),
+        ("{{ moved.hour }}:{{ moved.minute }}:{{ moved.second }}", "8:2:3"),
+        ("{{ moved.date() }} {{ moved.isoformat() }}", "2018-08-09 2018-08-09T08:02:03+08:00"),
+        ("{{ logical_date.timestamp() }} {{ logical_date.int_timestamp() }}", "1530399600 1530399600"),
+        ("{{ moved.subtract(months=1) }}", "2018-07-09T08:02:03+08:00"),
+    ] {
+        assert_eq!(render(&format!("{moved}{text}")).as_deref(), Ok(expected), "{text}");
+    }
+    for (text, message) in [
+        ("{{ logical_date.add(years=1) }}", "unknown keyword argument 'years'"),
+        (
+            "{{ logical_date.nope() }}",
+            "a date has no method nope; it has strftime, date, isoformat, timestamp, add and subtract",
+        ),
+        ("{{ macros.ds_sub(ds, 1) }}", "macros has ds_add and ds_format, not ds_sub"),
+        ("{{ logical_date.months }}", "`logical_date.months` is undefined"),
+    ] {
+        assert_eq!(render(text).unwrap_err().message, message, "{text}");
+    }
+}
+
+#[test]
 fn the_environment_has_the_same_values() {
     let environment = render("ENV").unwrap();
     for line in
