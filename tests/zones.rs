@@ -142,6 +142,21 @@ fn half_hour_and_whole_day_changes() {
 }
 
 #[test]
+fn a_shifted_time_may_come_after_one_that_is_later_by_the_clock() {
+    // 02:00 to 02:30 does not exist: 02:15 becomes 02:45.
+    let (expr, zone) = ("15,40 2 * * *", "Australia/Lord_Howe");
+    assert_eq!(
+        fires(expr, zone, "2026-10-03T12:00:00Z", 3),
+        ["10-04T02:40+11:00", "10-04T02:45+11:00", "10-05T02:15+11:00"]
+    );
+    let (schedule, zone) = (Schedule::parse(expr).unwrap(), TimeZone::get(zone).unwrap());
+    let before = |at: &str| schedule.prev_fire(at.parse().unwrap(), &zone);
+    assert_eq!(before("2026-10-04T02:50:00+11:00"), Some("2026-10-04T02:45:00+11:00".parse().unwrap()));
+    assert_eq!(before("2026-10-04T02:45:00+11:00"), Some("2026-10-04T02:40:00+11:00".parse().unwrap()));
+    assert_eq!(before("2026-10-04T02:40:00+11:00"), Some("2026-10-03T02:40:00+10:30".parse().unwrap()));
+}
+
+#[test]
 fn the_only_time_of_the_year_may_fall_on_a_clock_change() {
     // 02:00 on the first Sunday of October does not exist on Lord Howe: the time before it is a year earlier.
     let (schedule, zone) = (Schedule::parse("0 2 * 10 *").unwrap(), TimeZone::get("Australia/Lord_Howe").unwrap());

@@ -117,6 +117,20 @@ mod tests {
     }
 
     #[test]
+    fn a_wait_in_vain_is_told_from_other_reasons() {
+        let wait = Wait {
+            condition: Condition::File("in/_SUCCESS".to_owned()),
+            every: Duration::from_secs(60),
+            for_at_most: Duration::from_secs(5_400),
+            soft_fail: false,
+        };
+        let reason = wait.in_vain("file in/_SUCCESS");
+        assert_eq!(reason, "waited 1h30m in vain for file in/_SUCCESS");
+        assert_eq!(wait.awaited_in_vain(&reason), Some("file in/_SUCCESS"));
+        assert_eq!(wait.awaited_in_vain("exit status 1"), None);
+    }
+
+    #[test]
     fn conditions_are_said_in_words() {
         let words = [
             Condition::File("in/_SUCCESS".to_owned()),

@@ -42,7 +42,7 @@ impl<'a> Timetable<'a> {
             schedule.next_fire(after, self.zone)
         } else {
             let mut date = self.zone.to_datetime(after).date();
-            // A zone that skipped a whole day has no midnight of its own on that date.
+            // Where clocks went back over midnight tomorrow has begun already.
             loop {
                 date = date.checked_add(1.day()).ok()?;
                 let midnight = start_of_day(date, self.zone);
@@ -57,7 +57,9 @@ impl<'a> Timetable<'a> {
         if let Some(schedule) = self.schedule {
             schedule.prev_fire(before, self.zone)
         } else {
-            let mut date = self.zone.to_datetime(before).date();
+            let today = self.zone.to_datetime(before).date();
+            let mut date = today.checked_add(1.day()).unwrap_or(today);
+            // A zone that skipped a whole day has no midnight of its own on that date.
             loop {
                 let midnight = start_of_day(date, self.zone);
                 if midnight < before {
@@ -130,4 +132,133 @@ fn just_before(at: Timestamp) -> Timestamp {
 
 fn just_after(at: Timestamp) -> Timestamp {
     at.checked_add(SignedDuration::from_nanos(1)).unwrap_or(Timestamp::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dag::file::{read_config, read_dag};
+
+    fn dag(keys: &str) -> Dag {
+        let config = read_config("").0.unwrap();
+        let (dag, faults) = read_dag("d", &format!("{keys}\n[tasks.a]\nshell = 'true'\n"), &config, &|_| true);
+        dag.unwrap_or_else(|| panic!("{faults:?}"))
+    }
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    /// Intervals in the timetable's zone, `start..end`.
+    fn said(timetable: &Timetable<'_>, intervals: impl IntoIterator<Item = DataInterval>) -> Vec<String> {
+        let said = |at: Timestamp| at.to_zoned(timetable.zone.clone()).strftime("%Y-%m-%dT%H:%M%:z").to_string();
+        intervals.into_iter().map(|interval| format!("{}..{}", said(interval.start), said(interval.end))).collect()
+    }
+
+    #[test]
+    fn a_fire_time_closes_the_interval_since_the_fire_time_before() {
+        let dag = dag("schedule = '0 7 * * *'\ntimezone = 'America/New_York'");
+        let timetable = Timetable::of(&dag);
+        let said = |interval: Option<DataInterval>| said(&timetable, interval);
+        let (ninth, tenth) =
+            ("2024-03-09T07:00-05:00..2024-03-10T07:00-04:00", "2024-03-10T07:00-04:00..2024-03-11T07:00-04:00");
+        let fire = at("2024-03-10T07:00-04:00");
+        for now in [fire, at("2024-03-11T06:59:59-04:00")] {
+            assert_eq!(said(timetable.latest_interval(now)), [ninth], "the latest at {now}");
+            assert_eq!(said(timetable.next_interval(now)), [tenth], "the next after {now}");
+        }
+        assert_eq!(said(timetable.next_interval(just_before(fire))), [ninth]);
+        let closed = timetable.interval_closed_by(fire).unwrap();
+        assert_eq!(said(Some(closed)), [ninth]);
+        assert_eq!(said(timetable.after(&closed)), [tenth]);
+        assert_eq!(said(timetable.before(&closed)), ["2024-03-08T07:00-05:00..2024-03-09T07:00-05:00"]);
+    }
+
+    #[test]
+    fn without_a_schedule_each_local_day_is_an_interval() {
+        let dag = dag("timezone = 'America/New_York'");
+        let timetable = Timetable::of(&dag);
+        let said = |interval: Option<DataInterval>| said(&timetable, interval);
+        let (ninth, tenth) =
+            ("2024-03-09T00:00-05:00..2024-03-10T00:00-05:00", "2024-03-10T00:00-05:00..2024-03-11T00:00-04:00");
+        let midnight = at("2024-03-11T00:00-04:00");
+        assert_eq!(said(timetable.latest_interval(midnight)), [tenth]);
+        assert_eq!(said(timetable.latest_interval(just_before(midnight))), [ninth]);
+        assert_eq!(timetable.next_interval(midnight), None);
+        let day = timetable.on_date("2024-03-10".parse().unwrap())[0];
+        assert_eq!(said(Some(day)), [tenth]);
+        assert_eq!(said(timetable.before(&day)), [ninth]);
+        assert_eq!(said(timetable.after(&day)), ["2024-03-11T00:00-04:00..2024-03-12T00:00-04:00"]);
+    }
+
+    #[test]
+    fn start_date_and_end_date_bound_the_logical_dates() {
+        let dag = dag("schedule = '0 7 * * *'\ntimezone = 'America/New_York'\n\
+                       start_date = 2024-06-10\nend_date = 2024-06-12\ncatchup = true");
+        let timetable = Timetable::of(&dag);
+        let days = |found: Option<DataInterval>| {
+            said(&timetable, found).pop().map(|said| format!("{} to {}", &said[8..13], &said[32..37]))
+        };
+        let next = |now: &str| days(timetable.next_interval(at(now)));
+        let latest = |now: &str| days(timetable.latest_interval(at(now)));
+        assert_eq!(next("2024-06-01T00:00-04:00").as_deref(), Some("10T07 to 11T07"));
+        assert_eq!(next("2024-06-11T07:00-04:00").as_deref(), Some("11T07 to 12T07"));
+        assert_eq!(next("2024-06-13T06:59-04:00").as_deref(), Some("12T07 to 13T07"));
+        assert_eq!(next("2024-06-13T07:00-04:00"), None);
+        assert_eq!(latest("2024-06-11T06:59-04:00"), None);
+        assert_eq!(latest("2024-06-11T07:00-04:00").as_deref(), Some("10T07 to 11T07"));
+        assert_eq!(latest("2024-06-12T07:00-04:00").as_deref(), Some("11T07 to 12T07"));
+        assert_eq!(latest("2024-06-30T00:00-04:00").as_deref(), Some("12T07 to 13T07"));
+    }
+
+    #[test]
+    fn a_range_of_logical_dates_includes_both_ends_and_goes_beyond_the_bounds() {
+        let dag = dag("schedule = '0 */12 * * *'\ntimezone = 'UTC'\nend_date = 2024-06-01");
+        let timetable = Timetable::of(&dag);
+        let (from, to) = (at("2024-06-10T12:00Z"), at("2024-06-11T12:00Z"));
+        assert_eq!(
+            said(&timetable, timetable.intervals_from(from, to)),
+            [
+                "2024-06-10T12:00+00:00..2024-06-11T00:00+00:00",
+                "2024-06-11T00:00+00:00..2024-06-11T12:00+00:00",
+                "2024-06-11T12:00+00:00..2024-06-12T00:00+00:00",
+            ]
+        );
+        assert_eq!(timetable.intervals_from(just_after(from), just_before(to)).count(), 1);
+        assert_eq!(
+            said(&timetable, timetable.on_date("2024-06-10".parse().unwrap())),
+            ["2024-06-10T00:00+00:00..2024-06-10T12:00+00:00", "2024-06-10T12:00+00:00..2024-06-11T00:00+00:00"]
+        );
+    }
+
+    #[test]
+    fn a_day_that_the_zone_skips_has_no_interval() {
+        for keys in ["", "schedule = '@daily'\n"] {
+            let dag = dag(&format!("{keys}timezone = 'Pacific/Apia'"));
+            let timetable = Timetable::of(&dag);
+            let on = |date: &str| timetable.on_date(date.parse().unwrap());
+            assert_eq!(on("2011-12-30"), []);
+            let (before, after) = (on("2011-12-29"), on("2011-12-31"));
+            assert_eq!(said(&timetable, before.clone()), ["2011-12-29T00:00-10:00..2011-12-31T00:00+14:00"]);
+            assert_eq!(timetable.before(&after[0]), Some(before[0]));
+            assert_eq!(timetable.after(&before[0]), Some(after[0]));
+        }
+    }
+
+    #[test]
+    fn a_day_whose_first_minute_comes_twice_begins_once() {
+        // One minute after midnight clocks went back to the day before.
+        let dag = dag("timezone = 'America/St_Johns'");
+        let timetable = Timetable::of(&dag);
+        let midnight = at("2006-10-29T00:00-02:30");
+        let days = ["2006-10-28T00:00-02:30..2006-10-29T00:00-02:30", "2006-10-29T00:00-02:30..2006-10-30T00:00-03:30"];
+        for (date, day) in ["2006-10-28", "2006-10-29"].into_iter().zip(days) {
+            assert_eq!(said(&timetable, timetable.on_date(date.parse().unwrap())), [day]);
+        }
+        for minutes in [0, 1, 30, 60, 61, 90] {
+            let now = midnight + SignedDuration::from_mins(minutes);
+            assert_eq!(said(&timetable, timetable.latest_interval(now)), [days[0]], "{minutes} minutes later");
+            assert_eq!(timetable.fire_after(now), Some(at("2006-10-30T00:00-03:30")), "{minutes} minutes later");
+        }
+    }
 }

@@ -41,3 +41,30 @@ pub fn parse_zone(text: &str) -> Result<TimeZone, ZoneFault> {
     };
     Err(ZoneFault { message: format!("there is no time zone \"{text}\""), help })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_zone_is_told_with_the_nearest_name() {
+        let offset = "write a place, such as \"Asia/Shanghai\", or \"UTC\": an offset knows nothing of clock changes";
+        let anything = "write a name of the tz database, such as \"Asia/Shanghai\" or \"Europe/Berlin\"";
+        for (text, help) in [
+            ("Asia/Shangai", "did you mean \"Asia/Shanghai\"?"),
+            ("shanghai", "did you mean \"Asia/Shanghai\"?"),
+            // Pacific/Kwajalein has a city that is as near, but this is the whole name.
+            ("Kwajalien", "did you mean \"Kwajalein\"?"),
+            ("+08:00", offset),
+            ("-5", offset),
+            ("UTC+8", offset),
+            ("GMT-05:00", offset),
+            ("Xqq/Zxxq", anything),
+            ("", anything),
+        ] {
+            let expected = ZoneFault { message: format!("there is no time zone \"{text}\""), help: help.to_owned() };
+            assert_eq!(parse_zone(text), Err(expected), "{text}");
+        }
+        assert_eq!(parse_zone("Asia/Shanghai").unwrap().iana_name(), Some("Asia/Shanghai"));
+    }
+}

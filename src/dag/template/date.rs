@@ -51,8 +51,9 @@ impl Object for DateTimeValue {
                 let moved = if method == "add" { self.0.checked_add(span) } else { self.0.checked_sub(span) };
                 Ok(Value::from_object(DateTimeValue(moved.map_err(bad)?)))
             }
+            // UnknownMethod would leave the words to the environment's callback, which knows only texts.
             _ => Err(Error::new(
-                ErrorKind::UnknownMethod,
+                ErrorKind::InvalidOperation,
                 format!("a date has no method {method}; it has strftime, date, isoformat, timestamp, add and subtract"),
             )),
         }

@@ -321,7 +321,8 @@ impl Object for Macros {
                 let date: civil::DateTime = date.map_err(|error| bad(error.to_string()))?;
                 Ok(jiff::fmt::strtime::format(to, date).map_err(|error| bad(error.to_string()))?.into())
             }
-            _ => Err(Error::new(ErrorKind::UnknownMethod, format!("macros has ds_add and ds_format, not {method}"))),
+            // UnknownMethod would leave the words to the environment's callback, which knows only texts.
+            _ => Err(bad(format!("macros has ds_add and ds_format, not {method}"))),
         }
     }
 }

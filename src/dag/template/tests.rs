@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -10,6 +11,10 @@ use crate::dag::schedule::Schedule;
 use crate::dag::{Action, DagId, Graph, Shell, TaskId, TriggerRule};
 
 fn render(text: &str) -> Result<String, RenderError> {
+    render_with(text, Secrets::none())
+}
+
+fn render_with(text: &str, secrets: Secrets) -> Result<String, RenderError> {
     let task = Task {
         id: TaskId::new("age_task").unwrap(),
         description: None,
@@ -64,7 +69,7 @@ fn render(text: &str) -> Result<String, RenderError> {
         params: &params,
         vars: &vars,
     };
-    let renderer = Renderer::new(&scope, Secrets::none());
+    let renderer = Renderer::new(&scope, secrets);
     if text == "VARIABLES" {
         let names: Vec<String> = renderer.variables().iter().map(|(name, value)| format!("{name}={value}\n")).collect();
         return Ok(names.concat());
@@ -102,6 +107,45 @@ fn names_are_airflows() {
     ] {
         assert_eq!(render(text).as_deref(), Ok(expected), "{text}");
     }
+}
+
+#[test]
+fn dates_have_parts_and_methods() {
+    let moved = "{% set moved = logical_date.add(months=1, weeks=1, days=1, hours=1, minutes=2, seconds=3) %}";
+    for (text, expected) in [
+        ("{{ moved.year }}/{{ moved.month }}/{{ moved.day }}", "2018/8/9"),
+        ("{{ moved.hour }}:{{ moved.minute }}:{{ moved.second }}", "8:2:3"),
+        ("{{ moved.date() }} {{ moved.isoformat() }}", "2018-08-09 2018-08-09T08:02:03+08:00"),
+        ("{{ logical_date.timestamp() }} {{ logical_date.int_timestamp() }}", "1530399600 1530399600"),
+        ("{{ moved.subtract(months=1) }}", "2018-07-09T08:02:03+08:00"),
+    ] {
+        assert_eq!(render(&format!("{moved}{text}")).as_deref(), Ok(expected), "{text}");
+    }
+    for (text, message) in [
+        ("{{ logical_date.add(years=1) }}", "unknown keyword argument 'years'"),
+        (
+            "{{ logical_date.nope() }}",
+            "a date has no method nope; it has strftime, date, isoformat, timestamp, add and subtract",
+        ),
+        ("{{ macros.ds_sub(ds, 1) }}", "macros has ds_add and ds_format, not ds_sub"),
+        ("{{ logical_date.months }}", "`logical_date.months` is undefined"),
+    ] {
+        assert_eq!(render(text).unwrap_err().message, message, "{text}");
+    }
+}
+
+#[test]
+fn secrets_are_looked_up_where_a_template_asks_for_them() {
+    let secrets = Secrets::new(|name| match name {
+        "DB" => Some(Ok("hunter2".to_owned())),
+        "GONE" => Some(Err("the file of secret GONE is missing".to_owned())),
+        _ => None,
+    });
+    let render = |text: &str| render_with(text, secrets.clone()).map_err(|error| error.message);
+    assert_eq!(render("-p{{ secret.DB }}").as_deref(), Ok("-phunter2"));
+    assert_eq!(render("{{ secret.GONE }}").as_deref(), Err(&"the file of secret GONE is missing".to_owned()));
+    assert_eq!(render("{{ secret.OTHER }}").as_deref(), Err(&"`secret.OTHER` is undefined".to_owned()));
+    assert_eq!(format!("{secrets:?}"), "secrets");
 }
 
 #[test]
@@ -152,6 +196,41 @@ fn the_checker_finds_every_undefined_name_with_its_place() {
     ];
     let found: Vec<(&str, &str, &str)> = found.iter().map(|(a, b, c)| (*a, b.as_str(), c.as_str())).collect();
     assert_eq!(found, expected);
+}
+
+#[test]
+fn a_name_is_marked_only_where_a_template_uses_it() {
+    let checker = Checker::new(&BTreeMap::new(), &BTreeMap::new(), ["DB"].iter());
+    let text = "foo {% set foo_2, my_foo = 1, ds %}{{ foo_2 }}{{ my_foo }}{{ my_foo.foo }} foo {{ foo }} {{ 1 ~ foo }}";
+    let marked: Vec<Range<usize>> = checker.check(text).into_iter().map(|fault| fault.span).collect();
+    assert_eq!(marked, [82..85, 96..99]);
+    let text = "secret {{ secret.DB }} {% if secret.DB %}secret{% endif %} {{ 'my.secret' }}";
+    assert_eq!(checker.secrets_in(text), [10..16, 29..35]);
+    assert!(checker.secrets_in("secret {{ ds }}").is_empty());
+}
+
+#[test]
+fn the_members_of_a_name_are_told() {
+    let checker = Checker::new(&BTreeMap::new(), &BTreeMap::new(), std::iter::empty::<&str>());
+    for (text, message, help) in [
+        ("{{ dag.owner }}", "`dag` has no `owner`", "`dag` has id, dag_id"),
+        ("{{ task.idd }}", "`task` has no `idd`", "did you mean `task.id`?"),
+        ("{{ params.day }}", "there is no param `day`", "add it to [params]"),
+        ("{{ secret.DB }}", "there is no secret `DB`", "add it to [secrets] in crondag.toml"),
+        ("{{ var.queue }}", "there is no variable `queue`", "add it to [vars] in crondag.toml"),
+    ] {
+        let fault = TemplateFault { span: 3..text.len() - 3, message: message.to_owned(), help: Some(help.to_owned()) };
+        assert_eq!(checker.check(text), [fault]);
+    }
+}
+
+#[test]
+fn what_depends_on_the_value_of_a_secret_is_left_to_the_run() {
+    let checker = Checker::new(&BTreeMap::new(), &BTreeMap::new(), ["PORT"].iter());
+    assert_eq!(checker.check("{{ secret.PORT | int + 1 }}"), []);
+    for wrong in ["{{ secret.PORT | nope }}", "{{ nope(secret.PORT) }}", "{{ 'x' | int }}"] {
+        assert_eq!(checker.check(wrong).len(), 1, "{wrong}");
+    }
 }
 
 #[test]
