@@ -16,12 +16,11 @@ use super::field::{Field, Kind, Section};
 use super::suggest::{or_known, unknown_key};
 use super::text::Places;
 use super::value::{
-    bad_address, bad_identifier, date_of_text, date_of_toml, integer, is_address, is_memory, is_template, quoted_key,
-    scalar,
+    bad_address, bad_identifier, date_of_toml, integer, is_address, is_memory, is_template, quoted_key, scalar,
 };
 use crate::dag::model::DateBound;
 use crate::dag::nearest::nearest;
-use crate::dag::schedule::{Schedule, parse_zone};
+use crate::dag::schedule::{Schedule, parse_zone, read_date};
 use crate::dag::template::Checker;
 use crate::dag::units::{parse_duration, parse_size};
 
@@ -556,7 +555,7 @@ impl<'f> Reader<'f> {
         let span = entry.value.span();
         let bound = match entry.value.get_ref() {
             DeValue::Datetime(date) => date_of_toml(date),
-            DeValue::String(text) => date_of_text(text),
+            DeValue::String(text) => read_date(text),
             _ => {
                 self.wrong_type(&entry);
                 return None;

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
+use jiff::civil;
 use jiff::tz::Offset;
-use jiff::{Timestamp, civil};
 use toml::de::{DeInteger, DeValue};
 use toml::value::{Datetime, Offset as TomlOffset};
 
@@ -104,20 +104,6 @@ pub(super) fn date_of_toml(date: &Datetime) -> Option<DateBound> {
     };
     let offset = Offset::from_seconds(minutes * 60).ok()?;
     offset.to_timestamp(local).ok().map(DateBound::Instant)
-}
-
-/// A date in quotes: RFC 3339, without a zone, without a time, or eight digits.
-pub(super) fn date_of_text(text: &str) -> Option<DateBound> {
-    if let Ok(instant) = text.parse::<Timestamp>() {
-        return Some(DateBound::Instant(instant));
-    }
-    if text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return civil::Date::strptime("%Y%m%d", text).ok().map(DateBound::Date);
-    }
-    if text.len() == 10 {
-        return text.parse().ok().map(DateBound::Date);
-    }
-    text.parse().ok().map(DateBound::DateTime)
 }
 
 #[cfg(test)]

@@ -9,5 +9,5 @@ mod zone;
 pub use cron_field::ScheduleFault;
 pub use fire::Schedule;
 pub use timetable::{DataInterval, Timetable};
-pub use when::{When, WhenFault, parse_when};
+pub use when::{When, WhenFault, parse_when, read_date};
 pub use zone::{ZoneFault, parse_zone};

@@ -22,17 +22,31 @@ pub struct WhenFault(pub String);
 /// Reads `20180701`, `2018-07-01`, `2018-07-01T07:00[:00]` (in `zone`), or RFC 3339 with an offset.
 pub fn parse_when(text: &str, zone: &TimeZone) -> Result<When, WhenFault> {
     let fault = || WhenFault(text.to_owned());
+    match read_date(text).ok_or_else(fault)? {
+        DateBound::Date(date) => Ok(When::Date(date)),
+        DateBound::Instant(instant) => Ok(When::Instant(instant)),
+        DateBound::DateTime(local) => {
+            zone.to_ambiguous_timestamp(local).compatible().map(When::Instant).map_err(|_| fault())
+        }
+    }
+}
+
+/// The date that a text says: eight digits, ISO 8601 with or without a time, RFC 3339 with an offset.
+pub fn read_date(text: &str) -> Option<DateBound> {
+    // A zone in brackets would be read and ignored.
+    if text.contains('[') {
+        return None;
+    }
     if let Ok(instant) = text.parse::<Timestamp>() {
-        return Ok(When::Instant(instant));
+        return Some(DateBound::Instant(instant));
     }
     if text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return civil::Date::strptime("%Y%m%d", text).map(When::Date).map_err(|_| fault());
+        return civil::Date::strptime("%Y%m%d", text).ok().map(DateBound::Date);
     }
     if text.len() == 10 {
-        return text.parse::<civil::Date>().map(When::Date).map_err(|_| fault());
+        return text.parse().ok().map(DateBound::Date);
     }
-    let local: civil::DateTime = text.parse().map_err(|_| fault())?;
-    zone.to_ambiguous_timestamp(local).compatible().map(When::Instant).map_err(|_| fault())
+    text.parse().ok().map(DateBound::DateTime)
 }
 
 impl When {
@@ -122,6 +136,8 @@ mod tests {
         for text in [
             "",
             "2018070",
+            "2018-07-01T07:00[Asia/Shanghai]",
+            "2018-07-01T07:00:00+08:00[Asia/Shanghai]",
             "20181301",
             "201807011",
             "18-07-01",
