@@ -36,11 +36,17 @@ pub enum Transition {
         /// Why it failed.
         reason: Option<String>,
     },
-    /// Any state -> queued: tasks of the run were cleared, or more tasks were asked for, or it gave way to an earlier run for
-    /// which it waits.
+    /// Any state -> queued: tasks of the run were cleared, or more tasks were asked for.
     RunReopened {
         /// The run.
         run: RunNumber,
+    },
+    /// Running -> queued: the run can do nothing before an earlier one has, which gets its place. It stays bound to its version.
+    RunGaveWay {
+        /// The run.
+        run: RunNumber,
+        /// The earlier one.
+        to: RunNumber,
     },
     /// None, `up_for_retry` or `up_for_reschedule` -> running.
     TaskStarted {
@@ -114,6 +120,7 @@ impl Transition {
             Transition::RunStarted { run, .. }
             | Transition::RunEnded { run, .. }
             | Transition::RunReopened { run }
+            | Transition::RunGaveWay { run, .. }
             | Transition::TaskStarted { run, .. }
             | Transition::TaskRetry { run, .. }
             | Transition::TaskWaiting { run, .. }
@@ -126,7 +133,10 @@ impl Transition {
     /// The task that changes, if it is not the run itself.
     pub fn task(&self) -> Option<&TaskId> {
         match self {
-            Transition::RunStarted { .. } | Transition::RunEnded { .. } | Transition::RunReopened { .. } => None,
+            Transition::RunStarted { .. }
+            | Transition::RunEnded { .. }
+            | Transition::RunReopened { .. }
+            | Transition::RunGaveWay { .. } => None,
             Transition::TaskStarted { task, .. }
             | Transition::TaskRetry { task, .. }
             | Transition::TaskWaiting { task, .. }
@@ -149,5 +159,7 @@ mod tests {
         assert_eq!((cleared.run(), cleared.task()), (run, Some(&task)));
         let reopened = Transition::RunReopened { run };
         assert_eq!((reopened.run(), reopened.task()), (run, None));
+        let gave_way = Transition::RunGaveWay { run, to: RunNumber(6) };
+        assert_eq!((gave_way.run(), gave_way.task()), (run, None));
     }
 }

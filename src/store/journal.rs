@@ -72,7 +72,7 @@ fn fold(runs: &mut BTreeMap<RunNumber, Rebuilt>, number: RunNumber, event: &Even
     match (transition, task) {
         (Transition::RunStarted { .. }, _) => run.state = RunState::Running,
         (Transition::RunEnded { state, .. }, _) => run.state = *state,
-        (Transition::RunReopened { .. }, _) => run.state = RunState::Queued,
+        (Transition::RunReopened { .. } | Transition::RunGaveWay { .. }, _) => run.state = RunState::Queued,
         (Transition::TaskStarted { try_number, .. }, Some(task)) => match task.0 {
             TaskState::None | TaskState::UpForRetry | TaskState::UpForReschedule => {
                 *task = (TaskState::Running, *try_number);
@@ -144,8 +144,8 @@ impl Write<'_> {
         match transition {
             Transition::RunStarted { version, tasks, .. } => {
                 self.statement(
-                    "UPDATE runs SET state = 'running', version_id = ?2, start_date = coalesce(start_date, ?3), end_date = NULL,
-                     reason = NULL WHERE id = ?1",
+                    "UPDATE runs SET start_date = CASE state WHEN 'queued' THEN ?3 ELSE coalesce(start_date, ?3) END,
+                     state = 'running', version_id = ?2, end_date = NULL, reason = NULL WHERE id = ?1",
                 )?
                 .execute((run, version, at))?;
                 let mut insert = self.statement(
@@ -167,6 +167,11 @@ impl Write<'_> {
                      WHERE id = ?1",
                 )?
                 .execute((run, at))?;
+            }
+            // That it has started before says that it stays bound to its version.
+            Transition::RunGaveWay { .. } => {
+                self.statement("UPDATE runs SET state = 'queued', queued_at = ?2, reason = NULL WHERE id = ?1")?
+                    .execute((run, at))?;
             }
             Transition::TaskStarted { task, try_number, .. } => {
                 self.statement(

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crondag::dag::{Dag, RunNumber, RunState, RunType, Task, TaskId, TaskState};
+use crondag::dag::{Dag, RunNumber, RunState, RunType, Task, TaskId, TaskState, Transition};
 use crondag::runner::engine::{
-    BackfillLimits, Effect, Event, Limits, Outcome, Past, Plan, PriorTask, RerunRequest, RunInput,
+    BackfillLimits, Effect, Engine, Event, Limits, Outcome, Past, Plan, PriorTask, RerunRequest, RunInput,
 };
 use jiff::Timestamp;
 
@@ -335,4 +335,54 @@ fn the_past_of_a_run_that_was_ended_before_it_began_forbids_nothing_that_of_a_qu
     world.event(Event::Run(Box::new(queued)));
     world.run(day(1));
     assert!(world.running.is_empty(), "{:?}", world.names());
+}
+
+#[test]
+fn a_run_that_gave_way_keeps_its_version_unless_it_is_cleared() {
+    for (is_new_driver, is_cleared, version) in [(false, false, 1), (true, false, 1), (false, true, 2), (true, true, 2)]
+    {
+        let (mut world, first) = after_a_failed_run(1, 0);
+        let second = run_after_failed(&mut world);
+        world.end(second, "b", Outcome::Success);
+        clear_ended(&mut world, first, day(0), None);
+        assert_eq!(world.journal.iter().filter(|it| matches!(it, Transition::RunGaveWay { .. })).count(), 1);
+        assert!(world.journal.contains(&Transition::RunGaveWay { run: second, to: first }));
+        if is_new_driver {
+            world.engine = Engine::new();
+            let plan = Plan::new(world.dag.clone(), 1);
+            world.event(Event::Plan(plan.clone()));
+            let running = RunInput {
+                number: first,
+                state: RunState::Running,
+                plan: Some(plan.clone()),
+                tasks: vec![
+                    PriorTask { live: Some(2), ..prior("a", TaskState::Running, 2) },
+                    prior("b", TaskState::Success, 1),
+                ],
+                ..world.input(day(0))
+            };
+            let queued = RunInput {
+                number: second,
+                started_at: Some(at(0)),
+                plan: Some(plan),
+                tasks: vec![prior("a", TaskState::None, 0), prior("b", TaskState::Success, 1)],
+                ..world.input(day(1))
+            };
+            for input in [running, queued] {
+                world.event(Event::Run(Box::new(input)));
+            }
+            world.event(Event::Limits(Limits { parallelism: 8, pools: BTreeMap::new() }));
+        }
+        world.event(Event::Plan(Plan::new(world.dag.clone(), 2)));
+        if is_cleared {
+            world.event(clear(second, "b"));
+        }
+        world.journal.clear();
+        world.end(first, "a", Outcome::Success);
+        let begun = world.journal.iter().find_map(|transition| match transition {
+            Transition::RunStarted { run, version, .. } if *run == second => Some(*version),
+            _ => None,
+        });
+        assert_eq!(begun, Some(version), "new driver: {is_new_driver}, cleared: {is_cleared}");
+    }
 }

@@ -154,7 +154,7 @@ impl World {
             Transition::RunEnded { state, reason, .. } => {
                 self.runs.insert(run, (*state, reason.clone()));
             }
-            Transition::RunReopened { .. } => {
+            Transition::RunReopened { .. } | Transition::RunGaveWay { .. } => {
                 self.runs.insert(run, (RunState::Queued, None));
             }
             Transition::TaskStarted { .. } => unreachable!("the driver makes this one"),

@@ -21,6 +21,8 @@ pub struct Run {
     pub state: RunState,
     pub version: Option<(i64, Rc<Version>)>,
     pub started_at: Timestamp,
+    /// It is queued, and stays bound to its version.
+    pub gave_way: bool,
     pub tasks: BTreeMap<String, Instance>,
 }
 
@@ -52,6 +54,7 @@ impl Promises {
                     state: RunState::Queued,
                     version: None,
                     started_at: Timestamp::UNIX_EPOCH,
+                    gave_way: false,
                     tasks: BTreeMap::new(),
                 })
             })
@@ -65,6 +68,12 @@ impl Promises {
         }
         self.open.insert(number);
         self.runs.insert(number, run);
+    }
+
+    fn newest_version(&mut self, dag: &str) -> Rc<Version> {
+        let newest = "SELECT version_id FROM dags WHERE dag_id = ?1";
+        let id = self.connection.prepare_cached(newest).unwrap().query_row([dag], |row| row.get(0)).unwrap();
+        self.version(id)
     }
 
     pub fn version(&mut self, id: i64) -> Rc<Version> {
@@ -94,10 +103,10 @@ impl Promises {
             self.check_found(number, &name);
         }
         let was_asked = self.asked.contains(&number);
-        let may_reopen = self.runs.get(&number).is_some_and(|run| run.state.is_final() || self.may_give_way(run));
+        let may_give_way = self.runs.get(&number).is_some_and(|run| self.may_give_way(run));
         match transition {
             Transition::RunEnded { .. } => drop(self.open.remove(&number)),
-            Transition::RunReopened { .. } => drop(self.open.insert(number)),
+            Transition::RunReopened { .. } | Transition::RunGaveWay { .. } => drop(self.open.insert(number)),
             _ => {}
         }
         let Some(run) = self.runs.get_mut(&number) else { broken(format!("{transition:?}: no such run")) };
@@ -139,13 +148,19 @@ impl Promises {
             }
             Transition::RunStarted { .. } => {}
             Transition::RunReopened { .. } => {
-                if !may_reopen {
-                    broken(format!("{place}: reopened while it is {}: {:?}", run.state, run.tasks));
-                }
-                if run.state == RunState::Running {
-                    self.counts.entry("runs that gave way").and_modify(|many| *many += 1).or_insert(1);
+                if !run.state.is_final() && !run.gave_way {
+                    broken(format!("{place}: reopened while it is {}", run.state));
                 }
                 run.state = RunState::Queued;
+                run.gave_way = false;
+            }
+            Transition::RunGaveWay { .. } => {
+                if !may_give_way {
+                    broken(format!("{place}: gives way without need: {:?}", run.tasks));
+                }
+                self.counts.entry("runs that gave way").and_modify(|many| *many += 1).or_insert(1);
+                run.state = RunState::Queued;
+                run.gave_way = true;
             }
             Transition::RunEnded { state, reason, .. } => {
                 let before = std::mem::replace(&mut run.state, *state);
@@ -323,7 +338,8 @@ impl Promises {
         if run.dag != version.1.dag {
             broken(format!("{place}: starts with a version of {}", version.1.dag));
         }
-        if run.state == RunState::Running && run.version.as_ref().is_none_or(|(bound, _)| *bound != version.0) {
+        let is_bound = run.state == RunState::Running || run.gave_way;
+        if is_bound && run.version.as_ref().is_none_or(|(bound, _)| *bound != version.0) {
             broken(format!("promise 6: {place} changes its version while it runs"));
         }
         let begins = run.state == RunState::Queued;
@@ -333,6 +349,7 @@ impl Promises {
             broken(format!("{place}: starts while it is {}", run.state));
         }
         run.state = RunState::Running;
+        let gave_way = std::mem::take(&mut run.gave_way);
         for (task, max_tries) in tasks {
             let Some(settings) = version.1.task(task) else { broken(format!("{place}: has no task {task}")) };
             if *max_tries != settings.retries + 1 {
@@ -351,8 +368,12 @@ impl Promises {
                 broken(format!("{place} {task}: begun twice"));
             }
         }
-        let (dag, limit) = (run.dag.clone(), version.1.max_active_runs);
+        let (dag, mut limit) = (run.dag.clone(), version.1.max_active_runs);
         run.version = Some(version);
+        if gave_way {
+            // Its version may be an old one; the limit is that of the newest.
+            limit = limit.max(self.newest_version(&dag).max_active_runs);
+        }
         if begins && self.owner(number).is_none() {
             // A run that a backfill has taken over counts there.
             let running = self

@@ -16,6 +16,8 @@ pub enum Happening {
     RunCreated,
     /// A run began.
     RunStarted,
+    /// A run was queued again, for an earlier one for which it waits.
+    RunGaveWay,
     /// A run ended.
     RunEnded,
     /// A task's attempt began.
@@ -42,17 +44,18 @@ pub enum Happening {
 
 use Happening::{
     AttemptAdopted, AttemptEnded, AttemptStarted, DrainEnded, DrainStarted, DriverEnded, DriverStarted, Faulty,
-    MailFailed, MailSent, Reload, RunCreated, RunEnded, RunStarted, StandBy, Trouble,
+    MailFailed, MailSent, Reload, RunCreated, RunEnded, RunGaveWay, RunStarted, StandBy, Trouble,
 };
 
 impl Happening {
     /// All of them, in the order of the reference.
-    pub const ALL: [Happening; 16] = [
+    pub const ALL: [Happening; 17] = [
         DriverStarted,
         DriverEnded,
         StandBy,
         RunCreated,
         RunStarted,
+        RunGaveWay,
         RunEnded,
         AttemptStarted,
         AttemptAdopted,
@@ -74,6 +77,7 @@ impl Happening {
             StandBy => "stand_by",
             RunCreated => "run_created",
             RunStarted => "run_started",
+            RunGaveWay => "run_gave_way",
             RunEnded => "run_ended",
             AttemptStarted => "attempt_started",
             AttemptAdopted => "attempt_adopted",
@@ -96,6 +100,7 @@ impl Happening {
             StandBy => "A resident scheduler waits for the driver `pid` to end; it ticks meanwhile",
             RunCreated => "A run waits to be started: `dag`, `run`, `type`, `created`. A new driver repeats it",
             RunStarted => "`dag`, `run`",
+            RunGaveWay => "The run waits for the past of run `to`, which gets its place: `dag`, `run`, `to`",
             RunEnded => "`dag`, `run`, `state`, `reason`. An error when the run failed",
             AttemptStarted => "`dag`, `run`, `task`, `try`, `log`",
             AttemptAdopted => "Another driver had started it: `dag`, `run`, `task`, `try`, `log`",

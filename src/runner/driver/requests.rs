@@ -162,8 +162,10 @@ impl<H: Host> Driver<H> {
         is_awaited: bool,
     ) -> Result<(), StoreError> {
         self.newest_plan(&run.dag_id)?;
-        // One that waits to begin again will use the newest, but its old attempts may live.
-        let plan = match run.version_id.filter(|_| run.state != RunState::Queued || !attempts.is_empty()) {
+        // One that was cleared and waits to begin again will use the newest, but its old attempts may live. One that gave way
+        // has begun, and stays bound to its version.
+        let is_bound = run.state != RunState::Queued || run.start_date.is_some() || !attempts.is_empty();
+        let plan = match run.version_id.filter(|_| is_bound) {
             Some(version) => match self.plan(version)? {
                 Ok(plan) => Some(plan),
                 Err(_) if run.state == RunState::Queued => None,

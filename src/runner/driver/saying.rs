@@ -21,6 +21,11 @@ impl<H: Host> Driver<H> {
                     None => line,
                 });
             }
+            Transition::RunGaveWay { run, to } => {
+                let line = self.about_run(Line::new(Happening::RunGaveWay), *run);
+                let to = self.runs.get(to).map_or_else(|| to.0.to_string(), |row| row.run_id.clone());
+                self.host.report(&line.with("to", to));
+            }
             // Attempts speak for themselves.
             Transition::RunReopened { .. }
             | Transition::TaskStarted { .. }

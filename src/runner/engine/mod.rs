@@ -191,10 +191,14 @@ impl Engine {
             let held = &self.held;
             let runs = &self.runs;
             let plans = &self.plans;
-            let may_begin = |number| may_begin(runs, plans, held, number);
-            let Some(number) = self.lanes.next(may_begin).or_else(|| self.give_way(step)) else { return };
+            let Some(number) = self.lanes.next(|number| may_begin(runs, plans, held, number)) else {
+                if self.give_way(step) {
+                    continue;
+                }
+                return;
+            };
             let Some(run) = self.runs.get_mut(&number) else { continue };
-            let Some(plan) = self.plans.get(&run.dag_id).cloned() else { continue };
+            let Some(plan) = run.kept.take().or_else(|| self.plans.get(&run.dag_id).cloned()) else { continue };
             run.started_at = Some(step.now);
             let missing = run.missing_tasks(&plan.dag);
             step.effects.push(Effect::Record(Transition::RunStarted {
@@ -213,31 +217,31 @@ impl Engine {
         }
     }
 
-    /// Queues a run that can do nothing before an earlier one has, which is queued behind it, and says which one that is: it
-    /// was cleared, and `max_active_runs` is full of runs that wait for it. Airflow lets all of them wait for ever.
-    fn give_way(&mut self, step: &mut Step) -> Option<RunNumber> {
+    /// Queues a run that can do nothing before an earlier one has, which is queued behind it: that one was cleared, and
+    /// `max_active_runs` is full of runs that wait for it. Airflow lets all of them wait for ever. Says whether it found any.
+    fn give_way(&mut self, step: &mut Step) -> bool {
         let runs = &self.runs;
         self.waiting_for_past.retain(|number| runs.get(number).is_some_and(|run| run.phase == Phase::Running));
-        let (waiting, earlier) = self.waiting_for_past.iter().find_map(|&number| {
+        let givers = self.waiting_for_past.iter().filter_map(|&number| {
             let run = &self.runs[&number];
             let earlier = self.lanes.queued_before(&run.lane, run.queue_key()).find(|&earlier| {
                 self.runs.get(&earlier).is_some_and(|earlier| earlier.logical_date < run.logical_date)
                     && may_begin(&self.runs, &self.plans, &self.held, earlier)
             })?;
-            self.waits_only_for_past(run).then_some((number, earlier))
-        })?;
-        let run = self.runs.get_mut(&waiting)?;
+            self.waits_only_for_past(run).then_some((run.logical_date, number, earlier))
+        });
+        // The last one: those between the two would only have to give way in their turn.
+        let Some((_, number, earlier)) = givers.max() else { return false };
+        let Some(run) = self.runs.get_mut(&number) else { return false };
         if let Some(at) = run.times_out_at.take() {
-            self.timers.remove(&(at, waiting, Timer::RunTimeout));
+            self.timers.remove(&(at, number, Timer::RunTimeout));
         }
+        run.kept.clone_from(&run.plan);
         run.unbuild();
-        step.effects.push(Effect::Record(Transition::RunReopened { run: waiting }));
-        let lane = run.lane.clone();
-        self.lanes.end(&lane);
-        self.enqueue(waiting);
-        self.lanes.dequeue(&lane, self.runs.get(&earlier)?.queue_key(), earlier);
-        self.lanes.begin(lane);
-        Some(earlier)
+        step.effects.push(Effect::Record(Transition::RunGaveWay { run: number, to: earlier }));
+        self.lanes.end(&run.lane);
+        self.enqueue(number);
+        true
     }
 
     /// Whether nothing of a running run lives or has a time of its own, and all that could start waits for its past.

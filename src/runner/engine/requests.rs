@@ -32,6 +32,9 @@ impl Engine {
         let (dag_id, date, is_interval) = (run.dag_id.clone(), run.logical_date, run.is_interval());
         match run.phase {
             Phase::Queued => {
+                if run.kept.take().is_some() {
+                    step.effects.push(Effect::Record(Transition::RunReopened { run: number }));
+                }
                 run.clear_prior(number, &to_clear, &retries, step);
                 self.enqueue(number);
             }

@@ -23,13 +23,14 @@ pub struct RunInput {
     pub logical_date: Timestamp,
     /// Its state in the store.
     pub state: RunState,
-    /// When it started.
+    /// When it started; a queued run that has started gave way.
     pub started_at: Option<Timestamp>,
     /// The backfill that owns it.
     pub backfill: Option<BackfillLimits>,
     /// Only these tasks; `None` means all.
     pub selection: Option<Vec<TaskId>>,
-    /// The version that it is bound to, if it has started; of a queued one, that by which its live attempts were started.
+    /// The version that it is bound to, if it has started; of a queued one that has not, that by which its live attempts were
+    /// started.
     pub plan: Option<Plan>,
     /// Its task instances so far.
     pub tasks: Vec<PriorTask>,
@@ -103,6 +104,8 @@ pub(super) struct Run {
     pub(super) lane: Lane,
     pub(super) selection: Option<Vec<TaskId>>,
     pub(super) plan: Option<Plan>,
+    /// The plan to which it stays bound while it is queued, because it gave way.
+    pub(super) kept: Option<Plan>,
     /// Task instances by name while no plan lays them out.
     prior: BTreeMap<TaskId, PriorTask>,
     /// Those of them that hold a slot, and the plan by which they took it, as far as it is known.
@@ -129,6 +132,7 @@ impl Run {
             is_reverse: false,
             selection: input.selection,
             plan: None,
+            kept: input.plan.clone().filter(|_| input.state == RunState::Queued && input.started_at.is_some()),
             prior: input.tasks.into_iter().map(|task| (task.task.clone(), task)).collect(),
             seats: BTreeMap::new(),
             tasks: Vec::new(),
