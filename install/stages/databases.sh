@@ -36,7 +36,9 @@ psql -Xq -h "$folder/postgres/server" -p "$port" -U postgres -c 'ALTER SYSTEM SE
 
 SPARK_HOME=$("$venv/bin/python" -c 'import os, pyspark; print(os.path.dirname(pyspark.__file__))')
 hive_port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-mkdir "$folder/hive"
+mkdir -m 1777 "$folder/hive" "$folder/java"
+# Hive keeps a folder of each session there.
+export SPARK_SUBMIT_OPTS=-Djava.io.tmpdir=$folder/java
 (cd "$folder/hive" && SPARK_HOME=$SPARK_HOME exec "$SPARK_HOME/bin/spark-submit" --master 'local[1]' \
   --conf spark.ui.enabled=false --class org.apache.spark.sql.hive.thriftserver.HiveThriftServer2 spark-internal \
   --hiveconf hive.server2.thrift.port="$hive_port" --hiveconf hive.server2.thrift.bind.host=127.0.0.1) \

@@ -1,7 +1,7 @@
 //! What a new driver takes up.
 
 use crondag::dag::{RunState, Task, TaskId, TaskState};
-use crondag::runner::engine::{Event, Outcome, Plan, PriorTask, RerunRequest};
+use crondag::runner::engine::{Event, Outcome, Plan, PriorTask};
 
 use super::world::*;
 
@@ -10,17 +10,16 @@ fn an_old_attempt_keeps_its_slot_while_its_cleared_run_waits_to_begin_again() {
     let mut limited = dag(vec![task("a"), task("b")], &[]);
     limited.max_active_runs = 1;
     let mut world = World::new(limited, 2);
-    let mut input = world.input(day(0));
-    let first = input.number;
-    input.state = RunState::Failed;
-    input.plan = Some(Plan::new(world.dag.clone(), 1));
-    input.tasks = vec![PriorTask { live: Some(1), ..prior("a", TaskState::Failed, 1) }];
-    input.is_awaited = true;
-    world.event(Event::Run(Box::new(input)));
+    let first = world.input(day(0)).number;
+    world.take_up(
+        first,
+        day(0),
+        RunState::Failed,
+        vec![PriorTask { live: Some(1), ..prior("a", TaskState::Failed, 1) }],
+    );
     world.run(day(1));
     assert_eq!(world.names(), ["2:a"]);
-    let request = RerunRequest { run: first, clear: Vec::new(), clear_all: true, backfill: None, selection: None };
-    world.event(Event::Rerun(Box::new(request)));
+    world.event(clear_all(first));
     assert_eq!(world.runs[&1].0, RunState::Queued);
     assert_eq!((world.names(), world.engine.live_attempts()), (vec!["2:a".to_owned()], 2));
     world.event(Event::AttemptEnded { run: first, task: TaskId::new("a").unwrap(), try_number: 1, outcome: failed() });

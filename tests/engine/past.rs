@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crondag::dag::{Dag, RunNumber, RunState, RunType, Task, TaskId, TaskState, Transition};
 use crondag::runner::engine::{
-    BackfillLimits, Effect, Engine, Event, Limits, Outcome, Past, Plan, PriorTask, RerunRequest, RunInput,
+    BackfillLimits, Effect, Engine, Event, Limits, Outcome, Past, Plan, PriorTask, RunInput,
 };
 use jiff::Timestamp;
 
@@ -29,13 +29,7 @@ fn depends_on_past_waits_for_the_same_task_of_the_previous_run() {
     input.state = RunState::Failed;
     input.is_awaited = true;
     world.event(Event::Run(Box::new(input)));
-    world.event(Event::Rerun(Box::new(RerunRequest {
-        run: first,
-        clear: vec![TaskId::new("a").unwrap()],
-        clear_all: false,
-        backfill: None,
-        selection: None,
-    })));
+    world.event(clear(first, "a"));
     world.end(first, "a", Outcome::Success);
     assert!(world.names().contains(&"2:a".to_owned()), "{:?}", world.names());
 }
@@ -61,20 +55,9 @@ fn a_task_that_could_start_waits_after_all_when_its_past_is_cleared() {
     let second = world.run(day(1));
     assert_eq!(world.names(), ["1:a", "1:b"]);
     // The attempt of `a` that is cleared below holds its slot, the new run's `b` takes the other one.
-    world.event(Event::Mark {
-        run: first,
-        task: Some(TaskId::new("a").unwrap()),
-        state: TaskState::Success,
-        by: "me".to_owned(),
-    });
+    world.event(mark(first, "a", TaskState::Success));
     assert_eq!(world.names(), ["1:a", "1:b"], "no slot is free for the second run's `a`");
-    world.event(Event::Rerun(Box::new(RerunRequest {
-        run: first,
-        clear: vec![TaskId::new("a").unwrap()],
-        clear_all: false,
-        backfill: None,
-        selection: None,
-    })));
+    world.event(clear(first, "a"));
     world.end(first, "b", Outcome::Success);
     assert_eq!(world.names(), ["1:a", "2:b"]);
     world.end(first, "a", failed());
@@ -230,22 +213,21 @@ fn a_mark_on_an_ended_run_lets_the_next_one_go_on() {
     let second = world.run(day(1));
     world.end(first, "a", failed());
     assert!(world.running.is_empty() && !world.engine.knows(first), "{:?}", world.names());
-    let mut input = world.input(day(0));
-    input.number = first;
-    input.state = RunState::Failed;
-    input.plan = Some(Plan::new(world.dag.clone(), 1));
-    input.tasks = vec![PriorTask {
-        task: TaskId::new("a").unwrap(),
-        state: TaskState::Failed,
-        tries: 1,
-        max_tries: 1,
-        next_try_at: None,
-        reason: None,
-        started_at: None,
-        live: None,
-    }];
-    input.is_awaited = true;
-    world.event(Event::Run(Box::new(input)));
+    world.take_up(
+        first,
+        day(0),
+        RunState::Failed,
+        vec![PriorTask {
+            task: TaskId::new("a").unwrap(),
+            state: TaskState::Failed,
+            tries: 1,
+            max_tries: 1,
+            next_try_at: None,
+            reason: None,
+            started_at: None,
+            live: None,
+        }],
+    );
     let task = Some(TaskId::new("a").unwrap());
     world.event(Event::Mark { run: first, task, state: TaskState::Success, by: "me".to_owned() });
     assert_eq!(world.running, [(second, TaskId::new("a").unwrap(), 1)]);

@@ -18,25 +18,13 @@ fn marks_and_stops_reach_the_tasks_of_a_cleared_run_that_waits_to_start_again() 
     world.end(first, "a", failed());
     world.end(first, "b", Outcome::Success);
     world.run(day(1));
-    let prior = |id: &str, state| PriorTask {
-        task: TaskId::new(id).unwrap(),
-        state,
-        tries: 1,
-        max_tries: 1,
-        next_try_at: None,
-        reason: None,
-        started_at: None,
-        live: None,
-    };
-    let mut input = world.input(day(0));
-    input.number = first;
-    input.state = RunState::Failed;
-    input.plan = Some(Plan::new(world.dag.clone(), 1));
-    input.tasks = vec![prior("a", TaskState::Failed), prior("b", TaskState::Success)];
-    input.is_awaited = true;
-    world.event(Event::Run(Box::new(input)));
-    let request = RerunRequest { run: first, clear: Vec::new(), clear_all: true, backfill: None, selection: None };
-    world.event(Event::Rerun(Box::new(request)));
+    world.take_up(
+        first,
+        day(0),
+        RunState::Failed,
+        vec![prior("a", TaskState::Failed, 1), prior("b", TaskState::Success, 1)],
+    );
+    world.event(clear_all(first));
     assert_eq!(world.runs[&first.0].0, RunState::Queued);
     let task = Some(TaskId::new("a").unwrap());
     world.event(Event::Mark { run: first, task, state: TaskState::Success, by: "me".to_owned() });
@@ -50,13 +38,7 @@ fn marks_and_stops_reach_the_tasks_of_a_cleared_run_that_waits_to_start_again() 
 fn a_task_cleared_while_it_runs_starts_again_only_when_its_processes_are_gone() {
     let mut world = World::new(dag(vec![task("a"), task("b")], &[(0, 1)]), 8);
     let run = world.run(day(0));
-    world.event(Event::Rerun(Box::new(RerunRequest {
-        run,
-        clear: vec![TaskId::new("a").unwrap()],
-        clear_all: false,
-        backfill: None,
-        selection: None,
-    })));
+    world.event(clear(run, "a"));
     assert_eq!(world.state(run, "a"), TaskState::None);
     assert_eq!(world.stopped.len(), 1);
     assert_eq!(world.running.len(), 1, "still the first attempt");
@@ -97,12 +79,7 @@ fn marking_a_failed_task_lets_its_downstream_run() {
     let run = world.run(day(0));
     world.end(run, "a", failed());
     assert_eq!(world.state(run, "b"), TaskState::UpstreamFailed);
-    world.event(Event::Mark {
-        run,
-        task: Some(TaskId::new("a").unwrap()),
-        state: TaskState::Success,
-        by: "ann".to_owned(),
-    });
+    world.event(mark(run, "a", TaskState::Success));
     assert!(world.names().contains(&"1:b".to_owned()));
     world.end(run, "b", Outcome::Success);
     world.end(run, "c", Outcome::Success);
@@ -132,15 +109,14 @@ fn an_ended_run_that_is_cleared_has_all_its_retries_again_and_waits_for_its_old_
     limited.max_active_runs = 1;
     let mut world = World::new(limited, 8);
     let second = world.run(day(1));
-    let mut input = world.input(day(0));
-    let first = input.number;
-    input.state = RunState::Failed;
-    input.plan = Some(Plan::new(world.dag.clone(), 1));
-    input.tasks = vec![PriorTask { live: Some(2), ..prior("a", TaskState::Failed, 2) }];
-    input.is_awaited = true;
-    world.event(Event::Run(Box::new(input)));
-    let request = RerunRequest { run: first, clear: Vec::new(), clear_all: true, backfill: None, selection: None };
-    world.event(Event::Rerun(Box::new(request)));
+    let first = world.input(day(0)).number;
+    world.take_up(
+        first,
+        day(0),
+        RunState::Failed,
+        vec![PriorTask { live: Some(2), ..prior("a", TaskState::Failed, 2) }],
+    );
+    world.event(clear_all(first));
     world.event(Event::AttemptEnded { run: first, task: TaskId::new("a").unwrap(), try_number: 2, outcome: failed() });
     world.end(second, "a", Outcome::Success);
     assert_eq!(world.running, [(first, TaskId::new("a").unwrap(), 3)]);
@@ -154,15 +130,9 @@ fn a_cleared_run_has_the_retries_of_the_version_with_which_it_begins_again() {
     limited.max_active_runs = 1;
     let mut world = World::new(limited.clone(), 8);
     let second = world.run(day(1));
-    let mut input = world.input(day(0));
-    let first = input.number;
-    input.state = RunState::Failed;
-    input.plan = Some(Plan::new(world.dag.clone(), 1));
-    input.tasks = vec![prior("a", TaskState::Failed, 3)];
-    input.is_awaited = true;
-    world.event(Event::Run(Box::new(input)));
-    let request = RerunRequest { run: first, clear: Vec::new(), clear_all: true, backfill: None, selection: None };
-    world.event(Event::Rerun(Box::new(request)));
+    let first = world.input(day(0)).number;
+    world.take_up(first, day(0), RunState::Failed, vec![prior("a", TaskState::Failed, 3)]);
+    world.event(clear_all(first));
     limited.tasks = vec![Task { retries: 2, retry_backoff: 2.0, ..task("a") }];
     world.event(Event::Plan(Plan::new(Arc::new(limited), 2)));
     world.end(second, "a", Outcome::Success);
@@ -380,8 +350,7 @@ fn a_cleared_run_that_is_ended_before_it_begins_is_known_until_its_old_attempt_i
     let run = RunNumber(7);
     let tasks = vec![PriorTask { live: Some(1), ..prior("a", TaskState::Failed, 1) }, prior("b", TaskState::Failed, 1)];
     world.take_up(run, day(0), RunState::Failed, tasks);
-    let request = RerunRequest { run, clear: Vec::new(), clear_all: true, backfill: None, selection: None };
-    world.event(Event::Rerun(Box::new(request)));
+    world.event(clear_all(run));
     world.event(Event::Stop { run, by: "ann".to_owned() });
     assert!(world.engine.knows(run), "its attempt lives");
     world.event(Event::AttemptEnded { run, task: TaskId::new("a").unwrap(), try_number: 1, outcome: failed() });

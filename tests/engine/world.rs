@@ -227,6 +227,7 @@ impl World {
     pub fn take_up(&mut self, run: RunNumber, date: Timestamp, state: RunState, tasks: Vec<PriorTask>) {
         let plan = Some(Plan::new(self.dag.clone(), 1));
         let input = RunInput { number: run, state, plan, tasks, is_awaited: true, ..self.input(date) };
+        self.next_run -= 1;
         self.event(Event::Run(Box::new(input)));
     }
 
@@ -265,6 +266,11 @@ pub fn prior(id: &str, state: TaskState, tries: u32) -> PriorTask {
         started_at: None,
         live: None,
     }
+}
+
+pub fn clear_all(run: RunNumber) -> Event {
+    let clear = Vec::new();
+    Event::Rerun(Box::new(RerunRequest { run, clear, clear_all: true, backfill: None, selection: None }))
 }
 
 pub fn mark(run: RunNumber, task: &str, state: TaskState) -> Event {
