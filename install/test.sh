@@ -133,7 +133,8 @@ show() {
 # keep STAGE: its output as a whole when it has ended.
 keep() {
   local stage=$1 began=$SECONDS outcome=FAILED
-  ./install/test.sh --stage "$stage" > "$work/$stage.log" 2>&1 && outcome=passed
+  # A shell ignores the keyboard in its background, and all that it starts there does.
+  env --default-signal=INT,QUIT ./install/test.sh --stage "$stage" > "$work/$stage.log" 2>&1 && outcome=passed
   note "$stage" $outcome $((SECONDS - began))
   (flock 9; echo "=== $stage $outcome"; cat "$work/$stage.log") 9> "$work/lock"
 }

@@ -188,6 +188,19 @@ fn what_a_task_leaves_behind_is_ended_and_its_output_kept_in_order() {
 }
 
 #[test]
+fn a_task_hears_of_signals_that_are_ignored_where_crondag_is_started() {
+    let home = Home::new("", "[tasks.a]\nshell = 'grep SigIgn /proc/self/status > ignored'\n");
+    let backfill = home.command(&["backfill", "-s", "2024-01-01", "-e", "2024-01-01", "d"]);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "trap '' HUP INT QUIT USR1; exec \"$@\"", "sh"]).arg(backfill.get_program());
+    assert!(shell.args(backfill.get_args()).output().unwrap().status.success());
+    let ignored = home.read("ignored");
+    let mask = u64::from_str_radix(ignored.trim_start_matches("SigIgn:").trim(), 16).unwrap();
+    // Without those of real time, of which glibc keeps two for itself.
+    assert_eq!(mask & 0x7fff_ffff, 0, "{ignored}");
+}
+
+#[test]
 fn the_environment_is_the_defined_one_and_secrets_are_masked() {
     let home = Home::new(
         "env_file = 'secrets.env'\n[env]\nWAREHOUSE = 'hdfs:///w'\n",

@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 # A template may take a million steps, which is slow when each is counted. Safe code needs no sanitizer, and without one the build takes half the time.
-cargo +nightly fuzz build -s none
+CARGO_TERM_QUIET=true cargo +nightly fuzz build -s none
 [ "${1:-}" != --build ] || exit 0
 seconds=${SECONDS_EACH:-60}
 seeds=$PWD/target/fuzz-seeds

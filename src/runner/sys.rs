@@ -219,8 +219,10 @@ extern "C" fn be_the_program(child: *mut Child) -> ! {
     unsafe {
         let child = &mut *child;
         libc::setpgid(0, 0);
-        // Rust's runtime ignores it; a program that writes into a closed pipe is to end.
-        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+        // Rust's runtime ignores SIGPIPE, nohup SIGHUP, a shell SIGINT in its background; a task begins as cron would begin it.
+        for signal in 1..32 {
+            libc::signal(signal, libc::SIG_DFL);
+        }
         let is_ready = libc::dup2(child.stdin, 0) != -1
             && libc::dup2(child.output, 1) != -1
             && libc::dup2(child.output, 2) != -1

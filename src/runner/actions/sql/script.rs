@@ -471,7 +471,7 @@ mod tests {
                 for statement in statements {
                     prop_assert!(statement.span.start >= end && statement.span.end <= script.len());
                     end = statement.span.end;
-                    prop_assert!(statement.params.len() <= statement.text.len());
+                    prop_assert!(statement.params.len() <= statement.span.len());
                     for offset in 0..=statement.text.len() {
                         prop_assert!(statement.span.start <= statement.origin(offset));
                     }
