@@ -502,6 +502,32 @@ fn a_running_run_keeps_its_version_and_a_cleared_one_gets_the_new() {
 }
 
 #[test]
+fn a_cleared_run_gets_the_place_of_the_run_that_waits_for_it() {
+    let dag = "schedule = '@daily'\nmax_active_runs = 1\n[tasks.a]\nshell = 'test -e ok && echo {{ ds }} >> order'\n\
+               depends_on_past = true\n[tasks.b]\nafter = 'a'\nshell = 'true'\n";
+    let home = Home::new("", dag);
+    assert_eq!(home.backfill(), Some(1));
+    let mut others = home.command(&["backfill", "-s", "2024-01-02", "-e", "2024-01-03", "d"]).spawn().unwrap();
+    let states = || {
+        let runs: Vec<Value> = serde_json::from_slice(&home.run(&["runs", "d", "--json"]).stdout).unwrap();
+        runs.iter().map(|run| run["state"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    until("the second run waits for the first, the third for a place", || {
+        let mut states = states();
+        states.sort();
+        states == ["failed", "queued", "running"]
+    });
+    fs::write(home.path().join("ok"), "").unwrap();
+    assert!(home.run(&["clear", "d", "2024-01-01", "-y"]).status.success());
+    assert!(others.wait().unwrap().success());
+    assert_eq!(
+        (states(), home.read("order")),
+        (vec!["success".to_owned(); 3], "2024-01-01\n2024-01-02\n2024-01-03\n".to_owned())
+    );
+    home.is_sound();
+}
+
+#[test]
 fn stop_mark_and_trigger_do_what_they_say() {
     let long = marker(86_404);
     let dag = format!(
