@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Sets up all that the tests need and runs them: ./install/test.sh [STAGE...]   (--list shows the stages)
+# REPEAT=10 runs them ten times and counts.
 #
 # Installs, if missing: the Debian packages build-essential, cron, curl, faketime, mariadb-client, mariadb-server,
 # openjdk-17-jre-headless, openssl, postgresql, procps, python3-venv, sudo, valgrind, vsftpd and xz-utils; the nightly compiler
@@ -151,16 +152,22 @@ for lane in "${lanes[@]}"; do
   done
   ready+=("$stages")
 done
-if [ $# -gt 0 ]; then
-  for stage in ${ready[0]}; do show "$stage"; done
-else
-  trap 'trap - INT TERM; kill 0' INT TERM    # what runs in the background does not hear the keyboard
-  for stages in "${ready[@]}"; do
-    (trap - EXIT; for stage in $stages; do keep "$stage"; done) &
-  done
-  wait
+[ $# -gt 0 ] || trap 'trap - INT TERM; kill 0' INT TERM    # what runs in the background does not hear the keyboard
+for ((round = 1; round <= ${REPEAT:-1}; round++)); do
+  if [ $# -gt 0 ]; then
+    for stage in ${ready[0]}; do show "$stage"; done
+  else
+    for stages in "${ready[@]}"; do
+      (trap - EXIT; for stage in $stages; do keep "$stage"; done) &
+    done
+    wait
+  fi
+  printf '\n%s\n\n' "$(cat "$work/outcomes")"
+done
+if [ "${REPEAT:-1}" -gt 1 ]; then
+  awk '{ runs[$1]++; passed[$1] += $2 == "passed" }
+    END { for (stage in runs) printf "%-12s %d of %d passed\n", stage, passed[stage], runs[stage] }' "$work/outcomes" | sort
 fi
-printf '\n%s\n\n' "$(cat "$work/outcomes")"
 passed=$(grep -c ' passed in ' "$work/outcomes") || true
 failed=$(grep -c ' FAILED in ' "$work/outcomes") || true
 echo "stages: $passed passed, $failed failed; $SECONDS s in all"
