@@ -9,6 +9,7 @@
 //! slot is freed before the old attempt is really gone.
 
 mod message;
+mod past;
 mod requests;
 mod run;
 mod slots;
@@ -217,49 +218,6 @@ impl Engine {
         }
     }
 
-    /// Queues a run that can do nothing before an earlier one has, which is queued behind it: that one was cleared, and
-    /// `max_active_runs` is full of runs that wait for it. Airflow lets all of them wait for ever. Says whether it found any.
-    fn give_way(&mut self, step: &mut Step) -> bool {
-        let runs = &self.runs;
-        self.waiting_for_past.retain(|number| runs.get(number).is_some_and(|run| run.phase == Phase::Running));
-        let givers = self.waiting_for_past.iter().filter_map(|&number| {
-            let run = &self.runs[&number];
-            let earlier = self.lanes.queued_before(&run.lane, run.queue_key()).find(|&earlier| {
-                self.runs.get(&earlier).is_some_and(|earlier| earlier.logical_date < run.logical_date)
-                    && may_begin(&self.runs, &self.plans, &self.held, earlier)
-            })?;
-            self.waits_only_for_past(run).then_some((run.logical_date, number, earlier))
-        });
-        // The last one: those between the two would only have to give way in their turn.
-        let Some((_, number, earlier)) = givers.max() else { return false };
-        let Some(run) = self.runs.get_mut(&number) else { return false };
-        if let Some(at) = run.times_out_at.take() {
-            self.timers.remove(&(at, number, Timer::RunTimeout));
-        }
-        run.kept.clone_from(&run.plan);
-        run.unbuild();
-        step.effects.push(Effect::Record(Transition::RunGaveWay { run: number, to: earlier }));
-        self.lanes.end(&run.lane);
-        self.enqueue(number);
-        true
-    }
-
-    /// Whether nothing of a running run lives or has a time of its own, and all that could start waits for its past.
-    fn waits_only_for_past(&self, run: &Run) -> bool {
-        let Some(plan) = &run.plan else { return false };
-        run.live() == 0
-            && plan.dag.tasks.iter().zip(&run.tasks).filter(|(_, it)| it.selected && !it.state.is_final()).all(
-                |(task, instance)| {
-                    instance.state == TaskState::None
-                        && match task.trigger_rule.decide(&instance.upstream) {
-                            Decision::Wait => true,
-                            Decision::Run => task.depends_on_past && !self.past_allows(run, &task.id),
-                            Decision::Skip | Decision::UpstreamFailed => false,
-                        }
-                },
-            )
-    }
-
     /// Lays the run's task instances out along its plan and looks at all of them.
     fn build(&mut self, number: RunNumber, plan: &Plan, step: &mut Step) {
         let Some(run) = self.runs.get_mut(&number) else { return };
@@ -327,28 +285,6 @@ impl Engine {
         }
         self.pass_on_past(number, step);
         self.forget_if_over(number);
-    }
-
-    /// The next run of the DAG must still know how this one ended after the engine forgets it.
-    fn pass_on_past(&mut self, number: RunNumber, step: &mut Step) {
-        let Some(run) = self.runs.get(&number) else { return };
-        if !run.is_interval() {
-            return;
-        }
-        let past = Past { logical_date: Some(run.logical_date), states: run.states() };
-        let (dag_id, date) = (run.dag_id.clone(), run.logical_date);
-        let Some(dates) = self.by_date.get_mut(&dag_id) else { return };
-        if dates.get(&date) == Some(&number) {
-            dates.remove(&date);
-        }
-        let next = dates.range(date..).next().map(|(_, next)| *next);
-        if let Some(next) = next
-            && let Some(run) = self.runs.get_mut(&next)
-            && run.past.logical_date.is_none_or(|known| known <= date)
-        {
-            run.past = past;
-            step.touched.extend((0..run.tasks.len()).map(|index| (next, index)));
-        }
     }
 
     fn forget_if_over(&mut self, number: RunNumber) {
@@ -485,29 +421,6 @@ impl Engine {
         self.end_run_if_over(number, step);
     }
 
-    fn run_after(&self, dag_id: &DagId, date: Timestamp) -> Option<RunNumber> {
-        use std::ops::Bound::{Excluded, Unbounded};
-        self.by_date.get(dag_id)?.range((Excluded(date), Unbounded)).next().map(|(_, number)| *number)
-    }
-
-    /// The past of the next run is another one now: what could start there may have to wait.
-    fn touch_next(&self, dag_id: &DagId, date: Timestamp, step: &mut Step) {
-        if let Some(next) = self.run_after(dag_id, date) {
-            let tasks = self.runs.get(&next).map_or(0, |run| run.tasks.len());
-            step.touched.extend((0..tasks).map(|index| (next, index)));
-        }
-    }
-
-    fn touch_named(&self, number: RunNumber, task: &TaskId, step: &mut Step) {
-        if let Some(run) = self.runs.get(&number)
-            && let Some(plan) = &run.plan
-            && let Some(index) = plan.index(task)
-            && plan.dag.tasks[index].depends_on_past
-        {
-            step.touched.push_back((number, index));
-        }
-    }
-
     /// Looks at touched tasks until nothing changes any more.
     fn settle(&mut self, step: &mut Step) {
         while let Some((number, index)) = step.touched.pop_front() {
@@ -558,29 +471,6 @@ impl Engine {
             self.slots.ready(candidate, &plan.dag, index);
         } else {
             self.slots.not_ready(&candidate, &plan.dag, index);
-        }
-    }
-
-    /// `depends_on_past`: the same task of the previous interval run succeeded or was skipped, or there is none.
-    /// Runs that a person triggered do not wait for the past.
-    fn past_allows(&self, run: &Run, task: &TaskId) -> bool {
-        if !run.is_interval() {
-            return true;
-        }
-        let before = self
-            .by_date
-            .get(&run.dag_id)
-            .and_then(|dates| dates.range(..run.logical_date).next_back())
-            .filter(|(date, _)| run.past.logical_date.is_none_or(|known| **date >= known))
-            .and_then(|(_, number)| self.runs.get(number));
-        let state = match before {
-            Some(before) => before.state_of(task),
-            None => run.past.states.get(task).copied(),
-        };
-        match state {
-            Some(state) => matches!(state, TaskState::Success | TaskState::Skipped),
-            // The previous run does not have this task, was ended before it began, or there is no previous run.
-            None => before.is_none_or(|before| before.plan.is_some() || before.phase == Phase::Ended),
         }
     }
 
