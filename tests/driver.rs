@@ -18,13 +18,14 @@ use crondag::runner::catalog;
 use crondag::runner::driver::line::Line;
 use crondag::runner::driver::{Driver, Host, Key, Message, Mode};
 use crondag::runner::evidence::Failed;
-use crondag::store::{DagRow, Intent, NewAttempt, NewRun, OutboxMail, Store};
+use crondag::store::{DagRow, Intent, NewAttempt, NewMail, NewRun, OutboxMail, Store};
 use jiff::{Timestamp, ToSpan};
 use tempfile::TempDir;
 
-/// Remembers what is launched.
+/// Remembers what is launched and which mail is to be delivered.
 struct Idle {
     launched: Rc<RefCell<Vec<String>>>,
+    mailed: Rc<RefCell<Vec<String>>>,
     now: Rc<Cell<Timestamp>>,
     /// How often a resident driver has looked at the clock.
     looks: Rc<Cell<u32>>,
@@ -57,7 +58,9 @@ impl Host for Idle {
     fn release(&mut self, _: &str) {}
     fn release_all(&mut self) {}
     fn look_for(&mut self, _: Vec<(Key, String)>) {}
-    fn deliver(&mut self, _: Vec<OutboxMail>, _: &Email, _: &Config) {}
+    fn deliver(&mut self, due: Vec<OutboxMail>, _: &Email, _: &Config) {
+        self.mailed.borrow_mut().extend(due.into_iter().map(|mail| mail.message_id));
+    }
     fn log_tail(&self, _: &str) -> Vec<String> {
         Vec::new()
     }
@@ -93,6 +96,7 @@ struct World {
     home: Home,
     store: Store,
     launched: Rc<RefCell<Vec<String>>>,
+    mailed: Rc<RefCell<Vec<String>>>,
     now: Rc<Cell<Timestamp>>,
     looks: Rc<Cell<u32>>,
 }
@@ -111,6 +115,7 @@ impl World {
             home,
             store,
             launched: Rc::default(),
+            mailed: Rc::default(),
             now: Rc::new(Cell::new(day(9))),
             looks: Rc::default(),
         }
@@ -175,13 +180,36 @@ impl World {
         self.record(&Transition::TaskEnded { run, task: task(name), state, reason: None });
     }
 
+    /// An attempt of task `b` that lives.
+    fn attempts(&mut self, run: RunNumber) -> String {
+        let token = "lives".to_owned();
+        self.record(&Transition::TaskStarted { run, task: task("b"), try_number: 1, token: token.clone() });
+        let write = self.store.write().unwrap();
+        let attempt = NewAttempt { run, task: &task("b"), try_number: 1, token: &token, log_file: "b.1.log" };
+        write.begin_attempt(&attempt, day(1)).unwrap();
+        write.commit().unwrap();
+        token
+    }
+
+    /// What a report does.
+    fn writes_mail(&mut self, message_id: &str, now: Timestamp) {
+        let write = self.store.write().unwrap();
+        write.put_mail(&NewMail { dag_id: "d", mail: "{}", message_id }, now).unwrap();
+        write.commit().unwrap();
+    }
+
     fn fails(&mut self, run: RunNumber) {
         self.record(&Transition::RunEnded { run, state: RunState::Failed, reason: None });
     }
 
     fn driver(&mut self, mode: Mode) -> Driver<Idle> {
         let (config, file) = catalog::load_config(&self.home).unwrap();
-        let host = Idle { launched: self.launched.clone(), now: self.now.clone(), looks: self.looks.clone() };
+        let host = Idle {
+            launched: self.launched.clone(),
+            mailed: self.mailed.clone(),
+            now: self.now.clone(),
+            looks: self.looks.clone(),
+        };
         let store = Store::open(&self.home.database_path()).unwrap();
         let mut driver = Driver::take_up(host, self.home.clone(), mode, store, (config, file.text)).unwrap();
         driver.step(Vec::new());
@@ -209,12 +237,7 @@ fn the_past_outlives_the_last_attempt_of_a_run_that_has_ended() {
     let version = world.version(HAS_PAST);
     let first = world.run(0, version);
     world.ends(first, "a", TaskState::Failed);
-    let token = "lives".to_owned();
-    world.record(&Transition::TaskStarted { run: first, task: task("b"), try_number: 1, token: token.clone() });
-    let write = world.store.write().unwrap();
-    let attempt = NewAttempt { run: first, task: &task("b"), try_number: 1, token: &token, log_file: "b.1.log" };
-    write.begin_attempt(&attempt, day(1)).unwrap();
-    write.commit().unwrap();
+    let token = world.attempts(first);
     // The run was stopped, and the driver killed before the attempt was gone.
     world.ends(first, "b", TaskState::Failed);
     world.fails(first);
@@ -277,4 +300,41 @@ fn a_run_that_a_new_driver_ends_is_not_ended_again_by_a_stop_that_was_asked_for_
     let all = "SELECT count(*) FROM events WHERE task_id IS NULL AND data LIKE '%failed%'";
     let count = |sql| database.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
     assert_eq!((count(ends), count(all)), (1, 1));
+}
+
+const WITH_EMAIL: &str = "timezone = 'UTC'\n[email]\nfrom = 'etl@example.com'\ntransport = 'folder'\npath = 'mail'\n";
+
+/// The doorbell and the end of an attempt come by different ways: the end may be heard first, and may be all that is to do.
+#[test]
+fn mail_of_a_task_is_sent_though_its_end_is_heard_before_its_ring() {
+    let mut world = World::new();
+    fs::write(world.home.root().join("crondag.toml"), WITH_EMAIL).unwrap();
+    let version = world.version(HAS_PAST);
+    let run = world.run(0, version);
+    world.ends(run, "a", TaskState::Success);
+    let token = world.attempts(run);
+    let mut driver = world.driver(Mode::UntilIdle);
+    world.writes_mail("of the task", day(9));
+    driver.step(vec![Message::Ended((run, task("b"), 1), record(&token, Ending::Exited { code: 0 }))]);
+    assert_eq!(*world.mailed.borrow(), ["of the task"]);
+    assert!(!driver.is_done());
+}
+
+#[test]
+fn new_mail_is_sent_at_once_though_the_clock_was_set_back_since() {
+    let mut world = World::new();
+    fs::write(world.home.root().join("crondag.toml"), WITH_EMAIL).unwrap();
+    world.writes_mail("of tomorrow", day(10));
+    let driver = world.driver(Mode::UntilIdle);
+    assert_eq!(*world.mailed.borrow(), ["of tomorrow"]);
+    assert!(!driver.is_done());
+}
+
+/// Without `[email]` it stays for when that comes back, and keeps no driver alive.
+#[test]
+fn mail_that_nobody_may_send_keeps_no_driver() {
+    let mut world = World::new();
+    world.writes_mail("of the task", day(9));
+    let driver = world.driver(Mode::UntilIdle);
+    assert!(driver.is_done() && world.mailed.borrow().is_empty());
 }

@@ -96,10 +96,10 @@ impl Store {
 }
 
 impl Write<'_> {
-    /// Puts a mail into the outbox, due at once.
+    /// Puts a mail into the outbox, due at once: also for a driver whose clock was set back since.
     pub fn put_mail(&self, mail: &NewMail<'_>, now: Timestamp) -> Result<(), StoreError> {
         self.statement(
-            "INSERT INTO outbox (created_at, dag_id, mail, message_id, next_try_at) VALUES (?1, ?2, ?3, ?4, ?1)",
+            "INSERT INTO outbox (created_at, dag_id, mail, message_id, next_try_at) VALUES (?1, ?2, ?3, ?4, 0)",
         )?
         .execute((Micros(now), mail.dag_id, mail.mail, mail.message_id))?;
         Ok(())

@@ -299,6 +299,10 @@ impl<H: Host> Driver<H> {
             self.plan_if_due();
         }
         self.settle();
+        if self.is_done() {
+            // A task rings when it has written mail, but its end may be heard first.
+            self.patiently(Driver::look_for_mail);
+        }
         self.send_mail();
         let is_drained = self.is_draining && self.live.is_empty() && !self.is_mailing;
         is_drained.then(|| self.go())

@@ -69,11 +69,16 @@ impl<H: Host> Driver<H> {
             }
             self.loaded_until = newest;
         }
-        // Checks and reports write mail themselves.
+        self.look_for_mail()?;
+        self.read_intents()
+    }
+
+    /// Checks and reports write mail themselves.
+    pub(super) fn look_for_mail(&mut self) -> Result<(), StoreError> {
         if !self.is_mailing {
             self.next_mail_at = self.store.next_mail_at()?;
         }
-        self.read_intents()
+        Ok(())
     }
 
     fn read_intents(&mut self) -> Result<(), StoreError> {
