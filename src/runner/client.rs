@@ -5,11 +5,14 @@ use std::io::{self, Read};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, FileType, FlockOperation, Mode, flock, mknodat};
 
 use super::driver::log;
 use super::process::DRIVER_VARIABLE;
+use super::rattle::rattle;
 use crate::home::Home;
 use crate::store::{Store, StoreError};
 
@@ -34,6 +37,9 @@ pub enum ClientError {
     Store(#[from] StoreError),
 }
 
+/// Clients that ask for the driver keep nobody from becoming it for longer.
+const ASKING: Duration = Duration::from_secs(30);
+
 /// The driver's lock, held for as long as this lives.
 #[derive(Debug)]
 pub struct DriverLock {
@@ -46,15 +52,19 @@ pub fn try_lock(home: &Home) -> Result<Option<DriverLock>, ClientError> {
     let failed = |source| ClientError::File { path: path.display().to_string(), source };
     let file =
         File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(failed)?;
-    // A client that only asks whether there is a driver holds a shared lock for a moment; that is not a driver.
-    let mut locked = flock(&file, FlockOperation::NonBlockingLockExclusive);
-    for _ in 0..20 {
-        if locked != Err(rustix::io::Errno::WOULDBLOCK) {
-            break;
+    let began = Instant::now();
+    let locked = loop {
+        let locked = flock(&file, FlockOperation::NonBlockingLockExclusive);
+        // Where a shared lock is to be had there is no driver, only a client that asks whether there is one.
+        if locked != Err(rustix::io::Errno::WOULDBLOCK)
+            || flock(&file, FlockOperation::NonBlockingLockShared).is_err()
+            || began.elapsed() > ASKING
+        {
+            break locked;
         }
-        std::thread::sleep(std::time::Duration::from_millis(5));
-        locked = flock(&file, FlockOperation::NonBlockingLockExclusive);
-    }
+        flock(&file, FlockOperation::Unlock).map_err(|error| failed(error.into()))?;
+        thread::sleep(Duration::from_millis(1));
+    };
     match locked {
         Ok(()) => {
             let pid = std::process::id().to_string();
@@ -96,6 +106,7 @@ pub fn driver_pid(home: &Home) -> Option<u32> {
 /// Makes sure that a driver looks at what was just committed: rings the doorbell, or starts a driver.
 pub fn wake(home: &Home) -> Result<(), ClientError> {
     // A driver that is about to end looks once more after it has let its lock go, so either it or a new one sees it.
+    rattle();
     if driver_pid(home).is_some() {
         ring(home);
         Ok(())
@@ -125,6 +136,7 @@ pub fn needs_driver(store: &Store) -> Result<bool, StoreError> {
 
 /// Tells a driver that something was committed.
 pub(super) fn ring(home: &Home) {
+    rattle();
     // Nobody listening, or a full pipe, both mean that the driver need not be told.
     if let Ok(mut bell) = File::options().write(true).custom_flags(libc::O_NONBLOCK).open(home.doorbell_path()) {
         let _ = io::Write::write_all(&mut bell, b"!");
@@ -171,6 +183,31 @@ mod tests {
     use super::*;
     use crate::dag::{DagId, RunType};
     use crate::store::NewRun;
+
+    /// On a machine with too much to do, a client may hold its shared lock for as long as it is not given a core.
+    #[test]
+    fn a_client_that_asks_for_the_driver_keeps_nobody_from_becoming_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path());
+        home.make_state_dir().unwrap();
+        drop(try_lock(&home).unwrap().unwrap());
+        let client = File::open(home.driver_lock_path()).unwrap();
+        flock(&client, FlockOperation::NonBlockingLockShared).unwrap();
+        let driver = thread::spawn(move || try_lock(&home).unwrap().is_some());
+        thread::sleep(Duration::from_millis(500));
+        drop(client);
+        assert!(driver.join().unwrap());
+    }
+
+    #[test]
+    fn a_driver_keeps_others_from_becoming_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path());
+        home.make_state_dir().unwrap();
+        let _lock = try_lock(&home).unwrap().unwrap();
+        assert!(try_lock(&home).unwrap().is_none());
+        assert_eq!(driver_pid(&home), Some(std::process::id()));
+    }
 
     #[test]
     #[allow(clippy::unwrap_used)]

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -83,22 +84,30 @@ impl AttemptFiles {
     pub fn claim(&mut self) -> Claim {
         for _ in 0..self.free.len() {
             let Some(number) = self.free.pop_front() else { break };
-            match self.claim_number(number) {
-                // Its last shim is still syncing its record.
-                Claim { file: Err(error), .. } if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.free.push_back(number);
-                }
-                claim => return claim,
+            if let Some(claim) = self.claim_number(number) {
+                return claim;
             }
         }
-        self.next += 1;
-        self.claim_number(self.next - 1)
+        // Those of an earlier driver may be still at it as well.
+        loop {
+            let number = self.next;
+            self.next += 1;
+            if let Some(claim) = self.claim_number(number) {
+                return claim;
+            }
+        }
     }
 
-    fn claim_number(&self, number: u32) -> Claim {
+    /// `None` while the last shim of the file is still syncing its record: its turn comes later.
+    fn claim_number(&mut self, number: u32) -> Option<Claim> {
         let token = format!("{number}.{}", random());
-        let file = lock_file(&self.path(&token));
-        Claim { token, file }
+        match lock_file(&self.path(&token)) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.free.push_back(number);
+                None
+            }
+            file => Some(Claim { token, file }),
+        }
     }
 
     /// The attempt's end is committed: its file may serve another.
@@ -178,22 +187,54 @@ pub fn wait(path: &Path, token: &str) -> io::Result<Found> {
     }
 }
 
-/// Asks a shim to stop its attempt. Gives `false` when the shim has not said yet who it is: ask again. Does nothing when
-/// the shim is gone, or when its number may belong to another process by now.
+/// Asks a shim to stop its attempt. A shim that has only just been started has not said yet who it is, and may take its time
+/// where many do: there are as many looks as `pauses`, and one. Does nothing when the shim is gone, or when its number may
+/// belong to another process by now.
 ///
 /// # Errors
-/// The attempt file cannot be read.
-pub fn stop(path: &Path, token: &str) -> io::Result<bool> {
-    let Some(file) = open(path)? else { return Ok(true) };
-    if flock(&file, FlockOperation::NonBlockingLockShared).is_ok() {
-        return Ok(true);
+/// At the last look the attempt file could not be read, or the shim had not spoken ([`io::ErrorKind::TimedOut`]).
+pub fn stop(path: &Path, token: &str, pauses: impl IntoIterator<Item = Duration>) -> io::Result<()> {
+    let mut pauses = pauses.into_iter();
+    // Until the shim speaks, the file speaks of its last attempt.
+    let mut before: Option<String> = None;
+    loop {
+        let silent = match holder_of(path) {
+            Ok(Lock::Free) => return Ok(()),
+            Ok(Lock::Held(Some(holder))) if holder.token == token => {
+                if holder.boot_id == process::boot_id() && process::start_ticks(holder.pid) == Some(holder.start_ticks)
+                {
+                    process::signal(holder.pid, Signal::TERM);
+                }
+                return Ok(());
+            }
+            // If it comes to speak of yet another one, ours is over.
+            Ok(Lock::Held(Some(holder))) if before.as_ref().is_some_and(|before| *before != holder.token) => {
+                return Ok(());
+            }
+            Ok(Lock::Held(holder)) => {
+                before = before.or(holder.map(|holder| holder.token));
+                io::Error::new(io::ErrorKind::TimedOut, "its shim does not say who it is")
+            }
+            Err(error) => error,
+        };
+        match pauses.next() {
+            Some(pause) => thread::sleep(pause),
+            None => return Err(silent),
+        }
     }
-    // Until the shim has said who it is, the file speaks of its last attempt.
-    let Some(holder) = read_holder(&file).filter(|holder| holder.token == token) else { return Ok(false) };
-    if holder.boot_id == process::boot_id() && process::start_ticks(holder.pid) == Some(holder.start_ticks) {
-        process::signal(holder.pid, Signal::TERM);
-    }
-    Ok(true)
+}
+
+/// Whether somebody has the lock of an attempt file, and who it says that is.
+enum Lock {
+    Free,
+    Held(Option<Holder>),
+}
+
+fn holder_of(path: &Path) -> io::Result<Lock> {
+    Ok(match open(path)? {
+        Some(file) if flock(&file, FlockOperation::NonBlockingLockShared).is_err() => Lock::Held(read_holder(&file)),
+        _ => Lock::Free,
+    })
 }
 
 /// Ends the processes of an attempt whose shim is gone.
@@ -266,4 +307,97 @@ fn read_record(file: &mut File, token: &str) -> io::Result<Found> {
     let Ok(record) = serde_json::from_str::<ExitRecord>(record) else { return Ok(Found::Gone) };
     // The file's last attempt may be an older one: then this one's shim never began.
     Ok(if record.token == token { Found::Ended(Box::new(record)) } else { Found::Gone })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::Command;
+
+    use super::*;
+
+    struct Slot {
+        _folder: tempfile::TempDir,
+        path: PathBuf,
+        _lock: File,
+    }
+
+    impl Slot {
+        /// A locked file that speaks of its last attempt.
+        fn new() -> Slot {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("0");
+            let lock = lock_file(&path).unwrap();
+            let slot = Slot { _folder: folder, path, _lock: lock };
+            slot.says("0.last", i32::MAX);
+            slot
+        }
+
+        fn says(&self, token: &str, pid: i32) {
+            let holder = Holder {
+                token: token.to_owned(),
+                pid,
+                start_ticks: process::start_ticks(pid).unwrap_or_default(),
+                boot_id: process::boot_id().to_owned(),
+                run_as: None,
+                cgroup: None,
+            };
+            let line = serde_json::to_string(&holder).unwrap() + "\n";
+            let file = File::options().write(true).open(&self.path).unwrap();
+            file.write_all_at(&[b' '; ATTEMPT_FILE_SIZE], 0).unwrap();
+            file.write_all_at(line.as_bytes(), 0).unwrap();
+        }
+
+        /// Stops `0.ours`; before a look with this number somebody says that he has the lock.
+        fn stop(&self, looks: u32, speaks: u32, token: &str, pid: i32) -> io::Result<()> {
+            let pauses = (1..looks).map(|look| {
+                if look == speaks {
+                    self.says(token, pid);
+                }
+                Duration::ZERO
+            });
+            stop(&self.path, "0.ours", pauses)
+        }
+    }
+
+    /// Those of an ended attempt keep their lock until their record is on the disk, which the next driver does not wait for.
+    #[test]
+    fn files_whose_shims_still_sync_are_passed_over_and_used_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let syncing = ["0", "1"].map(|name| lock_file(&folder.path().join(name)).unwrap());
+        let mut files = AttemptFiles::new(folder.path().to_owned(), []);
+        let claims = [files.claim(), files.claim()];
+        assert_eq!(
+            claims.map(|claim| (number_of(&claim.token), claim.file.is_ok())),
+            [(Some(2), true), (Some(3), true)]
+        );
+        drop(syncing);
+        let claims = [files.claim(), files.claim()];
+        assert_eq!(
+            claims.map(|claim| (number_of(&claim.token), claim.file.is_ok())),
+            [(Some(0), true), (Some(1), true)]
+        );
+    }
+
+    #[test]
+    fn a_shim_is_stopped_however_late_it_says_who_it_is() {
+        let mut shim = Command::new("sleep").arg("86400").spawn().unwrap();
+        Slot::new().stop(2_000, 1_000, "0.ours", shim.id().cast_signed()).unwrap();
+        assert_eq!(shim.wait().unwrap().signal(), Some(Signal::TERM.as_raw()));
+    }
+
+    #[test]
+    fn a_shim_that_never_says_who_it_is_is_an_error_and_not_forgotten() {
+        let error = Slot::new().stop(20, 0, "", 0).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn the_next_attempt_of_the_file_is_let_be() {
+        let mut next = Command::new("sleep").arg("86400").spawn().unwrap();
+        Slot::new().stop(20, 10, "0.next", next.id().cast_signed()).unwrap();
+        assert!(next.try_wait().unwrap().is_none());
+        next.kill().unwrap();
+        next.wait().unwrap();
+    }
 }

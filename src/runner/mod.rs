@@ -16,6 +16,7 @@ pub mod log;
 pub mod planner;
 pub mod process;
 mod program;
+mod rattle;
 pub mod run_as;
 pub mod secrets;
 pub mod shim;

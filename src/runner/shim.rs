@@ -27,6 +27,7 @@ use super::launch::{ATTEMPT_FILE_SIZE, Holder};
 use super::log::AttemptLog;
 use super::process::{self, Processes, Tree};
 use super::program::Program;
+use super::rattle::rattle;
 use super::run_as::{Answers, Helper};
 use super::spawner::{Report, Reporter};
 use super::sys::{self, Signals};
@@ -99,7 +100,9 @@ struct Shim<'a> {
 
 impl Shim<'_> {
     fn run(self, holder: &Holder, signals: &Signals) -> io::Result<()> {
+        rattle();
         let record_at = self.announce(holder)?;
+        rattle();
         let started_at = Timestamp::now();
         let mask = Mask::new(self.spec.secrets.iter().map(String::as_str));
         let mut log = AttemptLog::open(&self.spec.log_file, self.spec.log_max_size, &mask);
@@ -254,9 +257,13 @@ impl Shim<'_> {
     fn leave_record(&self, record: ExitRecord, at: u64) -> io::Result<()> {
         let mut line = serde_json::to_vec(&record)?;
         line.push(b'\n');
+        rattle();
         patiently(|| self.record_file.write_all_at(&line, at));
+        rattle();
         let reported = self.reporter.send(&Report::Ended(Box::new(record)));
+        rattle();
         patiently(|| self.record_file.sync_data());
+        rattle();
         if reported.is_err() {
             // The spawner went with the driver: nobody uses the group again.
             self.group.as_ref().map(Group::remove);

@@ -33,6 +33,7 @@ use serde::{Deserialize, Serialize};
 
 use super::attempt::{AttemptSpec, ExitRecord};
 use super::cgroup::{Group, Groups};
+use super::rattle::rattle;
 use super::shim::Spare;
 use super::{process, sys};
 
@@ -210,6 +211,7 @@ fn serve() -> io::Result<()> {
     // The numbers of the shims' control groups.
     let mut numbers: HashMap<i32, u32> = HashMap::new();
     loop {
+        rattle();
         let mut failure = None;
         if spare.is_none() {
             let number = groups.as_mut().map(Groups::take);
@@ -295,6 +297,7 @@ fn be_a_shim(
         Err(_) => return FAILED,
     };
     let pid = rustix::process::getpid().as_raw_nonzero().get();
+    rattle();
     let is_known = rustix::io::write(take, &pid.to_ne_bytes()).is_ok();
     // The file is shown as standard output, where people find out whose shim it is.
     let is_shown = dup2_stdout(&attempt).is_ok();

@@ -28,12 +28,15 @@ use crate::runner::files;
 use crate::runner::launch::{self, AttemptFiles, Claim, Found};
 use crate::runner::planner;
 use crate::runner::process::Ended;
+use crate::runner::rattle::rattle;
 use crate::runner::secrets::Keyring;
 use crate::runner::spawner::{Report, Spawner};
 use crate::store::OutboxMail;
 
 /// How many lines of a log a mail shows.
 const TAIL_LINES: usize = 50;
+/// How often an attempt that is to stop is looked at, about once a second, until its shim says who it is.
+const STOP_LOOKS: usize = 600;
 /// How often the time of the last tick is noted.
 const TICK_NOTED_EVERY: SignedDuration = SignedDuration::from_secs(10);
 /// How much of a log is read for them.
@@ -90,6 +93,7 @@ impl System {
                         Message::Refused(token, launch_error(&io::Error::from_raw_os_error(errno)))
                     }
                 };
+                rattle();
                 if sender.send(message).is_err() {
                     return;
                 }
@@ -162,6 +166,7 @@ impl Host for System {
         let sender = self.sender.clone();
         in_background("prepare", move || {
             // A driver that is gone has nothing to start.
+            rattle();
             let _ = sender.send(work());
         });
     }
@@ -214,6 +219,7 @@ impl Host for System {
             let record = record_of(found, &token, started_at, || launch::end_survivors(&path, &token, grace));
             if let Some(record) = record {
                 // A driver that is gone needs no message.
+                rattle();
                 let _ = sender.send(Message::Ended(key, record));
             }
         });
@@ -222,16 +228,13 @@ impl Host for System {
     fn stop(&mut self, token: &str) {
         let path = self.attempt_files.path(token);
         let token = token.to_owned();
-        // A shim that has only just been started has not said yet who it is.
         in_background("stop", move || {
-            for _ in 0..100 {
-                match launch::stop(&path, &token) {
-                    Ok(true) => return,
-                    Ok(false) => thread::sleep(Duration::from_millis(20)),
-                    Err(error) => {
-                        return log::say(&Line::trouble("cannot stop an attempt", error).with("attempt", token));
-                    }
-                }
+            rattle();
+            let pauses = std::iter::successors(Some(Duration::from_millis(20)), |pause| {
+                Some((*pause * 2).min(Duration::from_secs(1)))
+            });
+            if let Err(error) = launch::stop(&path, &token, pauses.take(STOP_LOOKS)) {
+                log::say(&Line::trouble("cannot stop an attempt", error).with("attempt", token));
             }
         });
     }
@@ -257,6 +260,7 @@ impl Host for System {
             };
             let looks = files.into_iter().map(|(key, path)| (key, look(&path))).collect();
             // A driver that is gone looks again when it is back.
+            rattle();
             let _ = sender.send(Message::Looked(looks));
         });
     }
@@ -281,10 +285,12 @@ impl Host for System {
                     }),
                 };
                 // A driver that is gone has not recorded it: the next one tries again, under the same Message-ID.
+                rattle();
                 if sender.send(Message::Mail(waiting.id, waiting.tries, waiting.created_at, result)).is_err() {
                     return;
                 }
             }
+            rattle();
             let _ = sender.send(Message::MailerDone);
         });
     }

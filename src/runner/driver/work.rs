@@ -21,6 +21,7 @@ use crate::home::Home;
 use crate::runner::catalog;
 use crate::runner::client::{self, DriverLock};
 use crate::runner::planner::{self, Lookout};
+use crate::runner::rattle::rattle;
 use crate::store::Store;
 
 /// Becomes the driver of a home and works until there is nothing left to do, or until a signal asks it to go. While
@@ -40,6 +41,7 @@ pub fn run(home: &Home, mode: Mode) -> Result<End, DriverError> {
             None => return Ok(End::Asked),
         },
     };
+    rattle();
     listen_to_doorbell(home, &sender)?;
     loop {
         let (config, file) = load_config(home)?;
@@ -50,7 +52,9 @@ pub fn run(home: &Home, mode: Mode) -> Result<End, DriverError> {
             return Ok(End::Asked);
         }
         let (loaded_until, store) = driver.park();
+        rattle();
         drop(lock);
+        rattle();
         // Somebody may have asked for work after the last look and found the lock still taken.
         let again = store.has_intents_until(i64::MAX)? || store.last_run()? > loaded_until;
         match if again { client::try_lock(home)? } else { None } {
@@ -72,6 +76,7 @@ fn work(driver: &mut Driver<System>, receiver: &Receiver<Message>, supervisor: &
         if messages.iter().any(|message| matches!(message, Message::Reload)) {
             supervisor.reloads();
         }
+        rattle();
         let end = driver.step(std::mem::take(&mut messages));
         if let Some(timeout) = driver.drain_timeout() {
             supervisor.stops(timeout);
@@ -179,6 +184,7 @@ fn wait_for_lock(home: &Home, sender: &Sender<Message>) -> Result<(), DriverErro
             log::say(&Line::trouble("cannot wait for the driver's lock", error));
             thread::sleep(LOOK_EVERY);
         }
+        rattle();
         // Its receiver lives as long as this process.
         let _ = sender.send(Message::Doorbell);
     })?;
@@ -191,6 +197,7 @@ fn listen_to_doorbell(home: &Home, sender: &Sender<Message>) -> Result<(), Drive
     thread::Builder::new().name("doorbell".to_owned()).spawn(move || {
         let mut buffer = [0; 256];
         while bell.read(&mut buffer).is_ok() {
+            rattle();
             if sender.send(Message::Doorbell).is_err() {
                 return;
             }
@@ -209,6 +216,7 @@ fn listen_to_signals(sender: &Sender<Message>) -> Result<(), DriverError> {
                 SIGHUP => Message::Reload,
                 _ => Message::Terminate,
             };
+            rattle();
             if sender.send(message).is_err() {
                 return;
             }
