@@ -17,21 +17,25 @@ if ! [ -f "$raw" ]; then
     echo "next: apt-get install python3-pip" >&2
     exit 3
   fi
-  python3 -m pip download --quiet --no-deps --dest "$cache" lifetimes==0.11.3
-  python3 -m zipfile -e "$cache"/[Ll]ifetimes-0.11.3*.whl "$cache/wheel"
-  mv "$cache/wheel/lifetimes/datasets/CDNOW_master.txt" "$raw"
-  rm -r "$cache/wheel"
+  # Another of this may do the same at the same time; what has the name is whole.
+  fresh=$(mktemp -d "$cache/new.XXXXXX")
+  python3 -m pip download --quiet --no-deps --dest "$fresh" lifetimes==0.11.3
+  python3 -m zipfile -e "$fresh"/[Ll]ifetimes-0.11.3*.whl "$fresh/wheel"
+  mv "$fresh/wheel/lifetimes/datasets/CDNOW_master.txt" "$raw"
+  rm -r "$fresh"
 fi
 echo "$sum  $raw" | sha256sum --check --quiet || { echo "error: $raw is damaged; remove it and try again" >&2; exit 3; }
 
 incoming=$home/data/incoming
 mkdir -p "$incoming"
 # Every day of the period has a partition, also one without purchases.
-day=1997-01-01
-while [[ $day < 1998-07-01 ]]; do
-  echo "$day"
-  day=$(date -d "$day + 1 day" +%F)
-done > "$cache/days"
+days() {
+  local day=1997-01-01
+  while [[ $day < 1998-07-01 ]]; do
+    echo "$day"
+    day=$(date -d "$day + 1 day" +%F)
+  done
+}
 awk -v folder="$incoming" '
   FNR == NR { day[$1] = folder "/" $1 ".csv"; printf "" > day[$1]; close(day[$1]); next }
   FNR > 1 {
@@ -44,5 +48,5 @@ awk -v folder="$incoming" '
       printf "%s", rows[date] > day[date]; close(day[date])
       file = folder "/" date ".count"; print count[date] + 0 > file; close(file)
     }
-  }' "$cache/days" "$raw"
+  }' <(days) "$raw"
 echo "$(ls "$incoming" | grep -c csv) partitions in $incoming"

@@ -366,7 +366,8 @@ fn a_timeout_cancels_the_statement_on_the_server() {
             ),
         };
         let home = server.home(&[]);
-        let task = home.command(slow, &["timeout = '3s'"], &["to = 'out.csv'"]).stdout(Stdio::piped()).spawn().unwrap();
+        let task =
+            home.command(slow, &["timeout = '20s'"], &["to = 'out.csv'"]).stdout(Stdio::piped()).spawn().unwrap();
         wait_until("the server works", || server.client(running) == "1");
         let output = task.wait_with_output().unwrap();
         let log = String::from_utf8(output.stdout).unwrap();

@@ -55,7 +55,7 @@ impl Server {
             tls_ca: Some(self.folder.path().join("ca.pem")),
             username: None,
             password_env: None,
-            timeout: Duration::from_secs(10),
+            timeout: Duration::from_secs(60),
         }
     }
 
@@ -295,7 +295,7 @@ fn scripted(replies: &'static [&'static str]) -> Smtp {
             }
         }
     });
-    Smtp { timeout: Duration::from_secs(10), ..without_tls(port) }
+    Smtp { timeout: Duration::from_secs(60), ..without_tls(port) }
 }
 
 /// What the reply's code says holds, whatever its words resemble.
@@ -358,7 +358,9 @@ fn a_bad_address_among_good_ones_keeps_nobody_else_from_the_mail() {
 #[test]
 #[ignore = "needs a real SMTP server: ./install/test.sh mail"]
 fn mail_outlives_a_server_that_is_down_at_first() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let free_port = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/servers/free_port.py");
+    let said = Command::new("python3").arg(free_port).output().unwrap().stdout;
+    let free: u16 = String::from_utf8_lossy(&said).trim().parse().unwrap();
     let home = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| std::fs::write(home.path().join(name), text).unwrap();
     std::fs::create_dir(home.path().join("dags")).unwrap();
@@ -378,7 +380,7 @@ fn mail_outlives_a_server_that_is_down_at_first() {
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
     };
     crondag(&["backfill", "-s", "2024-01-01", "-e", "2024-01-01", "bad"]);
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_secs(180);
     while !crondag(&["status"]).contains("refuses connections") {
         assert!(Instant::now() < deadline, "{}", crondag(&["status"]));
         std::thread::sleep(Duration::from_millis(50));

@@ -36,7 +36,7 @@ while [ "$(runs)" -lt 3 ]; do
 done
 rm "$line"
 "$crondag" --home "$home" pause minutely > /dev/null
-deadline=$((SECONDS + 30))
+deadline=$((SECONDS + 180))
 until [ "$("$crondag" --home "$home" runs minutely --json | grep -c '"state": "success"')" -eq 3 ]; do
   [ $SECONDS -lt $deadline ] || { echo "error: the runs do not end"; "$crondag" --home "$home" status; exit 1; }
   sleep 0.2

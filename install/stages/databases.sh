@@ -35,7 +35,7 @@ if [ "$(id -u)" -eq 0 ]; then chown postgres "$folder"/postgres/server/data/serv
 psql -Xq -h "$folder/postgres/server" -p "$port" -U postgres -c 'ALTER SYSTEM SET ssl = on' -c 'SELECT pg_reload_conf()' > /dev/null
 
 SPARK_HOME=$("$venv/bin/python" -c 'import os, pyspark; print(os.path.dirname(pyspark.__file__))')
-hive_port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+hive_port=$(python3 tests/servers/free_port.py)
 mkdir -m 1777 "$folder/hive" "$folder/java"
 # Hive keeps a folder of each session there.
 export SPARK_SUBMIT_OPTS=-Djava.io.tmpdir=$folder/java

@@ -1,6 +1,6 @@
 """Whether a report arrived: read_report.py FOLDER YYYY-MM-DD TEXT...
 
-FOLDER has the mails as the SMTP server stored them. Within half a minute, for mail is sent after the run, the newest report of
+FOLDER has the mails as the SMTP server stored them. Within two minutes, for mail is sent after the run, the newest report of
 the date must have each TEXT in its plain text; if any check has values, there must be charts as PNG pictures. Prints its subject.
 """
 
@@ -25,7 +25,7 @@ def missing(mail) -> list[str]:
     return [wanted for wanted in texts if wanted not in text]
 
 
-deadline = time.monotonic() + 30
+deadline = time.monotonic() + 120
 while not (mail := newest()) or missing(mail):
     if time.monotonic() > deadline:
         what = f"does not say {missing(mail)}:\n{mail.get_body(('plain',)).get_content()}" if mail else f"is not in {folder}"

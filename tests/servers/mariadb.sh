@@ -6,10 +6,9 @@
 # start makes the data folder in FOLDER, the database (default: retail) and the user etl with a random password, waits until
 # it answers, and prints the port. FOLDER/client.cnf is the option file of the client. start again takes up the same data.
 set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
 action=$1 folder=$2 database=${3:-retail}
 PATH=$PATH:/usr/sbin
-
-free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 
 case $action in
   start)
@@ -20,13 +19,13 @@ case $action in
       mariadb-install-db --no-defaults --user="$me" --datadir="$folder/data" --auth-root-authentication-method=normal \
         --skip-test-db > "$folder/install.log" 2>&1 || { cat "$folder/install.log" >&2; exit 1; }
     fi
-    port=$(free_port)
+    port=$(python3 "$here/free_port.py")
     mariadbd --no-defaults --user="$me" --datadir="$folder/data" --bind-address=127.0.0.1 --port="$port" \
       --socket="$folder/socket" --pid-file="$folder/pid" --character-set-server=utf8mb4 \
       --innodb-buffer-pool-size=64M --innodb-flush-log-at-trx-commit=2 > "$folder/server.log" 2>&1 < /dev/null &
     server=$!
     root=(mariadb --no-defaults --user=root --socket="$folder/socket")
-    deadline=$((SECONDS + 60))
+    deadline=$((SECONDS + 180))
     until "${root[@]}" -e 'SELECT 1' > /dev/null 2>&1; do
       kill -0 $server 2> /dev/null && [ $SECONDS -lt $deadline ] || { tail -20 "$folder/server.log" >&2; exit 1; }
       sleep 0.1
@@ -45,7 +44,7 @@ SQL
     [ -f "$folder/pid" ] || exit 0
     pid=$(cat "$folder/pid")
     kill "$pid" 2> /dev/null || exit 0
-    deadline=$((SECONDS + 60))
+    deadline=$((SECONDS + 180))
     while kill -0 "$pid" 2> /dev/null; do
       [ $SECONDS -lt $deadline ] || { echo "error: MariaDB $pid does not end" >&2; exit 1; }
       sleep 0.1

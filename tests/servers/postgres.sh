@@ -7,11 +7,11 @@
 # port. FOLDER/service.conf is the service file of libpq: PGSERVICEFILE=FOLDER/service.conf psql service=figures.
 # The server refuses root: root's is run by the user postgres of Debian's package, who must be able to reach FOLDER.
 set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
 action=$1 folder=$2 database=${3:-figures}
 bin=$(find /usr/lib/postgresql -maxdepth 2 -name bin 2> /dev/null | sort -V | tail -1)
 [ -n "$bin" ] || { echo "error: there is no PostgreSQL server below /usr/lib/postgresql" >&2; exit 3; }
 
-free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 as_server() {
   if [ "$(id -u)" -eq 0 ]; then setpriv --reuid=postgres --regid=postgres --init-groups "$@"; else "$@"; fi
 }
@@ -20,12 +20,12 @@ case $action in
   start)
     mkdir -p "$folder/server"
     folder=$(cd "$folder" && pwd)
-    port=$(free_port)
     password=$(python3 -c 'import secrets; print(secrets.token_hex(12))')
     if [ "$(id -u)" -eq 0 ]; then chown postgres "$folder/server"; fi
     cd "$folder/server"
     [ -d data ] || as_server "$bin/initdb" -D data -A trust -U postgres --no-sync > "$folder/install.log" 2>&1 \
       || { cat "$folder/install.log" >&2; exit 1; }
+    port=$(python3 "$here/free_port.py")
     # Nobody but who may enter the folder of the socket comes in without a password.
     printf 'local all postgres trust\nhost all all 127.0.0.1/32 scram-sha-256\n' | as_server tee data/pg_hba.conf > /dev/null
     as_server chmod 700 .

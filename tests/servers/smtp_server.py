@@ -9,10 +9,11 @@ listens, stores each message as FOLDER/N.eml with its recipients in N.to, and en
 import argparse
 import datetime
 import ipaddress
+import logging
 import pathlib
-import socket
 import ssl
 import sys
+import warnings
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, LoginPassword
@@ -98,13 +99,19 @@ if args.tls == "required":
     options |= {"ssl_context": context(), "auth_require_tls": False}
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+class Bound(Controller):
+    """Takes the port that the kernel gives; one that was only looked for could be taken by another program in between."""
+
+    async def _create_server(self):
+        server = await super()._create_server()
+        self.port = server.sockets[0].getsockname()[1]
+        return server
 
 
-server = Controller(Handler(), hostname="127.0.0.1", port=args.port or free_port(), **options)
+# A client that does not trust the certificate is what some tests want; the server's traceback would look like a failure.
+logging.getLogger("mail.log").setLevel(logging.CRITICAL)
+warnings.simplefilter("ignore", DeprecationWarning)
+server = Bound(Handler(), hostname="127.0.0.1", port=args.port, ready_timeout=60, **options)
 server.start()
 print(server.port, flush=True)
 sys.stdin.read()

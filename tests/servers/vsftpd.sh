@@ -7,17 +7,16 @@
 # that no account of the machine is touched; FOLDER/netrc has it for curl. start prints the port as soon as it is answered.
 # FOLDER, and what is above it, must be open to the user ftp when root starts this.
 set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
 action=$1 folder=$2
 PATH=$PATH:/usr/sbin
-
-free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 
 case $action in
   start)
     mkdir -p "$folder/root/upload" "$folder/empty"
     folder=$(cd "$folder" && pwd)
     chmod 755 "$folder" && chmod 555 "$folder/root" "$folder/empty"
-    port=$(free_port)
+    port=$(python3 "$here/free_port.py")
     password=$(python3 -c 'import secrets; print(secrets.token_hex(12))')
     (umask 077; echo "$password" > "$folder/passwords"
       printf 'machine 127.0.0.1 login anonymous password %s\n' "$password" > "$folder/netrc")
@@ -54,7 +53,7 @@ CONF
     vsftpd "$folder/vsftpd.conf" > "$folder/output.log" 2>&1 < /dev/null &
     server=$!
     echo $server > "$folder/pid"
-    deadline=$((SECONDS + 20))
+    deadline=$((SECONDS + 180))
     until curl --silent --netrc-file "$folder/netrc" --max-time 5 "ftp://127.0.0.1:$port/" > /dev/null 2>&1; do
       kill -0 $server 2> /dev/null && [ $SECONDS -lt $deadline ] || { cat "$folder/output.log" >&2; exit 1; }
       sleep 0.1
