@@ -9,10 +9,12 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . install/require.sh
 
-# Two lanes run side by side. Those that need the machine's cron, and those that make mounts and users, are in the same one.
+# Three lanes run side by side: two that compute, and one that mostly waits, where all that need the machine's cron, mounts and
+# users are.
 together=(
-  "simulation core instructions kills outage time resident mail cron security"
-  "retail databases spark userprofile fuzz"
+  "simulation core userprofile instructions"
+  "retail databases spark"
+  "kills races outage time resident mail cron security fuzz"
 )
 if [ "${1:-}" = --list ]; then
   cat << 'LIST'
@@ -20,6 +22,7 @@ core         engine, schedules, files, command line, driver and shim with real p
 simulation   2,000 simulated worlds: weeks of schedules under crashes, clock jumps, edits and faults keep the promises
 instructions a tick needs no more instructions than was written down (valgrind)
 kills        300 random kill -9s of driver, spawner, shims, ticks and clients; nothing lost, nothing twice
+races        the tests of the built binary and 100 kills, with random delays where processes and threads meet
 outage       full and read-only disks, limits of processes, files and memory (needs root)
 time         both DST switches of two zones minute by minute, a clock set back, three days asleep (libfaketime)
 resident     reboot and restart of cron under live attempts, the systemd units (needs root)
@@ -54,6 +57,9 @@ stage_instructions() { ./benches/instructions.sh; }
 
 needs_kills() { require_packages flock:util-linux; release; }
 stage_kills() { ./install/stages/kills.sh; }
+
+needs_races() { require_packages flock:util-linux; ./install/stages/races.sh --build; }
+stage_races() { ./install/stages/races.sh; }
 
 needs_outage() { root outage; require_packages setpriv:util-linux prlimit:util-linux mount:mount; release; }
 stage_outage() { ./install/stages/outage.sh; }
@@ -120,6 +126,8 @@ if [ "${1:-}" = --stage ]; then "stage_$2"; exit; fi
 require_packages cc:build-essential python3:python3 pgrep:procps
 require_pip
 require_rust
+logs=$PWD/target/test-logs
+mkdir -p "$logs"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -131,13 +139,29 @@ show() {
   ./install/test.sh --stage "$stage" && outcome=passed
   note "$stage" $outcome $((SECONDS - began))
 }
-# keep STAGE: its output as a whole when it has ended.
+# keep STAGE: its output in target/test-logs, and shown as a whole if it has failed.
 keep() {
-  local stage=$1 began=$SECONDS outcome=FAILED
+  local stage=$1 began=$SECONDS outcome=FAILED log=$logs/$1.log
   # A shell ignores the keyboard in its background, and all that it starts there does.
-  env --default-signal=INT,QUIT ./install/test.sh --stage "$stage" > "$work/$stage.log" 2>&1 && outcome=passed
+  env --default-signal=INT,QUIT ./install/test.sh --stage "$stage" > "$log" 2>&1 && outcome=passed
   note "$stage" $outcome $((SECONDS - began))
-  (flock 9; echo "=== $stage $outcome"; cat "$work/$stage.log") 9> "$work/lock"
+  (
+    flock 9
+    echo "=== $stage $outcome in $((SECONDS - began))s"
+    if [ $outcome = FAILED ]; then
+      cat "$log"
+      # What the next round writes over.
+      { printf '\n=== the end of %s\n' "$stage"; tail -n 40 "$log"; } >> "$work/failures"
+    fi
+  ) 9> "$work/lock"
+}
+# lane HOW STAGE...: as often as asked for; one lane does not wait for another between its rounds.
+lane() {
+  local how=$1 round stage
+  shift
+  for ((round = 1; round <= ${REPEAT:-1}; round++)); do
+    for stage; do "$how" "$stage"; done
+  done
 }
 
 if [ $# -gt 0 ]; then lanes=("$*"); else lanes=("${together[@]}"); fi
@@ -153,22 +177,27 @@ for lane in "${lanes[@]}"; do
   ready+=("$stages")
 done
 [ $# -gt 0 ] || trap 'trap - INT TERM; kill 0' INT TERM    # what runs in the background does not hear the keyboard
-for ((round = 1; round <= ${REPEAT:-1}; round++)); do
-  if [ $# -gt 0 ]; then
-    for stage in ${ready[0]}; do show "$stage"; done
-  else
-    for stages in "${ready[@]}"; do
-      (trap - EXIT; for stage in $stages; do keep "$stage"; done) &
-    done
-    wait
-  fi
-  printf '\n%s\n\n' "$(cat "$work/outcomes")"
-done
+if [ $# -gt 0 ]; then
+  # shellcheck disable=SC2086 # one argument a stage
+  lane show ${ready[0]}
+else
+  for stages in "${ready[@]}"; do
+    # shellcheck disable=SC2086
+    (trap - EXIT; lane keep $stages) &
+  done
+  wait
+fi
+# Once more, where whoever reads the end looks first.
+if [ -f "$work/failures" ]; then cat "$work/failures"; fi
+printf '\n%s\n\n' "$(cat "$work/outcomes")"
 if [ "${REPEAT:-1}" -gt 1 ]; then
   awk '{ runs[$1]++; passed[$1] += $2 == "passed" }
     END { for (stage in runs) printf "%-12s %d of %d passed\n", stage, passed[stage], runs[stage] }' "$work/outcomes" | sort
 fi
 passed=$(grep -c ' passed in ' "$work/outcomes") || true
 failed=$(grep -c ' FAILED in ' "$work/outcomes") || true
+asked=$(wc -w <<< "${lanes[*]}")
+silent=$((asked * ${REPEAT:-1} - passed - failed))
+[ "$silent" -eq 0 ] || echo "error: $silent stages were asked for and said nothing"
 echo "stages: $passed passed, $failed failed; $SECONDS s in all"
-[ "$failed" -eq 0 ]
+[ "$failed" -eq 0 ] && [ "$silent" -eq 0 ]

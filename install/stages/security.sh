@@ -12,7 +12,7 @@ mark=864$$
 tidy() {
   # Everything of the two users is this test's.
   pgrep -u "$runner,$etl" | xargs -r kill -9 2> /dev/null || true
-  for _ in $(seq 50); do pgrep -u "$runner,$etl" > /dev/null || break; sleep 0.1; done
+  for _ in $(seq 300); do pgrep -u "$runner,$etl" > /dev/null || break; sleep 0.1; done
   userdel "$runner" 2> /dev/null || true
   userdel "$etl" 2> /dev/null || true
   rm -rf "$base" "$sudoers"
@@ -74,18 +74,29 @@ chmod 700 "$base/home/closed"
 chmod 600 "$base/home/secrets.env"
 as_runner() { setpriv --reuid "$runner" --regid "$(id -g "$runner")" --clear-groups --reset-env -- "$crondag" --home "$base/home" "$@"; }
 as_root() { "$crondag" --home "$base/home" "$@"; }
-none_left() { # of the processes that sleep for the test
-  for _ in $(seq 100); do pgrep -f "sleep ${mark}" > /dev/null || return 0; sleep 0.1; done
-  pgrep -af "sleep ${mark}"; die "$1: processes are left"
+wait_until() { # WHAT COMMAND...
+  local what=$1 deadline=$((SECONDS + 120)); shift
+  until "$@"; do
+    [ $SECONDS -lt $deadline ] || { pgrep -af "sleep ${mark}" || true; as_root tasks d; die "waited in vain: $what"; }
+    sleep 0.1
+  done
 }
+sleepers() { pgrep -f "sleep ${mark}" > /dev/null; }
+not() { ! "$@"; }
+none_left() { wait_until "$1: no process is left" not sleepers; }
 expect() { # WHAT TEXT PATTERN...
   local what=$1 text=$2 pattern; shift 2
   for pattern in "$@"; do
     grep -qF -- "$pattern" <<< "$text" || { echo "$text"; die "$what: expected \"$pattern\""; }
   done
 }
-reason() { "$1" tasks d --json | python3 -c 'import json,sys; print([t["reason"] for t in json.load(sys.stdin) if t["task_id"] == sys.argv[1]][0])' "$2"; }
-wait_for() { for _ in $(seq 300); do grep -qs "$1" $2 && return; sleep 0.1; done; die "no $1 in $2"; }
+# state AS TASK_ID KEY
+state() { "$1" tasks d --json | python3 -c 'import json,sys; print([t[sys.argv[2]] for t in json.load(sys.stdin) if t["task_id"] == sys.argv[1]][0])' "$2" "$3"; }
+reason() { state "$1" "$2" reason; }
+has_state() { [ "$(state "$1" "$2" state)" = "$3" ]; }
+run_failed() { "$1" runs d --json | grep -q '"state": "failed"'; }
+has() { grep -qs -- "$1" $2; } # a glob, which may match nothing yet
+wait_for() { wait_until "$1 in $2" has "$1" "$2"; }
 
 echo "--- without a line in sudoers"
 output=$(as_runner test d who 20240101 2>&1) && die "it ran without the right to"
@@ -93,7 +104,7 @@ line="$runner ALL=($etl) NOPASSWD: $crondag __exec"
 expect "the error" "$output" "cannot become $etl: sudo refused" "visudo -f /etc/sudoers.d/crondag" "$line"
 as_runner trigger d --date 2024-01-01 > /dev/null
 wait_for 'attempt\|crondag\] cannot become' "$base/home/.crondag/logs/d/*/who.1.log"
-for _ in $(seq 300); do as_runner runs d --json | grep -q '"state": "failed"' && break; sleep 0.1; done
+wait_until "the run fails" run_failed as_runner
 expect "the reason" "$(reason as_runner who)" "$line"
 expect "the log" "$(as_runner logs d who)" "sudo:"
 expect "an unknown user" "$(reason as_runner other)" "there is no user \`no-such-user-$$\` on this machine"
@@ -117,13 +128,13 @@ attempts() { # AS: the same for both ways
   none_left "$as test"
   $as trigger d --date 2024-01-01 > /dev/null
   wait_for begun "$base/home/.crondag/logs/d/*/long.1.log"
-  for _ in $(seq 300); do $as tasks d --json | python3 -c 'import json,sys; sys.exit(0 if [t for t in json.load(sys.stdin) if t["task_id"] == "forks" and t["state"] == "failed"] else 1)' && break; sleep 0.1; done
+  wait_until "$as: forks fails" has_state $as forks failed
   expect "$as timeout" "$(reason $as forks)" "timed out"
   pgrep -f "sleep ${mark}[1-4]" > /dev/null && { pgrep -af "sleep ${mark}"; die "$as: processes survive the timeout"; }
   expect "$as who" "$(reason $as who)" "exit status 3"
   $as stop d > /dev/null
   none_left "$as stop"
-  for _ in $(seq 300); do $as runs d --json | grep -q '"state": "failed"' && break; sleep 0.1; done
+  wait_until "$as: the run fails" run_failed $as
   expect "$as stop" "$(reason $as long)" "stopped"
   # The shim is killed: what it watched is found by its user.
   $as clear d 2024-01-01 --task long -y > /dev/null
@@ -131,7 +142,7 @@ attempts() { # AS: the same for both ways
   pid=$(pgrep -f "crondag __shim d/.*/long/2") || die "$as: no shim"
   kill -9 "$pid"
   none_left "$as kill -9 of the shim"
-  for _ in $(seq 300); do $as tasks d --json | grep -q '"state": "running"' || break; sleep 0.1; done
+  wait_until "$as: long fails" has_state $as long failed
   expect "$as lost" "$(reason $as long)" "shim was killed"
   ! grep -rqa xyzzy "$base/home/.crondag" || die "$as: a secret is in the state folder"
 }
