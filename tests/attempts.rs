@@ -98,7 +98,7 @@ impl Home {
 }
 
 fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_secs(180);
     while !is_so() {
         assert!(Instant::now() < deadline, "waited in vain: {what}");
         std::thread::sleep(Duration::from_millis(10));
@@ -156,7 +156,7 @@ fn endings_become_states_with_reasons() {
 fn a_timeout_ends_the_whole_tree_however_it_hides() {
     let long = marker(86_401);
     let dag = format!(
-        "[tasks.stubborn]\ntimeout = '500ms'\nshell = '''\n\
+        "[tasks.stubborn]\ntimeout = '8s'\nshell = '''\n\
          trap '' TERM\n\
          setsid sleep {long} &\n\
          (setsid bash -c 'trap \"\" TERM; (sleep {long} & echo deep > deep; sleep {long})' &)\n\
@@ -254,10 +254,11 @@ fn sql_runs_in_one_transaction_with_bound_params_and_writes_csv() {
     fs::write(home.path().join("wrong.sql"), "-- first\nDELETE FROM t;\n\nINSERT INTO t VALUES (1, 2);\n").unwrap();
     assert_eq!(home.backfill(), Some(0), "the leaf decides");
     let log = home.log("wrong");
-    let expected = "wrong.sql:2: 2 rows changed in 0ms\n\
+    let expected = "wrong.sql:2: 2 rows changed in TIME\n\
                     error: wrong.sql:4:1: table t has 3 columns but 2 values were supplied\n  \
                     in: INSERT INTO t VALUES (1, 2);\n  everything was rolled back\n";
-    let shown = log.replace(" in 1ms", " in 0ms");
+    let (before, after) = log.split_once(" changed in ").unwrap();
+    let shown = format!("{before} changed in TIME\n{}", after.split_once('\n').unwrap().1);
     assert!(shown.contains(expected), "{log}");
     let log = home.log("look");
     assert!(log.contains("| n | s             | x    |\n|---|---------------|------|\n| 1 | ;             | NULL |\n| 2 | it's 20240101 | NULL |"), "{log}");

@@ -145,7 +145,7 @@ impl Scheduler {
     }
 
     fn says(&self, what: &str) {
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_secs(180);
         while !self.log().contains(what) {
             assert!(Instant::now() < deadline, "the scheduler never says {what}: {}", self.log());
             std::thread::sleep(Duration::from_millis(10));
@@ -172,7 +172,7 @@ fn signal(pid: u32, name: &str) {
 }
 
 fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_secs(180);
     while !is_so() {
         assert!(Instant::now() < deadline, "waited in vain: {what}");
         std::thread::sleep(Duration::from_millis(10));
@@ -327,7 +327,7 @@ impl Manager {
 
 fn manager(address: &SocketAddr) -> Manager {
     let socket = UnixDatagram::bind_addr(address).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(180))).unwrap();
     Manager { socket, heard: String::new() }
 }
 

@@ -281,7 +281,7 @@ class Scheduler:
         new.rename(self.clock)
 
     def until(self, what, condition):
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while not condition():
             if time.monotonic() > deadline or self.process.poll() is not None:
                 log = (self.home.path / "log").read_text()
@@ -290,7 +290,7 @@ class Scheduler:
 
     def go(self):
         self.process.send_signal(signal.SIGTERM)
-        if self.process.wait(timeout=60) != 0:
+        if self.process.wait(timeout=120) != 0:
             failures.append(f"{self.home.name}: the scheduler ended with {self.process.returncode}")
 
 

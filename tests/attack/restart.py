@@ -4,6 +4,7 @@ both happen in a mount namespace of their own, in which nothing of this machine'
 usage: restart.py CRONDAG boot|cron
 """
 
+import fcntl
 import json
 import os
 import pathlib
@@ -16,6 +17,8 @@ import time
 
 CRONDAG = str(pathlib.Path(sys.argv[1]).resolve())
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
+# Their drivers' logs are shown when something goes wrong.
+HOMES = []
 
 
 class Home:
@@ -24,10 +27,11 @@ class Home:
         (self.path / "dags").mkdir()
         (self.path / "crondag.toml").write_text("timezone = 'UTC'\nkill_grace = '300ms'\n")
         (self.path / "dags/d.toml").write_text(dag)
+        HOMES.append(self)
 
     def run(self, *args, wrapper=()):
         command = [*wrapper, CRONDAG, "--home", str(self.path), *args]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=180)
         expect(done.returncode == 0, f"{command}: {done.returncode}: {done.stderr}")
         return done.stdout
 
@@ -41,6 +45,14 @@ class Home:
     def go(self):
         (self.path / "go").touch()
 
+    def has_driver(self):
+        with open(self.path / ".crondag/driver.lock") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
     def driver(self):
         return int((self.path / ".crondag/driver.lock").read_text())
 
@@ -52,10 +64,12 @@ class Home:
 
 def expect(is_so, what):
     if not is_so:
+        for log in [home.path / ".crondag/driver.log" for home in HOMES if home.path.exists()]:
+            print(f"{log}:\n{log.read_text()}" if log.exists() else f"{log} is not there")
         raise SystemExit(f"error: {what}")
 
 
-def until(what, condition, seconds=60):
+def until(what, condition, seconds=180):
     deadline = time.monotonic() + seconds
     while not condition():
         expect(time.monotonic() < deadline, f"waited in vain: {what}")
@@ -91,7 +105,8 @@ def boot():
         first = int(home.lines("bystanders")[0])
         for pid in (home.driver(), holder["pid"], int(home.lines("shells")[0])):
             os.kill(pid, signal.SIGKILL)
-        until("they are gone", lambda: not is_alive(holder["pid"]))
+        # A tick that comes while the driver still dies leaves the work to the next tick.
+        until("they are gone", lambda: not is_alive(holder["pid"]) and not home.has_driver())
         home.run("tick", wrapper=in_other_boot(home) if reboots else ())
         until("the next attempt runs", lambda: len(home.lines("shells")) == 2)
         expect(is_alive(first) == reboots, f"reboot: {reboots}, and the process of that session lives: {is_alive(first)}")
