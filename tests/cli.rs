@@ -867,6 +867,23 @@ driver: it is not running, so nothing starts
   next: crondag tick
 
 "#]]);
+    // A driver that has gone since nothing can go on by itself.
+    let mut store = home.store();
+    let last_event = store.last_event().unwrap();
+    let write = store.write().unwrap();
+    write.set_meta("parked", &last_event.to_string()).unwrap();
+    write.commit().unwrap();
+    home.run("explain userprofile 20180702").success().stdout_eq(str![[r#"
+run: 2018-07-02 07:00 +08:00 is queued and may start at any moment
+
+"#]]);
+    home.has_ticked();
+    home.run("status").success().stdout_eq(str![[r#"
+running   userprofile 2018-07-01 07:00 +08:00 for [..], 1 of 5 tasks done: activity [..]
+queued    1 run
+          next: crondag explain userprofile scheduled__2018-07-02T07:00:00+08:00
+
+"#]]);
     home.run("explain userprofile 20180620").success().stdout_eq(str![[r#"
 run: it lies before start_date (2018-07-01 00:00 +08:00)
   next: crondag backfill -s 20180620 -e 20180620 userprofile
@@ -929,7 +946,7 @@ next: name a new file
     std::fs::write(home.path().join("junk.db"), "no database").unwrap();
     home.run("db check junk.db").code(3).stdout_eq("").stderr_eq(str![[r#"
 error: the database junk.db is corrupt: file is not a database
-next: stop the crontab line, move junk.db aside, restore your last `crondag db backup` in its place
+next: stop the crontab line, end what has the file open (`fuser -k junk.db`), move junk.db* aside, restore your last `crondag db backup` as junk.db
 
 "#]]);
 }

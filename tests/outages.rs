@@ -251,7 +251,8 @@ fn a_corrupt_database_is_refused_and_the_way_to_restore_it_works() {
         assert_eq!(output.status.code(), Some(3), "{args:?}");
         let text = said(&output);
         let expected = format!(
-            "next: stop the crontab line, move {} aside, restore your last `crondag db backup` in its place\n",
+            "next: stop the crontab line, end what has the file open (`fuser -k {0}`), move {0}* aside, \
+             restore your last `crondag db backup` as {0}\n",
             database.display()
         );
         assert!(text.contains("is corrupt") && text.ends_with(&expected), "{args:?}: {text}");
@@ -260,6 +261,44 @@ fn a_corrupt_database_is_refused_and_the_way_to_restore_it_works() {
     fs::copy(&backup, &database).unwrap();
     assert!(home.run(&["tick"]).status.success());
     assert_eq!(home.reason("a"), "success: ");
+}
+
+#[test]
+fn a_backup_is_restored_under_live_attempts_and_the_next_driver_adopts_them() {
+    let home = Home::new("", "[tasks.a]\nshell = 'echo >> begun; until [ -e go ]; do sleep 0.05; done'\n");
+    assert!(home.run(&["trigger", "d"]).status.success());
+    until("the task runs", || home.file("begun").exists());
+    let backup = home.file("backup.db").display().to_string();
+    assert!(home.run(&["db", "backup", &backup]).status.success());
+    let database = home.file(".crondag/crondag.db");
+    let with = |end: &str| PathBuf::from(format!("{}{end}", database.display()));
+    fs::write(&database, "not a database at all\n".repeat(1_000)).unwrap();
+    // What the error says, word by word.
+    for pid in processes_that_have_open(&database) {
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    }
+    until("they are gone", || processes_that_have_open(&database).is_empty());
+    for end in ["", "-wal", "-shm"] {
+        if with(end).exists() {
+            fs::rename(with(end), with(&format!("{end}.aside"))).unwrap();
+        }
+    }
+    fs::copy(&backup, &database).unwrap();
+    until("there is a driver again", || home.run(&["tick"]).status.success() && driver_lives(&home));
+    home.go();
+    until("the run is over", || home.reason("a") == "success: ");
+    assert_eq!(home.read("begun").lines().count(), 1);
+    assert!(home.run(&["db", "check"]).status.success());
+}
+
+/// As `fuser` finds them.
+fn processes_that_have_open(file: &Path) -> Vec<rustix::process::Pid> {
+    let pids = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
+    let has_it_open = |pid: &i32| {
+        fs::read_dir(format!("/proc/{pid}/fd"))
+            .is_ok_and(|open| open.flatten().any(|open| fs::read_link(open.path()).is_ok_and(|link| link == file)))
+    };
+    pids.filter(has_it_open).filter_map(rustix::process::Pid::from_raw).collect()
 }
 
 /// Whether the process of the newest driver is there; without its lock it still has the database open for a moment.

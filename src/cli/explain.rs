@@ -16,7 +16,7 @@ use super::{select, tasks};
 use crate::dag::schedule::{DataInterval, Timetable, parse_when};
 use crate::dag::units::format_duration;
 use crate::dag::{Dag, DagId, Decision, RunState, RunType, Task, TaskState, UpstreamCounts};
-use crate::runner::planner;
+use crate::runner::{client, planner};
 use crate::store::{RunFilter, RunRow, Store, TaskInstance, UnfinishedRun};
 
 /// Options of `explain`.
@@ -353,7 +353,8 @@ impl View<'_> {
     }
 
     fn driving(&mut self, run: &RunRow) -> Result<(), CliError> {
-        if self.driver == Driver::Absent && !self.is_held(run)? {
+        let is_parked = self.store.map_or(Ok(false), client::is_parked)?;
+        if self.driver == Driver::Absent && !is_parked && !self.is_held(run)? {
             let next = command("tick");
             self.say("driver", "it is not running, so nothing starts", next);
         }

@@ -13,7 +13,7 @@ use super::output::{Cell, Page, Table, Tone, WIDTH, elapsed, minute, print_json,
 use crate::dag::schedule::Timetable;
 use crate::dag::units::{format_duration, format_size};
 use crate::dag::{DagId, RunState, TaskState};
-use crate::runner::planner;
+use crate::runner::{client, planner};
 use crate::store::{OutboxSummary, RunFilter, RunRow, Store, UnfinishedRun};
 
 /// Options of `status`.
@@ -41,6 +41,7 @@ struct State {
     next: Option<(DagId, Timestamp)>,
     unfinished: Vec<UnfinishedRun>,
     intents: usize,
+    is_parked: bool,
     failures: Vec<RunRow>,
     outbox: OutboxSummary,
     disk_free: Option<u64>,
@@ -70,6 +71,7 @@ fn gather(context: &Context) -> Result<State, CliError> {
         next: None,
         unfinished: Vec::new(),
         intents: 0,
+        is_parked: false,
         failures: Vec::new(),
         outbox: OutboxSummary::default(),
         disk_free: disk_free(context),
@@ -77,6 +79,7 @@ fn gather(context: &Context) -> Result<State, CliError> {
     if let Some(store) = &store {
         state.unfinished = store.unfinished_runs()?;
         state.intents = store.intents()?.len();
+        state.is_parked = client::is_parked(store)?;
         state.failures = failures(context, store)?;
         state.outbox = store.outbox_summary()?;
         state.paused = store.dags()?.into_iter().filter(|dag| dag.is_paused).map(|dag| dag.dag_id).collect();
@@ -138,7 +141,7 @@ fn show(context: &Context, state: &State, page: &mut Page) {
             let pid = pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
             say(page, "driver", Tone::Cyan, &format!("running{pid}"), None);
         }
-        Driver::Absent if !going.is_empty() || state.intents > 0 => {
+        Driver::Absent if state.intents > 0 || !going.is_empty() && !state.is_parked => {
             say(page, "driver", Tone::Red, "not running, but there is work for it", Some("crondag tick"));
         }
         Driver::Absent => {}

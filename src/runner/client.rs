@@ -130,8 +130,14 @@ pub fn needs_driver(store: &Store) -> Result<bool, StoreError> {
     if store.next_mail_at()?.is_some() {
         return Ok(true);
     }
+    Ok(store.has_unfinished_runs()? && !is_parked(store)?)
+}
+
+/// Whether the last driver went because nothing of what is unfinished can go on by itself, and nothing has changed since: a run
+/// that waits for a failed past, say.
+pub fn is_parked(store: &Store) -> Result<bool, StoreError> {
     let parked = store.meta("parked")?.and_then(|text| text.parse::<i64>().ok());
-    Ok(store.has_unfinished_runs()? && parked != Some(store.last_event()?))
+    Ok(parked == Some(store.last_event()?))
 }
 
 /// Tells a driver that something was committed.

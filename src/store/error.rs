@@ -76,7 +76,11 @@ fn in_words(error: &rusqlite::Error, path: &Path) -> StoreError {
         ),
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => (
             format!("the database {path} is corrupt: {error}"),
-            format!("stop the crontab line, move {path} aside, restore your last `crondag db backup` in its place"),
+            // A driver that has the old file open would not see the new one, and an old journal would be played into it.
+            format!(
+                "stop the crontab line, end what has the file open (`fuser -k {path}`), move {path}* aside, \
+                 restore your last `crondag db backup` as {path}"
+            ),
         ),
         Some(ErrorCode::DiskFull) => {
             (format!("the disk of the database {path} is full"), "free some space; nothing recorded is lost".to_owned())
