@@ -9,12 +9,13 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . install/require.sh
 
-# Three lanes run side by side: two that compute, and one that mostly waits, where all that need the machine's cron, mounts and
-# users are.
+# Four lanes run side by side: two that compute, and two that mostly wait; all that need the machine's cron, mounts and users are
+# in the last one.
 together=(
   "simulation core userprofile instructions"
   "retail databases spark"
-  "kills races outage time resident mail cron security fuzz"
+  "kills races fuzz"
+  "outage time resident mail cron security"
 )
 if [ "${1:-}" = --list ]; then
   cat << 'LIST'
