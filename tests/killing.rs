@@ -181,6 +181,30 @@ fn is_gone(mark: &str, group: Option<&PathBuf>) {
     until("the control group is removed", || group.is_none_or(|group| !group.exists()));
 }
 
+/// Groups are used again and again; some kernels kill at birth what is to begin in one that was ended once.
+#[test]
+fn attempts_after_one_that_was_killed_run_as_ever() {
+    each_way(|groups| {
+        let dag = "max_active_tasks = 1\n\
+            [tasks.deaf]\ntimeout = '500ms'\nshell = \"trap '' TERM; while true; do sleep 0.1; done\"\n\
+            [tasks.killed]\nafter = 'deaf'\ntrigger_rule = 'all_done'\nshell = 'kill -9 $$'\n\
+            [tasks.ended]\nafter = 'killed'\ntrigger_rule = 'all_done'\nshell = '''\n\
+            group=$(sed -n 's/^0:://p' /proc/self/cgroup)\n\
+            case $group in */crondag-attempt-*)\n\
+            for root in /sys/fs/cgroup /sys/fs/cgroup/unified; do echo 1 > $root$group/cgroup.kill; done;;\n\
+            esac\nkill -9 $$\n'''\n\
+            [tasks.next]\nafter = 'ended'\ntrigger_rule = 'all_done'\nshell = 'true'\n\
+            [tasks.last]\nafter = 'next'\nshell = 'true'\n";
+        let home = Home::new(groups, "kill_grace = '10ms'\n", dag);
+        assert!(home.backfill().wait().unwrap().success(), "{}{}", home.log("next"), home.log("last"));
+        assert!(home.state("deaf").1.starts_with("timed out"), "{:?}", home.state("deaf"));
+        for killed in ["killed", "ended"] {
+            let (_, reason) = home.state(killed);
+            assert!(reason.starts_with("killed by signal 9"), "{killed}: {reason}");
+        }
+    });
+}
+
 #[test]
 fn a_timeout_ends_the_whole_tree() {
     each_way(|groups| {

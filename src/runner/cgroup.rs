@@ -19,8 +19,8 @@ use super::sys::{self, NotStarted};
 const PREFIX: &str = "crondag-attempt-";
 
 /// The groups of the attempts whose shims one spawner forks. They are numbered, and used again: making and removing one for
-/// each attempt costs a third of what starting its program does. Only a shim that has seen its group empty gives the number back;
-/// with one that was killed its number is lost, for somebody may be about to end what is in that group.
+/// each attempt costs a third of what starting its program does. Only a shim that has left its group fit for another attempt gives
+/// the number back; with one that was killed its number is lost, for somebody may be about to end what is in that group.
 #[derive(Debug)]
 pub(super) struct Groups {
     folder: PathBuf,

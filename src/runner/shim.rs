@@ -4,6 +4,7 @@
 //! It is forked by the [spawner](super::spawner), which hands it its specification and the locked attempt file (see
 //! [`super::attempt`]). It must never touch the database: it has to work when the database does not.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
@@ -64,7 +65,8 @@ impl Spare {
         Ok(Spare { holder, signals })
     }
 
-    /// Runs the attempt: reads the specification, holds the lock of the attempt file, reports the end.
+    /// Runs the attempt: reads the specification, holds the lock of the attempt file, reports the end. Gives whether its group is
+    /// fit for another attempt.
     ///
     /// # Errors
     /// The specification or the attempt file fail, or the driver is gone. Who comes later finds the lock free.
@@ -75,7 +77,7 @@ impl Spare {
         reporter: &Reporter,
         title: Option<&sys::Title>,
         group: Option<Group>,
-    ) -> io::Result<()> {
+    ) -> io::Result<bool> {
         // Whoever signalled the spare did not mean this attempt.
         while self.signals.take().is_some() {}
         let spec: AttemptSpec = serde_json::from_slice(spec)?;
@@ -86,7 +88,7 @@ impl Spare {
         }
         let cgroup = group.as_ref().map(|group| group.folder().to_owned());
         let holder = Holder { token: spec.token.clone(), run_as: spec.run_as.clone(), cgroup, ..self.holder };
-        Shim { spec, record_file, reporter, group }.run(&holder, &self.signals)
+        Shim { spec, record_file, reporter, group, is_group_fit: Cell::new(true) }.run(&holder, &self.signals)
     }
 }
 
@@ -96,10 +98,12 @@ struct Shim<'a> {
     reporter: &'a Reporter,
     /// The attempt's own control group, where the host allows it.
     group: Option<Group>,
+    /// Whether that may serve another attempt.
+    is_group_fit: Cell<bool>,
 }
 
 impl Shim<'_> {
-    fn run(self, holder: &Holder, signals: &Signals) -> io::Result<()> {
+    fn run(self, holder: &Holder, signals: &Signals) -> io::Result<bool> {
         rattle();
         let record_at = self.announce(holder)?;
         rattle();
@@ -133,7 +137,8 @@ impl Shim<'_> {
         };
         write_footer(&mut log, &record, clock.elapsed());
         record.log_failure = log.failure.map(|error| error.to_string());
-        self.leave_record(record, record_at)
+        self.leave_record(record, record_at)?;
+        Ok(self.is_group_fit.get())
     }
 
     /// Says who holds the lock, and blanks the record of the file's last attempt.
@@ -230,7 +235,7 @@ impl Shim<'_> {
             }
         }
         let group = self.group.as_ref();
-        let mut left_behind = 0;
+        let (mut left_behind, mut is_clean) = (0, true);
         let is_alone = status.is_some() && why.is_none() && !sys::has_children() && group.is_none_or(Group::is_empty);
         if !is_alone {
             let shim = i32::try_from(std::process::id()).unwrap_or(0);
@@ -240,12 +245,17 @@ impl Shim<'_> {
             let mut tree = Attempt { token: &self.spec.token, shim, main, user, group, is_thorough, pump, log, status };
             let ended = process::end_all(&mut tree, self.spec.kill_grace);
             left_behind = ended.count;
+            is_clean = ended.is_clean;
             if !ended.is_clean {
                 log.note("[crondag] not all processes took the KILL; some of them still live");
             }
         }
         pump.read(log);
         log.end_of_output();
+        // What is to begin in a group that was ended once is killed at birth by some kernels (seen on Linux 6.18). Who else may
+        // have ended it shows in how the program ended. Made anew, a group has no past.
+        let was_ended = !is_alone || status.and_then(|status| status.signal()) == Some(libc::SIGKILL);
+        self.is_group_fit.set(is_clean && (!was_ended || group.is_none_or(Group::remove)));
         match (why, status) {
             (Some(why), _) => (why, 0),
             (None, status) => (ending(status), left_behind),

@@ -191,6 +191,8 @@ pub fn main() -> ExitCode {
 
 /// The exit status of a spare shim that the driver no longer needs.
 const NOT_NEEDED: i32 = 5;
+/// The exit status of a shim whose attempt has ended as it should, but whose group must not be used again.
+const GROUP_SPENT: i32 = 6;
 
 fn serve() -> io::Result<()> {
     // Whatever a terminal sends to the driver is for the driver to act upon. Just started, the spawner leads no group.
@@ -262,6 +264,8 @@ fn serve() -> io::Result<()> {
                             groups.give_back(number);
                         }
                     }
+                    // What is left of its group is removed with the other ones.
+                    Some(GROUP_SPENT) => {}
                     Some(NOT_NEEDED) => return Ok(()),
                     _ => {
                         reporter.send(&Report::Gone)?;
@@ -301,8 +305,14 @@ fn be_a_shim(
     let is_known = rustix::io::write(take, &pid.to_ne_bytes()).is_ok();
     // The file is shown as standard output, where people find out whose shim it is.
     let is_shown = dup2_stdout(&attempt).is_ok();
-    let done = is_known && is_shown && shim.run(&spec, &attempt, reporter, title, group).is_ok();
-    if done { 0 } else { FAILED }
+    if !is_known || !is_shown {
+        return FAILED;
+    }
+    match shim.run(&spec, &attempt, reporter, title, group) {
+        Ok(true) => 0,
+        Ok(false) => GROUP_SPENT,
+        Err(_) => FAILED,
+    }
 }
 
 /// What the driver asks for.

@@ -129,6 +129,8 @@ def check(binary, home):
         if ending is None:
             problems.append(("open-attempt", f"{key} has no end"))
             continue
+        if ending["how"] == "signaled":
+            problems.append(("killed-task", f"{key} ended by signal {ending['signal']}, which nobody sent"))
         if ending["how"] == "exited":
             if ["end", str(ending["code"])] not in lines:
                 problems.append(("invented-end", f"{key}: the database has {ending}, the attempt wrote {lines}"))

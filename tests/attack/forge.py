@@ -90,6 +90,7 @@ FORGERIES = [
     ("unrecorded-start", strange_attempt),
     ("open-attempt", sql(f"UPDATE attempts SET ended_at = NULL, ending = NULL WHERE run = {ONE_RUN}")),
     ("invented-end", lost_end),
+    ("killed-task", sql(f"UPDATE attempts SET ending = '{{\"how\":\"signaled\",\"signal\":9}}' WHERE run = {ONE_RUN}")),
     ("success-without-exit-0", sql(
         f"UPDATE attempts SET ending = '{{\"how\":\"exited\",\"code\":1}}' WHERE {SUCCESSES}")),
     ("success-not-kept", sql(f"UPDATE task_instances SET try_number = try_number + 1 WHERE run = {ONE_RUN}")),
