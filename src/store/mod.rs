@@ -19,11 +19,12 @@ mod runs;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
 pub use attempts::{Attempt, NewAttempt};
 pub use checks::{CheckFilter, CheckRow, CheckValue};
@@ -85,7 +86,7 @@ impl Store {
         restrict_to_owner(path)?;
         if applied < known {
             // The journal mode is kept in the file, so it is set once, when the file is made.
-            connection.execute_batch("PRAGMA journal_mode = WAL;")?;
+            write_ahead(connection)?;
             self.migrate()?;
         }
         Ok(())
@@ -125,6 +126,22 @@ impl Store {
         use rusqlite::OptionalExtension;
         let mut statement = self.connection.prepare_cached("SELECT value FROM meta WHERE key = ?1")?;
         Ok(statement.query_row([key], |row| row.get(0)).optional()?)
+    }
+}
+
+/// Sets the journal mode. Where several make a database at the same moment `SQLite` does not wait for this, whatever its
+/// timeout.
+fn write_ahead(connection: &Connection) -> rusqlite::Result<()> {
+    let began = Instant::now();
+    loop {
+        match connection.execute_batch("PRAGMA journal_mode = WAL;") {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && began.elapsed() < BUSY_TIMEOUT =>
+            {
+                thread::sleep(Duration::from_millis(5));
+            }
+            set => return set,
+        }
     }
 }
 
@@ -175,5 +192,29 @@ impl FromSql for Micros {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         let micros = value.as_i64()?;
         Timestamp::from_microsecond(micros).map(Micros).map_err(|_| FromSqlError::OutOfRange(micros))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use super::*;
+
+    #[test]
+    fn many_make_the_database_at_the_same_moment() {
+        for _ in 0..50 {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("crondag.db");
+            let begin = Barrier::new(8);
+            thread::scope(|scope| {
+                for _ in 0..8 {
+                    scope.spawn(|| {
+                        begin.wait();
+                        Store::open(&path).unwrap();
+                    });
+                }
+            });
+        }
     }
 }
