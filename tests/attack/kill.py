@@ -133,6 +133,8 @@ class Attack:
                     found["spawner"].append(int(pid))
             except OSError:
                 continue  # it ended meanwhile
+        # A task that has not become its program yet looks like its shim; a task is not what is killed here.
+        found["shim"] = [pid for pid in found["shim"] if parent(pid) not in found["shim"]]
         # A spawner is a child of this home's driver; its spare shim is a child of the spawner.
         own = [pid for pid in found["spawner"] if parent(pid) in found["driver"]]
         found["spawner"] = own + [pid for pid in found["spawner"] if parent(pid) in own]
