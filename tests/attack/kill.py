@@ -94,7 +94,8 @@ class Attack:
         if self.open:
             chunk = self.open.pop(self.rng.randrange(len(self.open)))
         else:
-            dag = self.rng.choice(sorted(BACKFILLED))
+            # Each once before any twice: a short attack must have something of all.
+            dag = self.rng.choice(sorted(set(BACKFILLED) - set(self.expected)) or sorted(BACKFILLED))
             first = self.next_day[dag]
             self.next_day[dag] += timedelta(CHUNK)
             self.expected.setdefault(dag, []).extend(str(first + timedelta(day)) for day in range(CHUNK))
