@@ -101,7 +101,7 @@ needs_retail() {
 }
 stage_retail() { CRONDAG_VENV=$venv ./install/stages/retail.sh; }
 
-needs_cron() { root cron; require_packages cron:cron; release; }
+needs_cron() { root cron; require_packages cron:cron unshare:util-linux mount:mount; release; }
 stage_cron() { ./install/stages/cron.sh; }
 
 needs_security() {

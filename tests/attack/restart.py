@@ -124,9 +124,10 @@ def boot():
 def cron():
     """Debian's cron starts a driver by way of a tick, is restarted, and ticks on; the attempt does not notice."""
     if os.environ.get("CRONDAG_OWN_MOUNTS") != "1":
-        # A cron of our own, that sees our line alone.
+        # A cron of our own that sees our line alone: not the machine's crontab, which starts its daily jobs.
         own = "mount -t tmpfs run /run && mount -t tmpfs crontabs /var/spool/cron && mount -t tmpfs cron.d /etc/cron.d"
-        command = ["unshare", "--mount", "sh", "-c", f'{own} && mkdir -p /var/spool/cron/crontabs && exec "$@"', "sh"]
+        own += " && mkdir -p /var/spool/cron/crontabs && touch /run/crontab && mount --bind /run/crontab /etc/crontab"
+        command = ["unshare", "--mount", "sh", "-c", f'{own} && exec "$@"', "sh"]
         os.execvpe("unshare", [*command, sys.executable, *sys.argv], os.environ | {"CRONDAG_OWN_MOUNTS": "1"})
     note = "echo {{ ts }} >> begun; while [ ! -e go ]; do sleep 0.05; done; echo {{ ts }} >> ended"
     home = Home(f"schedule = '* * * * *'\n[tasks.a]\nshell = '{note}'\n")
