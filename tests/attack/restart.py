@@ -103,6 +103,8 @@ def boot():
         holder = home.holder()
         expect(holder["boot_id"] == pathlib.Path(BOOT_ID).read_text().strip(), f"the boot is not recorded: {holder}")
         first = int(home.lines("bystanders")[0])
+        # Until it has become its program it carries the attempt's token, which is believed in any boot.
+        until("the bystander has no environment", lambda: pathlib.Path(f"/proc/{first}/comm").read_text() == "sleep\n")
         for pid in (home.driver(), holder["pid"], int(home.lines("shells")[0])):
             os.kill(pid, signal.SIGKILL)
         # A tick that comes while the driver still dies leaves the work to the next tick.
