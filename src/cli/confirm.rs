@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 
 use super::error::CliError;
-use crate::runner::environment::User;
+use crate::runner::attempt::environment::User;
 
 /// Asks on the terminal. Without one there is nobody to ask, so the answer is yes.
 ///

@@ -139,8 +139,8 @@ pub fn main() -> ExitCode {
     let first = env::args_os().nth(1);
     // The inner programs come first: nobody types them, and they must not pay for the parser.
     match first.as_deref().and_then(OsStr::to_str) {
-        Some("__spawner") => return crate::runner::spawner::main(),
-        Some("__exec") => return crate::runner::run_as::main(),
+        Some("__spawner") => return crate::runner::attempt::local::spawner::main(),
+        Some("__exec") => return crate::runner::attempt::local::run_as::main(),
         Some("__sql") => return crate::runner::actions::sql::main(),
         Some("__check") => return crate::runner::actions::check::main(),
         Some("__report") => return crate::runner::actions::report::main(),

@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use super::context::{Context, Global};
 use super::error::CliError;
 use crate::home::Home;
-use crate::runner::cgroup;
+use crate::runner::attempt::local::cgroup;
+use crate::runner::attempt::local::process;
 use crate::runner::driver::line::{Level, Line};
 use crate::runner::driver::{self, Mode, log};
-use crate::runner::process;
 
 /// Options of `scheduler`.
 #[derive(Debug, clap::Args)]

@@ -22,10 +22,10 @@ use super::output::{minute, rfc3339, wants_colour};
 use super::rehearsal::Rehearsal;
 use crate::dag::units::format_duration;
 use crate::mask::{Mask, Stream};
+use crate::runner::attempt::local::process::{self, Processes, Tree};
+use crate::runner::attempt::local::program;
+use crate::runner::attempt::local::run_as::{self, Helper};
 use crate::runner::attempt::{ATTEMPT_VARIABLE, AttemptKey, AttemptSpec, Ending};
-use crate::runner::process::{self, Processes, Tree};
-use crate::runner::run_as::{self, Helper};
-use crate::runner::shim;
 
 /// Options of `test`.
 #[derive(Debug, clap::Args)]
@@ -77,7 +77,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
             note(&format!("skipped in {took}: exit status {SKIPPED} says that there is nothing to do"));
             Ok(ExitCode::SUCCESS)
         }
-        ending => Err(CliError::failed(format!("the task failed in {took}: {}", shim::describe(ending)), again)),
+        ending => Err(CliError::failed(format!("the task failed in {took}: {ending}"), again)),
     }
 }
 
@@ -127,7 +127,7 @@ fn spec(rehearsal: Rehearsal) -> AttemptSpec {
 
 /// Runs the program to its end, to its timeout or to a signal, and ends whatever it leaves behind.
 fn start(spec: &AttemptSpec, mask: &Mask) -> Result<Ending, String> {
-    let failed = |error: io::Error| shim::start_error(&spec.argv, &error);
+    let failed = |error: io::Error| program::start_error(&spec.argv, &error);
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         signal_hook::flag::register(signal, stop.clone()).map_err(|error| format!("cannot watch signals: {error}"))?;
@@ -138,7 +138,7 @@ fn start(spec: &AttemptSpec, mask: &Mask) -> Result<Ending, String> {
         let command = duct::cmd(helper.program, helper.args).full_env(helper.env).dir("/");
         (command.stdin_file(helper.stdin), name, Some(helper.answers))
     } else {
-        let program = shim::find_program(&spec.argv, &spec.env, &spec.working_dir)?;
+        let program = program::find(&spec.argv, &spec.env, &spec.working_dir)?;
         let command = duct::cmd(program, &spec.argv[1..]).full_env(&spec.env).dir(&spec.working_dir);
         let command = match &spec.stdin {
             Some(text) => command.stdin_bytes(text.as_bytes()),
@@ -246,8 +246,10 @@ impl Tree for Rehearsed<'_> {
         self.empty_looks == EMPTY_LOOKS
     }
 
-    fn user(&self) -> Option<&str> {
-        self.user
+    fn end_foreign(&mut self, pids: &[i32], is_patient: bool) {
+        if let Some(user) = self.user {
+            run_as::end(user, pids, is_patient);
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::access::{self, Exposed};
 use crate::dag::Config;
 use crate::dag::file::{Fault, Severity, read_config_leniently, read_dag, read_diagnosis};
 use crate::home::{CONFIG_FILE, DIAGNOSIS_FILE, Home, HomeError};
-use crate::runner::secrets;
+use crate::runner::attempt::secrets;
 
 /// How the faults are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, FileType, FlockOperation, Mode, flock, mknodat};
 
+use super::attempt::local::process::DRIVER_VARIABLE;
 use super::driver::log;
-use super::process::DRIVER_VARIABLE;
 use super::rattle::rattle;
 use crate::home::Home;
 use crate::store::{Store, StoreError};

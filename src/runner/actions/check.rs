@@ -20,8 +20,8 @@ use crate::dag::schedule::DataInterval;
 use crate::dag::template::iso;
 use crate::dag::{Action, Dag, DagId, Sql, TaskId, Verdict};
 use crate::home::Home;
+use crate::runner::attempt::environment::host;
 use crate::runner::client;
-use crate::runner::shim::host;
 use crate::store::{CheckFilter, CheckRow, CheckValue, NewMail, Published, Store};
 
 /// A check is a summary: of more rows than this it is not one.

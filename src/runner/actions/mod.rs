@@ -21,8 +21,8 @@ use self::look::LookJob;
 use self::report::ReportJob;
 use self::sql::SqlJob;
 
-use super::environment::{self, User};
-use super::secrets::Keyring;
+use super::attempt::environment::{self, User};
+use super::attempt::secrets::Keyring;
 
 /// Exactly what an attempt runs; what `crondag render` prints.
 #[derive(Debug, Clone, PartialEq, Eq)]

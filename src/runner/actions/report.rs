@@ -18,8 +18,8 @@ use crate::dag::schedule::DataInterval;
 use crate::dag::template::iso;
 use crate::dag::{Action, DagId, Report, RunType, TaskId, Verdict};
 use crate::home::Home;
+use crate::runner::attempt::environment::host;
 use crate::runner::client;
-use crate::runner::shim::host;
 use crate::store::{CheckFilter, NewMail, Published, RunFilter, RunRow, Store, StoreError, TaskInstance};
 
 /// What is usual is the median of so many earlier runs.

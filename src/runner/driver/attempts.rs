@@ -14,7 +14,6 @@ use crate::home::Home;
 use crate::runner::actions;
 use crate::runner::attempt::{ATTEMPT_VARIABLE, AttemptKey, AttemptSpec, Ending, ExitRecord};
 use crate::runner::engine::{Event, Outcome, Start};
-use crate::runner::shim::describe;
 use crate::store::RunRow;
 
 /// The exit status with which a task says that it has nothing to do.
@@ -118,7 +117,7 @@ impl<H: Host> Driver<H> {
 
     fn did_not_start(&mut self, key: &Key, ending: Ending) {
         let Some(live) = self.live.get(key) else { return };
-        self.host.log_failed_start(&live.log_file, &describe(&ending));
+        self.host.log_failed_start(&live.log_file, &ending.to_string());
         let record = ExitRecord {
             token: live.token.clone(),
             started_at: live.started_at,
@@ -197,7 +196,7 @@ impl<H: Host> Driver<H> {
                     Ending::Exited { code } => Some(*code),
                     _ => None,
                 };
-                Outcome::Failed { reason: describe(other), exit_status }
+                Outcome::Failed { reason: other.to_string(), exit_status }
             }
         };
         self.items.push(Item::End { key: key.clone(), record });

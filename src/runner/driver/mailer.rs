@@ -10,9 +10,9 @@ use crate::alert::{self, DeliveryError, Incident, IncidentKind, TaskIncident};
 use crate::dag::template::iso;
 use crate::dag::{Task, TaskState};
 use crate::diagnose::Diagnosis;
+use crate::runner::attempt::environment::host;
 use crate::runner::engine::{Alert, AlertKind, TaskReport};
 use crate::runner::evidence::Failed;
-use crate::runner::shim::host;
 
 /// Mail that could not be delivered for so long is given up.
 const GIVE_UP_AFTER: SignedDuration = SignedDuration::from_hours(72);

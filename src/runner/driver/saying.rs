@@ -5,7 +5,6 @@ use super::line::{Happening, Level, Line};
 use super::{Driver, Host, Key};
 use crate::dag::{RunNumber, RunState, Transition};
 use crate::runner::attempt::{Ending, ExitRecord};
-use crate::runner::shim::describe;
 
 impl<H: Host> Driver<H> {
     pub(super) fn say_transition(&self, transition: &Transition) {
@@ -50,7 +49,7 @@ impl<H: Host> Driver<H> {
 
     pub(super) fn say_ended(&self, key: &Key, record: &ExitRecord) {
         let took = record.ended_at.duration_since(record.started_at).as_secs_f64();
-        let line = self.about_attempt(Happening::AttemptEnded, key).with("how", describe(&record.ending));
+        let line = self.about_attempt(Happening::AttemptEnded, key).with("how", &record.ending);
         let line = line.with("seconds", format!("{:.3}", took.max(0.0)));
         let line = if record.left_behind > 0 { line.with("left_behind", record.left_behind) } else { line };
         let is_good = matches!(record.ending, Ending::Exited { code: 0 | SKIPPED });

@@ -21,16 +21,16 @@ use crate::dag::config::Email;
 use crate::dag::{Config, DagId};
 use crate::diagnose::Diagnosis;
 use crate::home::Home;
+use crate::runner::attempt::local::attempt_file::{self, AttemptFiles, Claim, Found, Report};
+use crate::runner::attempt::local::process::Ended;
+use crate::runner::attempt::local::spawner::Spawner;
+use crate::runner::attempt::secrets::Keyring;
 use crate::runner::attempt::{AttemptSpec, Ending, ExitRecord};
 use crate::runner::engine::Look;
 use crate::runner::evidence::{self, Failed};
 use crate::runner::files;
-use crate::runner::launch::{self, AttemptFiles, Claim, Found};
 use crate::runner::planner;
-use crate::runner::process::Ended;
 use crate::runner::rattle::rattle;
-use crate::runner::secrets::Keyring;
-use crate::runner::spawner::{Report, Spawner};
 use crate::store::OutboxMail;
 
 /// How many lines of a log a mail shows.
@@ -197,7 +197,7 @@ impl Host for System {
     }
 
     fn is_gone(&self, token: &str) -> bool {
-        !matches!(launch::inspect(&self.attempt_files.path(token), token), Ok(Found::Alive))
+        !matches!(attempt_file::inspect(&self.attempt_files.path(token), token), Ok(Found::Alive))
     }
 
     fn watch(&mut self, key: Key, token: String, started_at: Timestamp, grace: Duration) {
@@ -207,7 +207,7 @@ impl Host for System {
             // Too many open files, a disk that fails: an attempt of which nothing is known may live.
             let mut pause = Duration::from_millis(100);
             let found = loop {
-                match launch::wait(&path, &token) {
+                match attempt_file::wait(&path, &token) {
                     Ok(found) => break found,
                     // Not text: waiting does not make a record of it.
                     Err(error) if error.kind() == io::ErrorKind::InvalidData => break Found::Gone,
@@ -216,7 +216,7 @@ impl Host for System {
                 thread::sleep(pause);
                 pause = (pause * 2).min(Duration::from_secs(10));
             };
-            let record = record_of(found, &token, started_at, || launch::end_survivors(&path, &token, grace));
+            let record = record_of(found, &token, started_at, || attempt_file::end_survivors(&path, &token, grace));
             if let Some(record) = record {
                 // A driver that is gone needs no message.
                 rattle();
@@ -233,7 +233,7 @@ impl Host for System {
             let pauses = std::iter::successors(Some(Duration::from_millis(20)), |pause| {
                 Some((*pause * 2).min(Duration::from_secs(1)))
             });
-            if let Err(error) = launch::stop(&path, &token, pauses.take(STOP_LOOKS)) {
+            if let Err(error) = attempt_file::stop(&path, &token, pauses.take(STOP_LOOKS)) {
                 log::say(&Line::trouble("cannot stop an attempt", error).with("attempt", token));
             }
         });

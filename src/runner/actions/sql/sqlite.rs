@@ -143,7 +143,7 @@ pub(super) fn split(script: &str) -> Vec<Range<usize>> {
 }
 
 fn is_complete(sql: &str) -> bool {
-    std::ffi::CString::new(sql).is_ok_and(|sql| crate::runner::sys::is_complete_sql(&sql))
+    std::ffi::CString::new(sql).is_ok_and(|sql| crate::runner::attempt::local::sys::is_complete_sql(&sql))
 }
 
 /// The next place that is neither a blank, a comment, nor an empty statement.

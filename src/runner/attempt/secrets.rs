@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::environment::{self, User};
+use super::local::memory;
 use crate::access;
 use crate::dag::Config;
 use crate::dag::config::SecretSource;
@@ -142,7 +142,7 @@ impl Keyring {
         let failed = |error: std::io::Error| format!("its command cannot be run: {error}");
         let by_hand = "to see why, type the command by hand in the home";
         // A file in memory and no pipe: what the command leaves behind cannot keep us waiting.
-        let mut output = File::from(memfd_create("crondag-secret", MemfdFlags::CLOEXEC).map_err(|e| failed(e.into()))?);
+        let mut output = memory::empty_file().map_err(failed)?;
         let handle = duct::cmd!("/bin/bash", "-c", command)
             .full_env(&self.environment)
             .dir(&self.home)

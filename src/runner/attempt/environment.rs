@@ -45,7 +45,7 @@ pub fn build(
 }
 
 /// The variables that every program of a home finds.
-pub(super) fn base(user: &User) -> BTreeMap<String, String> {
+pub(crate) fn base(user: &User) -> BTreeMap<String, String> {
     [
         ("PATH", PATH),
         ("HOME", &user.home),
@@ -57,6 +57,11 @@ pub(super) fn base(user: &User) -> BTreeMap<String, String> {
     .into_iter()
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .collect()
+}
+
+/// The name of this machine.
+pub(crate) fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 /// A user of this machine, from /etc/passwd, else from whatever the machine's name service knows.

@@ -9,9 +9,10 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
+use rustix::process::{Pid, Signal};
 
-use super::{run_as, sys};
+use super::sys;
+use crate::runner::attempt::ATTEMPT_VARIABLE;
 
 /// The variable that a driver carries: one that was started from inside a task is not part of that task.
 pub const DRIVER_VARIABLE: &str = "CRONDAG_DRIVER";
@@ -101,7 +102,7 @@ pub fn living(pids: impl IntoIterator<Item = i32>) -> Processes {
 /// Whether this process has children (of which some may have ended just now) other than drivers started inside it.
 pub(super) fn has_children() -> bool {
     // Asked first because it costs next to nothing.
-    super::sys::has_children() && children(std::process::id()).into_iter().any(|pid| !is_driver(pid))
+    sys::has_children() && children(std::process::id()).into_iter().any(|pid| !is_driver(pid))
 }
 
 /// The children of a process at this instant, where the kernel lists them.
@@ -140,7 +141,7 @@ pub fn descendants(root: i32) -> Processes {
 /// left its session after its shim had been killed.
 pub fn with_token(token: &str, session: Option<i32>) -> Processes {
     let own = i32::try_from(std::process::id()).unwrap_or(0);
-    let wanted = format!("{}={token}", super::attempt::ATTEMPT_VARIABLE);
+    let wanted = format!("{ATTEMPT_VARIABLE}={token}");
     all()
         .into_iter()
         .filter(|stat| !stat.is_zombie && stat.pid != own)
@@ -157,17 +158,6 @@ pub fn with_token(token: &str, session: Option<i32>) -> Processes {
 pub fn signal(pid: i32, signal: Signal) -> bool {
     let Some(pid) = Pid::from_raw(pid) else { return true };
     rustix::process::kill_process(pid, signal) != Err(Errno::PERM)
-}
-
-/// Waits for a child of this process to end.
-pub(super) fn wait_for(pid: i32) -> Option<WaitStatus> {
-    loop {
-        match rustix::process::waitpid(Pid::from_raw(pid), WaitOptions::empty()) {
-            Ok(ended) => return ended.map(|(_, status)| status),
-            Err(Errno::INTR) => {}
-            Err(_) => return None,
-        }
-    }
 }
 
 /// Sends a signal to all processes of a group at once: one that forks and ends does not get away. The group of this process
@@ -192,10 +182,8 @@ pub trait Tree {
     /// Ends those that can be ended in one blow.
     fn kill(&mut self) {}
 
-    /// The other user to whom some of them may belong.
-    fn user(&self) -> Option<&str> {
-        None
-    }
+    /// Asks those that belong to another user to end, or ends them if it is not `is_patient`.
+    fn end_foreign(&mut self, _pids: &[i32], _is_patient: bool) {}
 }
 
 /// How it went to end an attempt's processes.
@@ -207,8 +195,8 @@ pub struct Ended {
     pub is_clean: bool,
 }
 
-/// Ends all processes of an attempt: TERM, `grace`, KILL, again and again until none is left. Those of another user are ended by
-/// way of `run_as`.
+/// Ends all processes of an attempt: TERM, `grace`, KILL, again and again until none is left. Those of another user are ended as
+/// the tree says.
 pub fn end_all(tree: &mut impl Tree, grace: Duration) -> Ended {
     let mut seen: HashSet<i32> = HashSet::new();
     let mut last_kill: Option<Instant> = None;
@@ -242,11 +230,8 @@ pub fn end_all(tree: &mut impl Tree, grace: Duration) -> Ended {
             }
         }
         let is_due = is_patient || last_kill.is_none_or(|last| last.elapsed() > FOREIGN_PAUSE);
-        if let Some(user) = tree.user()
-            && !foreign.is_empty()
-            && is_due
-        {
-            run_as::end(user, &foreign, is_patient);
+        if !foreign.is_empty() && is_due {
+            tree.end_foreign(&foreign, is_patient);
             last_kill = (!is_patient).then(Instant::now);
         }
         std::thread::sleep(pause);

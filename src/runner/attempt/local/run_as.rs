@@ -7,14 +7,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{self, IoSlice, IoSliceMut, Read, Seek, SeekFrom, Write};
+use std::io::{self, IoSlice, IoSliceMut, Read};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
-use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
@@ -24,9 +23,9 @@ use rustix::process::Signal;
 use rustix::stdio::dup2_stdin;
 use serde::{Deserialize, Serialize};
 
-use super::attempt::AttemptSpec;
-use super::environment::{self, User};
-use super::{process, shim, sys};
+use super::{memory, process, program, sys};
+use crate::runner::attempt::AttemptSpec;
+use crate::runner::attempt::environment::{self, User};
 
 /// What the helper is to do.
 #[derive(Debug, Serialize, Deserialize)]
@@ -175,9 +174,7 @@ fn own_path() -> String {
 }
 
 fn send(socket: &OwnedFd, request: &Request) -> io::Result<()> {
-    let mut memory = File::from(memfd_create("crondag-request", MemfdFlags::CLOEXEC)?);
-    memory.write_all(&serde_json::to_vec(request)?)?;
-    memory.seek(SeekFrom::Start(0))?;
+    let memory = memory::file_of(&serde_json::to_vec(request)?)?;
     let descriptors = [memory.as_fd()];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
@@ -256,21 +253,21 @@ fn run(
     if let Err(error) = std::env::set_current_dir(working_dir) {
         return format!("as {user}: the working directory {} cannot be entered: {error}", working_dir.display());
     }
-    let program = match shim::find_program(argv, env, working_dir) {
+    let program = match program::find(argv, env, working_dir) {
         Ok(program) => program,
         Err(reason) => return format!("as {user}: {reason}"),
     };
     let input = match stdin {
         None => File::open("/dev/null"),
-        Some(text) => shim::in_memory(text),
+        Some(text) => memory::file_of(text.as_bytes()),
     };
     let is_fed = input.and_then(|input| dup2_stdin(input).map_err(io::Error::from));
     if let Err(error) = is_fed {
-        return format!("as {user}: {}", shim::start_error(argv, &error));
+        return format!("as {user}: {}", program::start_error(argv, &error));
     }
     begun();
     let error = Command::new(program).arg0(&argv[0]).args(&argv[1..]).env_clear().envs(env).exec();
-    format!("as {user}: {}", shim::start_error(argv, &error))
+    format!("as {user}: {}", program::start_error(argv, &error))
 }
 
 /// Gives root's rights up for those of a user, with all groups.

@@ -1,4 +1,4 @@
-//! What the driver and the shim tell one another about one attempt.
+//! One attempt: what the driver and the shim tell one another about it, what its program finds, and how it is run.
 //!
 //! The driver takes an attempt file, locks it (`flock`, exclusive) and has it handed to the shim together with the
 //! specification; from then on the shim alone holds the lock. At the end the shim writes the [`ExitRecord`] into that
@@ -7,6 +7,7 @@
 //! be looked for by their marker ([`ATTEMPT_VARIABLE`]).
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,6 +15,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::dag::{DagId, TaskId};
+
+pub mod environment;
+pub mod local;
+pub mod log;
+pub mod secrets;
 
 /// The variable in every task process's environment whose value is the attempt's token: it finds an attempt's
 /// processes wherever they hide.
@@ -94,6 +100,30 @@ pub enum Ending {
         /// What was found.
         reason: String,
     },
+}
+
+impl fmt::Display for Ending {
+    /// In words, as logs, mails and `tasks` show it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            // What a shell answers when a program that it ran was killed.
+            Ending::Exited { code: 137 } => f.write_str(
+                "exit status 137: a program of it was killed by signal 9 SIGKILL (out of memory? see `dmesg`)",
+            ),
+            Ending::Exited { code: 127 } => {
+                f.write_str("exit status 127: the shell did not find a program (see the log)")
+            }
+            Ending::Exited { code } => write!(f, "exit status {code}"),
+            Ending::Signaled { signal } => {
+                let name = signal_hook::low_level::signal_name(*signal).unwrap_or("unknown");
+                let hint = if *signal == libc::SIGKILL { " (out of memory? see `dmesg`)" } else { "" };
+                write!(f, "killed by signal {signal} {name}{hint}")
+            }
+            Ending::TimedOut => f.write_str("timed out"),
+            Ending::Stopped => f.write_str("stopped"),
+            Ending::NotStarted { reason } | Ending::Lost { reason } => f.write_str(reason),
+        }
+    }
 }
 
 /// What the shim leaves behind.

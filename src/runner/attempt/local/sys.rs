@@ -7,7 +7,20 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
-use super::program::Program;
+use rustix::io::Errno;
+use rustix::process::{Pid, WaitOptions, WaitStatus};
+
+/// A program with all that it is started with, as the kernel wants it.
+#[derive(Debug)]
+pub(super) struct Program {
+    pub(super) path: CString,
+    pub(super) argv: Vec<CString>,
+    pub(super) env: Vec<CString>,
+    pub(super) working_dir: CString,
+    pub(super) stdin: OwnedFd,
+    /// Standard output and standard error: in one pipe, which keeps their order.
+    pub(super) output: OwnedFd,
+}
 
 /// Makes this process the parent of its descendants' orphans (Linux, `PR_SET_CHILD_SUBREAPER`).
 pub fn become_subreaper() -> io::Result<()> {
@@ -40,8 +53,19 @@ pub(super) fn has_children() -> bool {
     result == 0
 }
 
+/// Waits for a child of this process to end.
+pub(super) fn wait_for(pid: i32) -> Option<WaitStatus> {
+    loop {
+        match rustix::process::waitpid(Pid::from_raw(pid), WaitOptions::empty()) {
+            Ok(ended) => return ended.map(|(_, status)| status),
+            Err(Errno::INTR) => {}
+            Err(_) => return None,
+        }
+    }
+}
+
 /// Whether a text ends with a complete SQL statement (`sqlite3_complete`).
-pub(super) fn is_complete_sql(sql: &std::ffi::CStr) -> bool {
+pub(crate) fn is_complete_sql(sql: &std::ffi::CStr) -> bool {
     // SAFETY: the pointer is to a C text that outlives the call; the function only reads it.
     unsafe { rusqlite::ffi::sqlite3_complete(sql.as_ptr()) != 0 }
 }
@@ -130,7 +154,7 @@ fn start_by(
     match child.errno {
         0 => Ok(pid),
         errno => {
-            super::process::wait_for(pid);
+            wait_for(pid);
             Err(NotStarted::NoProgram(io::Error::from_raw_os_error(errno)))
         }
     }
@@ -204,7 +228,7 @@ fn make_by_fork(child: &mut Child, group: Option<BorrowedFd<'_>>) -> io::Result<
     let mut errno = [0; 4];
     loop {
         match rustix::io::read(&failure, &mut errno) {
-            Err(rustix::io::Errno::INTR) => {}
+            Err(Errno::INTR) => {}
             Ok(4) => child.errno = i32::from_ne_bytes(errno),
             // The program runs: starting it closed the pipe.
             _ => return Ok(pid),

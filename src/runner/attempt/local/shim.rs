@@ -2,38 +2,38 @@
 //! timeout, ends the whole process tree, and leaves an exit record that survives power loss.
 //!
 //! It is forked by the [spawner](super::spawner), which hands it its specification and the locked attempt file (see
-//! [`super::attempt`]). It must never touch the database: it has to work when the database does not.
+//! [the module of attempts](crate::runner::attempt)). It must never touch the database: it has to work when the database does not.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::{MemfdFlags, OFlags, fcntl_setfl, memfd_create};
+use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{WaitOptions, setsid};
 
-use super::attempt::{AttemptSpec, Ending, ExitRecord};
+use super::attempt_file::{ATTEMPT_FILE_SIZE, Holder, Report, Reporter};
 use super::cgroup::Group;
-use super::launch::{ATTEMPT_FILE_SIZE, Holder};
-use super::log::AttemptLog;
+use super::memory;
 use super::process::{self, Processes, Tree};
-use super::program::Program;
-use super::rattle::rattle;
-use super::run_as::{Answers, Helper};
-use super::spawner::{Report, Reporter};
+use super::program::{self, Program};
+use super::run_as::{self, Answers, Helper};
 use super::sys::{self, Signals};
 use crate::dag::units::{format_duration, format_size};
 use crate::mask::Mask;
+use crate::runner::attempt::environment::host;
+use crate::runner::attempt::log::AttemptLog;
+use crate::runner::attempt::{AttemptSpec, Ending, ExitRecord};
+use crate::runner::rattle::rattle;
 
 /// A process just forked that waits to be told which attempt is its own.
 pub(super) struct Spare {
@@ -185,7 +185,7 @@ impl Shim<'_> {
     /// helper that becomes another user says what went wrong.
     fn spawn(&self) -> Result<(i32, OwnedFd, Option<Answers>), String> {
         let spec = &self.spec;
-        let failed = |error: io::Error| start_error(&spec.argv, &error);
+        let failed = |error: io::Error| program::start_error(&spec.argv, &error);
         let (read, write) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed(error.into()))?;
         let (program, answers) = match &spec.run_as {
             Some(user) => {
@@ -197,10 +197,10 @@ impl Shim<'_> {
                 (program, Some(helper.answers))
             }
             None => {
-                let path = find_program(&spec.argv, &spec.env, &spec.working_dir)?;
+                let path = program::find(&spec.argv, &spec.env, &spec.working_dir)?;
                 let stdin = match &spec.stdin {
                     None => File::open("/dev/null"),
-                    Some(text) => in_memory(text),
+                    Some(text) => memory::file_of(text.as_bytes()),
                 };
                 let stdin = stdin.map_err(failed)?.into();
                 let argv = spec.argv.iter().map(String::as_str);
@@ -320,8 +320,10 @@ impl Tree for Attempt<'_> {
         }
     }
 
-    fn user(&self) -> Option<&str> {
-        self.user
+    fn end_foreign(&mut self, pids: &[i32], is_patient: bool) {
+        if let Some(user) = self.user {
+            run_as::end(user, pids, is_patient);
+        }
     }
 }
 
@@ -388,59 +390,6 @@ fn ending(status: Option<ExitStatus>) -> Ending {
     }
 }
 
-pub(super) fn in_memory(text: &str) -> io::Result<File> {
-    let mut file = File::from(memfd_create("crondag-stdin", MemfdFlags::CLOEXEC)?);
-    file.write_all(text.as_bytes())?;
-    file.seek(SeekFrom::Start(0))?;
-    Ok(file)
-}
-
-/// Looks the program up on the task's own `PATH`, not on the shim's.
-pub(crate) fn find_program(
-    argv: &[String],
-    env: &BTreeMap<String, String>,
-    working_dir: &Path,
-) -> Result<PathBuf, String> {
-    let name = argv.first().map(String::as_str).unwrap_or_default();
-    if !working_dir.is_dir() {
-        return Err(format!("the working directory {} does not exist", working_dir.display()));
-    }
-    if name.contains('/') {
-        let path = working_dir.join(name);
-        return if path.exists() { Ok(path) } else { Err(format!("the program {name} does not exist")) };
-    }
-    let path = env.get("PATH").map(String::as_str).unwrap_or_default();
-    let found =
-        path.split(':').filter(|folder| !folder.is_empty()).map(|folder| Path::new(folder).join(name)).find(|file| {
-            use std::os::unix::fs::PermissionsExt;
-            file.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
-        });
-    found.ok_or_else(|| {
-        let hint = match name {
-            "spark-submit" => "set spark_submit or spark_home under [spark] in crondag.toml",
-            _ => "set PATH under [env] in crondag.toml, or write the whole path",
-        };
-        format!("{name} is not on the task's PATH ({path}); {hint}")
-    })
-}
-
-pub(crate) fn start_error(argv: &[String], error: &io::Error) -> String {
-    let program = argv.first().map(String::as_str).unwrap_or_default();
-    match error.raw_os_error() {
-        Some(libc::EAGAIN) => format!("cannot start {program}: the process table is full (see `ulimit -u`)"),
-        Some(libc::E2BIG) => {
-            format!("cannot start {program}: its arguments and environment are longer than the system allows")
-        }
-        Some(libc::ENOEXEC) => format!("cannot start {program}: it is not a program; does its script begin with `#!`?"),
-        Some(libc::EACCES) => format!("cannot start {program}: permission denied; is it executable?"),
-        Some(libc::ENOENT) => {
-            format!("cannot start {program}: it, or the interpreter in its first line, does not exist")
-        }
-        Some(libc::EMFILE | libc::ENFILE) => format!("cannot start {program}: too many open files (see `ulimit -n`)"),
-        _ => format!("cannot start {program}: {error}"),
-    }
-}
-
 fn write_footer(log: &mut AttemptLog, record: &ExitRecord, took: Duration) {
     if !log.note(&footer(record, took, log.failure.as_ref())) {
         log.make_room();
@@ -458,36 +407,9 @@ fn footer(record: &ExitRecord, took: Duration, failure: Option<&io::Error>) -> S
     });
     format!(
         "\n[crondag] {}\n{left_behind}{cut}[crondag] took {}, cpu {:.2}s, peak memory {} (largest process)",
-        describe(&record.ending),
+        record.ending,
         format_duration(took),
         record.cpu_seconds,
         format_size(record.max_rss_bytes)
     )
-}
-
-/// An ending in words, as logs, mails and `tasks` show it.
-pub fn describe(ending: &Ending) -> String {
-    match ending {
-        // What a shell answers when a program that it ran was killed.
-        Ending::Exited { code: 137 } => {
-            "exit status 137: a program of it was killed by signal 9 SIGKILL (out of memory? \
-                                         see `dmesg`)"
-                .to_owned()
-        }
-        Ending::Exited { code: 127 } => "exit status 127: the shell did not find a program (see the log)".to_owned(),
-        Ending::Exited { code } => format!("exit status {code}"),
-        Ending::Signaled { signal } => {
-            let name = signal_hook::low_level::signal_name(*signal).unwrap_or("unknown");
-            let hint = if *signal == libc::SIGKILL { " (out of memory? see `dmesg`)" } else { "" };
-            format!("killed by signal {signal} {name}{hint}")
-        }
-        Ending::TimedOut => "timed out".to_owned(),
-        Ending::Stopped => "stopped".to_owned(),
-        Ending::NotStarted { reason } | Ending::Lost { reason } => reason.clone(),
-    }
-}
-
-/// The name of this machine.
-pub fn host() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }

@@ -3,17 +3,15 @@
 //!
 //! Where it does not, nothing is said and nothing changes: an attempt's processes are found as [`super::process`] says.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::collections::BTreeSet;
+use std::fs;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
 use super::process;
-use super::program::Program;
-use super::sys::{self, NotStarted};
 
 /// Attempts' groups are called `crondag-attempt-PID-TICKS-NUMBER`, after the spawner of their shims and when it started.
 const PREFIX: &str = "crondag-attempt-";
@@ -32,9 +30,9 @@ pub(super) struct Groups {
 }
 
 impl Groups {
-    /// Groups below the group of this process, if they can be made there and ended at once (Linux 5.14). Tries it, and
-    /// removes those that spawners before have left.
-    pub(super) fn of_this_process() -> Option<Groups> {
+    /// Groups below the group of this process, if they can be made there, the kernel lets processes begin in them
+    /// (`accepts_processes`), and they can be ended at once (Linux 5.14). Removes those that spawners before have left.
+    pub(super) fn of_this_process(accepts_processes: impl Fn(&OwnedFd) -> bool) -> Option<Groups> {
         let pid = i32::try_from(std::process::id()).ok()?;
         let start_ticks = process::start_ticks(pid)?;
         let mut groups = Groups { folder: own_folder()?, pid, start_ticks, free: Vec::new(), next: 0 };
@@ -88,15 +86,6 @@ impl Drop for Groups {
             self.group(number).remove();
         });
     }
-}
-
-/// Whether the kernel lets a process begin there: one that is asked to become a folder gets that far, and no further.
-fn accepts_processes(group: &OwnedFd) -> bool {
-    let null = || File::open("/dev/null").map(OwnedFd::from);
-    let folder =
-        |(stdin, output)| Program::new(Path::new("/"), [], &BTreeMap::new(), Path::new("/"), stdin, output).ok();
-    let probe = null().and_then(|stdin| Ok((stdin, null()?))).ok().and_then(folder);
-    probe.is_some_and(|probe| matches!(sys::start(&probe, Some(group.as_fd())), Err(NotStarted::NoProgram(_))))
 }
 
 /// Leaves the group of an attempt: a driver that was started from inside a task does not end with it.

@@ -11,7 +11,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, IoSlice, IoSliceMut, Read, Seek, SeekFrom, Write};
+use std::io::{self, IoSlice, IoSliceMut, Read};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
@@ -20,7 +20,6 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
@@ -29,13 +28,13 @@ use rustix::net::{
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{WaitOptions, setsid};
 use rustix::stdio::{dup2_stdin, dup2_stdout};
-use serde::{Deserialize, Serialize};
 
-use super::attempt::{AttemptSpec, ExitRecord};
+use super::attempt_file::{Report, Reporter};
 use super::cgroup::{Group, Groups};
-use super::rattle::rattle;
 use super::shim::Spare;
-use super::{process, sys};
+use super::{memory, process, program, sys};
+use crate::runner::attempt::AttemptSpec;
+use crate::runner::rattle::rattle;
 
 /// A specification that is longer than this, for its script or its environment, goes by a file in memory.
 const LONGEST_MESSAGE: usize = 16 << 10;
@@ -44,53 +43,14 @@ const LONGEST_REPORT: usize = 128 << 10;
 /// Room on the command line, in which each shim says which attempt it is.
 const TITLE_ROOM: usize = 240;
 
-/// What the driver hears of an attempt.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Report {
-    /// The shim has written its exit record and let go of the lock.
-    Ended(Box<ExitRecord>),
-    /// A shim is gone without having said so; whose, the locks tell.
-    Gone,
-    /// There could be no shim.
-    Refused {
-        /// The attempt.
-        token: String,
-        /// What the system said.
-        errno: i32,
-    },
-}
-
-/// A socket end by which reports are sent.
-pub(super) struct Reporter {
-    socket: OwnedFd,
-}
-
-impl Reporter {
-    /// Sends a report.
-    ///
-    /// # Errors
-    /// The driver is gone; its successor reads the attempt files.
-    pub(super) fn send(&self, report: &Report) -> io::Result<()> {
-        let json = serde_json::to_vec(report)?;
-        loop {
-            match rustix::net::send(&self.socket, &json, SendFlags::NOSIGNAL) {
-                Ok(_) => return Ok(()),
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-}
-
 /// The driver's end. Dropped, it ends the spawner; the shims go on.
-pub(super) struct Spawner {
+pub(crate) struct Spawner {
     control: OwnedFd,
     process: Child,
 }
 
 /// Where the driver hears of its shims.
-pub(super) struct Reports {
+pub(crate) struct Reports {
     socket: OwnedFd,
 }
 
@@ -99,7 +59,7 @@ impl Spawner {
     ///
     /// # Errors
     /// The process table is full, or there are too many open files.
-    pub(super) fn start() -> io::Result<(Spawner, Reports)> {
+    pub(crate) fn start() -> io::Result<(Spawner, Reports)> {
         let pair = || socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None);
         let (control, spawner_control) = pair()?;
         let (reports, spawner_reports) = pair()?;
@@ -119,13 +79,13 @@ impl Spawner {
     ///
     /// # Errors
     /// The spawner is gone, or the system lacks memory.
-    pub(super) fn spawn(&self, spec: &AttemptSpec, attempt: &File) -> io::Result<()> {
+    pub(crate) fn spawn(&self, spec: &AttemptSpec, attempt: &File) -> io::Result<()> {
         let json = serde_json::to_vec(spec)?;
         let token = format!("{}\n", spec.token);
         let (message, memory) = if token.len() + json.len() <= LONGEST_MESSAGE {
             (&json[..], None)
         } else {
-            (&[][..], Some(in_memory(&json)?))
+            (&[][..], Some(memory::file_of(&json)?))
         };
         let descriptors: Vec<BorrowedFd<'_>> =
             std::iter::once(attempt.as_fd()).chain(memory.as_ref().map(AsFd::as_fd)).collect();
@@ -143,7 +103,7 @@ impl Spawner {
     }
 
     /// Whether it is still there.
-    pub(super) fn is_alive(&mut self) -> bool {
+    pub(crate) fn is_alive(&mut self) -> bool {
         matches!(self.process.try_wait(), Ok(None))
     }
 }
@@ -158,7 +118,7 @@ impl Drop for Spawner {
 
 impl Reports {
     /// The next report; `None` when neither the spawner nor any shim of it is left.
-    pub(super) fn next(&mut self) -> Option<Report> {
+    pub(crate) fn next(&mut self) -> Option<Report> {
         let mut buffer = vec![0; LONGEST_REPORT];
         loop {
             match rustix::net::recv(&self.socket, &mut buffer[..], RecvFlags::empty()) {
@@ -205,7 +165,7 @@ fn serve() -> io::Result<()> {
     let title = sys::Title::of_this_process();
     // Read once, known to every shim.
     process::boot_id();
-    let mut groups = Groups::of_this_process();
+    let mut groups = Groups::of_this_process(program::accepts_processes);
     let signals = sys::Signals::instead_of(&[libc::SIGCHLD])?;
     let (taken, take) = pipe_with(PipeFlags::CLOEXEC)?;
     // The shim of the next attempt is there before it is asked for, so that nobody waits for the fork.
@@ -359,11 +319,4 @@ fn receive(control: BorrowedFd<'_>) -> io::Result<Option<Request>> {
         }
     };
     Ok(Some(Request { token, spec, attempt }))
-}
-
-fn in_memory(bytes: &[u8]) -> io::Result<File> {
-    let mut memory = File::from(memfd_create("crondag-attempt", MemfdFlags::CLOEXEC)?);
-    memory.write_all(bytes)?;
-    memory.seek(SeekFrom::Start(0))?;
-    Ok(memory)
 }

@@ -1,4 +1,4 @@
-//! Starting a task's program: in a process group of its own, with all signals let through, in a control group from its
+//! Finding a task's program and starting it: in a process group of its own, with all signals let through, in a control group from its
 //! first instant.
 //!
 //! The standard library's `Command` would hand the shim's blocked signals on (no task would ever hear of TERM), knows no
@@ -6,25 +6,15 @@
 
 use std::collections::BTreeMap;
 use std::ffi::CString;
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::cgroup::Group;
+pub(super) use super::sys::Program;
 use super::sys::{self, NotStarted};
-
-/// A program with all that it is started with, as the kernel wants it.
-#[derive(Debug)]
-pub(super) struct Program {
-    pub(super) path: CString,
-    pub(super) argv: Vec<CString>,
-    pub(super) env: Vec<CString>,
-    pub(super) working_dir: CString,
-    pub(super) stdin: OwnedFd,
-    /// Standard output and standard error: in one pipe, which keeps their order.
-    pub(super) output: OwnedFd,
-}
 
 impl Program {
     /// A program by its whole path.
@@ -79,6 +69,57 @@ fn is_short(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::ENOMEM))
 }
 
+/// Whether the kernel lets a process begin there: one that is asked to become a folder gets that far, and no further.
+pub(super) fn accepts_processes(group: &OwnedFd) -> bool {
+    let null = || File::open("/dev/null").map(OwnedFd::from);
+    let folder =
+        |(stdin, output)| Program::new(Path::new("/"), [], &BTreeMap::new(), Path::new("/"), stdin, output).ok();
+    let probe = null().and_then(|stdin| Ok((stdin, null()?))).ok().and_then(folder);
+    probe.is_some_and(|probe| matches!(sys::start(&probe, Some(group.as_fd())), Err(NotStarted::NoProgram(_))))
+}
+
+/// Looks the program up on the task's own `PATH`, not on the shim's.
+pub(crate) fn find(argv: &[String], env: &BTreeMap<String, String>, working_dir: &Path) -> Result<PathBuf, String> {
+    let name = argv.first().map(String::as_str).unwrap_or_default();
+    if !working_dir.is_dir() {
+        return Err(format!("the working directory {} does not exist", working_dir.display()));
+    }
+    if name.contains('/') {
+        let path = working_dir.join(name);
+        return if path.exists() { Ok(path) } else { Err(format!("the program {name} does not exist")) };
+    }
+    let path = env.get("PATH").map(String::as_str).unwrap_or_default();
+    let found =
+        path.split(':').filter(|folder| !folder.is_empty()).map(|folder| Path::new(folder).join(name)).find(|file| {
+            use std::os::unix::fs::PermissionsExt;
+            file.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+        });
+    found.ok_or_else(|| {
+        let hint = match name {
+            "spark-submit" => "set spark_submit or spark_home under [spark] in crondag.toml",
+            _ => "set PATH under [env] in crondag.toml, or write the whole path",
+        };
+        format!("{name} is not on the task's PATH ({path}); {hint}")
+    })
+}
+
+pub(crate) fn start_error(argv: &[String], error: &io::Error) -> String {
+    let program = argv.first().map(String::as_str).unwrap_or_default();
+    match error.raw_os_error() {
+        Some(libc::EAGAIN) => format!("cannot start {program}: the process table is full (see `ulimit -u`)"),
+        Some(libc::E2BIG) => {
+            format!("cannot start {program}: its arguments and environment are longer than the system allows")
+        }
+        Some(libc::ENOEXEC) => format!("cannot start {program}: it is not a program; does its script begin with `#!`?"),
+        Some(libc::EACCES) => format!("cannot start {program}: permission denied; is it executable?"),
+        Some(libc::ENOENT) => {
+            format!("cannot start {program}: it, or the interpreter in its first line, does not exist")
+        }
+        Some(libc::EMFILE | libc::ENFILE) => format!("cannot start {program}: too many open files (see `ulimit -n`)"),
+        _ => format!("cannot start {program}: {error}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs::{self, File};
@@ -87,7 +128,6 @@ mod tests {
     use std::process::ExitStatus;
 
     use super::*;
-    use crate::runner::process;
 
     fn sh(script: &str, working_dir: &Path, output: &Path) -> Program {
         let env = BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned()), ("X".to_owned(), "ü=1".to_owned())]);
@@ -97,7 +137,7 @@ mod tests {
     }
 
     fn status(pid: i32) -> ExitStatus {
-        ExitStatus::from_raw(process::wait_for(pid).unwrap().as_raw())
+        ExitStatus::from_raw(sys::wait_for(pid).unwrap().as_raw())
     }
 
     /// Both ways to start a program.

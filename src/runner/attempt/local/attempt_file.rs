@@ -1,8 +1,10 @@
-//! The driver's side of the attempt files: claiming one, asking whether an attempt lives, waiting for its end.
+//! The attempt files of a home: claiming one, asking whether an attempt lives, waiting for its end, and what a shim says in one
+//! and reports of it.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -10,14 +12,16 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+use rustix::net::SendFlags;
 use rustix::process::Signal;
 use rustix::rand::GetRandomFlags;
 use serde::{Deserialize, Serialize};
 
-use super::attempt::ExitRecord;
 use super::cgroup::Group;
 use super::process::{self, Ended, Processes, Tree};
 use super::run_as;
+use crate::runner::attempt::ExitRecord;
 
 /// Room for the holder and the exit record, taken from the disk before a task starts.
 pub(super) const ATTEMPT_FILE_SIZE: usize = 4_096;
@@ -35,6 +39,45 @@ pub(super) struct Holder {
     /// The control group of the attempt, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) cgroup: Option<PathBuf>,
+}
+
+/// What the driver hears of an attempt.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Report {
+    /// The shim has written its exit record and let go of the lock.
+    Ended(Box<ExitRecord>),
+    /// A shim is gone without having said so; whose, the locks tell.
+    Gone,
+    /// There could be no shim.
+    Refused {
+        /// The attempt.
+        token: String,
+        /// What the system said.
+        errno: i32,
+    },
+}
+
+/// A socket end by which reports are sent.
+pub(super) struct Reporter {
+    pub(super) socket: OwnedFd,
+}
+
+impl Reporter {
+    /// Sends a report.
+    ///
+    /// # Errors
+    /// The driver is gone; its successor reads the attempt files.
+    pub(super) fn send(&self, report: &Report) -> io::Result<()> {
+        let json = serde_json::to_vec(report)?;
+        loop {
+            match rustix::net::send(&self.socket, &json, SendFlags::NOSIGNAL) {
+                Ok(_) => return Ok(()),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
 }
 
 /// What an attempt file says.
@@ -163,7 +206,7 @@ pub fn inspect(path: &Path, token: &str) -> io::Result<Found> {
         None => Ok(Found::Gone),
         Some(mut file) => match flock(&file, FlockOperation::NonBlockingLockShared) {
             Ok(()) => read_record(&mut file, token),
-            Err(rustix::io::Errno::WOULDBLOCK) => Ok(Found::Alive),
+            Err(Errno::WOULDBLOCK) => Ok(Found::Alive),
             Err(error) => Err(error.into()),
         },
     }
@@ -178,7 +221,7 @@ pub fn wait(path: &Path, token: &str) -> io::Result<Found> {
         None => Ok(Found::Gone),
         Some(mut file) => {
             while let Err(error) = flock(&file, FlockOperation::LockShared) {
-                if error != rustix::io::Errno::INTR {
+                if error != Errno::INTR {
                     return Err(error.into());
                 }
             }
@@ -278,8 +321,10 @@ impl Tree for Survivors<'_> {
         }
     }
 
-    fn user(&self) -> Option<&str> {
-        self.user.as_deref()
+    fn end_foreign(&mut self, pids: &[i32], is_patient: bool) {
+        if let Some(user) = &self.user {
+            run_as::end(user, pids, is_patient);
+        }
     }
 }
 
