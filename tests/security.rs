@@ -558,5 +558,5 @@ fn only_one_small_module_is_unsafe() {
             assert!(!has_unsafe, "{} has unsafe code: it belongs into src/runner/attempt/local/sys.rs", path.display());
         }
     }
-    assert!((1..370).contains(&lines), "src/runner/attempt/local/sys.rs is no small module any more: {lines} lines");
+    assert!((1..450).contains(&lines), "src/runner/attempt/local/sys.rs is no small module any more: {lines} lines");
 }
