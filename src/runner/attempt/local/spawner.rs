@@ -155,123 +155,192 @@ const NOT_NEEDED: i32 = 5;
 const GROUP_SPENT: i32 = 6;
 
 fn serve() -> io::Result<()> {
-    // Whatever a terminal sends to the driver is for the driver to act upon. Just started, the spawner leads no group.
-    let _ = setsid();
-    process::name_this_process();
-    let control = fcntl_dupfd_cloexec(io::stdin(), 3)?;
-    let reporter = Reporter { socket: fcntl_dupfd_cloexec(io::stdout(), 3)? };
-    // No shim may hold the driver's end open by having inherited it.
-    dup2_stdin(File::open("/dev/null")?)?;
-    let title = sys::Title::of_this_process();
-    // Read once, known to every shim.
-    process::boot_id();
-    let mut groups = Groups::of_this_process(program::accepts_processes);
-    let signals = sys::Signals::instead_of(&[libc::SIGCHLD])?;
-    let (taken, take) = pipe_with(PipeFlags::CLOEXEC)?;
-    // The shim of the next attempt is there before it is asked for, so that nobody waits for the fork.
-    let mut spare: Option<i32> = None;
-    // The numbers of the shims' control groups.
-    let mut numbers: HashMap<i32, u32> = HashMap::new();
+    let mut fork = Fork::prepare()?;
     loop {
         rattle();
         let mut failure = None;
-        if spare.is_none() {
-            let number = groups.as_mut().map(Groups::take);
-            match sys::fork() {
-                Ok(None) => {
-                    drop((signals, taken));
-                    let group = groups.as_ref().zip(number).map(|(groups, number)| groups.group(number));
-                    sys::exit_at_once(be_a_shim(&control, &take, &reporter, title.as_ref(), group));
-                }
-                Ok(Some(pid)) => {
-                    spare = Some(pid);
-                    numbers.extend(number.map(|number| (pid, number)));
-                }
-                Err(error) => {
-                    failure = error.raw_os_error();
-                    if let Some((groups, number)) = groups.as_mut().zip(number) {
-                        groups.give_back(number);
-                    }
-                }
+        if fork.spare.is_none() {
+            match fork.make_spare() {
+                Ok(Side::Shim(group)) => sys::exit_at_once(fork.be_a_shim(group)),
+                Ok(Side::Spawner) => {}
+                Err(error) => failure = error.raw_os_error(),
             }
         }
-        let mut ready = vec![PollFd::new(&taken, PollFlags::IN), PollFd::new(&signals, PollFlags::IN)];
-        if spare.is_none() {
-            ready.push(PollFd::new(&control, PollFlags::IN));
+        let ready = fork.wait()?;
+        if ready.is_taken {
+            fork.note_taken();
         }
-        match poll(&mut ready, None) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
+        if ready.has_child_ended && fork.collect()? == Driver::Gone {
+            return Ok(());
         }
-        let is_ready: Vec<bool> = ready.iter().map(|fd| !fd.revents().is_empty()).collect();
-        drop(ready);
-        if is_ready[0] {
-            let mut pid = [0; 4];
-            let is_whole = rustix::io::read(&taken, &mut pid) == Ok(pid.len());
-            if is_whole && spare == Some(i32::from_ne_bytes(pid)) {
-                spare = None;
-            }
-        }
-        if is_ready[1] {
-            signals.take();
-            while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
-                let pid = pid.as_raw_nonzero().get();
-                let was_spare = spare.take_if(|spare| *spare == pid).is_some();
-                let number = numbers.remove(&pid);
-                match status.exit_status() {
-                    Some(0) => {
-                        if let Some((groups, number)) = groups.as_mut().zip(number) {
-                            groups.give_back(number);
-                        }
-                    }
-                    // What is left of its group is removed with the other ones.
-                    Some(GROUP_SPENT) => {}
-                    Some(NOT_NEEDED) => return Ok(()),
-                    _ => {
-                        reporter.send(&Report::Gone)?;
-                        if was_spare {
-                            // One that cannot even wait will hardly be followed by a better one at once.
-                            thread::sleep(Duration::from_millis(10));
-                        }
-                    }
-                }
-            }
-        }
-        // Without a spare the request would wait for ever.
-        if is_ready.get(2) == Some(&true) {
-            let Some(request) = receive(control.as_fd())? else { return Ok(()) };
-            reporter.send(&Report::Refused { token: request.token, errno: failure.unwrap_or(libc::EAGAIN) })?;
+        if ready.is_asked && fork.refuse(failure)? == Driver::Gone {
+            return Ok(());
         }
     }
 }
 
-/// What a forked process does: waits for a request, and is the shim of that attempt. Gives its exit status.
-fn be_a_shim(
-    control: &OwnedFd,
-    take: &OwnedFd,
-    reporter: &Reporter,
-    title: Option<&sys::Title>,
-    group: Option<Group>,
-) -> i32 {
-    const FAILED: i32 = 3;
-    let Ok(shim) = Spare::prepare() else { return FAILED };
-    let Request { spec, attempt, .. } = match receive(control.as_fd()) {
-        Ok(Some(request)) => request,
-        Ok(None) => return NOT_NEEDED,
-        Err(_) => return FAILED,
-    };
-    let pid = rustix::process::getpid().as_raw_nonzero().get();
-    rattle();
-    let is_known = rustix::io::write(take, &pid.to_ne_bytes()).is_ok();
-    // The file is shown as standard output, where people find out whose shim it is.
-    let is_shown = dup2_stdout(&attempt).is_ok();
-    if !is_known || !is_shown {
-        return FAILED;
+/// Who goes on behind a fork.
+enum Side {
+    Spawner,
+    /// With its control group, where there is one.
+    Shim(Option<Group>),
+}
+
+/// Whether somebody still asks for shims.
+#[derive(Debug, PartialEq, Eq)]
+enum Driver {
+    There,
+    Gone,
+}
+
+/// What the spawner has to see to.
+struct Ready {
+    /// The spare shim has got an attempt.
+    is_taken: bool,
+    has_child_ended: bool,
+    /// There is a request and no spare shim that would take it.
+    is_asked: bool,
+}
+
+/// The state of the spawner.
+struct Fork {
+    control: OwnedFd,
+    reporter: Reporter,
+    title: Option<sys::Title>,
+    groups: Option<Groups>,
+    signals: sys::Signals,
+    /// By this pipe a spare shim says its number when it has got an attempt.
+    taken: OwnedFd,
+    take: OwnedFd,
+    /// The shim of the next attempt is there before it is asked for, so that nobody waits for the fork.
+    spare: Option<i32>,
+    /// The numbers of the shims' control groups.
+    numbers: HashMap<i32, u32>,
+}
+
+impl Fork {
+    fn prepare() -> io::Result<Fork> {
+        // Whatever a terminal sends to the driver is for the driver to act upon. Just started, the spawner leads no group.
+        let _ = setsid();
+        process::name_this_process();
+        let control = fcntl_dupfd_cloexec(io::stdin(), 3)?;
+        let reporter = Reporter { socket: fcntl_dupfd_cloexec(io::stdout(), 3)? };
+        // No shim may hold the driver's end open by having inherited it.
+        dup2_stdin(File::open("/dev/null")?)?;
+        let title = sys::Title::of_this_process();
+        // Read once, known to every shim.
+        process::boot_id();
+        let groups = Groups::of_this_process(program::accepts_processes);
+        let signals = sys::Signals::instead_of(&[libc::SIGCHLD])?;
+        let (taken, take) = pipe_with(PipeFlags::CLOEXEC)?;
+        Ok(Fork { control, reporter, title, groups, signals, taken, take, spare: None, numbers: HashMap::new() })
     }
-    match shim.run(&spec, &attempt, reporter, title, group) {
-        Ok(true) => 0,
-        Ok(false) => GROUP_SPENT,
-        Err(_) => FAILED,
+
+    /// Forks the next shim.
+    ///
+    /// # Errors
+    /// There can be no process.
+    fn make_spare(&mut self) -> io::Result<Side> {
+        let number = self.groups.as_mut().map(Groups::take);
+        match sys::fork() {
+            Ok(None) => Ok(Side::Shim(self.groups.as_ref().zip(number).map(|(groups, number)| groups.group(number)))),
+            Ok(Some(pid)) => {
+                self.spare = Some(pid);
+                self.numbers.extend(number.map(|number| (pid, number)));
+                Ok(Side::Spawner)
+            }
+            Err(error) => {
+                self.give_back(number);
+                Err(error)
+            }
+        }
+    }
+
+    fn give_back(&mut self, number: Option<u32>) {
+        if let Some((groups, number)) = self.groups.as_mut().zip(number) {
+            groups.give_back(number);
+        }
+    }
+
+    /// Waits for something to do.
+    fn wait(&self) -> io::Result<Ready> {
+        let mut fds = vec![PollFd::new(&self.taken, PollFlags::IN), PollFd::new(&self.signals, PollFlags::IN)];
+        if self.spare.is_none() {
+            fds.push(PollFd::new(&self.control, PollFlags::IN));
+        }
+        match poll(&mut fds, None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let is_ready = |fd: usize| fds.get(fd).is_some_and(|fd| !fd.revents().is_empty());
+        Ok(Ready { is_taken: is_ready(0), has_child_ended: is_ready(1), is_asked: is_ready(2) })
+    }
+
+    fn note_taken(&mut self) {
+        let mut pid = [0; 4];
+        let is_whole = rustix::io::read(&self.taken, &mut pid) == Ok(pid.len());
+        if is_whole && self.spare == Some(i32::from_ne_bytes(pid)) {
+            self.spare = None;
+        }
+    }
+
+    /// Collects the shims that have ended, and reports those that did not do so themselves.
+    fn collect(&mut self) -> io::Result<Driver> {
+        self.signals.take();
+        while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
+            let pid = pid.as_raw_nonzero().get();
+            let was_spare = self.spare.take_if(|spare| *spare == pid).is_some();
+            let number = self.numbers.remove(&pid);
+            match status.exit_status() {
+                Some(0) => self.give_back(number),
+                // What is left of its group is removed with the other ones.
+                Some(GROUP_SPENT) => {}
+                Some(NOT_NEEDED) => return Ok(Driver::Gone),
+                _ => {
+                    self.reporter.send(&Report::Gone)?;
+                    if was_spare {
+                        // One that cannot even wait will hardly be followed by a better one at once.
+                        thread::sleep(Duration::from_millis(10));
+                    }
+                }
+            }
+        }
+        Ok(Driver::There)
+    }
+
+    /// Answers a request for which there can be no shim: it would wait for ever.
+    fn refuse(&self, errno: Option<i32>) -> io::Result<Driver> {
+        let Some(request) = receive(self.control.as_fd())? else { return Ok(Driver::Gone) };
+        self.reporter.send(&Report::Refused { token: request.token, errno: errno.unwrap_or(libc::EAGAIN) })?;
+        Ok(Driver::There)
+    }
+
+    /// What a forked process does: waits for a request, and is the shim of that attempt. Gives its exit status.
+    fn be_a_shim(self, group: Option<Group>) -> i32 {
+        const FAILED: i32 = 3;
+        let Fork { control, reporter, title, groups, signals, taken, take, .. } = self;
+        // The spawner's alone. The groups are not dropped: that would remove those of other attempts.
+        drop((signals, taken));
+        std::mem::forget(groups);
+        let Ok(shim) = Spare::prepare() else { return FAILED };
+        let Request { spec, attempt, .. } = match receive(control.as_fd()) {
+            Ok(Some(request)) => request,
+            Ok(None) => return NOT_NEEDED,
+            Err(_) => return FAILED,
+        };
+        let pid = rustix::process::getpid().as_raw_nonzero().get();
+        rattle();
+        let is_known = rustix::io::write(&take, &pid.to_ne_bytes()).is_ok();
+        // The file is shown as standard output, where people find out whose shim it is.
+        let is_shown = dup2_stdout(&attempt).is_ok();
+        if !is_known || !is_shown {
+            return FAILED;
+        }
+        match shim.run(&spec, &attempt, &reporter, title.as_ref(), group) {
+            Ok(true) => 0,
+            Ok(false) => GROUP_SPENT,
+            Err(_) => FAILED,
+        }
     }
 }
 
