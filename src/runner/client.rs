@@ -12,7 +12,7 @@ use rustix::fs::{CWD, FileType, FlockOperation, Mode, flock, mknodat};
 
 use super::attempt::local::process::DRIVER_VARIABLE;
 use super::driver::log;
-use super::rattle::rattle;
+use super::race_delay::race_delay;
 use crate::home::Home;
 use crate::store::{Store, StoreError};
 
@@ -106,7 +106,7 @@ pub fn driver_pid(home: &Home) -> Option<u32> {
 /// Makes sure that a driver looks at what was just committed: rings the doorbell, or starts a driver.
 pub fn wake(home: &Home) -> Result<(), ClientError> {
     // A driver that is about to end looks once more after it has let its lock go, so either it or a new one sees it.
-    rattle();
+    race_delay();
     if driver_pid(home).is_some() {
         ring(home);
         Ok(())
@@ -142,7 +142,7 @@ pub fn is_parked(store: &Store) -> Result<bool, StoreError> {
 
 /// Tells a driver that something was committed.
 pub(super) fn ring(home: &Home) {
-    rattle();
+    race_delay();
     // Nobody listening, or a full pipe, both mean that the driver need not be told.
     if let Ok(mut bell) = File::options().write(true).custom_flags(libc::O_NONBLOCK).open(home.doorbell_path()) {
         let _ = io::Write::write_all(&mut bell, b"!");

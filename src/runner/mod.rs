@@ -10,4 +10,4 @@ pub mod engine;
 pub mod evidence;
 pub mod files;
 pub mod planner;
-mod rattle;
+mod race_delay;

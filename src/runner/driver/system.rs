@@ -30,7 +30,7 @@ use crate::runner::engine::Look;
 use crate::runner::evidence::{self, Failed};
 use crate::runner::files;
 use crate::runner::planner;
-use crate::runner::rattle::rattle;
+use crate::runner::race_delay::race_delay;
 use crate::store::OutboxMail;
 
 /// How many lines of a log a mail shows.
@@ -93,7 +93,7 @@ impl System {
                         Message::Refused(token, launch_error(&io::Error::from_raw_os_error(errno)))
                     }
                 };
-                rattle();
+                race_delay();
                 if sender.send(message).is_err() {
                     return;
                 }
@@ -166,7 +166,7 @@ impl Host for System {
         let sender = self.sender.clone();
         in_background("prepare", move || {
             // A driver that is gone has nothing to start.
-            rattle();
+            race_delay();
             let _ = sender.send(work());
         });
     }
@@ -219,7 +219,7 @@ impl Host for System {
             let record = record_of(found, &token, started_at, || attempt_file::end_survivors(&path, &token, grace));
             if let Some(record) = record {
                 // A driver that is gone needs no message.
-                rattle();
+                race_delay();
                 let _ = sender.send(Message::Ended(key, record));
             }
         });
@@ -229,7 +229,7 @@ impl Host for System {
         let path = self.attempt_files.path(token);
         let token = token.to_owned();
         in_background("stop", move || {
-            rattle();
+            race_delay();
             let pauses = std::iter::successors(Some(Duration::from_millis(20)), |pause| {
                 Some((*pause * 2).min(Duration::from_secs(1)))
             });
@@ -260,7 +260,7 @@ impl Host for System {
             };
             let looks = files.into_iter().map(|(key, path)| (key, look(&path))).collect();
             // A driver that is gone looks again when it is back.
-            rattle();
+            race_delay();
             let _ = sender.send(Message::Looked(looks));
         });
     }
@@ -285,12 +285,12 @@ impl Host for System {
                     }),
                 };
                 // A driver that is gone has not recorded it: the next one tries again, under the same Message-ID.
-                rattle();
+                race_delay();
                 if sender.send(Message::Mail(waiting.id, waiting.tries, waiting.created_at, result)).is_err() {
                     return;
                 }
             }
-            rattle();
+            race_delay();
             let _ = sender.send(Message::MailerDone);
         });
     }

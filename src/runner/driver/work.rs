@@ -21,7 +21,7 @@ use crate::home::Home;
 use crate::runner::catalog;
 use crate::runner::client::{self, DriverLock};
 use crate::runner::planner::{self, Lookout};
-use crate::runner::rattle::rattle;
+use crate::runner::race_delay::race_delay;
 use crate::store::Store;
 
 /// Becomes the driver of a home and works until there is nothing left to do, or until a signal asks it to go. While
@@ -41,7 +41,7 @@ pub fn run(home: &Home, mode: Mode) -> Result<End, DriverError> {
             None => return Ok(End::Asked),
         },
     };
-    rattle();
+    race_delay();
     listen_to_doorbell(home, &sender)?;
     loop {
         let (config, file) = load_config(home)?;
@@ -52,9 +52,9 @@ pub fn run(home: &Home, mode: Mode) -> Result<End, DriverError> {
             return Ok(End::Asked);
         }
         let (loaded_until, store) = driver.park();
-        rattle();
+        race_delay();
         drop(lock);
-        rattle();
+        race_delay();
         // Somebody may have asked for work after the last look and found the lock still taken.
         let again = store.has_intents_until(i64::MAX)? || store.last_run()? > loaded_until;
         match if again { client::try_lock(home)? } else { None } {
@@ -76,7 +76,7 @@ fn work(driver: &mut Driver<System>, receiver: &Receiver<Message>, supervisor: &
         if messages.iter().any(|message| matches!(message, Message::Reload)) {
             supervisor.reloads();
         }
-        rattle();
+        race_delay();
         let end = driver.step(std::mem::take(&mut messages));
         if let Some(timeout) = driver.drain_timeout() {
             supervisor.stops(timeout);
@@ -184,7 +184,7 @@ fn wait_for_lock(home: &Home, sender: &Sender<Message>) -> Result<(), DriverErro
             log::say(&Line::trouble("cannot wait for the driver's lock", error));
             thread::sleep(LOOK_EVERY);
         }
-        rattle();
+        race_delay();
         // Its receiver lives as long as this process.
         let _ = sender.send(Message::Doorbell);
     })?;
@@ -197,7 +197,7 @@ fn listen_to_doorbell(home: &Home, sender: &Sender<Message>) -> Result<(), Drive
     thread::Builder::new().name("doorbell".to_owned()).spawn(move || {
         let mut buffer = [0; 256];
         while bell.read(&mut buffer).is_ok() {
-            rattle();
+            race_delay();
             if sender.send(Message::Doorbell).is_err() {
                 return;
             }
@@ -216,7 +216,7 @@ fn listen_to_signals(sender: &Sender<Message>) -> Result<(), DriverError> {
                 SIGHUP => Message::Reload,
                 _ => Message::Terminate,
             };
-            rattle();
+            race_delay();
             if sender.send(message).is_err() {
                 return;
             }

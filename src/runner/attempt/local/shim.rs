@@ -33,7 +33,7 @@ use crate::mask::Mask;
 use crate::runner::attempt::environment::host;
 use crate::runner::attempt::log::AttemptLog;
 use crate::runner::attempt::{AttemptSpec, Ending, ExitRecord};
-use crate::runner::rattle::rattle;
+use crate::runner::race_delay::race_delay;
 
 /// A process just forked that waits to be told which attempt is its own.
 pub(super) struct Spare {
@@ -104,9 +104,9 @@ struct Shim<'a> {
 
 impl Shim<'_> {
     fn run(self, holder: &Holder, signals: &Signals) -> io::Result<bool> {
-        rattle();
+        race_delay();
         let record_at = self.announce(holder)?;
-        rattle();
+        race_delay();
         let started_at = Timestamp::now();
         let mask = Mask::new(self.spec.secrets.iter().map(String::as_str));
         let mut log = AttemptLog::open(&self.spec.log_file, self.spec.log_max_size, &mask);
@@ -267,13 +267,13 @@ impl Shim<'_> {
     fn leave_record(&self, record: ExitRecord, at: u64) -> io::Result<()> {
         let mut line = serde_json::to_vec(&record)?;
         line.push(b'\n');
-        rattle();
+        race_delay();
         patiently(|| self.record_file.write_all_at(&line, at));
-        rattle();
+        race_delay();
         let reported = self.reporter.send(&Report::Ended(Box::new(record)));
-        rattle();
+        race_delay();
         patiently(|| self.record_file.sync_data());
-        rattle();
+        race_delay();
         if reported.is_err() {
             // The spawner went with the driver: nobody uses the group again.
             self.group.as_ref().map(Group::remove);

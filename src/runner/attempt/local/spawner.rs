@@ -34,7 +34,7 @@ use super::cgroup::{Group, Groups};
 use super::shim::Spare;
 use super::{memory, process, program, sys};
 use crate::runner::attempt::AttemptSpec;
-use crate::runner::rattle::rattle;
+use crate::runner::race_delay::race_delay;
 
 /// A specification that is longer than this, for its script or its environment, goes by a file in memory.
 const LONGEST_MESSAGE: usize = 16 << 10;
@@ -157,7 +157,7 @@ const GROUP_SPENT: i32 = 6;
 fn serve() -> io::Result<()> {
     let mut fork = Fork::prepare()?;
     loop {
-        rattle();
+        race_delay();
         let mut failure = None;
         if fork.spare.is_none() {
             match fork.make_spare() {
@@ -329,7 +329,7 @@ impl Fork {
             Err(_) => return FAILED,
         };
         let pid = rustix::process::getpid().as_raw_nonzero().get();
-        rattle();
+        race_delay();
         let is_known = rustix::io::write(&take, &pid.to_ne_bytes()).is_ok();
         // The file is shown as standard output, where people find out whose shim it is.
         let is_shown = dup2_stdout(&attempt).is_ok();

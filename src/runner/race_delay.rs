@@ -1,9 +1,9 @@
-//! Random delays where processes and threads meet, compiled in by the feature `rattle` alone: what two of them may do in either
+//! Random delays where processes and threads meet, compiled in by the feature `race-delays` alone: what two of them may do in either
 //! order must come out right in either order.
 
 /// Waits for up to a quarter of a second, half of the time not at all.
-#[cfg(feature = "rattle")]
-pub(crate) fn rattle() {
+#[cfg(feature = "race-delays")]
+pub(crate) fn race_delay() {
     use rustix::rand::{GetRandomFlags, getrandom};
     let mut bytes = [0_u8; 2];
     if getrandom(&mut bytes, GetRandomFlags::empty()) == Ok(bytes.len()) && bytes[0] & 1 == 0 {
@@ -12,6 +12,6 @@ pub(crate) fn rattle() {
 }
 
 /// Nothing.
-#[cfg(not(feature = "rattle"))]
+#[cfg(not(feature = "race-delays"))]
 #[inline]
-pub(crate) fn rattle() {}
+pub(crate) fn race_delay() {}
