@@ -17,6 +17,7 @@
 
 pub mod access;
 pub mod alert;
+pub mod app;
 pub mod check;
 pub mod cli;
 pub mod dag;

@@ -16,10 +16,14 @@ use serde_json::Value;
 use signal_hook::consts::SIGINT;
 use signal_hook::iterator::Signals;
 
-use super::context::{Context, Global};
+use super::context::Global;
+use crate::app::App;
+
 use super::error::CliError;
-use super::output::{Page, minute, rfc3339};
-use super::{params, select};
+use super::output::Page;
+use super::params;
+use crate::app::select;
+use crate::app::times::{minute, rfc3339};
 use crate::dag::schedule::{DataInterval, Timetable};
 use crate::dag::units::format_duration;
 use crate::dag::{Dag, RunNumber, RunState, RunType, TaskId, TaskState};
@@ -87,8 +91,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 const DRIVER_LOOK: Duration = Duration::from_secs(2);
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
-    let context = Context::open(global)?;
-    let dag = context.dag(&args.dag)?;
+    let app = global.open()?;
+    let dag = app.dag(&args.dag)?;
     let intervals = intervals(args, &dag)?;
     let selection = selection(args, &dag)?;
     let params = params::parse(&dag, &args.params)?;
@@ -99,11 +103,11 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
         ));
     }
     if args.dry_run {
-        return dry_run(args, &context, &dag, &intervals, selection.as_deref());
+        return dry_run(args, &app, &dag, &intervals, selection.as_deref());
     }
-    let mut store = context.store_for_writing()?;
+    let mut store = app.store_for_writing()?;
     let plan = Plan { args, dag: &dag, intervals: &intervals, selection: selection.as_deref(), params: &params };
-    let asked = plan.ask(&context, &mut store)?;
+    let asked = plan.ask(&app, &mut store)?;
     if !asked.left_alone.is_empty() {
         let hint = if args.rerun == Rerun::None { "; --rerun failed or --rerun all does them again" } else { "" };
         eprintln!(
@@ -116,8 +120,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
         println!("nothing to do: all {} of {} ended before", runs(intervals.len()), dag.id);
         return verdict(&store, &asked.left_alone);
     }
-    client::wake(&context.home)?;
-    watch(&context, &dag, &store, &asked, args)
+    client::wake(&app.home)?;
+    watch(&app, &dag, &store, &asked, args)
 }
 
 fn intervals(args: &Args, dag: &Dag) -> Result<Vec<DataInterval>, CliError> {
@@ -162,13 +166,13 @@ fn selection(args: &Args, dag: &Dag) -> Result<Option<Vec<TaskId>>, CliError> {
 
 fn dry_run(
     args: &Args,
-    context: &Context,
+    app: &App,
     dag: &Dag,
     intervals: &[DataInterval],
     selection: Option<&[TaskId]>,
 ) -> Result<ExitCode, CliError> {
     let mut page = Page::new();
-    let store = context.store()?;
+    let store = app.store()?;
     let mut would = 0;
     for interval in ordered(intervals, args.reverse) {
         let known = match &store {
@@ -224,8 +228,8 @@ struct Asked {
 
 impl Plan<'_> {
     /// Creates runs and intents in one transaction.
-    fn ask(&self, context: &Context, store: &mut Store) -> Result<Asked, CliError> {
-        let now = context.now;
+    fn ask(&self, app: &App, store: &mut Store) -> Result<Asked, CliError> {
+        let now = app.now;
         // Task instances are read before the write lock is taken; the driver decides by its own, newer view anyway.
         let mut failed_tasks = std::collections::HashMap::new();
         if self.args.rerun == Rerun::Failed {
@@ -238,7 +242,7 @@ impl Plan<'_> {
             }
         }
         let write = store.write()?;
-        context.keep_version(&write, self.dag)?;
+        app.keep_version(&write, self.dag)?;
         let backfill = write.create_backfill(&self.dag.id, self.args.max_active_runs, self.args.reverse, now)?;
         let mut asked = Asked { backfill, waiting: 0, last_intent: 0, left_alone: Vec::new() };
         for interval in self.intervals {
@@ -321,7 +325,7 @@ fn verdict(store: &Store, runs: &[RunNumber]) -> Result<ExitCode, CliError> {
 
 // ---- watching --------------------------------------------------------------------------------------------------------
 
-fn watch(context: &Context, dag: &Dag, store: &Store, asked: &Asked, args: &Args) -> Result<ExitCode, CliError> {
+fn watch(app: &App, dag: &Dag, store: &Store, asked: &Asked, args: &Args) -> Result<ExitCode, CliError> {
     let interrupts = Arc::new(AtomicUsize::new(0));
     let counter = interrupts.clone();
     let unwatched = |error: io::Error| {
@@ -370,11 +374,11 @@ fn watch(context: &Context, dag: &Dag, store: &Store, asked: &Asked, args: &Args
             let write = writer.write()?;
             write.ask(&intent, Timestamp::now())?;
             write.commit()?;
-            client::wake(&context.home)?;
+            client::wake(&app.home)?;
         }
         if looked_at_driver.elapsed() > DRIVER_LOOK {
             // The driver may have been killed; with cron the next tick would start another one.
-            client::wake_if_needed(&context.home, store)?;
+            client::wake_if_needed(&app.home, store)?;
             looked_at_driver = Instant::now();
         }
         thread::sleep((began.elapsed() * SHARE).clamp(LOOK, LONGEST_PAUSE));

@@ -4,10 +4,12 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use super::context::{Context, Global};
+use super::context::Global;
+
 use super::error::CliError;
-use super::output::{Cell, Page, Table, Tone, print_json, rfc3339, write_out};
-use super::select;
+use super::output::{Cell, Page, Table, Tone, print_json, write_out};
+use crate::app::select;
+use crate::app::times::rfc3339;
 use crate::check::{change, number, sparkline};
 use crate::dag::pattern::matches;
 use crate::dag::{DagId, TaskId, Verdict};
@@ -56,9 +58,9 @@ struct Row {
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
-    let context = Context::open(global)?;
-    let dag_id = context.dag_id(&args.dag)?;
-    let zone = context.zone_of(&dag_id);
+    let app = global.open()?;
+    let dag_id = app.dag_id(&args.dag)?;
+    let zone = app.zone_of(&dag_id);
     let task_id = args.task.as_deref().map(TaskId::new).transpose().map_err(|error| {
         CliError::usage(
             format!("`{}` is no task: {error}", args.task.as_deref().unwrap_or_default()),
@@ -67,7 +69,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     })?;
     let since = args.since.as_deref().map(|text| select::date(text, &zone)).transpose()?;
     let filter = CheckFilter { task_id, since: since.map(|when| when.first_instant(&zone)), ..CheckFilter::default() };
-    let store = context.store()?;
+    let store = app.store()?;
     let mut checks = match &store {
         Some(store) => store.checks(&dag_id, &filter)?,
         None => Vec::new(),

@@ -4,10 +4,13 @@ use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use super::confirm::confirm;
-use super::context::{Context, Found, Global};
+use super::context::Global;
+
 use super::error::CliError;
-use super::output::{Cell, Page, Table, Tone, minute};
-use super::{select, tasks};
+use super::output::{Cell, Page, Table, Tone};
+use super::tasks;
+use crate::app::select;
+use crate::app::times::minute;
 use crate::dag::{Dag, TaskId, TaskState};
 use crate::store::{Intent, Rerun, TaskInstance};
 
@@ -46,21 +49,21 @@ pub struct Args {
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
-    let context = Context::open(global)?;
-    let dag_id = context.dag_id(&args.dag)?;
-    let mut store = context.store()?;
-    let run = select::run(&context, store.as_ref(), &dag_id, Some(&args.run))?;
+    let app = global.open()?;
+    let dag_id = app.dag_id(&args.dag)?;
+    let mut store = app.store()?;
+    let run = select::run(&app, store.as_ref(), &dag_id, Some(&args.run))?;
     let Some(store) = &mut store else { return Ok(ExitCode::SUCCESS) };
     // A cleared task runs again as the file stands now, so that is what decides who waits for whom.
-    let dag = context.dag(&args.dag)?;
-    let instances = tasks::tasks_of(&context, store, &run)?;
+    let dag = app.dag(&args.dag)?;
+    let instances = tasks::tasks_of(&app, store, &run)?;
     let chosen = chosen(&dag, args)?;
     let cleared: Vec<&TaskInstance> = instances
         .iter()
         .filter(|task| chosen.as_ref().is_none_or(|chosen| chosen.contains(&task.task_id)))
         .filter(|task| !args.failed || matches!(task.state, TaskState::Failed | TaskState::UpstreamFailed))
         .collect();
-    let zone = context.zone_of(&dag_id);
+    let zone = app.zone_of(&dag_id);
     let name = format!("{dag_id} {}", minute(run.logical_date, &zone));
     let mut page = Page::new();
     if cleared.is_empty() {
@@ -88,13 +91,13 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
         params: run.params.clone(),
     };
     let write = store.write()?;
-    if let Some(Found::Dag(dag)) = context.find(&dag_id)? {
+    if let Some(Ok(dag)) = app.find(&dag_id) {
         // Whoever clears a task has just corrected the file.
-        context.keep_version(&write, &dag)?;
+        app.keep_version(&write, &dag)?;
     }
-    write.ask(&Intent::Rerun(rerun), context.now)?;
+    write.ask(&Intent::Rerun(rerun), app.now)?;
     write.commit()?;
-    context.wake_driver()?;
+    app.wake_driver()?;
     let mut page = Page::new();
     page.next(&format!("crondag tasks {dag_id} {}", run.run_id));
     page.print()?;

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::context::{Context, Global};
+use super::context::Global;
+use crate::app::App;
+
 use super::error::CliError;
 use super::output::{Page, print_json};
 use crate::store::Store;
@@ -38,13 +40,13 @@ enum Db {
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
-    let context = Context::open(global)?;
+    let app = global.open()?;
     match &args.command {
         Db::Backup { file } => {
             if file.exists() {
                 return Err(CliError::usage(format!("{} exists already", file.display()), "name a new file"));
             }
-            store(&context)?.backup(file)?;
+            store(&app)?.backup(file)?;
             let mut page = Page::new();
             page.line(format!("backed up to {}", file.display()));
             page.next(&format!("crondag db check {}", file.display()));
@@ -57,7 +59,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
                     return Err(CliError::usage(format!("there is no file {}", file.display()), "name a backup"));
                 }
                 Some(file) => Store::open_read_only(file)?,
-                None => store(&context)?,
+                None => store(&app)?,
             };
             let report = store.check().map_err(|error| error.at(store.path()))?;
             let is_sound = report.problems.is_empty();
@@ -83,10 +85,10 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     }
 }
 
-fn store(context: &Context) -> Result<Store, CliError> {
-    context.store()?.ok_or_else(|| {
+fn store(app: &App) -> Result<Store, CliError> {
+    app.store()?.ok_or_else(|| {
         CliError::usage(
-            format!("there is no database in {} yet: nothing has run", context.home.state_dir().display()),
+            format!("there is no database in {} yet: nothing has run", app.home.state_dir().display()),
             "crondag tick",
         )
     })

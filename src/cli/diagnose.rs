@@ -5,12 +5,15 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use super::context::{Context, Global};
+use super::context::Global;
+use crate::app::App;
+
 use super::diagnostic::{self, Style};
 use super::error::CliError;
 use super::logs::{attempt_of, task_of};
-use super::output::{Page, Tone, WIDTH, minute, print_json, wrap};
-use super::select;
+use super::output::{Page, Tone, WIDTH, print_json, wrap};
+use crate::app::select;
+use crate::app::times::minute;
 use crate::dag::{Dag, TaskId, TaskState};
 use crate::diagnose::{Confidence, Diagnosis, Finding, Subject};
 use crate::runner::evidence::{self, Failed};
@@ -54,20 +57,20 @@ struct Row<'a> {
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
-    let context = Context::open(global)?;
-    let dag_id = context.dag_id(&args.dag)?;
-    let store = context.store()?;
+    let app = global.open()?;
+    let dag_id = app.dag_id(&args.dag)?;
+    let store = app.store()?;
     // Several runs of one day: the newest.
-    let found = select::runs(&context, store.as_ref(), &dag_id, args.run.as_deref())?.pop();
+    let found = select::runs(&app, store.as_ref(), &dag_id, args.run.as_deref())?.pop();
     let (Some(run), Some(store)) = (found, &store) else { return Ok(ExitCode::SUCCESS) };
-    let task = task_of(&context, store, &run, &args.task)?;
+    let task = task_of(&app, store, &run, &args.task)?;
     let mut tasks = store.task_instances(run.number)?;
-    let dag = context.dag_of_run(store, &run)?;
+    let dag = app.dag_of_run(store, &run)?;
     if args.try_number.is_none()
         && let Some(instance) = tasks.iter().find(|other| other.task_id == task)
         && let Some(diagnosis) = vain_wait(dag.as_ref(), &run, instance)
     {
-        return print(args, &context, &run, &task, instance.try_number, &diagnosis);
+        return print(args, &app, &run, &task, instance.try_number, &diagnosis);
     }
     let attempt = attempt_of(store, &run, &task, args.try_number)?;
     let Some(ending) = &attempt.ending else {
@@ -92,9 +95,9 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
             format!("crondag logs {dag_id} {task} {}", run.run_id),
         ));
     };
-    let (catalogue, faults) = evidence::catalogue(&context.home);
+    let (catalogue, faults) = evidence::catalogue(&app.home);
     if !faults.is_empty() {
-        let path = context.home.diagnosis_path();
+        let path = app.home.diagnosis_path();
         // A file that cannot be read has no text to show; its fault is at no place in it.
         let text = std::fs::read_to_string(&path).unwrap_or_default();
         // With standard error closed there is nobody to tell; the diagnosis goes on with the causes that are good.
@@ -106,7 +109,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
         evidence::as_of(until, &mut tasks, &store.attempts_of_run(run.number)?);
     }
     let failed = Failed {
-        home: &context.home,
+        home: &app.home,
         dag: &dag,
         task: index,
         run: run.run_id.clone(),
@@ -119,7 +122,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
         until,
     };
     let diagnosis = catalogue.diagnose(&evidence::gather(&failed, &catalogue));
-    print(args, &context, &run, &task, attempt.try_number, &diagnosis)
+    print(args, &app, &run, &task, attempt.try_number, &diagnosis)
 }
 
 /// A wait that gave up: its reason tells all, and most waits have no log.
@@ -139,7 +142,7 @@ fn vain_wait(dag: Option<&Dag>, run: &RunRow, instance: &TaskInstance) -> Option
 
 fn print(
     args: &Args,
-    context: &Context,
+    app: &App,
     run: &RunRow,
     task: &TaskId,
     try_number: u32,
@@ -148,7 +151,7 @@ fn print(
     if args.json {
         print_json(&rows(run, task, try_number, diagnosis))?;
     } else {
-        show(context, run, task, try_number, diagnosis)?;
+        show(app, run, task, try_number, diagnosis)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -173,15 +176,9 @@ fn rows<'a>(run: &'a RunRow, task: &'a TaskId, try_number: u32, diagnosis: &'a D
     diagnosis.findings.iter().map(|finding| row(Some(finding))).collect()
 }
 
-fn show(
-    context: &Context,
-    run: &RunRow,
-    task: &TaskId,
-    try_number: u32,
-    diagnosis: &Diagnosis,
-) -> Result<(), CliError> {
+fn show(app: &App, run: &RunRow, task: &TaskId, try_number: u32, diagnosis: &Diagnosis) -> Result<(), CliError> {
     let mut page = Page::new();
-    let zone = context.zone_of(&run.dag_id);
+    let zone = app.zone_of(&run.dag_id);
     let what = page.paint(Tone::Bold, &format!("{} {task}", run.dag_id));
     page.line(format!("{what} {}, try {try_number}", minute(run.logical_date, &zone)));
     if diagnosis.findings.is_empty() {

@@ -1,60 +1,44 @@
 //! Why a command did not do it, and the exit code that says so.
 
 use std::fmt;
+use std::io;
 use std::process::ExitCode;
 
+use super::diagnostic::{self, Style};
+use super::output::wants_colour;
+use crate::app::{AppError, Class};
 use crate::home::HomeError;
 use crate::runner::client::ClientError;
 use crate::runner::driver::DriverError;
 use crate::runner::planner::PlanError;
 use crate::store::StoreError;
 
-/// What kind of failure it is; its number is the exit code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
-    /// A run or a task failed.
-    Failed = 1,
-    /// The command line or a file is wrong.
-    Usage = 2,
-    /// The database, a lock, the disk.
-    Environment = 3,
-}
-
 /// A failure, in the words that are printed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CliError {
-    exit: Exit,
+    class: Class,
     text: String,
 }
 
 impl CliError {
     /// The command line or a file is wrong. `what` reads after "error: ", `next` is what to type or do.
     pub fn usage(what: impl fmt::Display, next: impl fmt::Display) -> CliError {
-        CliError::new(Exit::Usage, what, next)
+        AppError::usage(what, next).into()
     }
 
     /// The surroundings are wrong.
     pub fn environment(what: impl fmt::Display, next: impl fmt::Display) -> CliError {
-        CliError::new(Exit::Environment, what, next)
+        AppError::environment(what, next).into()
     }
 
     /// A run or a task failed.
     pub fn failed(what: impl fmt::Display, next: impl fmt::Display) -> CliError {
-        CliError::new(Exit::Failed, what, next)
-    }
-
-    /// A faulty file; `diagnostics` are printed as they are.
-    pub fn faulty(diagnostics: &str, next: impl fmt::Display) -> CliError {
-        CliError { exit: Exit::Usage, text: format!("{}\n\nnext: {next}", diagnostics.trim_end()) }
-    }
-
-    fn new(exit: Exit, what: impl fmt::Display, next: impl fmt::Display) -> CliError {
-        CliError { exit, text: format!("error: {what}\nnext: {next}") }
+        AppError::failed(what, next).into()
     }
 
     /// The exit code.
     pub fn exit_code(&self) -> ExitCode {
-        ExitCode::from(self.exit as u8)
+        ExitCode::from(self.class as u8)
     }
 }
 
@@ -66,30 +50,29 @@ impl fmt::Display for CliError {
 
 impl std::error::Error for CliError {}
 
-impl From<StoreError> for CliError {
-    fn from(error: StoreError) -> CliError {
-        CliError { exit: Exit::Environment, text: format!("error: {error}") }
-    }
-}
-
-impl From<HomeError> for CliError {
-    fn from(error: HomeError) -> CliError {
-        let exit = match &error {
-            HomeError::NotFound(_) | HomeError::NotAHome { .. } | HomeError::Exposed(_) => Exit::Usage,
-            HomeError::State { .. } => Exit::Environment,
+impl From<AppError> for CliError {
+    fn from(error: AppError) -> CliError {
+        let class = error.class();
+        let text = match &error {
+            AppError::Faulty { file, next } => {
+                let style = if wants_colour(&io::stderr()) { Style::Colour } else { Style::Plain };
+                let page = diagnostic::render(&file.faults, &file.path, &file.text, style);
+                format!("{}\n\nnext: {next}", page.trim_end())
+            }
+            AppError::Told { .. } | AppError::Below { .. } => error.to_string(),
         };
-        CliError { exit, text: format!("error: {error}") }
+        CliError { class, text }
     }
 }
 
-macro_rules! environment {
+macro_rules! through_app {
     ($($error:ty),*) => {
         $(impl From<$error> for CliError {
             fn from(error: $error) -> CliError {
-                CliError { exit: Exit::Environment, text: format!("error: {error}") }
+                AppError::from(error).into()
             }
         })*
     };
 }
 
-environment!(ClientError, DriverError, PlanError);
+through_app!(HomeError, StoreError, ClientError, DriverError, PlanError);

@@ -8,11 +8,15 @@ use std::process::ExitCode;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
-use super::context::{Context, Found, Global};
+use super::context::Global;
+use crate::app::App;
+
 use super::driver_watch::{Driver, driver};
 use super::error::CliError;
-use super::output::{Page, Tone, WIDTH, elapsed, minute, print_json, span, time, wrap};
-use super::{select, tasks};
+use super::output::{Page, Tone, WIDTH, print_json, wrap};
+use super::tasks;
+use crate::app::select;
+use crate::app::times::{elapsed, minute, span, time};
 use crate::dag::schedule::{DataInterval, Timetable, parse_when};
 use crate::dag::units::format_duration;
 use crate::dag::{Dag, DagId, Decision, RunState, RunType, Task, TaskState, UpstreamCounts};
@@ -48,7 +52,7 @@ struct Reason {
 
 /// Everything that is needed to judge a run and its tasks.
 struct View<'a> {
-    context: &'a Context,
+    app: &'a App,
     store: Option<&'a Store>,
     dag_id: &'a DagId,
     zone: TimeZone,
@@ -58,21 +62,21 @@ struct View<'a> {
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
-    let context = Context::open(global)?;
-    let dag_id = context.dag_id(&args.dag)?;
-    let store = context.store()?;
-    let zone = context.zone_of(&dag_id);
+    let app = global.open()?;
+    let dag_id = app.dag_id(&args.dag)?;
+    let store = app.store()?;
+    let zone = app.zone_of(&dag_id);
     let unfinished = match &store {
         Some(store) => store.unfinished_runs()?,
         None => Vec::new(),
     };
     let mut view = View {
-        context: &context,
+        app: &app,
         store: store.as_ref(),
         dag_id: &dag_id,
         zone,
         unfinished,
-        driver: driver(&context.home),
+        driver: driver(&app.home),
         reasons: Vec::new(),
     };
     let file = view.file()?;
@@ -113,15 +117,16 @@ impl View<'_> {
 
     /// The file as it stands, if it is good.
     fn file(&mut self) -> Result<Option<Dag>, CliError> {
-        match self.context.find(self.dag_id)? {
-            Some(Found::Dag(dag)) => Ok(Some(*dag)),
-            Some(Found::Faulty { first, .. }) => {
+        match self.app.find(self.dag_id) {
+            Some(Ok(dag)) => Ok(Some(dag)),
+            Some(Err(file)) => {
+                let first = file.first();
                 let next = command("validate");
                 self.say("file", format!("it is faulty, so nothing new is scheduled: {first}"), next);
                 Ok(None)
             }
             None => {
-                let path = self.context.home.dag_path(self.dag_id.as_str());
+                let path = self.app.home.dag_path(self.dag_id.as_str());
                 self.say("file", format!("{} is gone, so nothing new is scheduled", path.display()), None);
                 Ok(None)
             }
@@ -151,7 +156,7 @@ impl View<'_> {
                     self.unfinished.iter().map(|unfinished| &unfinished.run).find(|run| run.dag_id == *self.dag_id);
                 Ok(open.cloned().or(store.runs(&newest)?.pop()))
             }
-            Some(text) if text.contains("__") => select::run(self.context, self.store, self.dag_id, when).map(Some),
+            Some(text) if text.contains("__") => Ok(Some(select::run(self.app, self.store, self.dag_id, when)?)),
             Some(text) => {
                 let date = select::date(text, &self.zone)?;
                 let filter = RunFilter {
@@ -199,8 +204,8 @@ impl View<'_> {
             let next = command(&format!("unpause {}", dag.id));
             self.say("dag", "it is paused", next);
         }
-        if let Some(interval) = Timetable::of(dag).next_interval(self.context.now) {
-            let away = span(interval.end.duration_since(self.context.now));
+        if let Some(interval) = Timetable::of(dag).next_interval(self.app.now) {
+            let away = span(interval.end.duration_since(self.app.now));
             let reason = format!(
                 "the next run starts at {} (in {away}), for the data from {}",
                 minute(interval.end, &self.zone),
@@ -217,16 +222,16 @@ impl View<'_> {
     }
 
     fn ticking(&mut self) {
-        let last = planner::last_tick(&self.context.home);
-        let line = super::init::crontab_line(&self.context.home);
+        let last = planner::last_tick(&self.app.home);
+        let line = super::init::crontab_line(&self.app.home);
         match last {
             None => self.say(
                 "crontab",
                 "it has never ticked, so nothing starts by itself",
                 Some(format!("crontab -e: {line}")),
             ),
-            Some(at) if self.context.now.duration_since(at).as_secs() > 180 => {
-                let ago = span(self.context.now.duration_since(at));
+            Some(at) if self.app.now.duration_since(at).as_secs() > 180 => {
+                let ago = span(self.app.now.duration_since(at));
                 self.say("crontab", format!("its last tick was {ago} ago"), Some(format!("crontab -e: {line}")));
             }
             Some(_) => {}
@@ -237,8 +242,8 @@ impl View<'_> {
     fn explain_interval(&mut self, dag: &Dag, interval: &DataInterval, text: &str) -> Result<(), CliError> {
         let zone = self.zone.clone();
         let backfill = command(&format!("backfill -s {text} -e {text} {}", dag.id));
-        if interval.end > self.context.now {
-            let away = span(interval.end.duration_since(self.context.now));
+        if interval.end > self.app.now {
+            let away = span(interval.end.duration_since(self.app.now));
             let reason = format!("it starts when its data is complete: at {} (in {away})", minute(interval.end, &zone));
             self.say("run", reason, None);
             self.ticking();
@@ -278,9 +283,7 @@ impl View<'_> {
             self.say("run", reason, backfill);
             return Ok(());
         }
-        if !dag.catchup
-            && Timetable::of(dag).latest_interval(self.context.now).is_some_and(|latest| latest != *interval)
-        {
+        if !dag.catchup && Timetable::of(dag).latest_interval(self.app.now).is_some_and(|latest| latest != *interval) {
             self.say("run", "it was missed, and with catchup off only the latest due interval runs", backfill);
             return Ok(());
         }
@@ -300,8 +303,8 @@ impl View<'_> {
         is_newest: bool,
     ) -> Result<(), CliError> {
         let Some(store) = self.store else { return Ok(()) };
-        let dag = self.context.dag_of_run(store, run)?;
-        let instances = tasks::tasks_of(self.context, store, run)?;
+        let dag = self.app.dag_of_run(store, run)?;
+        let instances = tasks::tasks_of(self.app, store, run)?;
         if let (Some(dag), Some(task)) = (&dag, task) {
             select::task(dag, task)?;
         }
@@ -313,7 +316,7 @@ impl View<'_> {
         match run.state {
             RunState::Queued => self.explain_queued(run, dag.as_ref())?,
             RunState::Running => {
-                let since = run.start_date.map(|start| format_duration(elapsed(start, self.context.now)));
+                let since = run.start_date.map(|start| format_duration(elapsed(start, self.app.now)));
                 self.say("run", format!("{date} is running for {}", since.unwrap_or_default()), None);
             }
             RunState::Success => self.say("run", format!("{date} has succeeded"), None),
@@ -414,7 +417,7 @@ impl View<'_> {
         let tries = format!("try {} of {}", instance.try_number, instance.max_tries);
         match instance.state {
             TaskState::Running => {
-                let since = instance.start_date.map(|start| format_duration(elapsed(start, self.context.now)));
+                let since = instance.start_date.map(|start| format_duration(elapsed(start, self.app.now)));
                 let next = command(&format!("logs {} {id} {} -f", run.dag_id, run.run_id));
                 self.say(id, format!("is running for {} ({tries})", since.unwrap_or_default()), next);
             }
@@ -432,8 +435,8 @@ impl View<'_> {
                 self.say(id, format!("does not run: upstream failed: {}", failed.unwrap_or_default().join(", ")), next);
             }
             TaskState::UpForRetry => {
-                if let Some(at) = instance.next_try_at.filter(|at| *at > self.context.now) {
-                    let away = span(at.duration_since(self.context.now));
+                if let Some(at) = instance.next_try_at.filter(|at| *at > self.app.now) {
+                    let away = span(at.duration_since(self.app.now));
                     self.say(
                         id,
                         format!("waits until {} (in {away}) for its next try{why}", time(at, &self.zone)),
@@ -445,7 +448,7 @@ impl View<'_> {
             }
             TaskState::UpForReschedule => {
                 let wait = dag.and_then(|dag| dag.tasks[dag.task_index(id)?].wait());
-                let since = instance.start_date.unwrap_or(self.context.now);
+                let since = instance.start_date.unwrap_or(self.app.now);
                 let mut text = format!("waits since {}", time(since, &self.zone));
                 if let Some(wait) = wait {
                     let every = format_duration(wait.every);
@@ -516,7 +519,7 @@ impl View<'_> {
             if live().next().is_none() {
                 continue;
             }
-            let other = self.context.dag_of_run(store, &unfinished.run)?;
+            let other = self.app.dag_of_run(store, &unfinished.run)?;
             for instance in live() {
                 let definition =
                     other.as_ref().and_then(|dag| Some(&dag.tasks[dag.task_index(instance.task_id.as_str())?]));
@@ -533,7 +536,7 @@ impl View<'_> {
             let reason = format!("waits: max_active_tasks of the DAG is {}, so many are running", dag.max_active_tasks);
             self.say(id, reason, None);
         }
-        let parallelism = self.context.config.parallelism;
+        let parallelism = self.app.config.parallelism;
         if running.len() >= parallelism as usize {
             let reason = format!("waits: parallelism is {parallelism}, so many tasks of this home are running");
             self.say(id, reason, Some("raise `parallelism` in crondag.toml, or wait".to_owned()));
@@ -546,7 +549,7 @@ impl View<'_> {
 
     fn pool(&mut self, task: &Task, running: &[(String, u32, bool)]) {
         let Some(pool) = &task.pool else { return };
-        let slots = self.context.config.pools.get(pool).copied().unwrap_or(0);
+        let slots = self.app.config.pools.get(pool).copied().unwrap_or(0);
         let used: u32 = running.iter().map(|(_, slots, _)| slots).sum();
         if used == 0 && slots > 0 || used.saturating_add(task.pool_slots) <= slots {
             return;

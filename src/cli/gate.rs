@@ -7,10 +7,13 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use super::confirm::who;
-use super::context::{Context, Global};
+use super::context::Global;
+use crate::app::App;
+
 use super::error::CliError;
-use super::output::{Page, Tone, print_json, rfc3339, time};
-use super::select;
+use super::output::{Page, Tone, print_json};
+use crate::app::select;
+use crate::app::times::{rfc3339, time};
 use crate::dag::Verdict;
 use crate::dag::nearest::nearest;
 use crate::dag::schedule::When;
@@ -84,23 +87,23 @@ struct DecisionRow {
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
-    let context = Context::open(global)?;
+    let app = global.open()?;
     if let Some(Command::Set(args)) = &args.command {
-        return set(args, &context);
+        return set(args, &app);
     }
-    let store = context.store()?;
+    let store = app.store()?;
     let names = store.as_ref().map(Store::gate_names).transpose()?.unwrap_or_default();
     let Some(name) = &args.gate else { return list(&names, args.json) };
     let Some(date) = &args.date else {
         return Err(CliError::usage("`gate` needs a date", format!("crondag gate {name} 20180919")));
     };
-    let ds = ds(date, &context)?;
+    let ds = ds(date, &app)?;
     let gate = store.as_ref().map(|store| store.gate(name, &ds)).transpose()?.flatten();
     let is_open = gate.as_ref().is_some_and(|gate| gate.verdict() != Verdict::Fail);
     let code = if is_open { ExitCode::SUCCESS } else { ExitCode::from(1) };
     if args.json {
         let decisions = store.as_ref().map(|store| store.gate_decisions(name, &ds)).transpose()?.unwrap_or_default();
-        print_json(&[row(&context, name, &ds, gate.as_ref(), &decisions)])?;
+        print_json(&[row(&app, name, &ds, gate.as_ref(), &decisions)])?;
         return Ok(code);
     }
     let mut page = Page::new();
@@ -112,17 +115,17 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
                 _ => page.next(&format!("crondag gate set {name} {ds} ok --reason \"...\"")),
             }
         }
-        Some(gate) => show(&mut page, &context, name, &ds, gate, is_open),
+        Some(gate) => show(&mut page, &app, name, &ds, gate, is_open),
     }
     page.print()?;
     Ok(code)
 }
 
-fn show(page: &mut Page, context: &Context, name: &str, ds: &str, gate: &Gate, is_open: bool) {
+fn show(page: &mut Page, app: &App, name: &str, ds: &str, gate: &Gate, is_open: bool) {
     let (word, tone) = if is_open { ("open", Tone::Green) } else { ("shut", Tone::Red) };
     let word = page.paint(tone, word);
     page.line(format!("gate {name} is {word} for {ds}"));
-    let zone = context.default_zone();
+    let zone = app.default_zone();
     if let Some(decision) = &gate.decision {
         let says = decision.verdict.map_or("lets the checks decide", Verdict::as_str);
         page.line(format!("  {} at {}: {says}: {}", decision.by, time(decision.at, &zone), decision.reason));
@@ -153,17 +156,17 @@ fn list(names: &[String], json: bool) -> Result<ExitCode, CliError> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn set(args: &SetArgs, context: &Context) -> Result<ExitCode, CliError> {
-    let ds = ds(&args.date, context)?;
+fn set(args: &SetArgs, app: &App) -> Result<ExitCode, CliError> {
+    let ds = ds(&args.date, app)?;
     if args.reason.trim().is_empty() {
         return Err(CliError::usage("a decision needs a reason", "--reason \"the drop is the holiday\""));
     }
-    let mut store = context.store_for_writing()?;
+    let mut store = app.store_for_writing()?;
     let decision = GateDecision {
         verdict: Verdict::parse(&args.verdict),
         by: who(),
         reason: args.reason.trim().to_owned(),
-        at: context.now,
+        at: app.now,
     };
     let write = store.write()?;
     write.decide_gate(&args.gate, &ds, &decision)?;
@@ -172,23 +175,23 @@ fn set(args: &SetArgs, context: &Context) -> Result<ExitCode, CliError> {
     let is_open = gate.as_ref().is_some_and(|gate| gate.verdict() != Verdict::Fail);
     let mut page = Page::new();
     if let Some(gate) = &gate {
-        show(&mut page, context, &args.gate, &ds, gate, is_open);
+        show(&mut page, app, &args.gate, &ds, gate, is_open);
     }
     page.print()?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// The date as gates know it.
-fn ds(text: &str, context: &Context) -> Result<String, CliError> {
-    let zone = context.default_zone();
+fn ds(text: &str, app: &App) -> Result<String, CliError> {
+    let zone = app.default_zone();
     Ok(match select::date(text, &zone)? {
         When::Date(date) => date.to_string(),
         when @ When::Instant(_) => when.first_instant(&zone).to_zoned(zone).date().to_string(),
     })
 }
 
-fn row(context: &Context, gate: &str, ds: &str, found: Option<&Gate>, decisions: &[GateDecision]) -> Row {
-    let zone = context.default_zone();
+fn row(app: &App, gate: &str, ds: &str, found: Option<&Gate>, decisions: &[GateDecision]) -> Row {
+    let zone = app.default_zone();
     let verdict = found.map(Gate::verdict);
     Row {
         gate: gate.to_owned(),

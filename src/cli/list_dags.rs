@@ -4,9 +4,12 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use super::context::{Context, Found, Global};
+use super::context::Global;
+use crate::app::App;
+
 use super::error::CliError;
-use super::output::{Cell, Page, Table, Tone, minute, print_json, rfc3339};
+use super::output::{Cell, Page, Table, Tone, print_json};
+use crate::app::times::{minute, rfc3339};
 use crate::dag::schedule::Timetable;
 use crate::dag::{Dag, DagId};
 use crate::store::{RunFilter, RunRow, Store};
@@ -39,24 +42,29 @@ struct Row {
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
-    let context = Context::open(global)?;
-    let store = context.store()?;
+    let app = global.open()?;
+    let store = app.store()?;
     let mut page = Page::new();
     let mut table = Table::new(&["dag", "schedule", "next start", "last run", "owner", "tags"]);
     let mut rows = Vec::new();
     let mut faulty = 0;
-    for id in context.dag_ids()? {
-        let is_paused = match &store {
-            Some(store) => store.dag(&id)?.is_some_and(|row| row.is_paused),
-            None => false,
+    for file in app.dag_files()? {
+        let row = match (&store, &file.dag_id) {
+            (Some(store), Some(id)) => store.dag(id)?,
+            _ => None,
         };
-        let last = last_run(store.as_ref(), &id)?;
-        match context.find(&id)? {
-            Some(Found::Dag(dag)) => {
+        let is_paused = row.is_some_and(|row| row.is_paused);
+        let last = match &file.dag_id {
+            Some(id) => last_run(store.as_ref(), id)?,
+            None => None,
+        };
+        let id = &file.name;
+        match &file.dag {
+            Ok(dag) => {
                 if args.tag.as_ref().is_some_and(|tag| !dag.tags.contains(tag)) {
                     continue;
                 }
-                let next = Timetable::of(&dag).next_interval(context.now).map(|interval| interval.end);
+                let next = Timetable::of(&dag).next_interval(app.now).map(|interval| interval.end);
                 let next_cell = match (is_paused, next) {
                     (true, _) => Cell::new("paused", Tone::Yellow),
                     (false, Some(next)) => minute(next, &dag.timezone).into(),
@@ -70,21 +78,16 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
                     dag.owner.clone().unwrap_or_default().into(),
                     dag.tags.join(", ").into(),
                 ]);
-                rows.push(good(
-                    &context,
-                    &dag,
-                    is_paused,
-                    next.map(|next| rfc3339(next, &dag.timezone)),
-                    last.as_ref(),
-                ));
+                rows.push(good(&app, &dag, is_paused, next.map(|next| rfc3339(next, &dag.timezone)), last.as_ref()));
             }
             // Whether it has the tag, nobody can say.
-            Some(Found::Faulty { .. }) if args.tag.is_some() => {}
-            Some(Found::Faulty { errors, first, .. }) => {
+            Err(_) if args.tag.is_some() => {}
+            Err(file) => {
                 faulty += 1;
+                let errors = file.errors();
                 let what = if errors == 1 { "1 fault".to_owned() } else { format!("{errors} faults") };
                 table.row(vec![
-                    Cell::new(id.as_str(), Tone::Red),
+                    Cell::new(id.clone(), Tone::Red),
                     Cell::new("faulty", Tone::Red),
                     Cell::new(what, Tone::Red),
                     last_cell(last.as_ref()),
@@ -101,12 +104,10 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
                     is_paused,
                     next_fire_time: None,
                     last_run_state: last.as_ref().map(|run| run.state.as_str()),
-                    last_run_logical_date: last.as_ref().map(|run| rfc3339(run.logical_date, &context.default_zone())),
-                    fault: Some(first),
+                    last_run_logical_date: last.as_ref().map(|run| rfc3339(run.logical_date, &app.default_zone())),
+                    fault: Some(file.first()),
                 });
             }
-            // It was deleted between the listing and the reading.
-            None => {}
         }
     }
     if args.json {
@@ -114,7 +115,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
         return Ok(ExitCode::SUCCESS);
     }
     if table.is_empty() {
-        page.line(format!("no DAG files in {}", context.home.dags_dir().display()));
+        page.line(format!("no DAG files in {}", app.home.dags_dir().display()));
         page.next("write one, then `crondag validate`");
     } else {
         page.table(&table);
@@ -140,10 +141,10 @@ fn last_cell(run: Option<&RunRow>) -> Cell {
     }
 }
 
-fn good(context: &Context, dag: &Dag, is_paused: bool, next_fire_time: Option<String>, last: Option<&RunRow>) -> Row {
+fn good(app: &App, dag: &Dag, is_paused: bool, next_fire_time: Option<String>, last: Option<&RunRow>) -> Row {
     let zone = dag.timezone.iana_name().or_else(|| {
         // The machine's zone may have no name; its offsets are in the times.
-        context.config.timezone.as_ref().and_then(|zone| zone.iana_name())
+        app.config.timezone.as_ref().and_then(|zone| zone.iana_name())
     });
     Row {
         dag_id: dag.id.to_string(),

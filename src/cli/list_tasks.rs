@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use super::context::{Context, Global};
+use super::context::Global;
+
 use super::error::CliError;
 use super::output::{Page, Tone, print_json};
 use crate::dag::Dag;
@@ -37,8 +38,8 @@ pub(super) struct Row<'a> {
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
-    let context = Context::open(global)?;
-    let dag = context.dag(&args.dag)?;
+    let app = global.open()?;
+    let dag = app.dag(&args.dag)?;
     if args.json {
         print_json(&rows(&dag))?;
         return Ok(ExitCode::SUCCESS);

@@ -7,10 +7,14 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
-use super::context::{Context, Global};
+use super::context::Global;
+use crate::app::App;
+
 use super::error::CliError;
-use super::output::{Cell, Page, Table, Tone, clock, elapsed, print_json, rfc3339};
-use super::{select, tasks};
+use super::output::{Cell, Page, Table, Tone, print_json};
+use super::tasks;
+use crate::app::select;
+use crate::app::times::{clock, elapsed, rfc3339};
 use crate::dag::units::format_duration;
 use crate::dag::{DagId, TaskId, TaskState};
 use crate::store::{Attempt, RunRow, Store};
@@ -44,34 +48,34 @@ pub struct Args {
 const LOOK: Duration = Duration::from_millis(200);
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
-    let context = Context::open(global)?;
-    let dag_id = context.dag_id(&args.dag)?;
-    let store = context.store()?;
+    let app = global.open()?;
+    let dag_id = app.dag_id(&args.dag)?;
+    let store = app.store()?;
     // Several runs of one day: the newest.
-    let found = select::runs(&context, store.as_ref(), &dag_id, args.run.as_deref())?.pop();
+    let found = select::runs(&app, store.as_ref(), &dag_id, args.run.as_deref())?.pop();
     let (Some(run), Some(store)) = (found, &store) else { return Ok(ExitCode::SUCCESS) };
     if args.json {
-        return list_json(args, &context, store, &run);
+        return list_json(args, &app, store, &run);
     }
     let Some(name) = &args.task else {
-        list(&context, store, &run)?;
+        list(&app, store, &run)?;
         return Ok(ExitCode::SUCCESS);
     };
-    let task = task_of(&context, store, &run, name)?;
+    let task = task_of(&app, store, &run, name)?;
     if args.follow {
-        return follow(&context, store, &run, &task, args.try_number);
+        return follow(&app, store, &run, &task, args.try_number);
     }
     let attempt = attempt_of(store, &run, &task, args.try_number)?;
-    print_file(&context.home.root().join(&attempt.log_file))?;
+    print_file(&app.home.root().join(&attempt.log_file))?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn list(context: &Context, store: &Store, run: &RunRow) -> Result<(), CliError> {
-    let zone = context.zone_of(&run.dag_id);
+fn list(app: &App, store: &Store, run: &RunRow) -> Result<(), CliError> {
+    let zone = app.zone_of(&run.dag_id);
     let mut table = Table::new(&["task", ">try", "started", ">duration", "file"]);
-    let dag = context.dag_of_run(store, run)?;
+    let dag = app.dag_of_run(store, run)?;
     for attempt in select::in_dag_order(dag.as_ref(), store.attempts_of_run(run.number)?, |attempt| &attempt.task_id) {
-        let end = attempt.ended_at.unwrap_or(context.now);
+        let end = attempt.ended_at.unwrap_or(app.now);
         table.row(vec![
             attempt.task_id.to_string().into(),
             attempt.try_number.to_string().into(),
@@ -90,10 +94,10 @@ fn list(context: &Context, store: &Store, run: &RunRow) -> Result<(), CliError> 
     page.print()
 }
 
-fn list_json(args: &Args, context: &Context, store: &Store, run: &RunRow) -> Result<ExitCode, CliError> {
-    let zone = context.zone_of(&run.dag_id);
+fn list_json(args: &Args, app: &App, store: &Store, run: &RunRow) -> Result<ExitCode, CliError> {
+    let zone = app.zone_of(&run.dag_id);
     let attempts = match &args.task {
-        Some(name) => store.attempts(run.number, &task_of(context, store, run, name)?)?,
+        Some(name) => store.attempts(run.number, &task_of(app, store, run, name)?)?,
         None => store.attempts_of_run(run.number)?,
     };
     let rows: Vec<serde_json::Value> = attempts
@@ -109,7 +113,7 @@ fn list_json(args: &Args, context: &Context, store: &Store, run: &RunRow) -> Res
                 "end_date": attempt.ended_at.map(|at| rfc3339(at, &zone)),
                 "cpu_seconds": attempt.cpu_seconds,
                 "max_rss_bytes": attempt.max_rss_bytes,
-                "log_file": context.home.root().join(&attempt.log_file),
+                "log_file": app.home.root().join(&attempt.log_file),
             })
         })
         .collect();
@@ -117,12 +121,12 @@ fn list_json(args: &Args, context: &Context, store: &Store, run: &RunRow) -> Res
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) fn task_of(context: &Context, store: &Store, run: &RunRow, name: &str) -> Result<TaskId, CliError> {
-    let tasks = tasks::tasks_of(context, store, run)?;
+pub(super) fn task_of(app: &App, store: &Store, run: &RunRow, name: &str) -> Result<TaskId, CliError> {
+    let tasks = tasks::tasks_of(app, store, run)?;
     if let Some(task) = tasks.into_iter().find(|task| task.task_id.as_str() == name) {
         return Ok(task.task_id);
     }
-    if let Some(dag) = context.dag_of_run(store, run)? {
+    if let Some(dag) = app.dag_of_run(store, run)? {
         select::task(&dag, name)?;
     }
     Err(CliError::usage(
@@ -212,13 +216,7 @@ fn copy(file: &mut File, path: &Path) -> Result<bool, CliError> {
 }
 
 /// Follows a task through its attempts until its end; with `--try`, that attempt only. Exit code 1 when it failed.
-fn follow(
-    context: &Context,
-    store: &Store,
-    run: &RunRow,
-    task: &TaskId,
-    wanted: Option<u32>,
-) -> Result<ExitCode, CliError> {
+fn follow(app: &App, store: &Store, run: &RunRow, task: &TaskId, wanted: Option<u32>) -> Result<ExitCode, CliError> {
     let mut shown: Option<u32> = None;
     loop {
         let next = store.attempts(run.number, task)?.into_iter().rfind(|attempt| {
@@ -228,7 +226,7 @@ fn follow(
         });
         if let Some(attempt) = next {
             shown = Some(attempt.try_number);
-            if !follow_attempt(context, store, run, task, &attempt)? {
+            if !follow_attempt(app, store, run, task, &attempt)? {
                 return Ok(ExitCode::SUCCESS);
             }
             if wanted.is_some() {
@@ -263,14 +261,8 @@ fn state_of(store: &Store, run: &RunRow, task: &TaskId) -> Result<TaskState, Cli
 }
 
 /// Prints an attempt's log as it grows; false when nobody reads it any more.
-fn follow_attempt(
-    context: &Context,
-    store: &Store,
-    run: &RunRow,
-    task: &TaskId,
-    attempt: &Attempt,
-) -> Result<bool, CliError> {
-    let path = context.home.root().join(&attempt.log_file);
+fn follow_attempt(app: &App, store: &Store, run: &RunRow, task: &TaskId, attempt: &Attempt) -> Result<bool, CliError> {
+    let path = app.home.root().join(&attempt.log_file);
     let mut file: Option<File> = None;
     loop {
         // Asked before reading: what was written before the recorded end is then read for sure.

@@ -5,10 +5,13 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 
 use super::confirm::who;
-use super::context::{Context, Global};
+use super::context::Global;
+
 use super::error::CliError;
-use super::output::{Page, minute};
-use super::{select, tasks};
+use super::output::Page;
+use super::tasks;
+use crate::app::select;
+use crate::app::times::minute;
 use crate::dag::TaskState;
 use crate::store::Intent;
 
@@ -37,17 +40,17 @@ enum State {
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
-    let context = Context::open(global)?;
-    let dag_id = context.dag_id(&args.dag)?;
-    let mut store = context.store()?;
-    let run = select::run(&context, store.as_ref(), &dag_id, Some(&args.run))?;
+    let app = global.open()?;
+    let dag_id = app.dag_id(&args.dag)?;
+    let mut store = app.store()?;
+    let run = select::run(&app, store.as_ref(), &dag_id, Some(&args.run))?;
     let Some(store) = &mut store else { return Ok(ExitCode::SUCCESS) };
     let state = match args.state {
         State::Success => TaskState::Success,
         State::Failed => TaskState::Failed,
         State::Skipped => TaskState::Skipped,
     };
-    let known = tasks::tasks_of(&context, store, &run)?;
+    let known = tasks::tasks_of(&app, store, &run)?;
     let mut targets = Vec::new();
     for name in &args.tasks {
         let task = known.iter().find(|task| task.task_id.as_str() == name).ok_or_else(|| {
@@ -64,12 +67,12 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     let what = if args.tasks.is_empty() { "every task that has not ended".to_owned() } else { args.tasks.join(", ") };
     let write = store.write()?;
     for task in targets {
-        write.ask(&Intent::Mark { run: run.number, task, state, by: who() }, context.now)?;
+        write.ask(&Intent::Mark { run: run.number, task, state, by: who() }, app.now)?;
     }
     write.commit()?;
-    context.wake_driver()?;
+    app.wake_driver()?;
     let mut page = Page::new();
-    let date = minute(run.logical_date, &context.zone_of(&dag_id));
+    let date = minute(run.logical_date, &app.zone_of(&dag_id));
     page.line(format!("{dag_id} {date}: {what} will be marked {state}"));
     page.next(&format!("crondag tasks {dag_id} {}", run.run_id));
     page.print()?;

@@ -29,7 +29,6 @@ mod render;
 mod runs;
 mod scheduler;
 pub mod schema;
-mod select;
 mod show;
 mod status;
 mod stop;
@@ -47,7 +46,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::home::Home;
-pub use context::{Context, Global};
+pub use context::Global;
 pub use error::CliError;
 
 const HELP: &str = "\

@@ -7,10 +7,12 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, civil};
 use serde::Serialize;
 
-use super::context::{Context, Global};
+use super::context::Global;
+
 use super::error::CliError;
-use super::output::{Cell, Page, Table, Tone, WIDTH, minute, print_json, rfc3339, wrap};
-use super::select;
+use super::output::{Cell, Page, Table, Tone, WIDTH, print_json, wrap};
+use crate::app::select;
+use crate::app::times::{minute, rfc3339};
 use crate::dag::Dag;
 use crate::dag::schedule::{DataInterval, Schedule, Timetable};
 
@@ -41,12 +43,12 @@ struct Row {
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
-    let context = Context::open(global)?;
-    let dag = context.dag(&args.dag)?;
+    let app = global.open()?;
+    let dag = app.dag(&args.dag)?;
     let zone = &dag.timezone;
     let after = match &args.after {
         Some(text) => select::date(text, zone)?.first_instant(zone),
-        None => context.now,
+        None => app.now,
     };
     let timetable = Timetable::of(&dag);
     let intervals: Vec<DataInterval> =
@@ -72,7 +74,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
         page.next(&format!("crondag trigger {}", dag.id));
     } else {
         list(&dag, &intervals, &mut page);
-        let is_paused = match context.store()? {
+        let is_paused = match app.store()? {
             Some(store) => store.dag(&dag.id)?.is_some_and(|row| row.is_paused),
             None => false,
         };

@@ -3,14 +3,10 @@
 //! A page is built whole and printed once, so that a failure half-way prints nothing and a closed pipe is no panic.
 
 use std::io::{self, IsTerminal, Write};
-use std::time::Duration;
 
-use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::error::CliError;
-use crate::dag::units::format_duration;
 use crate::dag::{RunState, TaskState};
 
 /// No line of text is longer, as long as the words allow.
@@ -287,53 +283,6 @@ pub fn width(text: &str) -> usize {
         .sum()
 }
 
-/// RFC 3339 with the zone's offset, for programs.
-pub fn rfc3339(at: Timestamp, zone: &TimeZone) -> String {
-    at.display_with_offset(zone.to_offset(at)).to_string()
-}
-
-/// `2018-07-02 07:00:00 +08:00`, for people.
-pub fn time(at: Timestamp, zone: &TimeZone) -> String {
-    at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S %:z").to_string()
-}
-
-/// As [`time`], without the offset, where another column of the same row has one.
-pub fn clock(at: Timestamp, zone: &TimeZone) -> String {
-    at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string()
-}
-
-/// As [`time`], with the seconds only when there are any.
-pub fn minute(at: Timestamp, zone: &TimeZone) -> String {
-    let zoned = at.to_zoned(zone.clone());
-    let format = if zoned.second() == 0 { "%Y-%m-%d %H:%M %:z" } else { "%Y-%m-%d %H:%M:%S %:z" };
-    zoned.strftime(format).to_string()
-}
-
-/// The time from `start` to `end` in words; nothing when `end` lies before.
-pub fn elapsed(start: Timestamp, end: Timestamp) -> Duration {
-    let exact = Duration::try_from(end.duration_since(start)).unwrap_or_default();
-    if exact < Duration::from_secs(1) {
-        Duration::from_millis(u64::try_from(exact.as_millis()).unwrap_or(0))
-    } else if exact < Duration::from_secs(10) {
-        // Nobody reads more than tenths.
-        Duration::from_millis(u64::try_from(exact.as_millis() / 100 * 100).unwrap_or(0))
-    } else {
-        Duration::from_secs(exact.as_secs())
-    }
-}
-
-/// `12m`: how long ago or from now, in words.
-pub fn span(length: SignedDuration) -> String {
-    let seconds = length.unsigned_abs().as_secs();
-    let coarse = match seconds {
-        0..120 => seconds,
-        120..7200 => seconds / 60 * 60,
-        7200..172_800 => seconds / 3600 * 3600,
-        _ => seconds / 86_400 * 86_400,
-    };
-    format_duration(Duration::from_secs(coarse))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -365,13 +314,5 @@ mod tests {
         let mut page = Page { text: String::new(), colour: true };
         page.table(&table);
         assert_eq!(page.text, "\x1b[1mstate\x1b[0m  \x1b[1mx\x1b[0m\n\x1b[32mok\x1b[0m     y\n");
-    }
-
-    #[test]
-    fn times_carry_the_offset_of_the_zone() {
-        let zone = TimeZone::get("Asia/Shanghai").unwrap();
-        let at: Timestamp = "2018-07-01T16:00:00Z".parse().unwrap();
-        assert_eq!(rfc3339(at, &zone), "2018-07-02T00:00:00+08:00");
-        assert_eq!(minute(at, &zone), "2018-07-02 00:00 +08:00");
     }
 }

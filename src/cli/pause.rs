@@ -2,9 +2,11 @@
 
 use std::process::ExitCode;
 
-use super::context::{Context, Found, Global};
+use super::context::Global;
+
 use super::error::CliError;
-use super::output::{Page, minute};
+use super::output::Page;
+use crate::app::times::minute;
 use crate::dag::schedule::Timetable;
 use crate::store::DagRow;
 
@@ -18,27 +20,17 @@ pub struct Args {
 }
 
 pub(super) fn run(args: &Args, global: &Global, pause: bool) -> Result<ExitCode, CliError> {
-    let context = Context::open(global)?;
-    let dag_id = context.dag_id(&args.dag)?;
-    let mut store = context.store_for_writing()?;
+    let app = global.open()?;
+    let dag_id = app.dag_id(&args.dag)?;
+    let mut store = app.store_for_writing()?;
     let write = store.write()?;
     let row = write.dag(&dag_id)?;
     let was_paused = row.as_ref().is_some_and(|row| row.is_paused);
     if was_paused != pause {
-        let mut row = row.unwrap_or_else(|| DagRow {
-            dag_id: dag_id.clone(),
-            version_id: None,
-            file_stamp: String::new(),
-            fault: None,
-            is_active: true,
-            is_paused: pause,
-            schedule_from: context.now,
-            scheduled_until: None,
-            next_fire_at: None,
-        });
+        let mut row = row.unwrap_or_else(|| DagRow::new(dag_id.clone(), app.now));
         row.is_paused = pause;
         if !pause {
-            row.schedule_from = context.now;
+            row.schedule_from = app.now;
             // No file looks like this: the next tick reads it again and finds out when it is due.
             row.file_stamp.clear();
         }
@@ -54,12 +46,12 @@ pub(super) fn run(args: &Args, global: &Global, pause: bool) -> Result<ExitCode,
             page.next(&format!("crondag unpause {dag_id}"));
         }
         (false, false) => {
-            let next = match context.find(&dag_id)? {
-                Some(Found::Dag(dag)) => {
-                    let next = Timetable::of(&dag).next_interval(context.now);
+            let next = match app.find(&dag_id) {
+                Some(Ok(dag)) => {
+                    let next = Timetable::of(&dag).next_interval(app.now);
                     next.map(|next| minute(next.end, &dag.timezone))
                 }
-                Some(Found::Faulty { .. }) | None => None,
+                Some(Err(_)) | None => None,
             };
             let when = next.map_or_else(|| "it has no fire time ahead".to_owned(), |next| format!("next start {next}"));
             page.line(format!("{dag_id} is scheduled again: {when}"));

@@ -1,9 +1,12 @@
 //! One task for one date, prepared as an attempt would be: what `render` shows and `test` runs.
 
-use super::context::{Context, Global};
+use super::context::Global;
+use crate::app::App;
+
 use super::error::CliError;
-use super::output::rfc3339;
-use super::{params, select};
+use super::params;
+use crate::app::select;
+use crate::app::times::rfc3339;
 use crate::dag::schedule::DataInterval;
 use crate::dag::template::Scope;
 use crate::dag::{Dag, RunType, Task};
@@ -12,7 +15,7 @@ use crate::runner::actions::{Prepared, prepare, rehearse};
 /// A task with everything that it needs to run.
 pub struct Rehearsal {
     /// The home.
-    pub context: Context,
+    pub app: App,
     /// The DAG as its file stands.
     pub dag: Dag,
     /// The task's index in the DAG.
@@ -34,8 +37,8 @@ impl Rehearsal {
         given: &[String],
         for_show: bool,
     ) -> Result<Rehearsal, CliError> {
-        let context = Context::open(global)?;
-        let dag = context.dag(dag)?;
+        let app = global.open()?;
+        let dag = app.dag(dag)?;
         let index = select::task(&dag, task)?;
         let interval = select::interval(&dag, date)?;
         let mut values = dag.params.clone();
@@ -48,21 +51,18 @@ impl Rehearsal {
             run_id: &run_id,
             try_number: 1,
             params: &values,
-            vars: &context.config.vars,
+            vars: &app.config.vars,
         };
-        let home = context.home.root();
-        let prepared = if for_show {
-            rehearse(home, &context.config, &scope)
-        } else {
-            prepare(home, &context.config, &scope, true)
-        };
+        let home = app.home.root();
+        let prepared =
+            if for_show { rehearse(home, &app.config, &scope) } else { prepare(home, &app.config, &scope, true) };
         let prepared = prepared.map_err(|error| {
             CliError::usage(
                 format!("the task {} of {} cannot be prepared: {error}", dag.tasks[index].id, dag.id),
                 "correct it, then type `crondag validate`",
             )
         })?;
-        Ok(Rehearsal { context, dag, index, interval, run_id, prepared })
+        Ok(Rehearsal { app, dag, index, interval, run_id, prepared })
     }
 
     /// The task.

@@ -7,8 +7,9 @@ use serde::Serialize;
 
 use super::context::Global;
 use super::error::CliError;
-use super::output::{Page, Tone, minute, print_json, rfc3339};
+use super::output::{Page, Tone, print_json};
 use super::rehearsal::Rehearsal;
+use crate::app::times::{minute, rfc3339};
 use crate::dag::Action;
 
 /// Options of `render`.

@@ -5,9 +5,12 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 use serde::Serialize;
 
-use super::context::{Context, Global};
+use super::context::Global;
+use crate::app::App;
+
 use super::error::CliError;
-use super::output::{Cell, Page, Table, Tone, clock, elapsed, minute, print_json, rfc3339};
+use super::output::{Cell, Page, Table, Tone, print_json};
+use crate::app::times::{clock, elapsed, minute, rfc3339};
 use crate::dag::RunState;
 use crate::dag::units::format_duration;
 use crate::store::{RunFilter, RunRow};
@@ -62,20 +65,20 @@ struct Row {
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
-    let context = Context::open(global)?;
-    let dag_id = args.dag.as_deref().map(|dag| context.dag_id(dag)).transpose()?;
+    let app = global.open()?;
+    let dag_id = args.dag.as_deref().map(|dag| app.dag_id(dag)).transpose()?;
     let filter = RunFilter {
         dag_id: dag_id.clone(),
         state: args.state.map(State::run_state),
         limit: Some(args.limit),
         ..RunFilter::default()
     };
-    let runs = match context.store()? {
+    let runs = match app.store()? {
         Some(store) => store.runs(&filter)?,
         None => Vec::new(),
     };
     if args.json {
-        print_json(&runs.iter().map(|run| row(&context, run)).collect::<Vec<_>>())?;
+        print_json(&runs.iter().map(|run| row(&app, run)).collect::<Vec<_>>())?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut page = Page::new();
@@ -83,7 +86,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
         page.line(if args.state.is_some() { "no runs in that state" } else { "no runs yet" });
         page.next(&dag_id.map_or_else(|| "crondag list_dags".to_owned(), |dag| format!("crondag next {dag}")));
     } else {
-        page.table(&table(&context, &runs));
+        page.table(&table(&app, &runs));
         if let Some(failed) = runs.iter().rev().find(|run| run.state == RunState::Failed) {
             page.gap();
             page.next(&format!("crondag tasks {} {}", failed.dag_id, failed.run_id));
@@ -93,8 +96,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn row(context: &Context, run: &RunRow) -> Row {
-    let zone = context.zone_of(&run.dag_id);
+fn row(app: &App, run: &RunRow) -> Row {
+    let zone = app.zone_of(&run.dag_id);
     Row {
         dag_id: run.dag_id.to_string(),
         run_id: run.run_id.clone(),
@@ -107,11 +110,11 @@ fn row(context: &Context, run: &RunRow) -> Row {
     }
 }
 
-fn table(context: &Context, runs: &[RunRow]) -> Table {
+fn table(app: &App, runs: &[RunRow]) -> Table {
     let mut table = Table::new(&["dag", "logical date", "type", "state", "started", ">duration", "reason"]);
     for run in runs {
-        let zone = context.zone_of(&run.dag_id);
-        let duration = run.start_date.map(|start| format_duration(elapsed(start, run.end_date.unwrap_or(context.now))));
+        let zone = app.zone_of(&run.dag_id);
+        let duration = run.start_date.map(|start| format_duration(elapsed(start, run.end_date.unwrap_or(app.now))));
         table.row(vec![
             run.dag_id.to_string().into(),
             minute(run.logical_date, &zone).into(),

@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use super::context::{Context, Global};
+use super::context::Global;
+
 use super::error::CliError;
 use crate::home::Home;
 use crate::runner::attempt::local::cgroup;
@@ -19,9 +20,9 @@ use crate::runner::driver::{self, Mode, log};
 pub struct Args {}
 
 pub(super) fn run(_: &Args, global: &Global) -> Result<ExitCode, CliError> {
-    let context = Context::open(global)?;
-    drop(context.store_for_writing()?);
-    driver::run(&context.home, Mode::Resident)?;
+    let app = global.open()?;
+    drop(app.store_for_writing()?);
+    driver::run(&app.home, Mode::Resident)?;
     Ok(ExitCode::SUCCESS)
 }
 

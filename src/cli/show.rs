@@ -5,10 +5,13 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 
-use super::context::{Context, Global};
+use super::context::Global;
+
 use super::error::CliError;
-use super::output::{Cell, Page, Table, Tone, minute, print_json, width};
-use super::{list_tasks, select};
+use super::list_tasks;
+use super::output::{Cell, Page, Table, Tone, print_json, width};
+use crate::app::select;
+use crate::app::times::minute;
 use crate::dag::{Dag, TaskId, TaskState, TriggerRule};
 
 /// Options of `show`.
@@ -44,26 +47,26 @@ enum Format {
 type States = BTreeMap<TaskId, TaskState>;
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
-    let context = Context::open(global)?;
+    let app = global.open()?;
     let mut heading = None;
     let mut states = None;
     let dag = match &args.run {
-        None => context.dag(&args.dag)?,
+        None => app.dag(&args.dag)?,
         Some(text) => {
-            let dag_id = context.dag_id(&args.dag)?;
-            let store = context.store()?;
-            let run = select::run(&context, store.as_ref(), &dag_id, Some(text))?;
+            let dag_id = app.dag_id(&args.dag)?;
+            let store = app.store()?;
+            let run = select::run(&app, store.as_ref(), &dag_id, Some(text))?;
             let mut tasks = States::new();
             let mut dag = None;
             if let Some(store) = &store {
-                dag = context.dag_of_run(store, &run)?;
+                dag = app.dag_of_run(store, &run)?;
                 tasks.extend(store.task_instances(run.number)?.into_iter().map(|task| (task.task_id, task.state)));
             }
-            heading = Some(format!("{}: {}", minute(run.logical_date, &context.zone_of(&dag_id)), run.state));
+            heading = Some(format!("{}: {}", minute(run.logical_date, &app.zone_of(&dag_id)), run.state));
             states = Some(tasks);
             match dag {
                 Some(dag) => dag,
-                None => context.dag(&args.dag)?,
+                None => app.dag(&args.dag)?,
             }
         }
     };

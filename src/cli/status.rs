@@ -5,11 +5,14 @@ use std::process::ExitCode;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::context::{Context, Found, Global};
+use super::context::Global;
+use crate::app::App;
+
 use super::driver_watch::{Driver, driver};
 use super::error::CliError;
 use super::init::crontab_line;
-use super::output::{Cell, Page, Table, Tone, WIDTH, elapsed, minute, print_json, rfc3339, span, wrap};
+use super::output::{Cell, Page, Table, Tone, WIDTH, print_json, wrap};
+use crate::app::times::{elapsed, minute, rfc3339, span};
 use crate::dag::schedule::Timetable;
 use crate::dag::units::{format_duration, format_size};
 use crate::dag::{DagId, RunState, TaskState};
@@ -36,7 +39,7 @@ struct State {
     driver: Driver,
     last_tick: Option<Timestamp>,
     dags: usize,
-    faulty: Vec<(DagId, String)>,
+    faulty: Vec<(String, String)>,
     paused: Vec<DagId>,
     next: Option<(DagId, Timestamp)>,
     unfinished: Vec<UnfinishedRun>,
@@ -48,23 +51,23 @@ struct State {
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
-    let context = Context::open(global)?;
-    let state = gather(&context)?;
+    let app = global.open()?;
+    let state = gather(&app)?;
     if args.json {
-        print_json(&[summary(&context, &state)])?;
+        print_json(&[summary(&app, &state)])?;
     } else {
         let mut page = Page::new();
-        show(&context, &state, &mut page);
+        show(&app, &state, &mut page);
         page.print()?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn gather(context: &Context) -> Result<State, CliError> {
-    let store = context.store()?;
+fn gather(app: &App) -> Result<State, CliError> {
+    let store = app.store()?;
     let mut state = State {
-        driver: driver(&context.home),
-        last_tick: planner::last_tick(&context.home),
+        driver: driver(&app.home),
+        last_tick: planner::last_tick(&app.home),
         dags: 0,
         faulty: Vec::new(),
         paused: Vec::new(),
@@ -74,36 +77,36 @@ fn gather(context: &Context) -> Result<State, CliError> {
         is_parked: false,
         failures: Vec::new(),
         outbox: OutboxSummary::default(),
-        disk_free: disk_free(context),
+        disk_free: disk_free(app),
     };
     if let Some(store) = &store {
         state.unfinished = store.unfinished_runs()?;
         state.intents = store.intents()?.len();
         state.is_parked = client::is_parked(store)?;
-        state.failures = failures(context, store)?;
+        state.failures = failures(app, store)?;
         state.outbox = store.outbox_summary()?;
         state.paused = store.dags()?.into_iter().filter(|dag| dag.is_paused).map(|dag| dag.dag_id).collect();
     }
-    for id in context.dag_ids()? {
+    for file in app.dag_files()? {
         state.dags += 1;
-        match context.find(&id)? {
-            Some(Found::Dag(dag)) if !state.paused.contains(&id) => {
-                if let Some(next) = Timetable::of(&dag).next_interval(context.now)
+        match file.dag {
+            Ok(dag) if !state.paused.contains(&dag.id) => {
+                if let Some(next) = Timetable::of(&dag).next_interval(app.now)
                     && state.next.as_ref().is_none_or(|(_, at)| next.end < *at)
                 {
-                    state.next = Some((id, next.end));
+                    state.next = Some((dag.id, next.end));
                 }
             }
-            Some(Found::Faulty { first, .. }) => state.faulty.push((id, first)),
-            Some(Found::Dag(_)) | None => {}
+            Err(faulty) => state.faulty.push((file.name, faulty.first())),
+            Ok(_) => {}
         }
     }
     Ok(state)
 }
 
 /// Runs that failed within the last day. Newest first.
-fn failures(context: &Context, store: &Store) -> Result<Vec<RunRow>, CliError> {
-    let since = context.now.checked_sub(SignedDuration::from_hours(24)).unwrap_or(Timestamp::MIN);
+fn failures(app: &App, store: &Store) -> Result<Vec<RunRow>, CliError> {
+    let since = app.now.checked_sub(SignedDuration::from_hours(24)).unwrap_or(Timestamp::MIN);
     let filter = RunFilter { ended_since: Some(since), limit: Some(10_000), ..RunFilter::default() };
     let mut failed = store.runs(&filter)?;
     failed.retain(|run| run.state == RunState::Failed);
@@ -111,8 +114,8 @@ fn failures(context: &Context, store: &Store) -> Result<Vec<RunRow>, CliError> {
     Ok(failed)
 }
 
-fn disk_free(context: &Context) -> Option<u64> {
-    let folder = if context.home.state_dir().is_dir() { context.home.state_dir() } else { context.home.root().into() };
+fn disk_free(app: &App) -> Option<u64> {
+    let folder = if app.home.state_dir().is_dir() { app.home.state_dir() } else { app.home.root().into() };
     // Some network disks do not tell; then nothing is said about it.
     let disk = rustix::fs::statvfs(&folder).ok()?;
     disk.f_bavail.checked_mul(disk.f_frsize)
@@ -122,7 +125,7 @@ fn count(number: usize, what: &str) -> String {
     if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
 
-fn show(context: &Context, state: &State, page: &mut Page) {
+fn show(app: &App, state: &State, page: &mut Page) {
     let mut is_quiet = true;
     let mut say = |page: &mut Page, label: &str, tone: Tone, text: &str, next: Option<&str>| {
         is_quiet = false;
@@ -148,12 +151,12 @@ fn show(context: &Context, state: &State, page: &mut Page) {
     }
     match state.last_tick {
         None => {
-            let line = format!("`crontab -e`, and this line: {}", crontab_line(&context.home));
+            let line = format!("`crontab -e`, and this line: {}", crontab_line(&app.home));
             say(page, "crontab", Tone::Yellow, "has never ticked: nothing starts by itself", Some(&line));
         }
-        Some(at) if context.now.duration_since(at) > TICK_LATE => {
-            let ago = span(context.now.duration_since(at));
-            let line = format!("`crontab -l` must have: {}", crontab_line(&context.home));
+        Some(at) if app.now.duration_since(at) > TICK_LATE => {
+            let ago = span(app.now.duration_since(at));
+            let line = format!("`crontab -l` must have: {}", crontab_line(&app.home));
             say(page, "crontab", Tone::Red, &format!("last tick {ago} ago: nothing starts by itself"), Some(&line));
         }
         Some(_) => {}
@@ -166,7 +169,7 @@ fn show(context: &Context, state: &State, page: &mut Page) {
         say(page, "paused", Tone::Yellow, &names.join(", "), Some(&format!("crondag unpause {}", names[0])));
     }
     for unfinished in &going {
-        say(page, "running", Tone::Cyan, &going_on(context, unfinished), None);
+        say(page, "running", Tone::Cyan, &going_on(app, unfinished), None);
     }
     if queued > 0 {
         let first = state.unfinished.iter().find(|run| run.run.state == RunState::Queued);
@@ -182,52 +185,52 @@ fn show(context: &Context, state: &State, page: &mut Page) {
         say(page, "mail", tone, &text, next);
     }
     if let Some(free) = state.disk_free.filter(|free| *free < DISK_LOW) {
-        let text = format!("only {} free for {}", format_size(free), context.home.state_dir().display());
+        let text = format!("only {} free for {}", format_size(free), app.home.state_dir().display());
         say(page, "disk", Tone::Red, &text, Some("free some space, or shorten `keep` under [logs] in crondag.toml"));
     }
     if !state.failures.is_empty() {
         is_quiet = false;
-        failed(context, &state.failures, page);
+        failed(app, &state.failures, page);
     }
     if is_quiet {
         let next = state.next.as_ref().map_or_else(
             || "nothing is scheduled".to_owned(),
-            |(id, at)| format!("next: {id} at {}", minute(*at, &context.zone_of(id))),
+            |(id, at)| format!("next: {id} at {}", minute(*at, &app.zone_of(id))),
         );
         page.line(format!("all is well: {}, nothing running; {next}", count(state.dags, "DAG")));
     }
 }
 
-fn going_on(context: &Context, unfinished: &UnfinishedRun) -> String {
+fn going_on(app: &App, unfinished: &UnfinishedRun) -> String {
     let run = &unfinished.run;
-    let since = run.start_date.map(|start| format_duration(elapsed(start, context.now))).unwrap_or_default();
+    let since = run.start_date.map(|start| format_duration(elapsed(start, app.now))).unwrap_or_default();
     let done = unfinished.tasks.iter().filter(|task| task.state.is_final()).count();
     let live: Vec<String> = unfinished
         .tasks
         .iter()
         .filter(|task| task.state == TaskState::Running)
         .map(|task| {
-            let since = task.start_date.map(|start| format_duration(elapsed(start, context.now))).unwrap_or_default();
+            let since = task.start_date.map(|start| format_duration(elapsed(start, app.now))).unwrap_or_default();
             format!("{} {since}", task.task_id)
         })
         .collect();
     let live = if live.is_empty() { String::new() } else { format!(": {}", live.join(", ")) };
-    let date = minute(run.logical_date, &context.zone_of(&run.dag_id));
+    let date = minute(run.logical_date, &app.zone_of(&run.dag_id));
     format!("{} {date} for {since}, {done} of {} tasks done{live}", run.dag_id, unfinished.tasks.len())
 }
 
 /// At most so many failures are listed.
 const FAILURES: usize = 10;
 
-fn failed(context: &Context, failures: &[RunRow], page: &mut Page) {
+fn failed(app: &App, failures: &[RunRow], page: &mut Page) {
     page.gap();
     let title = format!("{} failed within the last 24 hours", count(failures.len(), "run"));
     let title = page.paint(Tone::Red, &title);
     page.line(title);
     let mut table = Table::new(&["dag", "logical date", "ended", "reason"]);
     for run in failures.iter().take(FAILURES) {
-        let zone = context.zone_of(&run.dag_id);
-        let ago = run.end_date.map(|end| format!("{} ago", span(context.now.duration_since(end))));
+        let zone = app.zone_of(&run.dag_id);
+        let ago = run.end_date.map(|end| format!("{} ago", span(app.now.duration_since(end))));
         table.row(vec![
             run.dag_id.to_string().into(),
             minute(run.logical_date, &zone).into(),
@@ -286,10 +289,10 @@ struct Failure {
     reason: Option<String>,
 }
 
-fn summary(context: &Context, state: &State) -> Summary {
+fn summary(app: &App, state: &State) -> Summary {
     let is_running = |unfinished: &&UnfinishedRun| unfinished.run.state == RunState::Running;
     let going = state.unfinished.iter().filter(is_running).map(|unfinished| {
-        let (run, zone) = (&unfinished.run, context.zone_of(&unfinished.run.dag_id));
+        let (run, zone) = (&unfinished.run, app.zone_of(&unfinished.run.dag_id));
         let live = unfinished.tasks.iter().filter(|task| task.state == TaskState::Running);
         Going {
             dag_id: run.dag_id.to_string(),
@@ -300,7 +303,7 @@ fn summary(context: &Context, state: &State) -> Summary {
         }
     });
     let failed = state.failures.iter().map(|run| {
-        let zone = context.zone_of(&run.dag_id);
+        let zone = app.zone_of(&run.dag_id);
         Failure {
             dag_id: run.dag_id.to_string(),
             run_id: run.run_id.clone(),
@@ -309,7 +312,7 @@ fn summary(context: &Context, state: &State) -> Summary {
             reason: run.reason.clone(),
         }
     });
-    let faulty = state.faulty.iter().map(|(id, message)| Faulty { dag_id: id.to_string(), message: message.clone() });
+    let faulty = state.faulty.iter().map(|(id, message)| Faulty { dag_id: id.clone(), message: message.clone() });
     let running: Vec<Going> = going.collect();
     Summary {
         driver_running: matches!(state.driver, Driver::Running { .. }),
@@ -317,7 +320,7 @@ fn summary(context: &Context, state: &State) -> Summary {
             Driver::Running { pid } => pid,
             Driver::Absent => None,
         },
-        last_tick: state.last_tick.map(|at| rfc3339(at, &context.default_zone())),
+        last_tick: state.last_tick.map(|at| rfc3339(at, &app.default_zone())),
         dags: state.dags,
         faulty: faulty.collect(),
         paused: state.paused.iter().map(ToString::to_string).collect(),

@@ -3,10 +3,12 @@
 use std::process::ExitCode;
 
 use super::confirm::{confirm, who};
-use super::context::{Context, Global};
+use super::context::Global;
+
 use super::error::CliError;
-use super::output::{Cell, Page, Table, Tone, minute};
-use super::select;
+use super::output::{Cell, Page, Table, Tone};
+use crate::app::select;
+use crate::app::times::minute;
 use crate::dag::DagId;
 use crate::store::{Intent, RunRow, Store};
 
@@ -27,15 +29,15 @@ pub struct Args {
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
-    let context = Context::open(global)?;
-    let dag_id = context.dag_id(&args.dag)?;
-    let mut store = context.store()?;
+    let app = global.open()?;
+    let dag_id = app.dag_id(&args.dag)?;
+    let mut store = app.store()?;
     let candidates = match &args.run {
-        Some(text) => vec![select::run(&context, store.as_ref(), &dag_id, Some(text))?],
+        Some(text) => vec![select::run(&app, store.as_ref(), &dag_id, Some(text))?],
         None => unfinished(store.as_ref(), &dag_id)?,
     };
     let runs: Vec<RunRow> = candidates.into_iter().filter(|run| !run.state.is_final()).collect();
-    let zone = context.zone_of(&dag_id);
+    let zone = app.zone_of(&dag_id);
     let mut page = Page::new();
     let (false, Some(store)) = (runs.is_empty(), &mut store) else {
         page.line(format!("{dag_id}: nothing to stop, no such run is queued or running"));
@@ -60,10 +62,10 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     )?;
     let write = store.write()?;
     for run in &runs {
-        write.ask(&Intent::Stop { run: run.number, by: who() }, context.now)?;
+        write.ask(&Intent::Stop { run: run.number, by: who() }, app.now)?;
     }
     write.commit()?;
-    context.wake_driver()?;
+    app.wake_driver()?;
     let mut page = Page::new();
     page.next(&format!("crondag runs {dag_id}"));
     page.print()?;

@@ -6,10 +6,13 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, Unit};
 use serde::Serialize;
 
-use super::context::{Context, Global};
+use super::context::Global;
+use crate::app::App;
+
 use super::error::CliError;
-use super::output::{Cell, Page, Table, Tone, clock, elapsed, minute, print_json, rfc3339, time};
-use super::select;
+use super::output::{Cell, Page, Table, Tone, print_json};
+use crate::app::select;
+use crate::app::times::{clock, elapsed, minute, rfc3339, time};
 use crate::dag::units::format_duration;
 use crate::dag::{Dag, TaskState};
 use crate::store::{RunRow, Store, TaskInstance};
@@ -44,22 +47,22 @@ struct Row {
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
-    let context = Context::open(global)?;
-    let dag_id = context.dag_id(&args.dag)?;
-    let store = context.store()?;
-    let runs = select::runs(&context, store.as_ref(), &dag_id, args.run.as_deref())?;
-    let zone = context.zone_of(&dag_id);
+    let app = global.open()?;
+    let dag_id = app.dag_id(&args.dag)?;
+    let store = app.store()?;
+    let runs = select::runs(&app, store.as_ref(), &dag_id, args.run.as_deref())?;
+    let zone = app.zone_of(&dag_id);
     let mut rows = Vec::new();
     let mut page = Page::new();
     let mut failed = None;
     for run in &runs {
         // `select::runs` found them there, so there is a database.
         let Some(store) = &store else { continue };
-        let tasks = tasks_of(&context, store, run)?;
+        let tasks = tasks_of(&app, store, run)?;
         rows.extend(tasks.iter().map(|task| row(run, task, &zone)));
         page.gap();
-        head(&mut page, run, &zone, context.now);
-        page.table(&table(&tasks, &zone, context.now));
+        head(&mut page, run, &zone, app.now);
+        page.table(&table(&tasks, &zone, app.now));
         failed = tasks
             .iter()
             .find(|task| task.state == TaskState::Failed && task.try_number > 0)
@@ -79,8 +82,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
 }
 
 /// The task instances of a run in the order of its DAG; those that a queued run will have, while it has none.
-pub(super) fn tasks_of(context: &Context, store: &Store, run: &RunRow) -> Result<Vec<TaskInstance>, CliError> {
-    let dag = context.dag_of_run(store, run)?;
+pub(super) fn tasks_of(app: &App, store: &Store, run: &RunRow) -> Result<Vec<TaskInstance>, CliError> {
+    let dag = app.dag_of_run(store, run)?;
     let mut tasks = store.task_instances(run.number)?;
     if tasks.is_empty()
         && !run.state.is_final()

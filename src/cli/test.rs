@@ -18,8 +18,9 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::context::Global;
 use super::error::CliError;
-use super::output::{minute, rfc3339, wants_colour};
+use super::output::wants_colour;
 use super::rehearsal::Rehearsal;
+use crate::app::times::{minute, rfc3339};
 use crate::dag::units::format_duration;
 use crate::mask::{Mask, Stream};
 use crate::runner::attempt::local::process::{self, Processes, Tree};
@@ -93,7 +94,7 @@ fn note(text: &str) {
 }
 
 fn spec(rehearsal: Rehearsal) -> AttemptSpec {
-    let token = format!("test-{}-{}", std::process::id(), rehearsal.context.now.as_nanosecond());
+    let token = format!("test-{}-{}", std::process::id(), rehearsal.app.now.as_nanosecond());
     let task = rehearsal.task();
     let key = AttemptKey {
         dag_id: rehearsal.dag.id.clone(),
@@ -102,7 +103,7 @@ fn spec(rehearsal: Rehearsal) -> AttemptSpec {
         try_number: 1,
     };
     let timeout = task.timeout;
-    let kill_grace = task.kill_grace.unwrap_or(rehearsal.context.config.kill_grace);
+    let kill_grace = task.kill_grace.unwrap_or(rehearsal.app.config.kill_grace);
     let logical_date = rfc3339(rehearsal.interval.start, &rehearsal.dag.timezone);
     let prepared = rehearsal.prepared;
     let mut env = prepared.env;

@@ -3,7 +3,8 @@
 use std::io;
 use std::process::ExitCode;
 
-use super::context::{Context, Global};
+use super::context::Global;
+
 use super::diagnostic::{self, Style};
 use super::error::CliError;
 use super::output::wants_colour;
@@ -22,10 +23,10 @@ pub struct Args {
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
-    let context = Context::open(global)?;
-    let mut store = context.store_for_writing()?;
-    let report = planner::plan(&context.home, &mut store, &context.config, context.now)?;
-    planner::note_tick(&context.home);
+    let app = global.open()?;
+    let mut store = app.store_for_writing()?;
+    let report = planner::plan(&app.home, &mut store, &app.config, app.now)?;
+    planner::note_tick(&app.home);
     let style = if wants_colour(&io::stderr()) { Style::Colour } else { Style::Plain };
     for file in &report.faulty {
         eprint!("{}", diagnostic::render(&file.faults, &file.path, &file.text, style));
@@ -36,13 +37,13 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     if args.foreground {
         drop(store);
         // tick prints nothing when all is well. A log that cannot be opened is not worth a missed run.
-        let _ = log::keep_in_home(&context.home);
-        while driver::run(&context.home, Mode::UntilIdle)? == End::Taken {
+        let _ = log::keep_in_home(&app.home);
+        while driver::run(&app.home, Mode::UntilIdle)? == End::Taken {
             // Another driver works; when it is gone, what it has left is ours.
-            client::wait_for_driver(&context.home)?;
+            client::wait_for_driver(&app.home)?;
         }
     } else {
-        client::wake_if_needed(&context.home, &store)?;
+        client::wake_if_needed(&app.home, &store)?;
     }
     Ok(if report.faulty.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(2) })
 }

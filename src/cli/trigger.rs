@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::context::{Context, Global};
+use super::context::Global;
+
 use super::error::CliError;
-use super::output::{Page, minute, print_json, rfc3339, write_out};
-use super::{params, select};
+use super::output::{Page, print_json, write_out};
+use super::params;
+use crate::app::select;
+use crate::app::times::{minute, rfc3339};
 use crate::dag::schedule::Timetable;
 use crate::dag::{Dag, RunNumber, RunState, RunType};
 use crate::store::{NewRun, Store};
@@ -39,14 +42,14 @@ pub struct Args {
 const LOOK: Duration = Duration::from_millis(200);
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
-    let context = Context::open(global)?;
-    let dag = context.dag(&args.dag)?;
+    let app = global.open()?;
+    let dag = app.dag(&args.dag)?;
     let zone = &dag.timezone;
     let params = params::parse(&dag, &args.params)?;
     let timetable = Timetable::of(&dag);
     let interval = match &args.date {
         Some(date) => select::interval(&dag, date)?,
-        None => timetable.latest_interval(context.now).ok_or_else(|| {
+        None => timetable.latest_interval(app.now).ok_or_else(|| {
             CliError::usage(
                 format!("{} has no complete data interval yet: its start_date is not over", dag.id),
                 format!("crondag next {}, or name a date with --date", dag.id),
@@ -55,7 +58,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     };
     let mut run = NewRun {
         dag_id: dag.id.clone(),
-        run_id: run_id(&dag, interval.start, context.now, 0),
+        run_id: run_id(&dag, interval.start, app.now, 0),
         run_type: RunType::Manual,
         logical_date: interval.start,
         data_interval_end: interval.end,
@@ -63,16 +66,16 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
         selection: None,
         backfill_id: None,
     };
-    let mut store = context.store_for_writing()?;
+    let mut store = app.store_for_writing()?;
     let write = store.write()?;
-    context.keep_version(&write, &dag)?;
-    let mut created = write.create_run(&run, context.now)?;
+    app.keep_version(&write, &dag)?;
+    let mut created = write.create_run(&run, app.now)?;
     let mut nth = 0;
     while created.is_none() {
         // Two triggers within one second.
         nth += 1;
-        run.run_id = run_id(&dag, interval.start, context.now, nth);
-        created = write.create_run(&run, context.now)?;
+        run.run_id = run_id(&dag, interval.start, app.now, nth);
+        created = write.create_run(&run, app.now)?;
     }
     write.commit()?;
     if args.json {
@@ -90,7 +93,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
         page.print()?;
     }
     // Said first: the run is recorded even when the driver cannot be woken.
-    context.wake_driver()?;
+    app.wake_driver()?;
     match created {
         Some(number) if args.wait => wait(&store, number, &dag, &run.run_id, args.json),
         _ => Ok(ExitCode::SUCCESS),

@@ -21,12 +21,25 @@ pub struct FaultyFile {
 }
 
 impl FaultyFile {
+    /// The first error in words, without its place.
+    pub fn first(&self) -> String {
+        self.first_error().map(|fault| fault.message.clone()).unwrap_or_default()
+    }
+
+    /// How many errors it has; warnings do not count.
+    pub fn errors(&self) -> usize {
+        self.faults.iter().filter(|fault| fault.severity == Severity::Error).count()
+    }
+
+    fn first_error(&self) -> Option<&Fault> {
+        self.faults.iter().find(|fault| fault.severity == Severity::Error).or(self.faults.first())
+    }
+
     /// The first error on one line, with its place.
     pub fn summary(&self) -> String {
-        let first = self.faults.iter().find(|fault| fault.severity == Severity::Error).or(self.faults.first());
         // Its name may hold anything.
         let path = self.path.display().to_string().replace(char::is_control, "?");
-        match first {
+        match self.first_error() {
             Some(fault) => {
                 let (line, column) = fault.position(&self.text);
                 format!("{path}:{line}:{column}: {}", fault.message)

@@ -204,17 +204,7 @@ fn take_note(
 ) -> Result<Option<Dag>, StoreError> {
     let Ok(dag_id) = DagId::new(stem) else { return Ok(None) };
     let loaded = catalog::load_dag(home, path, config);
-    let mut row = write.dag(&dag_id)?.unwrap_or_else(|| DagRow {
-        dag_id: dag_id.clone(),
-        version_id: None,
-        file_stamp: String::new(),
-        fault: None,
-        is_active: true,
-        is_paused: false,
-        schedule_from: now,
-        scheduled_until: None,
-        next_fire_at: None,
-    });
+    let mut row = write.dag(&dag_id)?.unwrap_or_else(|| DagRow::new(dag_id.clone(), now));
     row.file_stamp = stamp;
     if !row.is_active {
         // It was away; what was due meanwhile is not made up for, unless it catches up.

@@ -29,6 +29,24 @@ pub struct DagRow {
     pub next_fire_at: Option<Timestamp>,
 }
 
+impl DagRow {
+    /// The row of a DAG that is seen for the first time.
+    pub fn new(dag_id: DagId, now: Timestamp) -> DagRow {
+        DagRow {
+            dag_id,
+            version_id: None,
+            // No file looks like this: the next tick reads it.
+            file_stamp: String::new(),
+            fault: None,
+            is_active: true,
+            is_paused: false,
+            schedule_from: now,
+            scheduled_until: None,
+            next_fire_at: None,
+        }
+    }
+}
+
 /// The text of a DAG file that runs use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DagVersion {

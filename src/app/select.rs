@@ -3,18 +3,17 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::context::Context;
-use super::error::CliError;
-use super::output::{minute, rfc3339};
+use super::times::{minute, rfc3339};
+use super::{App, AppError};
 use crate::dag::nearest::nearest;
 use crate::dag::schedule::{DataInterval, Timetable, When, parse_when};
 use crate::dag::{Dag, DagId, TaskId};
 use crate::store::{RunFilter, RunRow, Store};
 
 /// A date as people type it, in the DAG's zone.
-pub fn date(text: &str, zone: &TimeZone) -> Result<When, CliError> {
+pub fn date(text: &str, zone: &TimeZone) -> Result<When, AppError> {
     parse_when(text, zone).map_err(|_| {
-        CliError::usage(
+        AppError::usage(
             format!("`{text}` is not a date"),
             "write it as 20180701, 2018-07-01, 2018-07-01T07:00 or 2018-07-01T07:00:00+08:00",
         )
@@ -22,14 +21,14 @@ pub fn date(text: &str, zone: &TimeZone) -> Result<When, CliError> {
 }
 
 /// The index of a task that a user named.
-pub fn task(dag: &Dag, text: &str) -> Result<usize, CliError> {
+pub fn task(dag: &Dag, text: &str) -> Result<usize, AppError> {
     dag.task_index(text).ok_or_else(|| {
         let what = format!("the DAG {} has no task `{text}`", dag.id);
         match nearest(text, dag.tasks.iter().map(|task| task.id.as_str())) {
             Some(near) => {
-                CliError::usage(what, format!("did you mean `{near}`? `crondag list_tasks {}` shows them all", dag.id))
+                AppError::usage(what, format!("did you mean `{near}`? `crondag list_tasks {}` shows them all", dag.id))
             }
-            None => CliError::usage(what, format!("crondag list_tasks {}", dag.id)),
+            None => AppError::usage(what, format!("crondag list_tasks {}", dag.id)),
         }
     })
 }
@@ -38,7 +37,7 @@ pub fn task(dag: &Dag, text: &str) -> Result<usize, CliError> {
 ///
 /// # Errors
 /// No interval starts then; the nearest ones before and after are named.
-pub fn interval(dag: &Dag, text: &str) -> Result<DataInterval, CliError> {
+pub fn interval(dag: &Dag, text: &str) -> Result<DataInterval, AppError> {
     let zone = &dag.timezone;
     let when = date(text, zone)?;
     let timetable = Timetable::of(dag);
@@ -55,7 +54,7 @@ pub fn interval(dag: &Dag, text: &str) -> Result<DataInterval, CliError> {
     let after = timetable.intervals_from(last, Timestamp::MAX).next().map(shown);
     let near: Vec<String> = before.into_iter().chain(after).map(|near| format!("`{near}`")).collect();
     let schedule = dag.schedule.as_ref().map_or("none", |schedule| schedule.text());
-    Err(CliError::usage(
+    Err(AppError::usage(
         format!("no data interval of {} starts at {text} (schedule: {schedule}, zone {})", dag.id, zone_name(zone)),
         if near.is_empty() { format!("crondag next {}", dag.id) } else { format!("nearest: {}", near.join(" or ")) },
     ))
@@ -73,14 +72,9 @@ pub fn zone_name(zone: &TimeZone) -> String {
 ///
 /// # Errors
 /// There is no such run; the nearest ones are named.
-pub fn runs(
-    context: &Context,
-    store: Option<&Store>,
-    dag_id: &DagId,
-    text: Option<&str>,
-) -> Result<Vec<RunRow>, CliError> {
+pub fn runs(app: &App, store: Option<&Store>, dag_id: &DagId, text: Option<&str>) -> Result<Vec<RunRow>, AppError> {
     let none_yet = || {
-        CliError::usage(
+        AppError::usage(
             format!("the DAG {dag_id} has no runs yet"),
             format!("crondag trigger {dag_id}, or crondag backfill -s DATE -e DATE {dag_id}"),
         )
@@ -95,9 +89,9 @@ pub fn runs(
         return Ok(vec![run]);
     }
     if text.contains("__") {
-        return Err(CliError::usage(format!("{dag_id} has no run `{text}`"), format!("crondag runs {dag_id}")));
+        return Err(AppError::usage(format!("{dag_id} has no run `{text}`"), format!("crondag runs {dag_id}")));
     }
-    let zone = context.zone_of(dag_id);
+    let zone = app.zone_of(dag_id);
     let when = date(text, &zone)?;
     let filter = RunFilter {
         dag_id: Some(dag_id.clone()),
@@ -110,7 +104,7 @@ pub fn runs(
         return Ok(runs);
     }
     let Some(last) = store.runs(&newest)?.pop() else { return Err(none_yet()) };
-    Err(CliError::usage(
+    Err(AppError::usage(
         format!("{dag_id} has no run for {text} (its newest is for {})", minute(last.logical_date, &zone)),
         format!("crondag runs {dag_id}, or make it: crondag backfill -s {text} -e {text} {dag_id}"),
     ))
@@ -120,14 +114,14 @@ pub fn runs(
 ///
 /// # Errors
 /// Also when several runs are meant: they are named.
-pub fn run(context: &Context, store: Option<&Store>, dag_id: &DagId, text: Option<&str>) -> Result<RunRow, CliError> {
-    let mut found = runs(context, store, dag_id, text)?;
+pub fn run(app: &App, store: Option<&Store>, dag_id: &DagId, text: Option<&str>) -> Result<RunRow, AppError> {
+    let mut found = runs(app, store, dag_id, text)?;
     match (found.pop(), found.len()) {
         (Some(only), 0) => Ok(only),
         (last, _) => {
             found.extend(last);
             let ids: Vec<String> = found.iter().map(|run| format!("\n  {}", run.run_id)).collect();
-            Err(CliError::usage(
+            Err(AppError::usage(
                 format!(
                     "{} means {} runs of {dag_id}; their ids:{}",
                     text.unwrap_or("this"),

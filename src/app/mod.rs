@@ -1,0 +1,103 @@
+//! The middle floor: what every front end may ask and order. The command line, pages and programs show the same answers,
+//! because they are worked out here and nowhere else.
+//!
+//! No command line is parsed here, nothing is printed, nothing is coloured.
+
+pub mod catalog;
+mod error;
+pub mod select;
+pub mod times;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+pub use error::{AppError, Class};
+
+use crate::dag::{Config, DagId};
+use crate::home::Home;
+use crate::runner::{catalog as files, client};
+use crate::store::Store;
+
+/// A home, opened for questions and orders. The only place that opens a store for a front end.
+#[derive(Debug)]
+pub struct App {
+    /// Where things are.
+    pub home: Home,
+    /// crondag.toml
+    pub config: Config,
+    /// When the question was asked.
+    pub now: Timestamp,
+    zones: RefCell<BTreeMap<DagId, TimeZone>>,
+}
+
+impl App {
+    /// Finds the home (`explicit`, else `$CRONDAG_HOME`, else the nearest folder upwards) and reads its crondag.toml.
+    ///
+    /// # Errors
+    /// No home, one that everybody may write, a faulty crondag.toml.
+    pub fn open(explicit: Option<&Path>) -> Result<App, AppError> {
+        let home = Home::find(explicit)?;
+        home.refuse_world_writable().map_err(crate::home::HomeError::from)?;
+        match files::load_config(&home) {
+            Ok((config, _)) => Ok(App { home, config, now: Timestamp::now(), zones: RefCell::default() }),
+            Err(file) => Err(catalog::faulty(file)),
+        }
+    }
+
+    /// The zone of a DAG file that names none.
+    pub fn default_zone(&self) -> TimeZone {
+        self.config.timezone.clone().unwrap_or_else(TimeZone::system)
+    }
+
+    /// The zone in which a DAG's times are shown, also when its file is faulty or gone.
+    pub fn zone_of(&self, dag_id: &DagId) -> TimeZone {
+        if let Some(zone) = self.zones.borrow().get(dag_id) {
+            return zone.clone();
+        }
+        let zone = match self.find(dag_id) {
+            Some(Ok(dag)) => dag.timezone,
+            // A list of runs is still worth having when one file is faulty or unreadable.
+            Some(Err(_)) | None => self.default_zone(),
+        };
+        self.zones.borrow_mut().insert(dag_id.clone(), zone.clone());
+        zone
+    }
+
+    /// The database for reading; `None` while nothing was ever recorded.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn store(&self) -> Result<Option<Store>, AppError> {
+        let path = self.home.database_path();
+        if !path.exists() {
+            return Ok(None);
+        }
+        Ok(Some(Store::open(&path)?))
+    }
+
+    /// The database for writing, made when missing.
+    ///
+    /// # Errors
+    /// The state folder cannot be made, or the database not opened.
+    pub fn store_for_writing(&self) -> Result<Store, AppError> {
+        self.home.make_state_dir()?;
+        Ok(Store::open(&self.home.database_path())?)
+    }
+
+    /// Wakes the driver after something was written for it.
+    ///
+    /// # Errors
+    /// It cannot be started. What was written stays.
+    pub fn wake_driver(&self) -> Result<(), AppError> {
+        client::wake(&self.home).map_err(|error| {
+            AppError::environment(
+                error,
+                "what you asked for is recorded; `crondag tick` starts the driver and carries it out",
+            )
+        })
+    }
+}
