@@ -253,7 +253,9 @@ next: crondag validate
     "next_fire_time": "[..]",
     "last_run_state": null,
     "last_run_logical_date": null,
-    "fault": null
+    "last_run_failed_tasks": null,
+    "fault": null,
+    "faults": 0
   }
 ]
 
@@ -677,7 +679,10 @@ next: crondag tasks userprofile scheduled__2018-07-02T07:00:00+08:00
     "state": "success",
     "queued_at": "2018-07-02T07:00:00+08:00",
     "start_date": "2018-07-02T08:00:00+08:00",
-    "end_date": "2018-07-02T09:00:00+08:00"
+    "end_date": "2018-07-02T09:00:00+08:00",
+    "data_interval_end": "2018-07-02T07:00:00+08:00",
+    "failed_tasks": 0,
+    "reason": null
   }
 ]
 
@@ -726,7 +731,9 @@ fn tasks_of_a_date_as_json() {
     "start_date": "2018-07-03T08:00:00+08:00",
     "end_date": "2018-07-03T08:00:12.345+08:00",
     "duration": 12.345,
-    "reason": null
+    "reason": null,
+    "max_tries": 3,
+    "next_try_at": null
   },
   {
     "dag_id": "userprofile",
@@ -738,7 +745,9 @@ fn tasks_of_a_date_as_json() {
     "start_date": "2018-07-03T08:01:00+08:00",
     "end_date": "2018-07-03T08:01:12.345+08:00",
     "duration": 12.345,
-    "reason": "exit status 99"
+    "reason": "exit status 99",
+    "max_tries": 1,
+    "next_try_at": null
   },
   {
     "dag_id": "userprofile",
@@ -750,7 +759,9 @@ fn tasks_of_a_date_as_json() {
     "start_date": "2018-07-03T08:02:00+08:00",
     "end_date": "2018-07-03T08:02:12.345+08:00",
     "duration": 12.345,
-    "reason": null
+    "reason": null,
+    "max_tries": 1,
+    "next_try_at": null
   },
   {
     "dag_id": "userprofile",
@@ -762,7 +773,9 @@ fn tasks_of_a_date_as_json() {
     "start_date": "2018-07-03T08:03:00+08:00",
     "end_date": "2018-07-03T08:03:12.345+08:00",
     "duration": 12.345,
-    "reason": "exit status 1"
+    "reason": "exit status 1",
+    "max_tries": 1,
+    "next_try_at": null
   },
   {
     "dag_id": "userprofile",
@@ -774,7 +787,9 @@ fn tasks_of_a_date_as_json() {
     "start_date": null,
     "end_date": "2018-07-03T08:04:12.345+08:00",
     "duration": null,
-    "reason": "merge failed"
+    "reason": "merge failed",
+    "max_tries": 1,
+    "next_try_at": null
   }
 ]
 

@@ -5,6 +5,7 @@
 
 pub mod catalog;
 mod error;
+pub mod query;
 pub mod select;
 pub mod times;
 

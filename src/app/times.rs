@@ -4,8 +4,46 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
+use serde::{Serialize, Serializer};
 
 use crate::dag::units::format_duration;
+
+/// An instant and the zone in which it is shown. For programs it is RFC 3339 with the zone's offset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moment {
+    /// The instant.
+    pub at: Timestamp,
+    /// The zone.
+    pub zone: TimeZone,
+}
+
+impl Moment {
+    /// An instant in a zone.
+    pub fn new(at: Timestamp, zone: &TimeZone) -> Moment {
+        Moment { at, zone: zone.clone() }
+    }
+
+    /// As [`minute`].
+    pub fn minute(&self) -> String {
+        minute(self.at, &self.zone)
+    }
+
+    /// As [`clock`].
+    pub fn clock(&self) -> String {
+        clock(self.at, &self.zone)
+    }
+
+    /// As [`time`].
+    pub fn time(&self) -> String {
+        time(self.at, &self.zone)
+    }
+}
+
+impl Serialize for Moment {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&rfc3339(self.at, &self.zone))
+    }
+}
 
 /// RFC 3339 with the zone's offset, for programs.
 pub fn rfc3339(at: Timestamp, zone: &TimeZone) -> String {

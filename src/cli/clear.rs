@@ -8,7 +8,7 @@ use super::context::Global;
 
 use super::error::CliError;
 use super::output::{Cell, Page, Table, Tone};
-use super::tasks;
+use crate::app::query::tasks::tasks_of;
 use crate::app::select;
 use crate::app::times::minute;
 use crate::dag::{Dag, TaskId, TaskState};
@@ -56,7 +56,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     let Some(store) = &mut store else { return Ok(ExitCode::SUCCESS) };
     // A cleared task runs again as the file stands now, so that is what decides who waits for whom.
     let dag = app.dag(&args.dag)?;
-    let instances = tasks::tasks_of(&app, store, &run)?;
+    let instances = tasks_of(&app, store, &run)?;
     let chosen = chosen(&dag, args)?;
     let cleared: Vec<&TaskInstance> = instances
         .iter()

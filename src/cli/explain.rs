@@ -11,15 +11,15 @@ use serde::Serialize;
 use super::context::Global;
 use crate::app::App;
 
-use super::driver_watch::{Driver, driver};
 use super::error::CliError;
 use super::output::{Page, Tone, WIDTH, print_json, wrap};
-use super::tasks;
+use crate::app::query::tasks::tasks_of;
 use crate::app::select;
 use crate::app::times::{elapsed, minute, span, time};
 use crate::dag::schedule::{DataInterval, Timetable, parse_when};
 use crate::dag::units::format_duration;
 use crate::dag::{Dag, DagId, Decision, RunState, RunType, Task, TaskState, UpstreamCounts};
+use crate::runner::client::{Driver, driver};
 use crate::runner::{client, planner};
 use crate::store::{RunFilter, RunRow, Store, TaskInstance, UnfinishedRun};
 
@@ -79,7 +79,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
         driver: driver(&app.home),
         reasons: Vec::new(),
     };
-    let file = view.file()?;
+    let file = view.file();
     let (task, when) = view.meant(file.as_ref(), args);
     if let Some(run) = view.run_for(when)? {
         view.explain_run(&run, file.as_ref(), task, when.is_none())?;
@@ -116,19 +116,19 @@ impl View<'_> {
     }
 
     /// The file as it stands, if it is good.
-    fn file(&mut self) -> Result<Option<Dag>, CliError> {
+    fn file(&mut self) -> Option<Dag> {
         match self.app.find(self.dag_id) {
-            Some(Ok(dag)) => Ok(Some(dag)),
+            Some(Ok(dag)) => Some(dag),
             Some(Err(file)) => {
                 let first = file.first();
                 let next = command("validate");
                 self.say("file", format!("it is faulty, so nothing new is scheduled: {first}"), next);
-                Ok(None)
+                None
             }
             None => {
                 let path = self.app.home.dag_path(self.dag_id.as_str());
                 self.say("file", format!("{} is gone, so nothing new is scheduled", path.display()), None);
-                Ok(None)
+                None
             }
         }
     }
@@ -304,7 +304,7 @@ impl View<'_> {
     ) -> Result<(), CliError> {
         let Some(store) = self.store else { return Ok(()) };
         let dag = self.app.dag_of_run(store, run)?;
-        let instances = tasks::tasks_of(self.app, store, run)?;
+        let instances = tasks_of(self.app, store, run)?;
         if let (Some(dag), Some(task)) = (&dag, task) {
             select::task(dag, task)?;
         }

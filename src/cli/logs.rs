@@ -12,7 +12,7 @@ use crate::app::App;
 
 use super::error::CliError;
 use super::output::{Cell, Page, Table, Tone, print_json};
-use super::tasks;
+use crate::app::query::tasks::tasks_of;
 use crate::app::select;
 use crate::app::times::{clock, elapsed, rfc3339};
 use crate::dag::units::format_duration;
@@ -122,7 +122,7 @@ fn list_json(args: &Args, app: &App, store: &Store, run: &RunRow) -> Result<Exit
 }
 
 pub(super) fn task_of(app: &App, store: &Store, run: &RunRow, name: &str) -> Result<TaskId, CliError> {
-    let tasks = tasks::tasks_of(app, store, run)?;
+    let tasks = tasks_of(app, store, run)?;
     if let Some(task) = tasks.into_iter().find(|task| task.task_id.as_str() == name) {
         return Ok(task.task_id);
     }

@@ -9,7 +9,7 @@ use super::context::Global;
 
 use super::error::CliError;
 use super::output::Page;
-use super::tasks;
+use crate::app::query::tasks::tasks_of;
 use crate::app::select;
 use crate::app::times::minute;
 use crate::dag::TaskState;
@@ -50,7 +50,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
         State::Failed => TaskState::Failed,
         State::Skipped => TaskState::Skipped,
     };
-    let known = tasks::tasks_of(&app, store, &run)?;
+    let known = tasks_of(&app, store, &run)?;
     let mut targets = Vec::new();
     for name in &args.tasks {
         let task = known.iter().find(|task| task.task_id.as_str() == name).ok_or_else(|| {

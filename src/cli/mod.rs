@@ -10,7 +10,6 @@ mod context;
 mod db;
 mod diagnose;
 pub mod diagnostic;
-mod driver_watch;
 mod error;
 mod explain;
 mod gate;

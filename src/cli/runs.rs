@@ -3,17 +3,15 @@
 use std::process::ExitCode;
 
 use clap::ValueEnum;
-use serde::Serialize;
 
 use super::context::Global;
-use crate::app::App;
-
 use super::error::CliError;
 use super::output::{Cell, Page, Table, Tone, print_json};
-use crate::app::times::{clock, elapsed, minute, rfc3339};
+use crate::app::App;
+use crate::app::query::runs::{RunAnswer, RunsQuestion, runs};
+use crate::app::times::Moment;
 use crate::dag::RunState;
 use crate::dag::units::format_duration;
-use crate::store::{RunFilter, RunRow};
 
 /// Options of `runs`.
 #[derive(Debug, clap::Args)]
@@ -51,43 +49,23 @@ impl State {
     }
 }
 
-/// The contract of `--json`.
-#[derive(Serialize)]
-struct Row {
-    dag_id: String,
-    run_id: String,
-    run_type: &'static str,
-    logical_date: String,
-    state: &'static str,
-    queued_at: String,
-    start_date: Option<String>,
-    end_date: Option<String>,
-}
-
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     let app = global.open()?;
     let dag_id = args.dag.as_deref().map(|dag| app.dag_id(dag)).transpose()?;
-    let filter = RunFilter {
-        dag_id: dag_id.clone(),
-        state: args.state.map(State::run_state),
-        limit: Some(args.limit),
-        ..RunFilter::default()
-    };
-    let runs = match app.store()? {
-        Some(store) => store.runs(&filter)?,
-        None => Vec::new(),
-    };
+    let question = RunsQuestion { dag_id: dag_id.clone(), state: args.state.map(State::run_state), limit: args.limit };
+    let answers = runs(&app, &question)?;
     if args.json {
-        print_json(&runs.iter().map(|run| row(&app, run)).collect::<Vec<_>>())?;
+        print_json(&answers)?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut page = Page::new();
-    if runs.is_empty() {
+    if answers.is_empty() {
         page.line(if args.state.is_some() { "no runs in that state" } else { "no runs yet" });
         page.next(&dag_id.map_or_else(|| "crondag list_dags".to_owned(), |dag| format!("crondag next {dag}")));
     } else {
-        page.table(&table(&app, &runs));
-        if let Some(failed) = runs.iter().rev().find(|run| run.state == RunState::Failed) {
+        page.table(&table(&app, &answers));
+        let needs_a_look = |run: &&RunAnswer| run.state == RunState::Failed || run.failed_tasks > 0;
+        if let Some(failed) = answers.iter().rev().find(needs_a_look) {
             page.gap();
             page.next(&format!("crondag tasks {} {}", failed.dag_id, failed.run_id));
         }
@@ -96,33 +74,19 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn row(app: &App, run: &RunRow) -> Row {
-    let zone = app.zone_of(&run.dag_id);
-    Row {
-        dag_id: run.dag_id.to_string(),
-        run_id: run.run_id.clone(),
-        run_type: run.run_type.as_str(),
-        logical_date: rfc3339(run.logical_date, &zone),
-        state: run.state.as_str(),
-        queued_at: rfc3339(run.queued_at, &zone),
-        start_date: run.start_date.map(|at| rfc3339(at, &zone)),
-        end_date: run.end_date.map(|at| rfc3339(at, &zone)),
-    }
-}
-
-fn table(app: &App, runs: &[RunRow]) -> Table {
+fn table(app: &App, runs: &[RunAnswer]) -> Table {
     let mut table = Table::new(&["dag", "logical date", "type", "state", "started", ">duration", "reason"]);
     for run in runs {
-        let zone = app.zone_of(&run.dag_id);
-        let duration = run.start_date.map(|start| format_duration(elapsed(start, run.end_date.unwrap_or(app.now))));
+        let failures = run.failures_despite_state();
+        let tone = if failures.is_some() { Tone::Red } else { Tone::of_run(run.state) };
         table.row(vec![
             run.dag_id.to_string().into(),
-            minute(run.logical_date, &zone).into(),
+            run.logical_date.minute().into(),
             run.run_type.as_str().into(),
             Cell::new(run.state.as_str(), Tone::of_run(run.state)),
-            Cell::new(run.start_date.map(|at| clock(at, &zone)).unwrap_or_default(), Tone::Dim),
-            duration.unwrap_or_default().into(),
-            Cell::new(run.reason.clone().unwrap_or_default(), Tone::of_run(run.state)),
+            Cell::new(run.start_date.as_ref().map(Moment::clock).unwrap_or_default(), Tone::Dim),
+            run.duration(app).map(format_duration).unwrap_or_default().into(),
+            Cell::new(failures.or(run.reason.clone()).unwrap_or_default(), tone),
         ]);
     }
     table

@@ -90,16 +90,29 @@ pub fn wait_for_driver(home: &Home) -> Result<(), ClientError> {
     Ok(())
 }
 
-/// The number of the driver's process, if there is a driver.
-pub fn driver_pid(home: &Home) -> Option<u32> {
-    let mut file = File::open(home.driver_lock_path()).ok()?;
+/// Whether there is a driver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Driver {
+    /// A process holds the driver's lock.
+    Running {
+        /// Its number, as far as the lock file says.
+        pid: Option<u32>,
+    },
+    /// Nobody does.
+    Absent,
+}
+
+/// Asks for the driver's lock. Shared and let go at once, so that two who ask do not take each other for a driver.
+pub fn driver(home: &Home) -> Driver {
+    // No such file: no driver was ever started. Not readable: not ours to say; the database will complain first.
+    let Ok(mut file) = File::open(home.driver_lock_path()) else { return Driver::Absent };
     match flock(&file, FlockOperation::NonBlockingLockShared) {
         Err(rustix::io::Errno::WOULDBLOCK) => {
             let mut text = String::new();
-            file.read_to_string(&mut text).ok()?;
-            Some(text.trim().parse().unwrap_or(0))
+            let pid = file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
+            Driver::Running { pid }
         }
-        _ => None,
+        _ => Driver::Absent,
     }
 }
 
@@ -107,11 +120,12 @@ pub fn driver_pid(home: &Home) -> Option<u32> {
 pub fn wake(home: &Home) -> Result<(), ClientError> {
     // A driver that is about to end looks once more after it has let its lock go, so either it or a new one sees it.
     race_delay();
-    if driver_pid(home).is_some() {
-        ring(home);
-        Ok(())
-    } else {
-        start(home)
+    match driver(home) {
+        Driver::Running { .. } => {
+            ring(home);
+            Ok(())
+        }
+        Driver::Absent => start(home),
     }
 }
 
@@ -212,7 +226,7 @@ mod tests {
         home.make_state_dir().unwrap();
         let _lock = try_lock(&home).unwrap().unwrap();
         assert!(try_lock(&home).unwrap().is_none());
-        assert_eq!(driver_pid(&home), Some(std::process::id()));
+        assert_eq!(super::driver(&home), Driver::Running { pid: Some(std::process::id()) });
     }
 
     #[test]

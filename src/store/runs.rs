@@ -249,6 +249,15 @@ impl Store {
         Ok(runs)
     }
 
+    /// Runs that have ended well since then although a task of them is `failed` or `upstream_failed`.
+    pub fn successes_with_failed_tasks(&self, ended_since: Timestamp) -> Result<Vec<RunRow>, StoreError> {
+        self.select_runs(
+            "WHERE end_date >= ?1 AND state = 'success' AND EXISTS (SELECT 1 FROM task_instances
+             WHERE run = runs.id AND task_instances.state IN ('failed', 'upstream_failed')) ORDER BY end_date, id",
+            &[SqlValue::Integer(ended_since.as_microsecond())],
+        )
+    }
+
     /// One run.
     pub fn run(&self, number: RunNumber) -> Result<Option<RunRow>, StoreError> {
         Ok(self.select_runs("WHERE id = ?1", &[SqlValue::Integer(number.0)])?.pop())

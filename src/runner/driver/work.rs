@@ -128,7 +128,10 @@ fn stand_by(
     let mut fresh = Fresh::default();
     let mut lookout = Lookout::default();
     loop {
-        let pid = client::driver_pid(home).unwrap_or_default();
+        let pid = match client::driver(home) {
+            client::Driver::Running { pid } => pid.unwrap_or_default(),
+            client::Driver::Absent => 0,
+        };
         log::say(&Line::new(Happening::StandBy).with("pid", pid));
         wait_for_lock(home, sender)?;
         let is_free = loop {

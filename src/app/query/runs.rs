@@ -1,0 +1,121 @@
+//! Which runs there are, and how they stand.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::app::times::{Moment, elapsed};
+use crate::app::{App, AppError};
+use crate::dag::{DagId, RunNumber, RunState, RunType};
+use crate::store::{RunFilter, RunRow, Store};
+
+/// Which runs are asked for.
+#[derive(Debug, Clone, Default)]
+pub struct RunsQuestion {
+    /// Of this DAG.
+    pub dag_id: Option<DagId>,
+    /// In this state.
+    pub state: Option<RunState>,
+    /// At most so many, the newest.
+    pub limit: u32,
+}
+
+/// A run.
+#[derive(Debug, Clone, Serialize)]
+pub struct RunAnswer {
+    /// The DAG.
+    pub dag_id: DagId,
+    /// Unique within the DAG.
+    pub run_id: String,
+    /// Who asked for it.
+    pub run_type: RunType,
+    /// The data interval's start.
+    pub logical_date: Moment,
+    /// Its state.
+    pub state: RunState,
+    /// When it was created, or reopened.
+    pub queued_at: Moment,
+    /// When it started.
+    pub start_date: Option<Moment>,
+    /// When it ended.
+    pub end_date: Option<Moment>,
+    /// The data interval's end.
+    pub data_interval_end: Moment,
+    /// Tasks that are `failed` or `upstream_failed`: a run may succeed in spite of them.
+    pub failed_tasks: u32,
+    /// Why it failed.
+    pub reason: Option<String>,
+    /// Its number in the database.
+    #[serde(skip)]
+    pub number: RunNumber,
+}
+
+impl RunAnswer {
+    /// A row of the database, and what its tasks say.
+    pub(crate) fn new(app: &App, store: &Store, run: &RunRow) -> Result<RunAnswer, AppError> {
+        let zone = app.zone_of(&run.dag_id);
+        Ok(RunAnswer {
+            dag_id: run.dag_id.clone(),
+            run_id: run.run_id.clone(),
+            run_type: run.run_type,
+            logical_date: Moment::new(run.logical_date, &zone),
+            state: run.state,
+            queued_at: Moment::new(run.queued_at, &zone),
+            start_date: run.start_date.map(|at| Moment::new(at, &zone)),
+            end_date: run.end_date.map(|at| Moment::new(at, &zone)),
+            data_interval_end: Moment::new(run.data_interval_end, &zone),
+            failed_tasks: if run.start_date.is_some() { store.state_counts(run.number)?.failed } else { 0 },
+            reason: run.reason.clone(),
+            number: run.number,
+        })
+    }
+
+    /// How long it has taken so far; `None` before it started.
+    pub fn duration(&self, app: &App) -> Option<Duration> {
+        let start = self.start_date.as_ref()?;
+        Some(elapsed(start.at, self.end_date.as_ref().map_or(app.now, |end| end.at)))
+    }
+
+    /// `3 tasks failed`, where the state does not say so by itself: the run succeeded, or goes on, in spite of them.
+    pub fn failures_despite_state(&self) -> Option<String> {
+        let hides = match self.state {
+            RunState::Success | RunState::Running | RunState::Queued => true,
+            RunState::Failed => false,
+        };
+        (hides && self.failed_tasks > 0).then(|| failed_tasks(self.failed_tasks))
+    }
+}
+
+/// `1 task failed`, `3 tasks failed`.
+pub fn failed_tasks(count: u32) -> String {
+    if count == 1 { "1 task failed".to_owned() } else { format!("{count} tasks failed") }
+}
+
+/// The runs that are asked for, oldest first.
+///
+/// # Errors
+/// The database.
+pub fn runs(app: &App, question: &RunsQuestion) -> Result<Vec<RunAnswer>, AppError> {
+    let Some(store) = app.store()? else { return Ok(Vec::new()) };
+    let filter = RunFilter {
+        dag_id: question.dag_id.clone(),
+        state: question.state,
+        limit: Some(question.limit),
+        ..RunFilter::default()
+    };
+    store.runs(&filter)?.iter().map(|run| RunAnswer::new(app, &store, run)).collect()
+}
+
+/// The run of a DAG that is shown as its last one: the newest whose data interval has begun. One that somebody made for a
+/// date that is yet to come is the last one only where there is no other.
+///
+/// # Errors
+/// The database.
+pub fn last_run(app: &App, store: &Store, dag_id: &DagId) -> Result<Option<RunRow>, AppError> {
+    let newest = RunFilter { dag_id: Some(dag_id.clone()), limit: Some(1), ..RunFilter::default() };
+    let begun = RunFilter { to: Some(app.now), ..newest.clone() };
+    Ok(match store.runs(&begun)?.pop() {
+        Some(run) => Some(run),
+        None => store.runs(&newest)?.pop(),
+    })
+}

@@ -1,0 +1,230 @@
+//! How a home stands: what goes on, what failed, what keeps things from starting.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+
+use super::runs::RunAnswer;
+use crate::app::times::{Moment, elapsed};
+use crate::app::{App, AppError};
+use crate::dag::schedule::Timetable;
+use crate::dag::units::format_duration;
+use crate::dag::{DagId, RunState, TaskState};
+use crate::runner::client::{self, Driver};
+use crate::runner::planner;
+use crate::store::{RunFilter, Store, UnfinishedRun};
+
+/// A crontab line that ticks each minute is late after this long.
+pub const TICK_LATE: SignedDuration = SignedDuration::from_mins(3);
+
+/// Below this many free bytes, runs are about to fail.
+pub const DISK_LOW: u64 = 1 << 30;
+
+/// What has ended is told for so long.
+const RECENTLY: SignedDuration = SignedDuration::from_hours(24);
+
+/// More failures than anybody reads.
+const MOST_FAILURES: u32 = 10_000;
+
+/// How a home stands.
+#[derive(Debug, Serialize)]
+pub struct StatusAnswer {
+    /// Whether a driver lives.
+    pub driver_running: bool,
+    /// Its process id, as far as its lock file says.
+    pub driver_pid: Option<u32>,
+    /// When the last tick was.
+    pub last_tick: Option<Moment>,
+    /// How many DAG files there are.
+    pub dags: usize,
+    /// Those that cannot be used.
+    pub faulty: Vec<FaultyDag>,
+    /// The DAGs whose schedule is paused.
+    pub paused: Vec<DagId>,
+    /// Runs that go on.
+    pub running: Vec<RunningRun>,
+    /// Runs that wait to start.
+    pub queued: usize,
+    /// Requests that no driver has carried out yet.
+    pub waiting_requests: usize,
+    /// Runs that failed within a day, the newest first.
+    pub failed_last_24h: Vec<RunAnswer>,
+    /// Runs that succeeded within a day although tasks of them failed, the newest first.
+    pub failed_tasks_last_24h: Vec<RunAnswer>,
+    /// Mail that is to be sent.
+    pub mail_pending: u32,
+    /// Mail that nobody tries to send any more.
+    pub mail_given_up: u32,
+    /// Why the newest mail was not sent.
+    pub mail_last_error: Option<String>,
+    /// Free bytes for the state folder; `None` where the disk does not tell.
+    pub disk_free_bytes: Option<u64>,
+    /// The zone of DAGs that name none.
+    pub timezone: String,
+    /// The first run that waits to start.
+    #[serde(skip)]
+    pub first_queued: Option<(DagId, String)>,
+    /// Which DAG starts next, and when.
+    #[serde(skip)]
+    pub next: Option<(DagId, Moment)>,
+    /// All that is unfinished waits for a person: no driver is needed.
+    #[serde(skip)]
+    pub is_parked: bool,
+}
+
+/// A DAG file that cannot be used.
+#[derive(Debug, Serialize)]
+pub struct FaultyDag {
+    /// Its name without `.toml`.
+    pub dag_id: String,
+    /// The first fault.
+    pub message: String,
+}
+
+/// A run that goes on.
+#[derive(Debug, Serialize)]
+pub struct RunningRun {
+    /// The DAG.
+    pub dag_id: DagId,
+    /// The run.
+    pub run_id: String,
+    /// The start of its data interval.
+    pub logical_date: Moment,
+    /// When it started.
+    pub start_date: Option<Moment>,
+    /// The tasks with a live attempt.
+    pub running_tasks: Vec<String>,
+    /// Tasks that have failed so far.
+    pub failed_tasks: usize,
+    /// One line about it.
+    #[serde(skip)]
+    pub summary: String,
+}
+
+/// Asks for all of it.
+///
+/// # Errors
+/// The folder of DAG files or the database.
+pub fn status(app: &App) -> Result<StatusAnswer, AppError> {
+    let store = app.store()?;
+    let driver = client::driver(&app.home);
+    let mut answer = StatusAnswer {
+        driver_running: matches!(driver, Driver::Running { .. }),
+        driver_pid: match driver {
+            Driver::Running { pid } => pid,
+            Driver::Absent => None,
+        },
+        last_tick: planner::last_tick(&app.home).map(|at| Moment::new(at, &app.default_zone())),
+        dags: 0,
+        faulty: Vec::new(),
+        paused: Vec::new(),
+        running: Vec::new(),
+        queued: 0,
+        waiting_requests: 0,
+        failed_last_24h: Vec::new(),
+        failed_tasks_last_24h: Vec::new(),
+        mail_pending: 0,
+        mail_given_up: 0,
+        mail_last_error: None,
+        disk_free_bytes: disk_free(app),
+        timezone: crate::app::select::zone_name(&app.default_zone()),
+        first_queued: None,
+        next: None,
+        is_parked: false,
+    };
+    if let Some(store) = &store {
+        of_runs(app, store, &mut answer)?;
+        let outbox = store.outbox_summary()?;
+        answer.mail_pending = outbox.pending;
+        answer.mail_given_up = outbox.given_up;
+        answer.mail_last_error = outbox.last_error;
+        answer.paused = store.dags()?.into_iter().filter(|dag| dag.is_paused).map(|dag| dag.dag_id).collect();
+    }
+    for file in app.dag_files()? {
+        answer.dags += 1;
+        match file.dag {
+            Ok(dag) if !answer.paused.contains(&dag.id) => {
+                if let Some(next) = Timetable::of(&dag).next_interval(app.now)
+                    && answer.next.as_ref().is_none_or(|(_, first)| next.end < first.at)
+                {
+                    answer.next = Some((dag.id, Moment::new(next.end, &dag.timezone)));
+                }
+            }
+            Ok(_) => {}
+            Err(faulty) => answer.faulty.push(FaultyDag { dag_id: file.name, message: faulty.first() }),
+        }
+    }
+    Ok(answer)
+}
+
+fn of_runs(app: &App, store: &Store, answer: &mut StatusAnswer) -> Result<(), AppError> {
+    let unfinished = store.unfinished_runs()?;
+    let is_running = |unfinished: &&UnfinishedRun| unfinished.run.state == RunState::Running;
+    answer.running = unfinished.iter().filter(is_running).map(|unfinished| running(app, unfinished)).collect();
+    answer.queued = unfinished.len() - answer.running.len();
+    let first = unfinished.iter().find(|unfinished| unfinished.run.state == RunState::Queued);
+    answer.first_queued = first.map(|first| (first.run.dag_id.clone(), first.run.run_id.clone()));
+    answer.waiting_requests = store.intents()?.len();
+    answer.is_parked = client::is_parked(store)?;
+    let since = app.now.checked_sub(RECENTLY).unwrap_or(Timestamp::MIN);
+    let filter = RunFilter {
+        state: Some(RunState::Failed),
+        ended_since: Some(since),
+        limit: Some(MOST_FAILURES),
+        ..RunFilter::default()
+    };
+    let mut failed = store.runs(&filter)?;
+    let mut in_spite = store.successes_with_failed_tasks(since)?;
+    for runs in [&mut failed, &mut in_spite] {
+        runs.sort_by_key(|run| std::cmp::Reverse((run.end_date, run.number)));
+    }
+    let all = |runs: &[crate::store::RunRow]| -> Result<Vec<RunAnswer>, AppError> {
+        runs.iter().map(|run| RunAnswer::new(app, store, run)).collect()
+    };
+    answer.failed_last_24h = all(&failed)?;
+    answer.failed_tasks_last_24h = all(&in_spite)?;
+    Ok(())
+}
+
+fn running(app: &App, unfinished: &UnfinishedRun) -> RunningRun {
+    let (run, zone) = (&unfinished.run, app.zone_of(&unfinished.run.dag_id));
+    let live = || unfinished.tasks.iter().filter(|task| task.state == TaskState::Running);
+    let has_failed = |task: &&crate::store::TaskInstance| match task.state {
+        TaskState::Failed | TaskState::UpstreamFailed => true,
+        TaskState::None
+        | TaskState::Running
+        | TaskState::UpForRetry
+        | TaskState::UpForReschedule
+        | TaskState::Success
+        | TaskState::Skipped => false,
+    };
+    let failed = unfinished.tasks.iter().filter(has_failed).count();
+    let since =
+        |start: Option<Timestamp>| start.map(|start| format_duration(elapsed(start, app.now))).unwrap_or_default();
+    let done = unfinished.tasks.iter().filter(|task| task.state.is_final()).count();
+    let names: Vec<String> = live().map(|task| format!("{} {}", task.task_id, since(task.start_date))).collect();
+    let names = if names.is_empty() { String::new() } else { format!(": {}", names.join(", ")) };
+    let failures = if failed == 0 { String::new() } else { format!(", {failed} of them failed") };
+    let date = Moment::new(run.logical_date, &zone);
+    RunningRun {
+        dag_id: run.dag_id.clone(),
+        run_id: run.run_id.clone(),
+        start_date: run.start_date.map(|at| Moment::new(at, &zone)),
+        running_tasks: live().map(|task| task.task_id.to_string()).collect(),
+        failed_tasks: failed,
+        summary: format!(
+            "{} {} for {}, {done} of {} tasks done{failures}{names}",
+            run.dag_id,
+            date.minute(),
+            since(run.start_date),
+            unfinished.tasks.len()
+        ),
+        logical_date: date,
+    }
+}
+
+fn disk_free(app: &App) -> Option<u64> {
+    let folder = if app.home.state_dir().is_dir() { app.home.state_dir() } else { app.home.root().into() };
+    // Some network disks do not tell; then nothing is said about it.
+    let disk = rustix::fs::statvfs(&folder).ok()?;
+    disk.f_bavail.checked_mul(disk.f_frsize)
+}

@@ -1,0 +1,170 @@
+//! The task instances of a run.
+
+use std::time::Duration;
+
+use jiff::Unit;
+use serde::{Serialize, Serializer};
+
+use super::runs::RunAnswer;
+use crate::app::select;
+use crate::app::times::{Moment, elapsed};
+use crate::app::{App, AppError};
+use crate::dag::{Dag, DagId, TaskId, TaskState};
+use crate::store::{RunRow, Store, TaskInstance};
+
+/// How a task of a run stands: a state of the engine, or that the DAG no longer has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// As the engine has it.
+    In(TaskState),
+    /// Airflow's `removed`: the version of the DAG that the run is bound to has no such task, and it never ended.
+    Removed,
+}
+
+impl Standing {
+    /// As programs and people read it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Standing::In(state) => state.as_str(),
+            Standing::Removed => "removed",
+        }
+    }
+}
+
+impl Serialize for Standing {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// A task instance.
+#[derive(Debug, Clone, Serialize)]
+pub struct TaskAnswer {
+    /// The DAG.
+    pub dag_id: DagId,
+    /// The run.
+    pub run_id: String,
+    /// The task.
+    pub task_id: TaskId,
+    /// The start of the run's data interval.
+    pub logical_date: Moment,
+    /// How it stands.
+    pub state: Standing,
+    /// Attempts begun.
+    pub try_number: u32,
+    /// When the newest attempt started.
+    pub start_date: Option<Moment>,
+    /// When it ended.
+    pub end_date: Option<Moment>,
+    /// From start to end, in seconds.
+    pub duration: Option<f64>,
+    /// Why it failed or was skipped.
+    pub reason: Option<String>,
+    /// Attempts it may take in all.
+    pub max_tries: u32,
+    /// When the next attempt may start.
+    pub next_try_at: Option<Moment>,
+}
+
+impl TaskAnswer {
+    /// How long the newest attempt has taken so far; `None` before it started.
+    pub fn took(&self, app: &App) -> Option<Duration> {
+        let start = self.start_date.as_ref()?;
+        Some(elapsed(start.at, self.end_date.as_ref().map_or(app.now, |end| end.at)))
+    }
+}
+
+/// A run with its tasks.
+#[derive(Debug, Clone)]
+pub struct RunTasks {
+    /// The run.
+    pub run: RunAnswer,
+    /// Its tasks in the order of its DAG, those that the DAG no longer has at the end.
+    pub tasks: Vec<TaskAnswer>,
+}
+
+/// The runs that a date or a run id means, oldest first, with their tasks; without one, the last run.
+///
+/// # Errors
+/// There is no such run; the nearest ones are named.
+pub fn tasks(app: &App, dag_id: &DagId, run: Option<&str>) -> Result<Vec<RunTasks>, AppError> {
+    let store = app.store()?;
+    let runs = select::runs(app, store.as_ref(), dag_id, run)?;
+    // `select::runs` found them there, so there is a database.
+    let Some(store) = &store else { return Ok(Vec::new()) };
+    runs.iter()
+        .map(|run| {
+            let dag = app.dag_of_run(store, run)?;
+            let zone = app.zone_of(&run.dag_id);
+            let tasks = in_order(dag.as_ref(), store, run)?;
+            let tasks = tasks.into_iter().map(|task| {
+                let exact = match (task.start_date, task.end_date) {
+                    (Some(start), Some(end)) => {
+                        end.since((Unit::Second, start)).ok().and_then(|span| span.total(Unit::Second).ok())
+                    }
+                    _ => None,
+                };
+                let moment = |at| Moment::new(at, &zone);
+                TaskAnswer {
+                    dag_id: run.dag_id.clone(),
+                    run_id: run.run_id.clone(),
+                    state: standing(dag.as_ref(), &task),
+                    task_id: task.task_id,
+                    logical_date: moment(run.logical_date),
+                    try_number: task.try_number,
+                    start_date: task.start_date.map(moment),
+                    end_date: task.end_date.map(moment),
+                    duration: exact,
+                    reason: task.reason,
+                    max_tries: task.max_tries,
+                    next_try_at: task.next_try_at.map(moment),
+                }
+            });
+            Ok(RunTasks { tasks: tasks.collect(), run: RunAnswer::new(app, store, run)? })
+        })
+        .collect()
+}
+
+/// The task instances of a run in the order of its DAG; those that a queued run will have, while it has none.
+///
+/// # Errors
+/// The database.
+pub(crate) fn tasks_of(app: &App, store: &Store, run: &RunRow) -> Result<Vec<TaskInstance>, AppError> {
+    let dag = app.dag_of_run(store, run)?;
+    in_order(dag.as_ref(), store, run)
+}
+
+fn in_order(dag: Option<&Dag>, store: &Store, run: &RunRow) -> Result<Vec<TaskInstance>, AppError> {
+    let mut tasks = store.task_instances(run.number)?;
+    if tasks.is_empty()
+        && !run.state.is_final()
+        && let Some(dag) = dag
+    {
+        tasks = planned(dag, run);
+    }
+    Ok(select::in_dag_order(dag, tasks, |task| &task.task_id))
+}
+
+fn standing(dag: Option<&Dag>, task: &TaskInstance) -> Standing {
+    let is_gone = dag.is_some_and(|dag| dag.task_index(task.task_id.as_str()).is_none());
+    if is_gone && !task.state.is_final() { Standing::Removed } else { Standing::In(task.state) }
+}
+
+fn planned(dag: &Dag, run: &RunRow) -> Vec<TaskInstance> {
+    let is_selected =
+        |task: &&crate::dag::Task| run.selection.as_ref().is_none_or(|selection| selection.contains(&task.id));
+    dag.tasks
+        .iter()
+        .filter(is_selected)
+        .map(|task| TaskInstance {
+            task_id: task.id.clone(),
+            state: TaskState::None,
+            try_number: 0,
+            max_tries: task.retries + 1,
+            start_date: None,
+            end_date: None,
+            next_try_at: None,
+            reason: None,
+        })
+        .collect()
+}

@@ -1,0 +1,177 @@
+//! What people read of a home in trouble: nothing is called well where it is not, and nothing that cannot be read is left out.
+
+#![allow(clippy::unwrap_used)] // a test that cannot go on has failed
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use snapbox::cmd::{Command, OutputAssert, cargo_bin};
+use snapbox::{Assert, Redactions, str};
+use tempfile::TempDir;
+
+struct Home {
+    folder: TempDir,
+}
+
+impl Home {
+    fn new() -> Home {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("crondag.toml"), "timezone = 'UTC'\n").unwrap();
+        fs::create_dir(folder.path().join("dags")).unwrap();
+        Home { folder }
+    }
+
+    fn dag(self, id: &str, text: impl AsRef<[u8]>) -> Home {
+        fs::write(self.path().join(format!("dags/{id}.toml")), text).unwrap();
+        self
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().canonicalize().unwrap()
+    }
+
+    fn run(&self, line: &str) -> OutputAssert {
+        let mut redactions = Redactions::new();
+        redactions.insert("[HOME]", self.path()).unwrap();
+        redactions.insert("[BIN]", cargo_bin("crondag")).unwrap();
+        Command::new(cargo_bin("crondag"))
+            .with_assert(Assert::new().action_env("SNAPSHOTS").redact_with(redactions))
+            .current_dir(self.path())
+            .env_remove("CRONDAG_HOME")
+            .env("TZ", "UTC")
+            .args(line.split_whitespace())
+            .assert()
+    }
+
+    fn has_ticked(self) -> Home {
+        fs::create_dir_all(self.path().join(".crondag")).unwrap();
+        fs::File::create(self.path().join(".crondag/last_tick")).unwrap();
+        self
+    }
+}
+
+/// A run that ends well because its leaf does not mind what failed before it.
+const IN_SPITE: &str = "
+schedule = '@daily'
+start_date = 2018-07-01
+order = ['[gender, age] >> merge']
+[tasks.gender]
+shell = 'exit 3'
+[tasks.age]
+shell = 'true'
+[tasks.merge]
+shell = 'true'
+trigger_rule = 'all_done'
+";
+
+#[test]
+fn a_run_that_succeeded_in_spite_of_failed_tasks_says_so_everywhere() {
+    let home = Home::new().dag("tags", IN_SPITE).has_ticked();
+    home.run("backfill -s 2018-07-01 -e 2018-07-01 tags").success();
+    home.run("runs").success().stdout_eq(str![[r#"
+dag   logical date             type      state    started              duration  reason
+tags  2018-07-01 00:00 +00:00  backfill  success  [..]  1 task failed
+
+next: crondag tasks tags backfill__2018-07-01T00:00:00+00:00
+
+"#]]);
+    home.run("list_dags").success().stdout_eq(str![[r#"
+dag   schedule  next start               last run
+tags  @daily    [..]  success, 1 task failed
+
+"#]]);
+    home.run("status").success().stdout_eq(str![[r#"
+1 run succeeded within the last 24 hours in spite of failed tasks
+dag   logical date             ended[..]reason
+tags  2018-07-01 00:00 +00:00  [..] ago[..]1 task failed
+next: crondag tasks tags backfill__2018-07-01T00:00:00+00:00
+
+"#]]);
+    home.run("tasks tags").success().stdout_eq(str![[r#"
+tags 2018-07-01 00:00 +00:00: success in [..], 1 task failed
+backfill__2018-07-01T00:00:00+00:00
+task    state    try  started              duration  reason
+gender  failed   1/1  [..]  exit status 3
+age     success  1/1  [..]
+merge   success  1/1  [..]
+
+next: crondag logs tags gender backfill__2018-07-01T00:00:00+00:00
+
+"#]]);
+    let json = home.run("runs --json").success().get_output().stdout.clone();
+    let runs: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    assert_eq!(runs[0]["failed_tasks"], 1);
+    let json = home.run("status --json").success().get_output().stdout.clone();
+    let status: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    assert_eq!(status[0]["failed_tasks_last_24h"][0]["failed_tasks"], 1);
+}
+
+#[test]
+fn a_task_that_the_file_no_longer_has_is_removed() {
+    let home = Home::new().dag(
+        "d",
+        "schedule = '@daily'\nstart_date = 2018-07-01\norder = ['old >> last']\n[tasks.old]\nshell = 'exit 1'\n[tasks.last]\nshell = 'true'\n",
+    );
+    home.run("backfill -s 2018-07-01 -e 2018-07-01 d").code(1);
+    let home = home.dag(
+        "d",
+        "schedule = '@daily'\nstart_date = 2018-07-01\norder = ['new >> last']\n[tasks.new]\nshell = 'true'\n[tasks.last]\nshell = 'true'\n",
+    );
+    home.run("backfill -s 2018-07-01 -e 2018-07-01 d --rerun all").success();
+    home.run("tasks d").success().stdout_eq(str![[r#"
+d 2018-07-01 00:00 +00:00: success in [..]
+backfill__2018-07-01T00:00:00+00:00
+task  state    try  started              duration
+new   success  1/1  [..]
+last  success  1/1  [..]
+old   removed  1/2
+
+"#]]);
+}
+
+#[test]
+fn files_that_cannot_be_read_or_named_are_shown_and_end_nothing() {
+    let home = Home::new()
+        .dag("good", "schedule = '@daily'\n[tasks.a]\nshell = 'true'\n")
+        .dag("latin", b"description = \"caf\xe9\"\n[tasks.a]\nshell = 'true'\n")
+        .dag("bad name", "[tasks.a]\nshell = 'true'\n")
+        .has_ticked();
+    fs::create_dir(home.path().join("dags/folder.toml")).unwrap();
+    home.run("list_dags").success().stdout_eq(str![[r#"
+dag       schedule  next start               last run
+bad name  faulty    1 fault                  -
+folder    faulty    1 fault                  -
+good      @daily    [..]  -
+latin     faulty    1 fault                  -
+
+next: crondag validate
+
+"#]]);
+    home.run("status").success().stdout_eq(str![[r#"
+faulty    bad name: `bad name` cannot be the id of a DAG
+          next: crondag validate
+faulty    folder: the file cannot be read: Is a directory (os error 21)
+          next: crondag validate
+faulty    latin: the file cannot be read: stream did not contain valid UTF-8
+          next: crondag validate
+
+"#]]);
+    home.run("next good -n 1").success();
+    home.run("next latin").code(2);
+}
+
+#[test]
+fn a_folder_that_cannot_be_read_is_an_error_of_the_surroundings() {
+    if rustix::process::geteuid().is_root() {
+        // Root reads every folder; a file in its place cannot be read by anybody.
+        let home = Home::new();
+        fs::remove_dir(home.path().join("dags")).unwrap();
+        fs::write(home.path().join("dags"), "").unwrap();
+        home.run("list_dags").code(3);
+        return;
+    }
+    let home = Home::new();
+    fs::set_permissions(home.path().join("dags"), fs::Permissions::from_mode(0o000)).unwrap();
+    home.run("list_dags").code(3);
+}
