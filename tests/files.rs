@@ -343,3 +343,33 @@ fn a_report_is_read_completely() {
     assert_eq!((one.to.as_slice(), one.subject.as_deref()), (&["a@example.com".to_owned()][..], Some("{{ ds }}")));
     assert_eq!((one.checks.as_slice(), one.charts, one.history), (&["c".to_owned()][..], 3, 7));
 }
+
+#[test]
+fn line_ends_of_windows_are_read_as_newlines() {
+    let unix = "description = 'a'\n[tasks.a]\nshell = \"\"\"\ncd /srv \\\n  && echo\n\"\"\"\n[tasks.b]\nshell = \'\'\'\nif x; then\n  y\nfi\n\'\'\'\n";
+    let windows = unix.replace('\n', "\r\n");
+    let scripts = |text: &str| -> Vec<String> {
+        let shell = |task: &crondag::dag::Task| match &task.action {
+            Action::Shell(shell) => shell.script.clone(),
+            other => panic!("{other:?}"),
+        };
+        dag(text).tasks.iter().map(shell).collect()
+    };
+    assert_eq!(scripts(&windows), scripts(unix));
+    assert_eq!(scripts(&windows)[1], "if x; then\n  y\nfi\n");
+}
+
+#[test]
+fn a_script_that_linux_would_not_take_is_found_before_any_run() {
+    let text = |length: usize| format!("[tasks.a]\nshell = \'\'\'{}\'\'\'\n", "x".repeat(length));
+    let codes = |length: usize| -> Vec<&str> {
+        let (_, faults) = read_dag("d", &text(length), &config(), &|_| true);
+        faults.iter().map(|fault| fault.code).collect()
+    };
+    assert_eq!(codes(131_071), [""; 0]);
+    assert_eq!(codes(131_072), ["too-long"]);
+    // What the fault says is so: bash takes the one and Linux does not take the other.
+    let starts = |length: usize| std::process::Command::new("true").arg("x".repeat(length)).status();
+    assert!(starts(131_071).is_ok());
+    assert_eq!(starts(131_072).unwrap_err().kind(), std::io::ErrorKind::ArgumentListTooLong);
+}

@@ -1,6 +1,7 @@
 //! What people read of a home in trouble: nothing is called well where it is not, and nothing that cannot be read is left out.
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on has failed
+#![allow(clippy::needless_raw_string_hashes)] // as snapbox writes them
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -174,4 +175,57 @@ fn a_folder_that_cannot_be_read_is_an_error_of_the_surroundings() {
     let home = Home::new();
     fs::set_permissions(home.path().join("dags"), fs::Permissions::from_mode(0o000)).unwrap();
     home.run("list_dags").code(3);
+}
+
+#[test]
+fn what_is_no_template_reaches_bash_byte_for_byte() {
+    let script = r#"set -- one two
+dirs=(a b c)
+printf '%s ' "${#dirs[@]}" "${#}" # {# no comment of a template #}
+name='x#'; printf '%s\n' "${name%#}"
+"#;
+    let home = Home::new().dag("d", format!("schedule = '@daily'\n[tasks.a]\nshell = '''\n{script}'''\n"));
+    home.run("test d a 20180701").success().stdout_eq(str![[r#"
+3 2 x
+
+"#]]);
+    home.run("render d a 20180701").success().stdout_eq(str![[r#"
+d a (shell) for 2018-07-01 00:00 +00:00
+directory
+  [HOME]
+command
+  /bin/bash
+  -c
+  set -- one two
+  dirs=(a b c)
+  printf '%s ' "${#dirs[@]}" "${#}" # {# no comment of a template #}
+  name='x#'; printf '%s/n' "${name%#}"
+environment
+...
+
+"#]]);
+}
+
+#[test]
+fn a_script_is_as_strict_as_its_options_say() {
+    let home = Home::new()
+        .dag("d", "schedule = '@daily'\n[defaults]\nshell_options = 'errexit pipefail'\n[tasks.strict]\nshell = 'false | true; echo never'\n[tasks.loose]\nshell_options = ''\nshell = 'false | true; echo reached'\n");
+    home.run("test d strict 20180701").code(1).stdout_eq("");
+    home.run("test d loose 20180701").success().stdout_eq("reached\n");
+    home.run("render d strict 20180701").success().stdout_eq(str![[r#"
+d strict (shell) for 2018-07-01 00:00 +00:00
+directory
+  [HOME]
+command
+  /bin/bash
+  -o
+  errexit
+  -o
+  pipefail
+  -c
+  false | true; echo never
+environment
+...
+
+"#]]);
 }

@@ -37,6 +37,8 @@ pub struct Config {
     pub logs: Logs,
     /// Where Spark is, and options that every spark task starts from.
     pub spark: SparkSettings,
+    /// Words of `set -o` for scripts whose tasks have none of their own.
+    pub shell_options: Vec<String>,
     /// How long a process tree has between TERM and KILL.
     pub kill_grace: Duration,
     /// How long a resident scheduler that is asked to go lets live attempts end before it leaves them to the next one.
@@ -58,6 +60,7 @@ impl Default for Config {
             email: None,
             logs: Logs::default(),
             spark: SparkSettings::default(),
+            shell_options: Vec::new(),
             kill_grace: Duration::from_secs(10),
             drain_timeout: Duration::from_secs(30),
         }

@@ -102,6 +102,8 @@ pub struct Task {
     pub priority: i32,
     /// Environment on top of the DAG's. Values are templates.
     pub env: BTreeMap<String, String>,
+    /// Words of `set -o` for its script; `None` means those of the home.
+    pub shell_options: Option<Vec<String>>,
     /// Where it runs, relative to the home; the home itself by default. A template.
     pub working_dir: Option<String>,
     /// The user of the machine that it runs as; crondag's own by default.

@@ -38,6 +38,7 @@ pub fn task(id: &str) -> Task {
         pool_slots: 1,
         priority: 0,
         env: BTreeMap::new(),
+        shell_options: None,
         working_dir: None,
         email: Vec::new(),
         email_on_failure: true,

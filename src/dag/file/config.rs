@@ -10,7 +10,7 @@ use super::fault::{Fault, Severity};
 use super::field::CONFIG;
 use super::reader::{Open, Reader};
 use super::value::{bad_address, bad_identifier, is_address};
-use super::{parse, settle, spark};
+use super::{newline, parse, settle, spark};
 use crate::dag::Config;
 use crate::dag::config::{
     Connection, DatabaseServer, Email, Hive, Logs, MailTransport, SecretSource, ServerKind, Smtp, SparkSettings,
@@ -32,10 +32,12 @@ pub fn read_config(text: &str) -> (Option<Config>, Vec<Fault>) {
 ///
 /// To look on at DAG files that stand beside a faulty crondag.toml, never to run anything.
 pub fn read_config_leniently(text: &str) -> (Config, Vec<Fault>) {
-    let mut reader = Reader::new(text);
-    let root = parse(&mut reader);
-    let config = read(&mut reader, root.get_ref());
-    (config, settle(text, reader.faults))
+    newline::normalised(text, |text| {
+        let mut reader = Reader::new(text);
+        let root = parse(&mut reader);
+        let config = read(&mut reader, root.get_ref());
+        (config, settle(text, reader.faults))
+    })
 }
 
 fn read<'f>(reader: &mut Reader<'f>, root: &DeTable<'f>) -> Config {
@@ -59,6 +61,7 @@ fn read<'f>(reader: &mut Reader<'f>, root: &DeTable<'f>) -> Config {
         email: read_email(reader, &open),
         logs: read_logs(reader, &open),
         spark: read_spark(reader, &open),
+        shell_options: reader.shell_options(&open).unwrap_or_default(),
         kill_grace: reader.duration(&open, "kill_grace").map_or(defaults.kill_grace, |grace| grace.value),
         drain_timeout: reader.duration(&open, "drain_timeout").map_or(defaults.drain_timeout, |drain| drain.value),
     }

@@ -12,7 +12,7 @@ use super::field::DAG;
 use super::reader::{At, Open, Reader};
 use super::task::{self, Defaults, Surroundings};
 use super::value::bad_identifier;
-use super::{parse, settle};
+use super::{newline, parse, settle};
 use crate::dag::graph::Graph;
 use crate::dag::model::{Action, DateBound, Task};
 use crate::dag::template::Checker;
@@ -23,6 +23,10 @@ use crate::dag::{Config, Dag, DagId};
 /// `id` is the stem of the file's name. `exists` is asked about paths as the file has them, relative to the home or
 /// absolute. The DAG is `None` when any fault is an error; warnings may come with a DAG. Faults are sorted by place.
 pub fn read_dag(id: &str, text: &str, config: &Config, exists: &dyn Fn(&Path) -> bool) -> (Option<Dag>, Vec<Fault>) {
+    newline::normalised(text, |text| read_text(id, text, config, exists))
+}
+
+fn read_text(id: &str, text: &str, config: &Config, exists: &dyn Fn(&Path) -> bool) -> (Option<Dag>, Vec<Fault>) {
     let mut reader = Reader::new(text);
     let id = match DagId::new(id) {
         Ok(id) => Some(id),

@@ -5,7 +5,7 @@ use regex::RegexBuilder;
 use super::fault::{Fault, Severity};
 use super::field::DIAGNOSIS;
 use super::reader::{At, Open, Reader};
-use super::{parse, settle};
+use super::{newline, parse, settle};
 use crate::dag::{Cause, CauseClass, CauseEnding};
 
 /// What to type about a failure when a cause does not say better.
@@ -19,6 +19,10 @@ const PATTERN_SIZE: usize = 1 << 20;
 ///
 /// Causes with an error are left out. Faults are sorted by place. Causes come in the order of the file.
 pub fn read_diagnosis(text: &str) -> (Vec<Cause>, Vec<Fault>) {
+    newline::normalised(text, read_text)
+}
+
+fn read_text(text: &str) -> (Vec<Cause>, Vec<Fault>) {
     let mut reader = Reader::new(text);
     let root = parse(&mut reader);
     let open = reader.open(&DIAGNOSIS, root.get_ref(), 0..0);

@@ -209,7 +209,7 @@ pub static DAG: Section = Section {
 };
 
 /// Settings that `[defaults]` shares with a task.
-static SHARED: [Field; 18] = [
+static SHARED: [Field; 19] = [
     with_default(
         "retries",
         Kind::Whole(0, MANY),
@@ -260,6 +260,13 @@ static SHARED: [Field; 18] = [
         "0",
         "10",
         "Among tasks that could start, the higher number goes first",
+    ),
+    field(
+        "shell_options",
+        Kind::Text,
+        "\"errexit pipefail\"",
+        "Words of `set -o` for the scripts of `shell` and of `wait`'s `command`, with blanks between: with `errexit` a script ends at its first \
+         command that fails, with `pipefail` a pipe fails when any of its commands does",
     ),
     field(
         "working_dir",
@@ -751,6 +758,12 @@ pub static CONFIG: Section = Section {
             "\"10m\"",
             "How long `crondag scheduler`, asked to go (SIGTERM), lets live attempts end before it leaves them, alive, to \
              the next scheduler; `0s` goes at once",
+        ),
+        field(
+            "shell_options",
+            Kind::Text,
+            "\"errexit pipefail\"",
+            "Words of `set -o` for all scripts whose tasks do not say otherwise",
         ),
         field("pools", Kind::Pools, "{ yarn = 4 }", "Slots of each pool, by name"),
         field("env", Kind::Env, "{ JAVA_HOME = \"/usr/lib/jvm/java-17\" }", "Environment of every task; plain texts"),

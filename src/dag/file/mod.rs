@@ -10,6 +10,7 @@ mod diagnosis;
 mod edges;
 mod fault;
 mod field;
+mod newline;
 mod order;
 mod reader;
 pub mod reference;

@@ -24,6 +24,27 @@ use crate::dag::schedule::{Schedule, parse_zone, read_date};
 use crate::dag::template::Checker;
 use crate::dag::units::{parse_duration, parse_size};
 
+/// Linux's `MAX_ARG_STRLEN`: the bytes of one argument, its end included.
+const LONGEST_ARGUMENT: usize = 128 << 10;
+
+/// The words of bash's `set -o` that mean something in a script.
+const SHELL_OPTIONS: [&str; 14] = [
+    "allexport",
+    "braceexpand",
+    "errexit",
+    "errtrace",
+    "functrace",
+    "noclobber",
+    "noexec",
+    "noglob",
+    "nounset",
+    "physical",
+    "pipefail",
+    "posix",
+    "verbose",
+    "xtrace",
+];
+
 /// A value with the bytes of the file that it came from.
 #[derive(Debug, Clone)]
 pub(super) struct At<T> {
@@ -229,7 +250,26 @@ impl<'f> Reader<'f> {
         let entry = open.get(key)?.clone();
         let text = self.string(&entry)?;
         self.check_template(entry.value, text);
+        self.check_length(&entry, text);
         self.filled(&entry, text)
+    }
+
+    /// A text that Linux takes for no argument of a program, however much memory there is.
+    fn check_length(&mut self, entry: &Entry<'_, 'f>, text: &str) {
+        // SQL reaches its program through a pipe.
+        if text.len() < LONGEST_ARGUMENT || matches!(entry.field.key, "statements" | "query") {
+            return;
+        }
+        let message = format!(
+            "`{}` has {} bytes, and a program's argument has at most {}",
+            entry.field.key,
+            text.len(),
+            LONGEST_ARGUMENT - 1
+        );
+        self.push(
+            Fault::error("too-long", entry.key.clone(), message, "longer than Linux allows (MAX_ARG_STRLEN)")
+                .help("put it into a file, below jobs/ for example, and call that"),
+        );
     }
 
     fn check_template(&mut self, value: &Spanned<DeValue<'_>>, text: &str) {
@@ -516,6 +556,32 @@ impl<'f> Reader<'f> {
         };
         self.push(fault);
         None
+    }
+
+    /// Words of `set -o`, each known to bash.
+    pub(super) fn shell_options(&mut self, open: &Open<'_, 'f>) -> Option<Vec<String>> {
+        let entry = open.get("shell_options")?.clone();
+        let text = self.string(&entry)?;
+        let mut options = Vec::new();
+        for word in text.split_ascii_whitespace() {
+            if SHELL_OPTIONS.contains(&word) {
+                options.push(word.to_owned());
+                continue;
+            }
+            let at = word.as_ptr() as usize - text.as_ptr() as usize;
+            let span = self.places(entry.value, text).at(at..at + word.len());
+            let fault =
+                Fault::error("unknown-value", span, format!("`{word}` is no option of bash"), "not a word of `set -o`");
+            let fault = match (word, nearest(word, SHELL_OPTIONS.iter().copied())) {
+                ("-e", _) => fault.help("write `errexit`"),
+                ("-u", _) => fault.help("write `nounset`"),
+                ("-x", _) => fault.help("write `xtrace`"),
+                (_, Some(near)) => fault.help(format!("did you mean `{near}`?")),
+                (_, None) => fault.help(format!("the words are {}", SHELL_OPTIONS.join(", "))),
+            };
+            self.push(fault);
+        }
+        Some(options)
     }
 
     pub(super) fn zone(&mut self, open: &Open<'_, 'f>, key: &str) -> Option<TimeZone> {

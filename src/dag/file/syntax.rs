@@ -8,6 +8,7 @@ use toml::de::{DeTable, DeValue};
 use super::fault::Fault;
 
 const YAML: &str = "not TOML: this looks like YAML";
+const OPEN_STRING: &str = "not TOML: a string is not closed";
 const OPEN_LIST: &str = "not TOML: a header inside a list";
 
 /// Every fault of the syntax, sorted by place.
@@ -17,8 +18,15 @@ pub(super) fn faults(text: &str, root: &DeTable<'_>, errors: &[toml::de::Error])
     let mut faults: Vec<Fault> = Vec::new();
     // Tables that are there twice, by their headers: the keys in them are then there twice too, and not worth a word.
     let mut repeated: HashSet<Vec<(String, usize)>> = HashSet::new();
+    // The last line of a text of several lines in single quotes: what is between is the text, whatever the parser makes of it.
+    let mut open_until = 0;
+    let mut errors: Vec<&toml::de::Error> = errors.iter().collect();
+    errors.sort_by_key(|error| error.span().map_or(0, |span| line_of(&starts, span.start)));
     for error in errors {
         let span = visible(text, error.span().unwrap_or(0..0));
+        if line_of(&starts, span.start) <= open_until {
+            continue;
+        }
         let fault = match error.message() {
             message if message.starts_with("duplicate key") => {
                 let header = header_before(text, span.start);
@@ -39,6 +47,9 @@ pub(super) fn faults(text: &str, root: &DeTable<'_>, errors: &[toml::de::Error])
             }
         }
         let ends_here = fault.message == OPEN_LIST;
+        if fault.message == OPEN_STRING {
+            open_until = last_line_of_open_string(text, &starts, fault.span.start).unwrap_or(open_until);
+        }
         faults.push(fault);
         // What stands behind an open list is read as its items: nothing said about it would be true.
         if ends_here {
@@ -47,6 +58,28 @@ pub(super) fn faults(text: &str, root: &DeTable<'_>, errors: &[toml::de::Error])
     }
     faults.sort_by_key(|fault| fault.span.start);
     faults
+}
+
+/// The line in which a string that begins at a line and is not closed there is closed after all. `None` where a key or a header
+/// comes first: then the quote was forgotten.
+fn last_line_of_open_string(text: &str, starts: &[usize], at: usize) -> Option<usize> {
+    let first = line_of(starts, at);
+    let mut lines = text.lines().skip(first - 1);
+    let quote = lines.next()?.split_once('=')?.1.trim_start().chars().next().filter(|c| matches!(c, '\'' | '"'))?;
+    for (nth, line) in lines.enumerate() {
+        let begins_key = line.split_once('=').is_some_and(|(key, value)| {
+            let is_key = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+            // `NAME=value` is the shell's; keys of these files are lower-case, and people put blanks around their sign.
+            !key.trim().is_empty() && key.trim().chars().all(is_key) && key.ends_with(' ') && value.starts_with(' ')
+        });
+        if begins_key || line.starts_with('[') {
+            return None;
+        }
+        if line.contains(quote) {
+            return Some(first + 1 + nth);
+        }
+    }
+    None
 }
 
 /// Where each line begins.
@@ -126,7 +159,7 @@ fn syntax(text: &str, message: &str, span: Range<usize>) -> Fault {
             if wanted.is_some_and(|wanted| wanted.contains('"') || wanted.contains('\'')) =>
         {
             fault("a string is not closed", "expected the closing quotes here")
-                .help("a text of several lines stands between \"\"\" and \"\"\"")
+                .help("a text of several lines stands between \'\'\' and \'\'\' (between \"\"\" and \"\"\" a backslash is an escape)")
         }
         "missing escaped value" => fault("a backslash that escapes nothing", "expected `n`, `t`, `\"`, `\\`, ...")
             .help("write `\\\\` for a backslash, or put the text in single quotes, where a backslash is a backslash"),

@@ -165,12 +165,23 @@ fn fault(text: &str, error: &minijinja::Error) -> TemplateFault {
         ErrorKind::UnknownFilter => {
             Some("crondag's own filters are sh, ds, ds_nodash, ts, ts_nodash; Jinja's are known too".to_owned())
         }
+        ErrorKind::SyntaxError if is_in_statement(text, span.start) => Some(
+            "`{%` begins a statement of the template; a text that has `{%` itself stands between `{% raw %}` and `{% endraw %}`"
+                .to_owned(),
+        ),
         ErrorKind::SyntaxError => {
             Some("names stand between `{{` and `}}`; for a literal `{{` write `{{ '{{' }}`".to_owned())
         }
         _ => None,
     };
     TemplateFault { span, message: format!("the template is wrong: {}", describe(error)), help }
+}
+
+/// Whether the last bracket that opens before or at a place is one of a statement.
+fn is_in_statement(text: &str, at: usize) -> bool {
+    let until = text.len().min(at + 2);
+    let before = text.get(..until).unwrap_or(text);
+    before.rfind("{%") > before.rfind("{{")
 }
 
 /// Where a name stands as a word inside `{{ }}` or `{% %}`.

@@ -142,7 +142,7 @@ fn plain(value: &Json) -> String {
 
 /// Whether the text has anything for the template engine.
 fn is_template(text: &str) -> bool {
-    text.contains("{{") || text.contains("{%") || text.contains("{#")
+    text.contains("{{") || text.contains("{%")
 }
 
 /// The dates of a run in the DAG's zone.
@@ -254,7 +254,7 @@ fn from_json(value: &Json) -> Value {
 fn environment() -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    if let Ok(syntax) = SyntaxConfig::builder().keep_trailing_newline(true).build() {
+    if let Some(syntax) = syntax() {
         environment.set_syntax(syntax);
     }
     environment.set_fuel(Some(FUEL));
@@ -265,6 +265,16 @@ fn environment() -> Environment<'static> {
     environment.add_filter("ts", |value: &Value| date_text(value, "%Y-%m-%dT%H:%M:%S%:z"));
     environment.add_filter("ts_nodash", |value: &Value| date_text(value, "%Y%m%dT%H%M%S"));
     environment
+}
+
+/// Values in `{{ }}`, statements in `{% %}`, and no comments: `{#` is the shell's (`${#list[@]}`), and what a comment hides from bash
+/// is missed by nobody until it is needed. A comment would have to stand between NULs, which no text of a DAG file has.
+fn syntax() -> Option<SyntaxConfig> {
+    let mut syntax = SyntaxConfig::builder();
+    syntax.keep_trailing_newline(true).comment_delimiters("\0{#", "#}\0");
+    let built = syntax.build();
+    debug_assert!(built.is_ok());
+    built.ok()
 }
 
 fn date_text(value: &Value, format: &str) -> Result<String, Error> {

@@ -31,6 +31,7 @@ fn render_with(text: &str, secrets: Secrets) -> Result<String, RenderError> {
         pool_slots: 1,
         priority: 0,
         env: BTreeMap::new(),
+        shell_options: None,
         working_dir: None,
         run_as: None,
         email: Vec::new(),
@@ -261,4 +262,44 @@ fn what_sh_quotes_bash_gives_back() {
 #[test]
 fn only_what_needs_quotes_gets_them() {
     assert_eq!(["", "a-B_9./:=@%+,", "a b", "ü"].map(quote), ["''", "a-B_9./:=@%+,", "'a b'", "'ü'"]);
+}
+
+mod what_is_no_template_reaches_bash {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Pieces of shell that look like templates of one kind or another.
+    fn piece() -> impl Strategy<Value = String> {
+        prop_oneof![
+            Just("${#dirs[@]}".to_owned()),
+            Just("${name%#}".to_owned()),
+            Just("{#".to_owned()),
+            Just("#}".to_owned()),
+            Just("%}".to_owned()),
+            Just("}}".to_owned()),
+            Just("{".to_owned()),
+            Just("# a comment\n".to_owned()),
+            "[ -~\\n]{0,12}",
+            "\\PC{0,4}",
+        ]
+    }
+
+    fn script() -> impl Strategy<Value = String> {
+        prop::collection::vec(piece(), 0..8)
+            .prop_map(|pieces| pieces.concat())
+            .prop_filter("no template", |text| !text.contains("{{") && !text.contains("{%") && !text.ends_with('{'))
+    }
+
+    proptest! {
+        #[test]
+        fn byte_for_byte(before in script(), after in script()) {
+            let checker = Checker::new(&BTreeMap::new(), &BTreeMap::new(), std::iter::empty::<&str>());
+            prop_assert_eq!(checker.check(&before), []);
+            // Also around what is a template.
+            let text = format!("{before}{{{{ ds }}}}{after}");
+            prop_assert_eq!(checker.check(&text), []);
+            prop_assert_eq!(environment().render_str(&text, minijinja::context! { ds => "2018-07-01" }).unwrap(), format!("{before}2018-07-01{after}"));
+        }
+    }
 }

@@ -200,7 +200,13 @@ fn render(
             env.insert(SCRIPT_VARIABLE.to_owned(), script);
             RUN_SCRIPT.to_owned()
         };
-        Ok((vec!["/bin/bash".to_owned(), "-c".to_owned(), argument], display, None))
+        let options = task.shell_options.as_ref().unwrap_or(&config.shell_options);
+        let mut argv = vec!["/bin/bash".to_owned()];
+        argv.extend(options.iter().flat_map(|option| ["-o".to_owned(), option.clone()]));
+        argv.extend(["-c".to_owned(), argument]);
+        let display =
+            if options.is_empty() { display } else { format!("# bash -o {}\n{display}", options.join(" -o ")) };
+        Ok((argv, display, None))
     };
     let known = env.clone();
     let for_people = Materials {
