@@ -85,7 +85,7 @@ fn engine_run(bencher: Bencher<'_, '_>, tasks: usize) {
             number: RunNumber(1),
             dag_id: dag.id.clone(),
             run_type: RunType::Scheduled,
-            logical_date: now,
+            interval: DataInterval { start: now, end: now },
             state: RunState::Queued,
             started_at: None,
             backfill: None,

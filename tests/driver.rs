@@ -126,17 +126,7 @@ impl World {
         let dag_id = DagId::new("d").unwrap();
         let write = self.store.write().unwrap();
         let id = write.keep_version(&dag_id, text, day(0)).unwrap();
-        let row = DagRow {
-            dag_id,
-            version_id: Some(id),
-            file_stamp: String::new(),
-            fault: None,
-            is_active: true,
-            is_paused: false,
-            schedule_from: day(0),
-            scheduled_until: None,
-            next_fire_at: None,
-        };
+        let row = DagRow { version_id: Some(id), ..DagRow::new(dag_id, day(0)) };
         write.put_dag(&row).unwrap();
         write.commit().unwrap();
         id

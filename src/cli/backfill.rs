@@ -176,7 +176,7 @@ fn dry_run(
     let mut would = 0;
     for interval in ordered(intervals, args.reverse) {
         let known = match &store {
-            Some(store) => store.interval_run(&dag.id, interval.start)?,
+            Some(store) => store.interval_run(&dag.id, interval)?,
             None => None,
         };
         let (what, runs) = match &known {
@@ -234,7 +234,7 @@ impl Plan<'_> {
         let mut failed_tasks = std::collections::HashMap::new();
         if self.args.rerun == Rerun::Failed {
             for interval in self.intervals {
-                if let Some(run) = store.interval_run(&self.dag.id, interval.start)?
+                if let Some(run) = store.interval_run(&self.dag.id, *interval)?
                     && run.state == RunState::Failed
                 {
                     failed_tasks.insert(run.number, self.failed(store, &run)?);
@@ -260,7 +260,7 @@ impl Plan<'_> {
                 asked.waiting += 1;
                 continue;
             }
-            let Some(known) = write.interval_run(&self.dag.id, interval.start)? else { continue };
+            let Some(known) = write.interval_run(&self.dag.id, *interval)? else { continue };
             let widens = known.selection.is_some() && self.widened(&known) != known.selection;
             if known.state.is_final() && !does_again(self.args.rerun, &known) && !widens {
                 asked.left_alone.push(known.number);

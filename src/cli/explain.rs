@@ -492,7 +492,7 @@ impl View<'_> {
         if task.depends_on_past
             && run.run_type != RunType::Manual
             && let Some(store) = self.store
-            && let Some(before) = store.run_before(&run.dag_id, run.logical_date)?
+            && let Some(before) = store.run_before(&run.dag_id, run.interval())?
         {
             let past = store.task_instances(before.number)?;
             let state = state_of(&past, id);

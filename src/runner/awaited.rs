@@ -76,7 +76,7 @@ fn has_succeeded(
     task: Option<&str>,
     interval: &DataInterval,
 ) -> Result<bool, StoreError> {
-    let Some(run) = store.interval_run(dag_id, interval.start)? else { return Ok(false) };
+    let Some(run) = store.interval_run(dag_id, *interval)? else { return Ok(false) };
     let Some(task) = task else { return Ok(run.state == RunState::Success) };
     let is_done = |instance: &crate::store::TaskInstance| {
         instance.task_id.as_str() == task && instance.state == TaskState::Success

@@ -16,7 +16,7 @@ use crate::dag::schedule::{DataInterval, Timetable};
 use crate::dag::template::iso;
 use crate::dag::{Config, Dag, DagId, RunType};
 use crate::home::Home;
-use crate::store::{DagRow, NewRun, Store, StoreError, Write};
+use crate::store::{ChangeToken, DagRow, NewRun, Store, StoreError, Write};
 
 /// Due runs that one look creates per DAG at most; the next look goes on. Nobody has more due, except by a wrong
 /// `start_date`.
@@ -55,7 +55,7 @@ struct Quiet {
     since: Timestamp,
     files_at: Timestamp,
     next_fire: Option<Timestamp>,
-    data_version: i64,
+    change_token: ChangeToken,
 }
 
 impl Lookout {
@@ -64,7 +64,7 @@ impl Lookout {
     pub fn is_worth_a_look(&self, store: &Store, now: Timestamp) -> bool {
         let Some(quiet) = &self.quiet else { return true };
         let is_calm = now >= quiet.since && now < quiet.files_at && quiet.next_fire.is_none_or(|fire| now < fire);
-        !is_calm || store.data_version().ok() != Some(quiet.data_version)
+        !is_calm || store.change_token().ok() != Some(quiet.change_token)
     }
 
     /// Looks, and remembers what the next look is to wait for.
@@ -80,13 +80,13 @@ impl Lookout {
     ) -> Result<Report, PlanError> {
         self.quiet = None;
         // Asked before: what is written meanwhile is worth the next look.
-        let data_version = store.data_version()?;
+        let change_token = store.change_token()?;
         let report = plan(home, store, config, now)?;
         if !report.changed {
             let count = i32::try_from(report.files).unwrap_or(i32::MAX);
             let pause = PAUSE_PER_FILE.saturating_mul(count).min(LONGEST_PAUSE);
             let files_at = now.saturating_add(pause).unwrap_or(Timestamp::MAX);
-            self.quiet = Some(Quiet { since: now, files_at, next_fire: report.next_fire, data_version });
+            self.quiet = Some(Quiet { since: now, files_at, next_fire: report.next_fire, change_token });
         }
         Ok(report)
     }

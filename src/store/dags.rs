@@ -25,6 +25,8 @@ pub struct DagRow {
     pub schedule_from: Timestamp,
     /// The newest fire time that was dealt with.
     pub scheduled_until: Option<Timestamp>,
+    /// A mark that was ahead of the clock: until the clock has reached it, `scheduled_until` is what counts.
+    pub set_aside_until: Option<Timestamp>,
     /// When it fires next; `None` when it has no schedule, no more fire times, or no good version.
     pub next_fire_at: Option<Timestamp>,
 }
@@ -42,6 +44,7 @@ impl DagRow {
             is_paused: false,
             schedule_from: now,
             scheduled_until: None,
+            set_aside_until: None,
             next_fire_at: None,
         }
     }
@@ -58,8 +61,7 @@ pub struct DagVersion {
     pub text: String,
 }
 
-const COLUMNS: &str =
-    "dag_id, version_id, file_stamp, fault, is_active, is_paused, schedule_from, scheduled_until, next_fire_at";
+const COLUMNS: &str = "dag_id, version_id, file_stamp, fault, is_active, is_paused, schedule_from, scheduled_until, next_fire_at, set_aside_until";
 
 fn dag_row(row: &Row<'_>) -> rusqlite::Result<Result<DagRow, StoreError>> {
     let id: String = row.get(0)?;
@@ -74,6 +76,7 @@ fn dag_row(row: &Row<'_>) -> rusqlite::Result<Result<DagRow, StoreError>> {
             schedule_from: row.get::<_, Micros>(6)?.0,
             scheduled_until: row.get::<_, Option<Micros>>(7)?.map(|micros| micros.0),
             next_fire_at: row.get::<_, Option<Micros>>(8)?.map(|micros| micros.0),
+            set_aside_until: row.get::<_, Option<Micros>>(9)?.map(|micros| micros.0),
         }),
         Err(error) => Err(StoreError::Impossible(format!("dags.dag_id: {error}"))),
     })
@@ -88,23 +91,22 @@ impl Store {
 
     /// One DAG.
     pub fn dag(&self, dag_id: &DagId) -> Result<Option<DagRow>, StoreError> {
-        let mut statement = self.connection.prepare_cached(&format!("SELECT {COLUMNS} FROM dags WHERE dag_id = ?1"))?;
-        statement.query_row([dag_id.as_str()], dag_row).optional()?.transpose()
+        dag(&self.connection, dag_id)
+    }
+
+    /// Whether a DAG fires now or should have fired before: what a planner would find without reading any file.
+    pub fn is_any_due(&self, now: Timestamp) -> Result<bool, StoreError> {
+        Ok(self
+            .connection
+            .prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM dags WHERE next_fire_at <= ?1 AND is_active = 1 AND is_paused = 0)",
+            )?
+            .query_row([Micros(now)], |row| row.get(0))?)
     }
 
     /// A stored version of a DAG file.
     pub fn version(&self, id: i64) -> Result<Option<DagVersion>, StoreError> {
-        let mut statement =
-            self.connection.prepare_cached("SELECT id, dag_id, text FROM dag_versions WHERE id = ?1")?;
-        let found = statement
-            .query_row([id], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?)))
-            .optional()?;
-        found
-            .map(|(id, dag_id, text)| match DagId::new(dag_id) {
-                Ok(dag_id) => Ok(DagVersion { id, dag_id, text }),
-                Err(error) => Err(StoreError::Impossible(format!("dag_versions.dag_id: {error}"))),
-            })
-            .transpose()
+        version(&self.connection, id)
     }
 }
 
@@ -136,11 +138,11 @@ impl Write<'_> {
     pub fn put_dag(&self, dag: &DagRow) -> Result<(), StoreError> {
         self.tx
             .prepare_cached(&format!(
-                "INSERT INTO dags ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+                "INSERT INTO dags ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
                  ON CONFLICT (dag_id) DO UPDATE SET version_id = excluded.version_id, file_stamp = excluded.file_stamp,
                  fault = excluded.fault, is_active = excluded.is_active, is_paused = excluded.is_paused,
                  schedule_from = excluded.schedule_from, scheduled_until = excluded.scheduled_until,
-                 next_fire_at = excluded.next_fire_at"
+                 next_fire_at = excluded.next_fire_at, set_aside_until = excluded.set_aside_until"
             ))?
             .execute((
                 dag.dag_id.as_str(),
@@ -152,6 +154,7 @@ impl Write<'_> {
                 Micros(dag.schedule_from),
                 dag.scheduled_until.map(Micros),
                 dag.next_fire_at.map(Micros),
+                dag.set_aside_until.map(Micros),
             ))?;
         Ok(())
     }
@@ -163,12 +166,13 @@ impl Write<'_> {
 
     /// The DAG's row as it stands inside this transaction.
     pub fn dag(&self, dag_id: &DagId) -> Result<Option<DagRow>, StoreError> {
-        self.tx
-            .prepare_cached(&format!("SELECT {COLUMNS} FROM dags WHERE dag_id = ?1"))?
-            .query_row([dag_id.as_str()], dag_row)
-            .optional()?
-            .transpose()
+        dag(&self.tx, dag_id)
     }
+}
+
+fn dag(connection: &Connection, dag_id: &DagId) -> Result<Option<DagRow>, StoreError> {
+    let mut statement = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM dags WHERE dag_id = ?1"))?;
+    statement.query_row([dag_id.as_str()], dag_row).optional()?.transpose()
 }
 
 fn version(connection: &Connection, id: i64) -> Result<Option<DagVersion>, StoreError> {

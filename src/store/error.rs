@@ -41,8 +41,18 @@ pub enum StoreError {
     #[error("the database holds an impossible value: {0}\nnext: run `crondag db check`")]
     Impossible(String),
     /// `SQLite`'s error where the home's path is not known.
-    #[error("{}", in_words(.0, Path::new(IN_HOME)))]
-    Sqlite(#[from] rusqlite::Error),
+    #[error("{}", in_words(&.0.0, Path::new(IN_HOME)))]
+    Sqlite(SqliteError),
+}
+
+/// The library's error; nobody outside the store needs to know the library.
+#[derive(Debug)]
+pub struct SqliteError(rusqlite::Error);
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> StoreError {
+        StoreError::Sqlite(SqliteError(error))
+    }
 }
 
 /// Where each home has its database.
@@ -50,13 +60,13 @@ const IN_HOME: &str = ".crondag/crondag.db";
 
 impl StoreError {
     pub(super) fn open(path: &Path, error: rusqlite::Error) -> StoreError {
-        StoreError::Sqlite(error).at(path)
+        StoreError::from(error).at(path)
     }
 
     /// Says the same naming the database by its whole path.
     pub(crate) fn at(self, path: &Path) -> StoreError {
         match self {
-            StoreError::Sqlite(error) => in_words(&error, path),
+            StoreError::Sqlite(SqliteError(error)) => in_words(&error, path),
             named => named,
         }
     }

@@ -38,11 +38,19 @@ pub use outbox::{NewMail, OutboxMail, OutboxSummary};
 pub use runs::{BackfillRow, NewRun, Progress, RunFilter, RunRow, StateCounts, TaskInstance, UnfinishedRun};
 
 /// The migrations, oldest first; `PRAGMA user_version` says how many have been applied.
-const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001.sql"), include_str!("migrations/0002.sql"), include_str!("migrations/0003.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001.sql"),
+    include_str!("migrations/0002.sql"),
+    include_str!("migrations/0003.sql"),
+    include_str!("migrations/0004.sql"),
+];
 
 /// How long a writer waits for another one.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What [`Store::change_token`] gives: only to be compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ChangeToken(i64);
 
 /// An open database.
 pub struct Store {
@@ -116,9 +124,10 @@ impl Store {
         Ok(Write { tx })
     }
 
-    /// A value that changes whenever another connection commits: for watching without reading.
-    pub fn data_version(&self) -> Result<i64, StoreError> {
-        Ok(self.connection.query_row("PRAGMA data_version", [], |row| row.get(0))?)
+    /// Differs from an earlier one of this store whenever another connection has committed since: for watching without
+    /// reading. What this store itself commits does not count.
+    pub(crate) fn change_token(&self) -> Result<ChangeToken, StoreError> {
+        Ok(ChangeToken(self.connection.query_row("PRAGMA data_version", [], |row| row.get(0))?))
     }
 
     /// The text under a key of the `meta` table.

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use rusqlite::trace::{TraceEvent, TraceEventCodes};
 
 use super::{RunFilter, Store, StoreError};
+use crate::dag::schedule::DataInterval;
 use crate::dag::{DagId, RunNumber, RunState};
 
 thread_local! {
@@ -39,6 +40,10 @@ fn plans<T>(ask: impl FnOnce(&Store) -> Result<T, StoreError>) -> Vec<String> {
     lines
 }
 
+fn interval() -> DataInterval {
+    DataInterval { start: Timestamp::UNIX_EPOCH, end: Timestamp::UNIX_EPOCH }
+}
+
 fn dag() -> DagId {
     DagId::new("d").unwrap()
 }
@@ -69,6 +74,23 @@ fn a_tick_with_nothing_due_reads_no_history() {
 }
 
 #[test]
+fn what_a_dag_has_run_is_found_by_its_interval() {
+    let by_end = "SEARCH runs USING INDEX runs_one_per_interval";
+    assert_eq!(
+        plans(|store| store.interval_run(&dag(), interval())),
+        [format!("{by_end} (dag_id=? AND data_interval_end=? AND logical_date=?)")]
+    );
+    assert_eq!(
+        plans(|store| store.intervals_from(&dag(), Timestamp::UNIX_EPOCH)),
+        [format!("{by_end} (dag_id=? AND data_interval_end>?)")]
+    );
+    assert_eq!(
+        plans(|store| store.is_any_due(Timestamp::UNIX_EPOCH)),
+        ["SCAN CONSTANT ROW", "SCALAR SUBQUERY 1", "SEARCH dags USING INDEX dags_due (next_fire_at<?)"]
+    );
+}
+
+#[test]
 fn a_driver_takes_up_what_is_open_without_reading_history() {
     assert_eq!(plans(Store::open_attempts), ["SCAN attempts USING INDEX attempts_open"]);
     assert_eq!(
@@ -81,8 +103,8 @@ fn a_driver_takes_up_what_is_open_without_reading_history() {
     );
     assert_eq!(plans(|store| store.task_instances(RunNumber(7))), ["SEARCH task_instances USING PRIMARY KEY (run=?)"]);
     assert_eq!(
-        plans(|store| store.run_before(&dag(), Timestamp::UNIX_EPOCH)),
-        ["SEARCH runs USING INDEX runs_one_per_interval (dag_id=? AND logical_date<?)"]
+        plans(|store| store.run_before(&dag(), interval())),
+        ["SEARCH runs USING INDEX runs_one_per_interval (dag_id=? AND (data_interval_end,logical_date)<(?,?))"]
     );
 }
 

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension, Row, params_from_iter, types::Value as SqlValue};
+use rusqlite::{Connection, OptionalExtension, Row, params_from_iter, types::Value as SqlValue};
 use serde_json::Value;
 
 use super::journal::{Event, run_state, task_id, task_state};
 use super::{Micros, Store, StoreError, Write};
+use crate::dag::schedule::DataInterval;
 use crate::dag::{DagId, RunNumber, RunState, RunType, TaskId, TaskState};
 
 /// A run to be created in state queued.
@@ -64,6 +65,13 @@ pub struct RunRow {
     pub end_date: Option<Timestamp>,
     /// Why it failed.
     pub reason: Option<String>,
+}
+
+impl RunRow {
+    /// The data that it is about.
+    pub fn interval(&self) -> DataInterval {
+        DataInterval { start: self.logical_date, end: self.data_interval_end }
+    }
 }
 
 /// One row of `task_instances`.
@@ -187,6 +195,27 @@ fn run_row(row: &Row<'_>) -> Result<RunRow, StoreError> {
 
 pub(super) fn optional_time(row: &Row<'_>, column: usize) -> Result<Option<Timestamp>, StoreError> {
     Ok(row.get::<_, Option<Micros>>(column)?.map(|micros| micros.0))
+}
+
+fn interval(row: &Row<'_>) -> rusqlite::Result<DataInterval> {
+    Ok(DataInterval { start: row.get::<_, Micros>(0)?.0, end: row.get::<_, Micros>(1)?.0 })
+}
+
+/// The key of a run that is not manual, as [`of_interval`] gives it.
+const OF_INTERVAL: &str = "dag_id = ?1 AND data_interval_end = ?2 AND logical_date = ?3 AND run_type <> 'manual'";
+
+fn of_interval(dag_id: &DagId, interval: DataInterval) -> [SqlValue; 3] {
+    let micros = |at: Timestamp| SqlValue::Integer(at.as_microsecond());
+    [SqlValue::Text(dag_id.to_string()), micros(interval.end), micros(interval.start)]
+}
+
+fn intervals_from(connection: &Connection, dag_id: &DagId, from: Timestamp) -> Result<Vec<DataInterval>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT logical_date, data_interval_end FROM runs WHERE dag_id = ?1 AND data_interval_end >= ?2
+         AND run_type <> 'manual' ORDER BY data_interval_end, logical_date",
+    )?;
+    let intervals = statement.query_map((dag_id.as_str(), Micros(from)), interval)?;
+    Ok(intervals.collect::<rusqlite::Result<_>>()?)
 }
 
 fn task_instance(row: &Row<'_>) -> Result<TaskInstance, StoreError> {
@@ -322,16 +351,29 @@ impl Store {
     }
 
     /// The interval's run.
-    pub fn interval_run(&self, dag_id: &DagId, logical_date: Timestamp) -> Result<Option<RunRow>, StoreError> {
-        let params = [SqlValue::Text(dag_id.to_string()), SqlValue::Integer(logical_date.as_microsecond())];
-        Ok(self.select_runs("WHERE dag_id = ?1 AND logical_date = ?2 AND run_type <> 'manual'", &params)?.pop())
+    pub fn interval_run(&self, dag_id: &DagId, interval: DataInterval) -> Result<Option<RunRow>, StoreError> {
+        let tail = format!("WHERE {OF_INTERVAL}");
+        Ok(self.select_runs(&tail, &of_interval(dag_id, interval))?.pop())
     }
 
-    /// The newest interval run of the DAG before a logical date, for `depends_on_past`.
-    pub fn run_before(&self, dag_id: &DagId, logical_date: Timestamp) -> Result<Option<RunRow>, StoreError> {
-        let params = [SqlValue::Text(dag_id.to_string()), SqlValue::Integer(logical_date.as_microsecond())];
-        let tail = "WHERE dag_id = ?1 AND logical_date < ?2 AND run_type <> 'manual' ORDER BY logical_date DESC, id DESC LIMIT 1";
-        Ok(self.select_runs(tail, &params)?.pop())
+    /// The interval run of the DAG that comes before an interval, for `depends_on_past`: of those that end before it, or
+    /// with it but begin earlier, the last one.
+    pub fn run_before(&self, dag_id: &DagId, interval: DataInterval) -> Result<Option<RunRow>, StoreError> {
+        let tail = "WHERE dag_id = ?1 AND (data_interval_end, logical_date) < (?2, ?3) AND run_type <> 'manual'
+                    ORDER BY data_interval_end DESC, logical_date DESC LIMIT 1";
+        Ok(self.select_runs(tail, &of_interval(dag_id, interval))?.pop())
+    }
+
+    /// The intervals of all interval runs of a DAG that end at `from` or later, the earliest end first.
+    pub fn intervals_from(&self, dag_id: &DagId, from: Timestamp) -> Result<Vec<DataInterval>, StoreError> {
+        intervals_from(&self.connection, dag_id, from)
+    }
+
+    /// An interval run of the DAG that has a part of the interval, or all of it: the last such one.
+    pub fn run_within(&self, dag_id: &DagId, interval: DataInterval) -> Result<Option<RunRow>, StoreError> {
+        let tail = "WHERE dag_id = ?1 AND data_interval_end > ?3 AND logical_date < ?2 AND run_type <> 'manual'
+                    ORDER BY data_interval_end DESC, logical_date DESC LIMIT 1";
+        Ok(self.select_runs(tail, &of_interval(dag_id, interval))?.pop())
     }
 
     /// A backfill.
@@ -417,12 +459,34 @@ impl Write<'_> {
     }
 
     /// The interval's run, if it exists inside this transaction.
-    pub fn interval_run(&self, dag_id: &DagId, logical_date: Timestamp) -> Result<Option<RunRow>, StoreError> {
-        let mut statement = self.statement(&format!(
-            "SELECT {COLUMNS} FROM runs WHERE dag_id = ?1 AND logical_date = ?2 AND run_type <> 'manual'"
-        ))?;
-        let mut rows = statement.query((dag_id.as_str(), Micros(logical_date)))?;
+    pub fn interval_run(&self, dag_id: &DagId, interval: DataInterval) -> Result<Option<RunRow>, StoreError> {
+        let mut statement = self.statement(&format!("SELECT {COLUMNS} FROM runs WHERE {OF_INTERVAL}"))?;
+        let mut rows = statement.query((dag_id.as_str(), Micros(interval.end), Micros(interval.start)))?;
         rows.next()?.map(run_row).transpose()
+    }
+
+    /// As [`Store::intervals_from`], inside this transaction.
+    pub fn intervals_from(&self, dag_id: &DagId, from: Timestamp) -> Result<Vec<DataInterval>, StoreError> {
+        intervals_from(&self.tx, dag_id, from)
+    }
+
+    /// The interval of the DAG's scheduled run that ends last, of those that end at `until` or before.
+    pub fn last_scheduled(&self, dag_id: &DagId, until: Timestamp) -> Result<Option<DataInterval>, StoreError> {
+        Ok(self
+            .statement(
+                "SELECT logical_date, data_interval_end FROM runs WHERE dag_id = ?1 AND data_interval_end <= ?2
+                 AND run_type <> 'manual' AND run_type = 'scheduled'
+                 ORDER BY data_interval_end DESC, logical_date DESC LIMIT 1",
+            )?
+            .query_row((dag_id.as_str(), Micros(until)), interval)
+            .optional()?)
+    }
+
+    /// How many scheduled runs of a DAG wait for their turn.
+    pub fn queued_scheduled_runs(&self, dag_id: &DagId) -> Result<u32, StoreError> {
+        Ok(self
+            .statement("SELECT count(*) FROM runs WHERE dag_id = ?1 AND state = 'queued' AND run_type = 'scheduled'")?
+            .query_row([dag_id.as_str()], |row| row.get(0))?)
     }
 
     /// Begins a backfill and gives its number.

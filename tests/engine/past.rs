@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crondag::dag::schedule::DataInterval;
 use crondag::dag::{Dag, RunNumber, RunState, RunType, Task, TaskId, TaskState, Transition};
 use crondag::runner::engine::{
     BackfillLimits, Effect, Engine, Event, Limits, Outcome, Past, Plan, PriorTask, RunInput,
 };
-use jiff::Timestamp;
+use jiff::{Timestamp, ToSpan};
 
 use super::world::*;
 
@@ -96,12 +97,30 @@ fn after_a_failed_run(max_active_runs: u32, retries: u32) -> (World, RunNumber) 
     (world, first)
 }
 
+#[test]
+fn after_an_edit_of_the_schedule_the_run_before_is_the_one_that_ends_before() {
+    let mut world = World::new(dag(vec![Task { depends_on_past: true, ..task("a") }], &[]), 8);
+    let hours = |from: i64, to: i64| DataInterval { start: day(0) + from.hours(), end: day(0) + to.hours() };
+    let mut run = |interval| {
+        let input = RunInput { interval, ..world.input(day(0)) };
+        let number = input.number;
+        world.event(Event::Run(Box::new(input)));
+        number
+    };
+    // Every six hours until noon, then daily: the day begins with the first of them and ends after the second.
+    let [first, second, day, next] = [hours(0, 6), hours(6, 12), hours(0, 24), hours(24, 48)].map(&mut run);
+    for run in [first, second, day, next] {
+        assert_eq!(world.names(), [format!("{}:a", run.0)]);
+        world.end(run, "a", Outcome::Success);
+    }
+}
+
 /// The run after the failed one.
 fn run_after_failed(world: &mut World) -> RunNumber {
     let mut input = world.input(day(1));
     let number = input.number;
     input.past = Past {
-        logical_date: Some(day(0)),
+        interval: Some(DataInterval { start: day(0), end: day(1) }),
         states: [("a", TaskState::Failed), ("b", TaskState::Success)]
             .map(|(task, state)| (TaskId::new(task).unwrap(), state))
             .into(),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crondag::dag::schedule::DataInterval;
 use crondag::dag::{
     Action, Dag, DagId, Graph, RunNumber, RunState, RunType, Shell, Task, TaskId, TaskState, Transition, TriggerRule,
 };
@@ -181,7 +182,7 @@ impl World {
             number,
             dag_id: self.dag.id.clone(),
             run_type: RunType::Scheduled,
-            logical_date: date,
+            interval: DataInterval { start: date, end: date + 24.hours() },
             state: RunState::Queued,
             started_at: None,
             backfill: None,

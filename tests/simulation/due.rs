@@ -31,7 +31,7 @@ pub struct Known {
 #[derive(Debug, Clone, Default)]
 pub struct Due {
     pub dags: BTreeMap<String, Known>,
-    pub runs: BTreeSet<(String, Timestamp)>,
+    pub runs: BTreeSet<(String, Timestamp, Timestamp)>,
     /// Changes with everything that may have changed here.
     pub changes: u64,
     /// Runs beside the newest that catchup made.
@@ -81,7 +81,7 @@ impl Due {
             self.caught_up += known.due(&version, now).len().saturating_sub(1) as u64;
             for &(start, end) in known.due(&version, now) {
                 changed = true;
-                self.runs.insert((dag.clone(), start));
+                self.runs.insert((dag.clone(), start, end));
                 known.until = known.until.max(Some(end));
             }
         }

@@ -17,7 +17,8 @@ pub struct Run {
     pub dag: String,
     pub run_id: String,
     pub run_type: RunType,
-    pub logical_date: Timestamp,
+    pub start: Timestamp,
+    pub end: Timestamp,
     pub state: RunState,
     pub version: Option<(i64, Rc<Version>)>,
     pub started_at: Timestamp,
@@ -43,14 +44,15 @@ impl Promises {
     pub fn created(&mut self, number: i64) {
         let run = self
             .connection
-            .prepare_cached("SELECT dag_id, run_id, run_type, logical_date FROM runs WHERE id = ?1")
+            .prepare_cached("SELECT dag_id, run_id, run_type, logical_date, data_interval_end FROM runs WHERE id = ?1")
             .unwrap()
             .query_row([number], |row| {
                 Ok(Run {
                     dag: row.get(0)?,
                     run_id: row.get(1)?,
                     run_type: RunType::parse(&row.get::<_, String>(2)?).unwrap(),
-                    logical_date: Timestamp::from_microsecond(row.get(3)?).unwrap(),
+                    start: Timestamp::from_microsecond(row.get(3)?).unwrap(),
+                    end: Timestamp::from_microsecond(row.get(4)?).unwrap(),
                     state: RunState::Queued,
                     version: None,
                     started_at: Timestamp::UNIX_EPOCH,
@@ -61,10 +63,10 @@ impl Promises {
             .unwrap();
         if run.run_type != RunType::Manual {
             let dates = self.by_date.entry(run.dag.clone()).or_default();
-            if let Some(before) = dates.insert(run.logical_date, number) {
+            if let Some(before) = dates.insert((run.end, run.start), number) {
                 broken(format!("promise 1: runs {before} and {number} of {} have one interval", run.dag));
             }
-            self.intervals.insert((run.dag.clone(), run.logical_date));
+            self.intervals.insert((run.dag.clone(), run.start, run.end));
         }
         self.open.insert(number);
         self.runs.insert(number, run);
@@ -462,9 +464,11 @@ impl Promises {
                 broken(format!("promise 3: {place} succeeds and nobody has seen its file"));
             }
             Condition::Dag(dag) => {
-                let same = self.by_date.get(dag).and_then(|dates| dates.get(&run.logical_date));
-                if let Some(same) = same.map(|number| &self.runs[number])
-                    && same.state != RunState::Success
+                // After an edit of the schedule two may begin then.
+                let others = self.by_date.get(dag).into_iter().flatten().filter(|((_, start), _)| *start == run.start);
+                let others: Vec<&Run> = others.map(|(_, number)| &self.runs[number]).collect();
+                if let Some(same) = others.first()
+                    && others.iter().all(|other| other.state != RunState::Success)
                 {
                     broken(format!("promise 3: {place} succeeds and {dag} {} is {}", same.run_id, same.state));
                 }
@@ -522,7 +526,9 @@ impl Promises {
         run.state == RunState::Running
             && self.waits_only_for_past(run)
             && self.open.iter().map(|number| &self.runs[number]).any(|early| {
-                early.dag == run.dag && early.state == RunState::Queued && early.logical_date < run.logical_date
+                early.dag == run.dag
+                    && early.state == RunState::Queued
+                    && (early.end, early.start) < (run.end, run.start)
             })
     }
 
@@ -542,7 +548,7 @@ impl Promises {
     }
 
     pub fn run_before(&self, run: &Run, with_queued: bool) -> Option<&Run> {
-        let before = self.by_date.get(&run.dag)?.range(..run.logical_date).rev();
+        let before = self.by_date.get(&run.dag)?.range(..(run.end, run.start)).rev();
         before
             .map(|(_, number)| &self.runs[number])
             .find(|it| with_queued || it.version.is_some() || it.state.is_final())
@@ -599,7 +605,7 @@ fn looks_at_dag(settings: &Task) -> bool {
 
 impl Run {
     pub fn ds(&self, version: &Version) -> String {
-        self.logical_date.to_zoned(version.time_zone()).date().to_string()
+        self.start.to_zoned(version.time_zone()).date().to_string()
     }
 
     /// What becomes of a task that has not begun: running, skipped, `upstream_failed`, or nothing yet.

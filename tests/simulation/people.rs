@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use crondag::dag::schedule::DataInterval;
 use crondag::dag::{DagId, RunNumber, RunType, TaskId, TaskState};
 use crondag::runner::planner;
 use crondag::store::{DagRow, Intent, NewRun, Rerun, StoreError, Write};
@@ -148,7 +149,7 @@ impl World {
     pub fn pause(&mut self, dag: &DagId, is_paused: bool) {
         let now = self.now();
         let written = self.write(|write| {
-            let mut row = write.dag(dag)?.unwrap_or_else(|| row(dag, now));
+            let mut row = write.dag(dag)?.unwrap_or_else(|| DagRow::new(dag.clone(), now));
             row.is_paused = is_paused;
             if !is_paused {
                 row.schedule_from = now;
@@ -333,7 +334,9 @@ impl World {
                 if write.create_run(&run, now)?.is_some() {
                     continue;
                 }
-                let Some(known) = write.interval_run(&dag, *start)? else { continue };
+                let Some(known) = write.interval_run(&dag, DataInterval { start: *start, end: *end })? else {
+                    continue;
+                };
                 if known.state.is_final() && !rerun_all {
                     continue;
                 }
@@ -362,7 +365,7 @@ impl World {
         if let Some(backfill) = written {
             self.due.use_file(&version, now);
             self.due.changes += 1;
-            self.due.runs.extend(intervals.iter().map(|(start, _)| (version.dag.clone(), *start)));
+            self.due.runs.extend(intervals.iter().map(|(start, end)| (version.dag.clone(), *start, *end)));
             self.count("backfills");
             self.tell(|_| format!("backfill {backfill} of {dag}: {intervals:?} {selection:?}"));
             self.wake();
@@ -372,22 +375,8 @@ impl World {
 
 fn keep_version(write: &Write<'_>, dag: &DagId, version: &Version, now: Timestamp) -> Result<(), StoreError> {
     let id = write.keep_version(dag, &version.text, now)?;
-    let mut row = write.dag(dag)?.unwrap_or_else(|| row(dag, now));
+    let mut row = write.dag(dag)?.unwrap_or_else(|| DagRow::new(dag.clone(), now));
     row.version_id = Some(id);
     row.fault = None;
     write.put_dag(&row)
-}
-
-fn row(dag: &DagId, now: Timestamp) -> DagRow {
-    DagRow {
-        dag_id: dag.clone(),
-        version_id: None,
-        file_stamp: String::new(),
-        fault: None,
-        is_active: true,
-        is_paused: false,
-        schedule_from: now,
-        scheduled_until: None,
-        next_fire_at: None,
-    }
 }

@@ -49,9 +49,9 @@ pub struct Promises {
     /// Runs that have not ended.
     pub open: BTreeSet<i64>,
     /// Interval runs by DAG and logical date.
-    pub by_date: BTreeMap<String, BTreeMap<Timestamp, i64>>,
+    pub by_date: BTreeMap<String, BTreeMap<(Timestamp, Timestamp), i64>>,
     /// The same as pairs, to be compared with what is due.
-    pub intervals: BTreeSet<(String, Timestamp)>,
+    pub intervals: BTreeSet<(String, Timestamp, Timestamp)>,
     /// Runs that somebody has marked or stopped.
     pub asked: BTreeSet<i64>,
     /// Message ids of mails that reached people.
@@ -431,7 +431,9 @@ impl Promises {
                     broken(format!("promise 1: {place} waits for nothing and was not begun"));
                 }
                 let waits_for_it = owners.iter().map(|(late, owner)| (&self.runs[late], owner)).find(|(late, of)| {
-                    (late.dag == run.dag && late.state == RunState::Running && late.logical_date > run.logical_date)
+                    (late.dag == run.dag
+                        && late.state == RunState::Running
+                        && (late.end, late.start) > (run.end, run.start))
                         && (owner.is_none() && of.is_none() && self.waits_only_for_past(late))
                 });
                 if has_version && let Some((late, _)) = waits_for_it {
@@ -471,11 +473,13 @@ impl Promises {
         if let Some((token, process)) = facts.processes.iter().find(|(_, process)| process.is_alive) {
             broken(format!("promise 2: {token} still lives: {process:?}"));
         }
-        let mut statement =
-            self.connection.prepare("SELECT dag_id, logical_date FROM runs WHERE run_type <> 'manual'").unwrap();
-        let runs = statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?))).unwrap().map(Result::unwrap);
-        let runs: BTreeSet<(String, Timestamp)> =
-            runs.map(|(dag, at)| (dag, Timestamp::from_microsecond(at).unwrap())).collect();
+        let mut statement = self
+            .connection
+            .prepare("SELECT dag_id, logical_date, data_interval_end FROM runs WHERE run_type <> 'manual'")
+            .unwrap();
+        let at = |micros| Timestamp::from_microsecond(micros).unwrap();
+        let runs = statement.query_map([], |row| Ok((row.get(0)?, at(row.get(1)?), at(row.get(2)?)))).unwrap();
+        let runs: BTreeSet<(String, Timestamp, Timestamp)> = runs.map(Result::unwrap).collect();
         if runs != self.intervals {
             broken("promise 1: the runs are not those whose creation was recorded");
         }

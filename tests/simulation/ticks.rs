@@ -110,10 +110,10 @@ impl World {
 
     fn differences(&self, due: &Due, found: &Dags) -> String {
         let mut wrong = Vec::new();
-        for (dag, start) in due.runs.difference(&self.promises.intervals) {
+        for (dag, start, _) in due.runs.difference(&self.promises.intervals) {
             wrong.push(format!("{dag} has no run for {start}"));
         }
-        for (dag, start) in self.promises.intervals.difference(&due.runs) {
+        for (dag, start, _) in self.promises.intervals.difference(&due.runs) {
             wrong.push(format!("{dag} has a run for {start}, which is not due"));
         }
         for (dag, state) in &due.dags() {

@@ -8,6 +8,6 @@ mod zone;
 
 pub use cron_field::ScheduleFault;
 pub use fire::Schedule;
-pub use timetable::{DataInterval, Timetable};
+pub use timetable::{DataInterval, Succession, Timetable};
 pub use when::{When, WhenFault, parse_when, read_date};
 pub use zone::{ZoneFault, parse_zone};

@@ -17,6 +17,26 @@ pub struct DataInterval {
     pub end: Timestamp,
 }
 
+impl DataInterval {
+    /// Orders the intervals of any schedules as they follow one another: by their ends. After an edit of a schedule an
+    /// interval may begin before one that has ended.
+    pub fn succession(&self) -> Succession {
+        Succession { end: self.end, start: self.start }
+    }
+
+    /// Whether the two have a time in common.
+    pub fn overlaps(&self, other: &DataInterval) -> bool {
+        self.start < other.end && other.start < self.end
+    }
+}
+
+/// The place of a data interval among all those of its DAG.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Succession {
+    end: Timestamp,
+    start: Timestamp,
+}
+
 /// The intervals of a DAG. Without a schedule each local day is an interval.
 #[derive(Debug, Clone, Copy)]
 pub struct Timetable<'a> {

@@ -200,7 +200,7 @@ impl<H: Host> Driver<H> {
             number: run.number,
             dag_id: run.dag_id.clone(),
             run_type: run.run_type,
-            logical_date: run.logical_date,
+            interval: run.interval(),
             state: run.state,
             started_at: run.start_date,
             backfill: self.limits_of(run.backfill_id)?,
@@ -244,7 +244,7 @@ impl<H: Host> Driver<H> {
     }
 
     fn past(&mut self, run: &RunRow) -> Result<Past, StoreError> {
-        let Some(mut before) = self.store.run_before(&run.dag_id, run.logical_date)? else {
+        let Some(mut before) = self.store.run_before(&run.dag_id, run.interval())? else {
             return Ok(Past::default());
         };
         // What waits to be told may end it, or let its time run out.
@@ -265,7 +265,7 @@ impl<H: Host> Driver<H> {
             .filter(|task| !(has_ended && task.state == TaskState::None))
             .map(|task| (task.task_id, task.state))
             .collect();
-        Ok(Past { logical_date: Some(before.logical_date), states })
+        Ok(Past { interval: Some(before.interval()), states })
     }
 
     /// Whether the end of a run is still to be committed.

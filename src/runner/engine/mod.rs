@@ -26,6 +26,7 @@ pub use message::{
 pub use run::{Past, PriorTask, RunInput};
 pub use slots::Limits;
 
+use crate::dag::schedule::Succession;
 use crate::dag::{DagId, Decision, RunNumber, RunState, RunType, Task, TaskId, TaskState, Transition};
 use run::{Phase, Run};
 use slots::{Candidate, Lanes, Slots};
@@ -42,7 +43,7 @@ pub struct Engine {
     plans: BTreeMap<DagId, Plan>,
     runs: BTreeMap<RunNumber, Run>,
     /// Interval runs that have not ended, by logical date: for `depends_on_past`.
-    by_date: BTreeMap<DagId, BTreeMap<Timestamp, RunNumber>>,
+    by_interval: BTreeMap<DagId, BTreeMap<Succession, RunNumber>>,
     held: BTreeSet<i64>,
     /// Runs of which a task could start but for `depends_on_past`. Some may have found their past meanwhile.
     waiting_for_past: BTreeSet<RunNumber>,
@@ -141,8 +142,8 @@ impl Engine {
         }
         let (run, plan) = Run::new(input);
         if run.is_interval() {
-            let (dag_id, date) = (run.dag_id.clone(), run.logical_date);
-            self.by_date.entry(dag_id.clone()).or_default().insert(date, number);
+            let (dag_id, date) = (run.dag_id.clone(), run.interval.succession());
+            self.by_interval.entry(dag_id.clone()).or_default().insert(date, number);
             self.touch_next(&dag_id, date, step);
         }
         let state = run.state_in_store;
@@ -208,7 +209,7 @@ impl Engine {
                 tasks: missing,
             }));
             run.renew_prior(number, &plan.dag, step);
-            let (dag_id, date, is_interval) = (run.dag_id.clone(), run.logical_date, run.is_interval());
+            let (dag_id, date, is_interval) = (run.dag_id.clone(), run.interval.succession(), run.is_interval());
             self.build(number, &plan, step);
             if is_interval {
                 // It may be bound to a version that lacks a task for which the next run waits.
@@ -292,13 +293,13 @@ impl Engine {
             self.runs.get(&number).is_some_and(|run| run.phase == Phase::Ended && run.live() == 0 && !run.is_awaited);
         if over
             && let Some(run) = self.runs.remove(&number)
-            && let Some(dates) = self.by_date.get_mut(&run.dag_id)
+            && let Some(dates) = self.by_interval.get_mut(&run.dag_id)
         {
-            if dates.get(&run.logical_date) == Some(&number) {
-                dates.remove(&run.logical_date);
+            if dates.get(&run.interval.succession()) == Some(&number) {
+                dates.remove(&run.interval.succession());
             }
             if dates.is_empty() {
-                self.by_date.remove(&run.dag_id);
+                self.by_interval.remove(&run.dag_id);
             }
         }
     }
@@ -413,7 +414,7 @@ impl Engine {
                 step.touched.push_back((number, next));
             }
         }
-        let (dag_id, date, is_interval) = (run.dag_id.clone(), run.logical_date, run.is_interval());
+        let (dag_id, date, is_interval) = (run.dag_id.clone(), run.interval.succession(), run.is_interval());
         step.effects.push(Effect::Record(Transition::TaskEnded { run: number, task: task.clone(), state, reason }));
         if is_interval && let Some(next) = self.run_after(&dag_id, date) {
             self.touch_named(next, &task, step);
@@ -524,7 +525,7 @@ fn may_begin(
 
 fn candidate(number: RunNumber, run: &Run, index: usize) -> Candidate {
     let priority = run.plan.as_ref().map_or(0, |plan| plan.dag.tasks[index].priority);
-    Candidate { rank: -i64::from(priority), logical_date: run.logical_date, run: number, task: index }
+    Candidate { rank: -i64::from(priority), logical_date: run.interval.start, run: number, task: index }
 }
 
 /// `retry_delay * retry_backoff ^ (failures - 1)`, at most `retry_max_delay`. Airflow's formula without its jitter.

@@ -1,10 +1,9 @@
 //! Runs and the runs before them: what `depends_on_past` waits for, and who gives way to whom.
 
-use jiff::Timestamp;
-
 use super::message::Effect;
 use super::run::{Past, Phase, Run};
 use super::{Engine, Step, Timer, may_begin};
+use crate::dag::schedule::Succession;
 use crate::dag::{DagId, Decision, RunNumber, TaskId, TaskState, Transition};
 
 impl Engine {
@@ -15,10 +14,10 @@ impl Engine {
             return true;
         }
         let before = self
-            .by_date
+            .by_interval
             .get(&run.dag_id)
-            .and_then(|dates| dates.range(..run.logical_date).next_back())
-            .filter(|(date, _)| run.past.logical_date.is_none_or(|known| **date >= known))
+            .and_then(|dates| dates.range(..run.interval.succession()).next_back())
+            .filter(|(place, _)| run.past.interval.is_none_or(|known| **place >= known.succession()))
             .and_then(|(_, number)| self.runs.get(number));
         let state = match before {
             Some(before) => before.state_of(task),
@@ -31,14 +30,14 @@ impl Engine {
         }
     }
 
-    pub(super) fn run_after(&self, dag_id: &DagId, date: Timestamp) -> Option<RunNumber> {
+    pub(super) fn run_after(&self, dag_id: &DagId, place: Succession) -> Option<RunNumber> {
         use std::ops::Bound::{Excluded, Unbounded};
-        self.by_date.get(dag_id)?.range((Excluded(date), Unbounded)).next().map(|(_, number)| *number)
+        self.by_interval.get(dag_id)?.range((Excluded(place), Unbounded)).next().map(|(_, number)| *number)
     }
 
     /// The past of the next run is another one now: what could start there may have to wait.
-    pub(super) fn touch_next(&self, dag_id: &DagId, date: Timestamp, step: &mut Step) {
-        if let Some(next) = self.run_after(dag_id, date) {
+    pub(super) fn touch_next(&self, dag_id: &DagId, place: Succession, step: &mut Step) {
+        if let Some(next) = self.run_after(dag_id, place) {
             let tasks = self.runs.get(&next).map_or(0, |run| run.tasks.len());
             step.touched.extend((0..tasks).map(|index| (next, index)));
         }
@@ -60,16 +59,16 @@ impl Engine {
         if !run.is_interval() {
             return;
         }
-        let past = Past { logical_date: Some(run.logical_date), states: run.states() };
-        let (dag_id, date) = (run.dag_id.clone(), run.logical_date);
-        let Some(dates) = self.by_date.get_mut(&dag_id) else { return };
-        if dates.get(&date) == Some(&number) {
-            dates.remove(&date);
+        let past = Past { interval: Some(run.interval), states: run.states() };
+        let (dag_id, place) = (run.dag_id.clone(), run.interval.succession());
+        let Some(dates) = self.by_interval.get_mut(&dag_id) else { return };
+        if dates.get(&place) == Some(&number) {
+            dates.remove(&place);
         }
-        let next = dates.range(date..).next().map(|(_, next)| *next);
+        let next = dates.range(place..).next().map(|(_, next)| *next);
         if let Some(next) = next
             && let Some(run) = self.runs.get_mut(&next)
-            && run.past.logical_date.is_none_or(|known| known <= date)
+            && run.past.interval.is_none_or(|known| known.succession() <= place)
         {
             run.past = past;
             step.touched.extend((0..run.tasks.len()).map(|index| (next, index)));
@@ -84,10 +83,10 @@ impl Engine {
         let givers = self.waiting_for_past.iter().filter_map(|&number| {
             let run = &self.runs[&number];
             let earlier = self.lanes.queued_before(&run.lane, run.queue_key()).find(|&earlier| {
-                self.runs.get(&earlier).is_some_and(|earlier| earlier.logical_date < run.logical_date)
+                self.runs.get(&earlier).is_some_and(|earlier| earlier.interval.succession() < run.interval.succession())
                     && may_begin(&self.runs, &self.plans, &self.held, earlier)
             })?;
-            self.waits_only_for_past(run).then_some((run.logical_date, number, earlier))
+            self.waits_only_for_past(run).then_some((run.interval.succession(), number, earlier))
         });
         // The last one: those between the two would only have to give way in their turn.
         let Some((_, number, earlier)) = givers.max() else { return false };

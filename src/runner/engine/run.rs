@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::slots::{Lane, Slots};
 use super::{BackfillLimits, Effect, Plan, Step, TaskReport, is_interval};
+use crate::dag::schedule::DataInterval;
 use crate::dag::{
     Dag, DagId, Decision, RunNumber, RunState, RunType, Task, TaskId, TaskState, Transition, UpstreamCounts,
 };
@@ -19,8 +20,8 @@ pub struct RunInput {
     pub dag_id: DagId,
     /// Who asked for it.
     pub run_type: RunType,
-    /// The data interval's start.
-    pub logical_date: Timestamp,
+    /// The data that it is about; its start is the logical date.
+    pub interval: DataInterval,
     /// Its state in the store.
     pub state: RunState,
     /// When it started; a queued run that has started gave way.
@@ -64,8 +65,8 @@ pub struct PriorTask {
 /// The newest earlier run of the same DAG, for `depends_on_past`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Past {
-    /// Its logical date; `None` when there is no earlier run.
-    pub logical_date: Option<Timestamp>,
+    /// Its data interval; `None` when there is no earlier run.
+    pub interval: Option<DataInterval>,
     /// The states of its tasks.
     pub states: BTreeMap<TaskId, TaskState>,
 }
@@ -96,7 +97,7 @@ pub(super) struct Instance {
 pub(super) struct Run {
     pub(super) dag_id: DagId,
     run_type: RunType,
-    pub(super) logical_date: Timestamp,
+    pub(super) interval: DataInterval,
     pub(super) state_in_store: RunState,
     pub(super) started_at: Option<Timestamp>,
     pub(super) backfill: Option<i64>,
@@ -125,7 +126,7 @@ impl Run {
             lane: Lane::Dag(input.dag_id.clone()),
             dag_id: input.dag_id,
             run_type: input.run_type,
-            logical_date: input.logical_date,
+            interval: input.interval,
             state_in_store: input.state,
             started_at: input.started_at,
             backfill: None,
@@ -163,7 +164,7 @@ impl Run {
 
     /// Oldest first, or newest first in a reverse backfill.
     pub(super) fn queue_key(&self) -> i64 {
-        let micros = self.logical_date.as_microsecond();
+        let micros = self.interval.start.as_microsecond();
         if self.is_reverse { -micros } else { micros }
     }
 
