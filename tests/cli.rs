@@ -3,20 +3,15 @@
 #![allow(clippy::unwrap_used)]
 #![allow(clippy::needless_raw_string_hashes)] // as snapbox writes them
 
+mod common;
+
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
 
+use common::Home;
 use crondag::dag::{DagId, RunNumber, RunState, RunType, TaskId, TaskState, Transition};
-use crondag::home;
-use crondag::store::{NewAttempt, NewRun, Store};
+use crondag::store::{NewAttempt, NewRun};
 use jiff::{SignedDuration, Timestamp};
-use snapbox::cmd::{Command, OutputAssert, cargo_bin};
-use snapbox::{Assert, Redactions, str};
-use tempfile::TempDir;
-
-struct Home {
-    folder: TempDir,
-}
+use snapbox::str;
 
 const CONFIG: &str = "timezone = \"Asia/Shanghai\"\n\n[pools]\nyarn = 1\n";
 
@@ -55,48 +50,11 @@ timeout = "1s"
 
 impl Home {
     fn empty() -> Home {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("crondag.toml"), CONFIG).unwrap();
-        std::fs::create_dir(folder.path().join("dags")).unwrap();
-        Home { folder }
+        Home::new().with("crondag.toml", CONFIG)
     }
 
     fn with_profile() -> Home {
         Home::empty().dag("userprofile", PROFILE)
-    }
-
-    fn dag(self, id: &str, text: &str) -> Home {
-        std::fs::write(self.path().join(format!("dags/{id}.toml")), text).unwrap();
-        self
-    }
-
-    fn path(&self) -> PathBuf {
-        self.folder.path().canonicalize().unwrap()
-    }
-
-    fn run(&self, line: &str) -> OutputAssert {
-        let mut redactions = Redactions::new();
-        redactions.insert("[HOME]", self.path()).unwrap();
-        redactions.insert("[BIN]", cargo_bin("crondag")).unwrap();
-        Command::new(cargo_bin("crondag"))
-            .with_assert(Assert::new().action_env("SNAPSHOTS").redact_with(redactions))
-            .current_dir(self.path())
-            .env_remove("CRONDAG_HOME")
-            .env("USER", "ana")
-            .env("TZ", "UTC")
-            .args(line.split_whitespace())
-            .assert()
-    }
-
-    /// As if cron had just called `tick`.
-    fn has_ticked(&self) {
-        std::fs::File::create(self.path().join(".crondag/last_tick")).unwrap();
-    }
-
-    fn store(&self) -> Store {
-        let home = home::Home::at(self.path());
-        home.make_state_dir().unwrap();
-        Store::open(&home.database_path()).unwrap()
     }
 
     /// A run of `userprofile` for a day, begun an hour after its fire time, in which each task has come to a state.
@@ -190,7 +148,7 @@ fn id(task: &str) -> TaskId {
 
 #[test]
 fn init_makes_a_home_and_says_what_to_do_next() {
-    let home = Home { folder: tempfile::tempdir().unwrap() };
+    let home = Home::bare();
     home.run("init etl").success().stderr_eq("").stdout_eq(str![[r#"
 made a home in [HOME]/etl
   dags/hello.toml
@@ -892,7 +850,7 @@ driver: it is not running, so nothing starts
 run: 2018-07-02 07:00 +08:00 is queued and may start at any moment
 
 "#]]);
-    home.has_ticked();
+    let home = home.has_ticked();
     home.run("status").success().stdout_eq(str![[r#"
 running   userprofile 2018-07-01 07:00 +08:00 for [..], 1 of 5 tasks done: activity [..]
 queued    1 run
@@ -915,7 +873,7 @@ run: it was missed, and with catchup off only the latest due interval runs
 fn status_shows_what_needs_a_look() {
     let home = Home::with_history().dag("broken", "[tasks.a]\n");
     home.store();
-    home.has_ticked();
+    let home = home.has_ticked();
     home.run("pause userprofile").success();
     home.run("status").success().stderr_eq("").stdout_eq(str![[r#"
 faulty    broken: task `a` has no action
@@ -930,7 +888,7 @@ paused    userprofile
 fn status_is_one_line_when_all_is_well() {
     let home = Home::with_profile();
     home.store();
-    home.has_ticked();
+    let home = home.has_ticked();
     home.run("status").success().stderr_eq("").stdout_eq(str![[r#"
 all is well: 1 DAG, nothing running; next: userprofile at [..] 07:00 +08:00
 
@@ -970,7 +928,7 @@ next: stop the crontab line, end what has the file open (`fuser -k junk.db`), mo
 
 #[test]
 fn without_a_home_the_error_says_how_to_get_one() {
-    let home = Home { folder: tempfile::tempdir().unwrap() };
+    let home = Home::bare();
     home.run("runs").code(2).stdout_eq("").stderr_eq(str![[r#"
 error: no home found: neither --home nor $CRONDAG_HOME is set, and neither [HOME] nor a folder above it has a crondag.toml
 next: go to your home, name it with --home, or make one with `crondag init DIRECTORY`

@@ -3,54 +3,13 @@
 #![allow(clippy::unwrap_used)] // a test that cannot go on has failed
 #![allow(clippy::needless_raw_string_hashes)] // as snapbox writes them
 
+mod common;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
 
-use snapbox::cmd::{Command, OutputAssert, cargo_bin};
-use snapbox::{Assert, Redactions, str};
-use tempfile::TempDir;
-
-struct Home {
-    folder: TempDir,
-}
-
-impl Home {
-    fn new() -> Home {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("crondag.toml"), "timezone = 'UTC'\n").unwrap();
-        fs::create_dir(folder.path().join("dags")).unwrap();
-        Home { folder }
-    }
-
-    fn dag(self, id: &str, text: impl AsRef<[u8]>) -> Home {
-        fs::write(self.path().join(format!("dags/{id}.toml")), text).unwrap();
-        self
-    }
-
-    fn path(&self) -> PathBuf {
-        self.folder.path().canonicalize().unwrap()
-    }
-
-    fn run(&self, line: &str) -> OutputAssert {
-        let mut redactions = Redactions::new();
-        redactions.insert("[HOME]", self.path()).unwrap();
-        redactions.insert("[BIN]", cargo_bin("crondag")).unwrap();
-        Command::new(cargo_bin("crondag"))
-            .with_assert(Assert::new().action_env("SNAPSHOTS").redact_with(redactions))
-            .current_dir(self.path())
-            .env_remove("CRONDAG_HOME")
-            .env("TZ", "UTC")
-            .args(line.split_whitespace())
-            .assert()
-    }
-
-    fn has_ticked(self) -> Home {
-        fs::create_dir_all(self.path().join(".crondag")).unwrap();
-        fs::File::create(self.path().join(".crondag/last_tick")).unwrap();
-        self
-    }
-}
+use common::Home;
+use snapbox::str;
 
 /// A run that ends well because its leaf does not mind what failed before it.
 const IN_SPITE: &str = "
@@ -100,11 +59,9 @@ merge   success  1/1  [..]
 next: crondag logs tags gender backfill__2018-07-01T00:00:00+00:00
 
 "#]]);
-    let json = home.run("runs --json").success().get_output().stdout.clone();
-    let runs: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    let runs = home.json("runs --json");
     assert_eq!(runs[0]["failed_tasks"], 1);
-    let json = home.run("status --json").success().get_output().stdout.clone();
-    let status: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    let status = home.json("status --json");
     assert_eq!(status[0]["failed_tasks_last_24h"][0]["failed_tasks"], 1);
 }
 

@@ -1,0 +1,17 @@
+//! What the tests of the built binary share: one home, one way to wait, and the processes of this machine.
+//!
+//! A test makes a [`Home`], runs commands in it and compares whole outputs; what it has to wait for, it waits for with
+//! [`until`]. A test that fails prints what the driver of its home has written.
+
+#![allow(dead_code, unused_imports)] // each test uses a part
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a test may fail
+
+mod home;
+mod process;
+mod ran;
+mod until;
+
+pub use home::Home;
+pub use process::{processes, signal};
+pub use ran::Ran;
+pub use until::{LONG_ENOUGH, until, until_some};
