@@ -2,6 +2,9 @@
 //!
 //! Only the secret itself is found, not what a program makes of it (base64, URL escapes, one half of it).
 
+use std::collections::VecDeque;
+use std::sync::Arc;
+
 /// What stands where a secret was.
 pub const MASK: &str = "***";
 
@@ -9,30 +12,61 @@ pub const MASK: &str = "***";
 pub const SHORTEST_SECRET: usize = 4;
 
 /// The secrets that must not be seen.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Mask {
-    /// The longest first, for one secret may begin with another.
-    secrets: Vec<Vec<u8>>,
+    /// Shared by whoever masks with it.
+    nodes: Arc<[Node]>,
+}
+
+/// A state of the automaton that finds all secrets in one pass (Aho and Corasick, 1975): a text with which some secret begins.
+/// Ready-made ones do not say how long that text is, and so how much of a piece must be held back.
+#[derive(Debug, Clone, Default)]
+struct Node {
+    byte: u8,
+    /// The texts that are this one and a byte more are a list; 0 ends it.
+    child: usize,
+    sibling: usize,
+    /// The longest end of this text with which a secret begins too.
+    fallback: usize,
+    /// How long this text is.
+    depth: usize,
+    /// How long the longest secret is with which this text ends; 0 when there is none.
+    secret: usize,
+}
+
+const ROOT: usize = 0;
+
+impl Default for Mask {
+    fn default() -> Mask {
+        Mask { nodes: Arc::new([Node::default()]) }
+    }
 }
 
 impl Mask {
     /// A mask for these values. Of one with several lines, each line is masked too. What is shorter than
     /// [`SHORTEST_SECRET`] is left out.
     pub fn new<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Mask {
-        let mut secrets: Vec<Vec<u8>> = secrets
-            .into_iter()
-            .flat_map(|secret| secret.lines().chain([secret]))
-            .filter(|text| text.len() >= SHORTEST_SECRET)
-            .map(|text| text.as_bytes().to_vec())
-            .collect();
-        secrets.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
-        secrets.dedup();
-        Mask { secrets }
+        let mut nodes = vec![Node::default()];
+        let texts = secrets.into_iter().flat_map(|secret| secret.lines().chain([secret]));
+        for text in texts.filter(|text| text.len() >= SHORTEST_SECRET) {
+            let mut at = ROOT;
+            for byte in text.bytes() {
+                at = child(&nodes, at, byte).unwrap_or_else(|| {
+                    let (sibling, depth) = (nodes[at].child, nodes[at].depth + 1);
+                    nodes.push(Node { byte, sibling, depth, ..Node::default() });
+                    nodes[at].child = nodes.len() - 1;
+                    nodes.len() - 1
+                });
+            }
+            nodes[at].secret = text.len();
+        }
+        link(&mut nodes);
+        Mask { nodes: nodes.into() }
     }
 
     /// Whether there is nothing to mask.
     pub fn is_empty(&self) -> bool {
-        self.secrets.is_empty()
+        self.nodes.len() == 1
     }
 
     /// The text without secrets.
@@ -45,20 +79,67 @@ impl Mask {
     }
 }
 
-/// Masks what comes in pieces, such as a program's output: a secret may be spread over several of them.
+fn child(nodes: &[Node], parent: usize, byte: u8) -> Option<usize> {
+    let mut at = nodes[parent].child;
+    while at != ROOT && nodes[at].byte != byte {
+        at = nodes[at].sibling;
+    }
+    (at != ROOT).then_some(at)
+}
+
+/// The state behind this one and a byte more.
+fn step(nodes: &[Node], mut at: usize, byte: u8) -> usize {
+    loop {
+        match child(nodes, at, byte) {
+            Some(child) => return child,
+            None if at == ROOT => return ROOT,
+            None => at = nodes[at].fallback,
+        }
+    }
+}
+
+/// Finds the fallbacks, the shortest texts first: each is found from those of shorter texts.
+fn link(nodes: &mut [Node]) {
+    let mut open = VecDeque::from([ROOT]);
+    while let Some(parent) = open.pop_front() {
+        let mut at = nodes[parent].child;
+        while at != ROOT {
+            let fallback = if parent == ROOT { ROOT } else { step(nodes, nodes[parent].fallback, nodes[at].byte) };
+            nodes[at].fallback = fallback;
+            if nodes[at].secret == 0 {
+                nodes[at].secret = nodes[fallback].secret;
+            }
+            open.push_back(at);
+            at = nodes[at].sibling;
+        }
+    }
+}
+
+/// Masks what comes in pieces, such as a program's output: a secret may be spread over several of them. The time that it takes
+/// grows with the text alone, whatever the secrets are.
 #[derive(Debug)]
 pub struct Stream {
     mask: Mask,
+    at: usize,
     /// Bytes that may be the beginning of a secret.
     held: Vec<u8>,
-    /// How many of the bytes to come belong to a secret that is masked already.
-    covered: usize,
+    /// Which of them belong to secrets; in order, apart from one another.
+    covers: Vec<Cover>,
+}
+
+/// A part of what is held that belongs to a secret, or to several that overlap.
+#[derive(Debug)]
+struct Cover {
+    start: usize,
+    end: usize,
+    /// The mask for it has been written: its beginning is no longer held.
+    is_written: bool,
 }
 
 impl Stream {
     /// A stream that nothing has come through.
     pub fn new(mask: Mask) -> Stream {
-        Stream { mask, held: Vec::new(), covered: 0 }
+        Stream { mask, at: ROOT, held: Vec::new(), covers: Vec::new() }
     }
 
     /// The next piece. What may begin a secret is held back until more comes.
@@ -72,39 +153,57 @@ impl Stream {
     }
 
     fn pass(&mut self, bytes: &[u8], is_end: bool) -> Vec<u8> {
-        let secrets = &self.mask.secrets;
-        if secrets.is_empty() {
+        if self.mask.is_empty() {
             return bytes.to_vec();
         }
-        let mut input = std::mem::take(&mut self.held);
-        input.extend_from_slice(bytes);
-        let mut is_first = [false; 256];
-        for secret in secrets {
-            is_first[usize::from(secret[0])] = true;
-        }
-        let mut masked = Vec::with_capacity(input.len());
-        for (position, byte) in input.iter().enumerate() {
-            let rest = &input[position..];
-            if is_first[usize::from(*byte)] {
-                // A shorter secret that is whole may be the beginning of a longer one that is not.
-                if !is_end && secrets.iter().any(|secret| secret.len() > rest.len() && secret.starts_with(rest)) {
-                    self.held = rest.to_vec();
-                    return masked;
-                }
-                if let Some(secret) = secrets.iter().find(|secret| rest.starts_with(secret)) {
-                    // Secrets may overlap: all of both is covered.
-                    if self.covered == 0 {
-                        masked.extend_from_slice(MASK.as_bytes());
-                    }
-                    self.covered = self.covered.max(secret.len());
-                }
-            }
-            if self.covered > 0 {
-                self.covered -= 1;
-            } else {
-                masked.push(*byte);
+        let nodes = self.mask.nodes.clone();
+        let start = self.held.len();
+        self.held.extend_from_slice(bytes);
+        for (position, byte) in bytes.iter().enumerate() {
+            self.at = step(&nodes, self.at, *byte);
+            let secret = nodes[self.at].secret;
+            if secret > 0 {
+                let end = start + position + 1;
+                self.cover(end - secret, end);
             }
         }
+        // No secret to come begins before this.
+        let mut decided = self.held.len();
+        if is_end {
+            self.at = ROOT;
+        } else {
+            decided -= nodes[self.at].depth;
+        }
+        self.take(decided)
+    }
+
+    /// Secrets may overlap: all of both is covered.
+    fn cover(&mut self, start: usize, end: usize) {
+        let mut cover = Cover { start, end, is_written: false };
+        while let Some(last) = self.covers.pop_if(|last| last.end > start) {
+            cover.start = cover.start.min(last.start);
+            cover.is_written |= last.is_written;
+        }
+        self.covers.push(cover);
+    }
+
+    /// Takes the first of the bytes that are held, masked.
+    fn take(&mut self, count: usize) -> Vec<u8> {
+        let mut masked = Vec::with_capacity(count);
+        let mut plain_from = 0;
+        for cover in self.covers.iter_mut().filter(|cover| cover.start < count) {
+            masked.extend_from_slice(&self.held[plain_from..cover.start]);
+            if !std::mem::replace(&mut cover.is_written, true) {
+                masked.extend_from_slice(MASK.as_bytes());
+            }
+            plain_from = cover.end.min(count);
+        }
+        masked.extend_from_slice(&self.held[plain_from..count]);
+        self.held.drain(..count);
+        self.covers.retain_mut(|cover| {
+            (cover.start, cover.end) = (cover.start.saturating_sub(count), cover.end.saturating_sub(count));
+            cover.end > 0
+        });
         masked
     }
 }
@@ -137,6 +236,16 @@ mod tests {
     fn secrets_that_overlap_are_covered_whole() {
         assert_eq!(masked(&["abcdef", "defghi"], &["abcdefghi."]), "***.");
         assert_eq!(masked(&["abcdef", "defghi"], &["abcd", "efg", "hi."]), "***.");
+    }
+
+    /// Each byte is looked at a bounded number of times: where it were looked at once for each byte of the secret, this would take hours.
+    #[test]
+    fn a_long_secret_that_nearly_occurs_everywhere_costs_no_more_than_a_short_one() {
+        let secret = format!("{}b", "a".repeat(100_000));
+        let text = "a".repeat(4 << 20);
+        let pieces: Vec<&str> = text.as_bytes().chunks(1 << 10).map(|piece| str::from_utf8(piece).unwrap()).collect();
+        assert_eq!(masked(&[&secret], &pieces), text);
+        assert_eq!(masked(&[&secret[..100_000]], &pieces), "***");
     }
 
     #[test]

@@ -167,7 +167,10 @@ fn a_timeout_ends_the_whole_tree_however_it_hides() {
     assert_eq!(home.backfill(), Some(1));
     assert!(home.has("deep"), "the tree was never there");
     let (state, reason) = home.state("stubborn");
-    assert!(state == "failed" && reason.starts_with("timed out after "), "{reason}");
+    assert!(
+        state == "failed" && reason.starts_with("timed out after ") && reason.ends_with(" (its timeout is 8s)"),
+        "{reason}"
+    );
     assert_eq!(processes(&long), Vec::<i32>::new());
     home.is_sound();
 }

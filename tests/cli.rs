@@ -597,7 +597,7 @@ fn test_ends_the_whole_tree_at_the_timeout() {
     let home = Home::with_profile();
     home.run("test userprofile mail 20180701").code(1).stderr_eq(str![[r#"
 [crondag] userprofile mail for 2018-07-01 07:00 +08:00: nothing is recorded
-error: the task failed in [..]: timed out
+error: the task failed in [..]: timed out (its timeout is 1s)
 next: crondag render userprofile mail 20180701
 
 "#]]);

@@ -174,7 +174,7 @@ fn start(spec: &AttemptSpec, mask: &Mask) -> Result<Ending, String> {
         if status.is_none() && stop.load(Ordering::Relaxed) {
             ending = Some(Ending::Stopped);
         } else if status.is_none() && deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            ending = Some(Ending::TimedOut);
+            ending = Some(Ending::TimedOut { limit: spec.timeout });
         }
     }
     let is_over = status.is_some();

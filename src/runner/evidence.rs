@@ -218,7 +218,7 @@ fn end(ending: Option<&Ending>) -> End {
     match ending {
         Some(Ending::Exited { code }) => u8::try_from(*code).map_or(End::Unknown, End::Exited),
         Some(Ending::Signaled { signal }) => u8::try_from(*signal).map_or(End::Unknown, End::Signaled),
-        Some(Ending::TimedOut) => End::Other(CauseEnding::TimedOut),
+        Some(Ending::TimedOut { .. }) => End::Other(CauseEnding::TimedOut),
         Some(Ending::Stopped) => End::Other(CauseEnding::Stopped),
         Some(Ending::Lost { .. }) => End::Other(CauseEnding::Lost),
         Some(Ending::NotStarted { reason }) => End::NotStarted(reason.clone()),

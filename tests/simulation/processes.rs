@@ -71,7 +71,7 @@ impl World {
             let timeout = Elapsed::try_from(timeout.as_micros()).unwrap();
             if takes.is_none_or(|takes| takes > timeout) {
                 takes = Some(timeout + random.between(0, 10 * SECOND));
-                plan = Ending::TimedOut;
+                plan = Ending::TimedOut { limit: spec.timeout };
             }
         }
         let process = Process {

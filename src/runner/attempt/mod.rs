@@ -14,6 +14,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::dag::units::format_duration;
 use crate::dag::{DagId, TaskId};
 
 pub mod environment;
@@ -86,7 +87,11 @@ pub enum Ending {
         signal: i32,
     },
     /// It took longer than its timeout and was ended.
-    TimedOut,
+    TimedOut {
+        /// That timeout; `None` in a record of an earlier version.
+        #[serde(default)]
+        limit: Option<Duration>,
+    },
     /// Somebody asked for it to be stopped (the shim received TERM), and it was ended.
     Stopped,
     /// The program could not be started.
@@ -119,7 +124,10 @@ impl fmt::Display for Ending {
                 let hint = if *signal == libc::SIGKILL { " (out of memory? see `dmesg`)" } else { "" };
                 write!(f, "killed by signal {signal} {name}{hint}")
             }
-            Ending::TimedOut => f.write_str("timed out"),
+            Ending::TimedOut { limit: None } => f.write_str("timed out"),
+            Ending::TimedOut { limit: Some(limit) } => {
+                write!(f, "timed out (its timeout is {})", format_duration(*limit))
+            }
             Ending::Stopped => f.write_str("stopped"),
             Ending::NotStarted { reason } | Ending::Lost { reason } => f.write_str(reason),
         }

@@ -186,10 +186,14 @@ impl<H: Host> Driver<H> {
         let outcome = match &record.ending {
             Ending::Exited { code: 0 } => Outcome::Success,
             Ending::Exited { code: SKIPPED } => Outcome::Skipped,
-            Ending::TimedOut => {
+            Ending::TimedOut { limit } => {
                 let took = record.ended_at.duration_since(record.started_at);
-                let took = Duration::try_from(took).unwrap_or_default();
-                Outcome::Failed { reason: format!("timed out after {}", format_duration(took)), exit_status: None }
+                let took = format_duration(Duration::try_from(took).unwrap_or_default());
+                let reason = match limit {
+                    Some(limit) => format!("timed out after {took} (its timeout is {})", format_duration(*limit)),
+                    None => format!("timed out after {took}"),
+                };
+                Outcome::Failed { reason, exit_status: None }
             }
             other => {
                 let exit_status = match other {

@@ -178,7 +178,7 @@ impl Shim<'_> {
             header.extend([margin, line]);
         }
         header.push('\n');
-        log.note(&header);
+        log.header(&header);
     }
 
     /// Starts the program with both outputs in one pipe, which keeps their order. Gives its process, the pipe, and where the
@@ -219,20 +219,21 @@ impl Shim<'_> {
         let mut why: Option<Ending> = None;
         let mut is_asked = false;
         while status.is_none() && why.is_none() {
-            let patience = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            pump.wait(signals, patience);
+            let remaining = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            pump.wait(signals, remaining);
             while let Some(signal) = signals.take() {
                 is_asked |= signal != libc::SIGCHLD;
             }
-            pump.read(log);
             reap(main, &mut status);
             if status.is_none() {
                 if is_asked {
                     why = Some(Ending::Stopped);
                 } else if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                    why = Some(Ending::TimedOut);
+                    why = Some(Ending::TimedOut { limit: self.spec.timeout });
                 }
             }
+            // Not before the deadline: there may always be more to read.
+            pump.read(log);
         }
         let group = self.group.as_ref();
         let (mut left_behind, mut is_clean) = (0, true);
@@ -336,6 +337,10 @@ fn patiently(what: impl Fn() -> io::Result<()>) {
     }
 }
 
+/// How often the pipe is read, 64 KB at a time, before the shim sees to its other duties. As much as a pipe can be made to hold, so that
+/// what was printed before the end is read at the end.
+const READS_A_TURN: u32 = 16;
+
 /// The pipe from the task to the log.
 struct Pump {
     pipe: Option<OwnedFd>,
@@ -350,17 +355,19 @@ impl Pump {
         }
     }
 
-    /// Until there is output, a signal, or no more patience.
-    fn wait(&self, signals: &Signals, patience: Option<Duration>) {
-        let timeout = patience.and_then(|patience| rustix::time::Timespec::try_from(patience).ok());
+    /// Until there is output, a signal, or this time is over.
+    fn wait(&self, signals: &Signals, longest: Option<Duration>) {
+        let timeout = longest.and_then(|longest| rustix::time::Timespec::try_from(longest).ok());
         let mut fds = vec![PollFd::new(signals, PollFlags::IN)];
         fds.extend(self.pipe.as_ref().map(|pipe| PollFd::new(pipe, PollFlags::IN)));
         // Interrupted is as good as woken.
         let _ = poll(&mut fds, timeout.as_ref());
     }
 
+    /// Reads what there is, but not without end: the program may print faster than that.
     fn read(&mut self, log: &mut AttemptLog) {
-        while let Some(pipe) = &self.pipe {
+        for _ in 0..READS_A_TURN {
+            let Some(pipe) = &self.pipe else { return };
             self.buffer.clear();
             // Not zeroed first: of the room of a whole pipe, most tasks need a few bytes.
             match rustix::io::read(pipe, spare_capacity(&mut self.buffer)) {
