@@ -11,7 +11,7 @@ use crondag::dag::file::read_dag;
 use crondag::dag::schedule::{DataInterval, Schedule};
 use crondag::dag::template::{Renderer, Scope, Secrets};
 use crondag::dag::{Config, Dag, DagId, RunNumber, RunState, RunType, TaskId, TaskState, Transition};
-use crondag::runner::engine::{Effect, Engine, Event, Limits, Outcome, Past, Plan, RunInput};
+use crondag::runner::engine::{Binding, Effect, Engine, Event, Limits, Outcome, Past, Plan, RunInput};
 use crondag::store::{NewRun, Store};
 use divan::{Bencher, black_box};
 use jiff::{Timestamp, tz::TimeZone};
@@ -90,12 +90,12 @@ fn engine_run(bencher: Bencher<'_, '_>, tasks: usize) {
             started_at: None,
             backfill: None,
             selection: None,
-            plan: None,
+            plan: Binding::Newest,
             tasks: Vec::new(),
             past: Past::default(),
             is_awaited: false,
         };
-        let mut effects: std::collections::VecDeque<Effect> = engine.step(Event::Run(Box::new(run)), now).into();
+        let mut effects: std::collections::VecDeque<Effect> = engine.step(Event::Runs(vec![run]), now).into();
         let mut ended = 0;
         while let Some(effect) = effects.pop_front() {
             if let Effect::Start(start) = effect {

@@ -9,5 +9,6 @@ pub mod driver;
 pub mod engine;
 pub mod evidence;
 pub mod files;
+pub mod load;
 pub mod planner;
 mod race_delay;

@@ -1,7 +1,7 @@
 //! What a new driver takes up.
 
 use crondag::dag::{RunState, Task, TaskId, TaskState};
-use crondag::runner::engine::{Event, Outcome, Plan, PriorTask};
+use crondag::runner::engine::{Binding, Event, Outcome, Plan, PriorTask};
 
 use super::world::*;
 
@@ -37,9 +37,9 @@ fn an_old_attempt_of_a_queued_run_that_a_new_driver_takes_up_holds_its_slots() {
         let second = world.run(day(1));
         let mut input = world.input(day(0));
         let first = input.number;
-        input.plan = is_known.then(|| Plan::new(world.dag.clone(), 1));
+        input.plan = if is_known { Binding::To(Plan::new(world.dag.clone(), 1)) } else { Binding::Newest };
         input.tasks = vec![PriorTask { live: Some(1), ..prior(old, TaskState::None, 1) }];
-        world.event(Event::Run(Box::new(input)));
+        world.event(Event::Runs(vec![input]));
         world.end(second, "a", Outcome::Success);
         assert!(world.names().is_empty(), "{old}");
         let task = TaskId::new(old).unwrap();
@@ -54,7 +54,7 @@ fn an_old_attempt_of_a_task_that_is_no_more_holds_its_slot_until_it_is_gone() {
     let mut input = world.input(day(0));
     let run = input.number;
     input.tasks = vec![PriorTask { live: Some(1), ..prior("gone", TaskState::None, 1) }];
-    world.event(Event::Run(Box::new(input)));
+    world.event(Event::Runs(vec![input]));
     assert_eq!((world.runs[&1].0, world.names()), (RunState::Running, Vec::new()));
     world.event(Event::AttemptEnded { run, task: TaskId::new("gone").unwrap(), try_number: 1, outcome: failed() });
     world.end(run, "a", Outcome::Success);
@@ -68,10 +68,10 @@ fn a_run_that_a_new_driver_takes_up_counts_and_its_retry_keeps_its_time() {
     let mut world = World::new(limited, 8);
     let mut input = world.input(day(0));
     input.state = RunState::Running;
-    input.plan = Some(Plan::new(world.dag.clone(), 1));
+    input.plan = Binding::To(Plan::new(world.dag.clone(), 1));
     let waiting = prior("a", TaskState::UpForRetry, 1);
     input.tasks = vec![PriorTask { max_tries: 2, next_try_at: Some(at(30)), ..waiting }];
-    world.event(Event::Run(Box::new(input)));
+    world.event(Event::Runs(vec![input]));
     world.run(day(1));
     assert!(world.running.is_empty());
     assert_eq!(world.engine.next_timer(), Some(at(30)));

@@ -50,7 +50,7 @@ fn a_run_of_a_held_backfill_or_of_an_unknown_dag_waits_in_its_queue() {
     world.event(Event::HoldBackfill { backfill: 7, hold: true });
     let mut input = world.input(day(0));
     input.backfill = Some(limits);
-    world.event(Event::Run(Box::new(input.clone())));
+    world.event(Event::Runs(vec![input.clone()]));
     assert!(world.runs.is_empty() && world.running.is_empty());
     world.event(Event::HoldBackfill { backfill: 7, hold: false });
     assert_eq!(world.names(), ["1:a"]);
@@ -59,7 +59,7 @@ fn a_run_of_a_held_backfill_or_of_an_unknown_dag_waits_in_its_queue() {
     let mut world = World::new(dag(vec![task("a")], &[]), 8);
     world.engine = Engine::new();
     world.event(Event::Limits(Limits { parallelism: 8, pools: BTreeMap::new() }));
-    world.event(Event::Run(Box::new(input)));
+    world.event(Event::Runs(vec![input]));
     assert!(world.runs.is_empty() && world.running.is_empty());
     world.event(Event::Plan(Plan::new(world.dag.clone(), 1)));
     assert_eq!(world.names(), ["1:a"]);

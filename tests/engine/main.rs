@@ -8,4 +8,5 @@ mod outcomes;
 mod past;
 mod requests;
 mod sensors;
+mod why;
 mod world;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crondag::dag::schedule::DataInterval;
 use crondag::dag::{Dag, RunNumber, RunState, RunType, Task, TaskId, TaskState, Transition};
 use crondag::runner::engine::{
-    BackfillLimits, Effect, Engine, Event, Limits, Outcome, Past, Plan, PriorTask, RunInput,
+    BackfillLimits, Binding, Effect, Engine, Event, Limits, Outcome, Past, Plan, PriorTask, RunInput,
 };
 use jiff::{Timestamp, ToSpan};
 
@@ -29,7 +29,7 @@ fn depends_on_past_waits_for_the_same_task_of_the_previous_run() {
     input.number = first;
     input.state = RunState::Failed;
     input.is_awaited = true;
-    world.event(Event::Run(Box::new(input)));
+    world.event(Event::Runs(vec![input]));
     world.event(clear(first, "a"));
     world.end(first, "a", Outcome::Success);
     assert!(world.names().contains(&"2:a".to_owned()), "{:?}", world.names());
@@ -104,7 +104,7 @@ fn after_an_edit_of_the_schedule_the_run_before_is_the_one_that_ends_before() {
     let mut run = |interval| {
         let input = RunInput { interval, ..world.input(day(0)) };
         let number = input.number;
-        world.event(Event::Run(Box::new(input)));
+        world.event(Event::Runs(vec![input]));
         number
     };
     // Every six hours until noon, then daily: the day begins with the first of them and ends after the second.
@@ -125,7 +125,7 @@ fn run_after_failed(world: &mut World) -> RunNumber {
             .map(|(task, state)| (TaskId::new(task).unwrap(), state))
             .into(),
     };
-    world.event(Event::Run(Box::new(input)));
+    world.event(Event::Runs(vec![input]));
     number
 }
 
@@ -135,10 +135,10 @@ fn clear_ended(world: &mut World, run: RunNumber, date: Timestamp, backfill: Opt
     input.number = run;
     input.state = RunState::Failed;
     input.is_awaited = true;
-    input.plan = Some(Plan::new(world.dag.clone(), 1));
+    input.plan = Binding::To(Plan::new(world.dag.clone(), 1));
     input.tasks = vec![prior("a", TaskState::Failed, 1), prior("b", TaskState::Success, 1)];
     input.backfill = backfill;
-    world.event(Event::Run(Box::new(input)));
+    world.event(Event::Runs(vec![input]));
     world.event(clear(run, "a"));
 }
 
@@ -260,7 +260,7 @@ fn an_ended_run_that_is_forgotten_is_no_longer_anybodys_past() {
     let forgotten = input.number;
     input.state = RunState::Failed;
     input.is_awaited = true;
-    world.event(Event::Run(Box::new(input)));
+    world.event(Event::Runs(vec![input]));
     assert!(world.engine.knows(forgotten));
     world.event(Event::Stop { run: forgotten, by: "me".to_owned() });
     assert!(!world.engine.knows(forgotten));
@@ -286,7 +286,7 @@ fn a_run_that_was_ended_before_it_began_holds_nobody_up_when_it_is_marked_again(
     input.number = second;
     input.state = RunState::Success;
     input.is_awaited = true;
-    world.event(Event::Run(Box::new(input)));
+    world.event(Event::Runs(vec![input]));
     world.event(mark);
     assert!(!world.engine.knows(second));
     world.end(first, "a", failed());
@@ -301,7 +301,7 @@ fn a_run_that_a_person_triggered_has_no_past_and_is_nobodys_past() {
     let mut input = world.input(day(1));
     input.run_type = RunType::Manual;
     let manual = input.number;
-    world.event(Event::Run(Box::new(input)));
+    world.event(Event::Runs(vec![input]));
     assert_eq!(world.names(), ["1:a", "2:a"]);
     world.run(day(2));
     world.end(manual, "a", failed());
@@ -326,14 +326,14 @@ fn the_past_of_a_run_that_was_ended_before_it_began_forbids_nothing_that_of_a_qu
     let tasks = vec![Task { depends_on_past: true, ..task("a") }];
     let mut world = World::new(dag(tasks.clone(), &[]), 8);
     let ended = RunInput { state: RunState::Failed, is_awaited: true, ..world.input(day(0)) };
-    world.event(Event::Run(Box::new(ended)));
+    world.event(Event::Runs(vec![ended]));
     world.run(day(1));
     assert_eq!(world.names(), ["2:a"]);
     let mut world = World::new(dag(tasks, &[]), 8);
     world.event(Event::HoldBackfill { backfill: 7, hold: true });
     let limits = BackfillLimits { backfill: 7, max_active_runs: None, is_reverse: false };
     let queued = RunInput { backfill: Some(limits), ..world.input(day(0)) };
-    world.event(Event::Run(Box::new(queued)));
+    world.event(Event::Runs(vec![queued]));
     world.run(day(1));
     assert!(world.running.is_empty(), "{:?}", world.names());
 }
@@ -355,7 +355,7 @@ fn a_run_that_gave_way_keeps_its_version_unless_it_is_cleared() {
             let running = RunInput {
                 number: first,
                 state: RunState::Running,
-                plan: Some(plan.clone()),
+                plan: Binding::To(plan.clone()),
                 tasks: vec![
                     PriorTask { live: Some(2), ..prior("a", TaskState::Running, 2) },
                     prior("b", TaskState::Success, 1),
@@ -365,12 +365,12 @@ fn a_run_that_gave_way_keeps_its_version_unless_it_is_cleared() {
             let queued = RunInput {
                 number: second,
                 started_at: Some(at(0)),
-                plan: Some(plan),
+                plan: Binding::To(plan),
                 tasks: vec![prior("a", TaskState::None, 0), prior("b", TaskState::Success, 1)],
                 ..world.input(day(1))
             };
             for input in [running, queued] {
-                world.event(Event::Run(Box::new(input)));
+                world.event(Event::Runs(vec![input]));
             }
             world.event(Event::Limits(Limits { parallelism: 8, pools: BTreeMap::new() }));
         }

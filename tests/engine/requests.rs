@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crondag::dag::{Dag, RunNumber, RunState, Task, TaskId, TaskState, Transition, TriggerRule};
-use crondag::runner::engine::{BackfillLimits, Event, Outcome, Plan, PriorTask, RerunRequest, RunInput};
+use crondag::runner::engine::{BackfillLimits, Binding, Event, Outcome, Plan, PriorTask, RerunRequest, RunInput};
 use jiff::ToSpan;
 
 use super::world::*;
@@ -58,7 +58,7 @@ fn an_interrupted_backfill_starts_nothing_new_until_it_goes_on() {
     for date in 0..4 {
         let mut input = world.input(day(date));
         input.backfill = Some(limits);
-        world.event(Event::Run(Box::new(input)));
+        world.event(Event::Runs(vec![input]));
     }
     assert_eq!(world.names(), ["1:a", "2:a"], "its own limit, and each started as it came");
     world.event(Event::HoldBackfill { backfill: 7, hold: true });
@@ -151,7 +151,7 @@ fn a_selection_is_the_whole_run_until_it_is_widened() {
     let mut input = world.input(day(0));
     let run = input.number;
     input.selection = Some(vec![TaskId::new("a").unwrap()]);
-    world.event(Event::Run(Box::new(input.clone())));
+    world.event(Event::Runs(vec![input.clone()]));
     assert_eq!((world.names(), world.states.len()), (vec!["1:a".to_owned()], 1));
     let both = Some(vec![TaskId::new("a").unwrap(), TaskId::new("b").unwrap()]);
     let request = RerunRequest { run, clear: Vec::new(), clear_all: false, backfill: None, selection: both };
@@ -169,10 +169,10 @@ fn a_run_that_was_ended_before_its_widened_selection_began_begins_with_all_of_it
     let run = input.number;
     // It had `a` alone; it was widened, and marked while it waited to start again.
     input.state = RunState::Success;
-    input.plan = Some(Plan::new(world.dag.clone(), 1));
+    input.plan = Binding::To(Plan::new(world.dag.clone(), 1));
     input.tasks = vec![prior("a", TaskState::Success, 1)];
     input.is_awaited = true;
-    world.event(Event::Run(Box::new(input)));
+    world.event(Event::Runs(vec![input]));
     let clear = vec![TaskId::new("a").unwrap()];
     let request = RerunRequest { run, clear, clear_all: false, backfill: None, selection: None };
     world.event(Event::Rerun(Box::new(request)));
@@ -210,7 +210,7 @@ fn holding_a_backfill_stops_its_clocks_and_nobody_elses() {
     let mut input = world.input(day(0));
     let (held, other) = (input.number, RunNumber(2));
     input.backfill = Some(BackfillLimits { backfill: 7, max_active_runs: None, is_reverse: false });
-    world.event(Event::Run(Box::new(input)));
+    world.event(Event::Runs(vec![input]));
     world.run(day(1));
     world.event(Event::StopBackfill { backfill: 8 });
     assert!(world.stopped.is_empty());
@@ -311,7 +311,7 @@ fn the_time_in_which_a_backfill_is_held_does_not_count_against_the_timeout_of_it
     let limits = BackfillLimits { backfill: 7, max_active_runs: None, is_reverse: false };
     let input = RunInput { backfill: Some(limits), ..world.input(day(0)) };
     let run = input.number;
-    world.event(Event::Run(Box::new(input)));
+    world.event(Event::Runs(vec![input]));
     world.pass(50);
     world.event(Event::HoldBackfill { backfill: 7, hold: true });
     world.pass(500);
@@ -330,7 +330,7 @@ fn a_run_that_another_backfill_takes_over_is_held_or_goes_on_as_that_one() {
     let owned = |backfill| Some(BackfillLimits { backfill, max_active_runs: None, is_reverse: false });
     let input = RunInput { backfill: owned(7), ..world.input(day(0)) };
     let run = input.number;
-    world.event(Event::Run(Box::new(input)));
+    world.event(Event::Runs(vec![input]));
     let take_over = |backfill| {
         let backfill = owned(backfill);
         Event::Rerun(Box::new(RerunRequest { run, clear: Vec::new(), clear_all: false, backfill, selection: None }))

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crondag::dag::{Action, Condition, RunState, Task, TaskId, TaskState, Wait};
-use crondag::runner::engine::{Engine, Event, Limits, Look, Outcome, Plan, PriorTask, RerunRequest};
+use crondag::runner::engine::{Binding, Engine, Event, Limits, Look, Outcome, Plan, PriorTask, RerunRequest};
 use jiff::ToSpan;
 
 use super::world::*;
@@ -147,7 +147,7 @@ fn a_new_driver_goes_on_waiting_with_the_patience_that_is_left() {
         let mut input = world.input(day(0));
         let run = input.number;
         input.state = RunState::Running;
-        input.plan = Some(Plan::new(world.dag.clone(), 1));
+        input.plan = Binding::To(Plan::new(world.dag.clone(), 1));
         input.started_at = Some(at(-140));
         input.tasks = vec![PriorTask {
             task: TaskId::new("w").unwrap(),
@@ -159,7 +159,7 @@ fn a_new_driver_goes_on_waiting_with_the_patience_that_is_left() {
             started_at: Some(at(-140)),
             live: None,
         }];
-        world.event(Event::Run(Box::new(input)));
+        world.event(Event::Runs(vec![input]));
         if due {
             world.end(run, "w", failed());
         } else {

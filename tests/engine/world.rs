@@ -9,7 +9,7 @@ use crondag::dag::{
     Action, Dag, DagId, Graph, RunNumber, RunState, RunType, Shell, Task, TaskId, TaskState, Transition, TriggerRule,
 };
 use crondag::runner::engine::{
-    AlertKind, Effect, Engine, Event, Limits, Look, Outcome, Past, Plan, PriorTask, RerunRequest, RunInput,
+    AlertKind, Binding, Effect, Engine, Event, Limits, Look, Outcome, Past, Plan, PriorTask, RerunRequest, RunInput,
 };
 use jiff::{Timestamp, ToSpan, tz::TimeZone};
 
@@ -187,7 +187,7 @@ impl World {
             started_at: None,
             backfill: None,
             selection: None,
-            plan: None,
+            plan: Binding::Newest,
             tasks: Vec::new(),
             past: Past::default(),
             is_awaited: false,
@@ -197,7 +197,7 @@ impl World {
     pub fn run(&mut self, date: Timestamp) -> RunNumber {
         let input = self.input(date);
         let number = input.number;
-        self.event(Event::Run(Box::new(input)));
+        self.event(Event::Runs(vec![input]));
         number
     }
 
@@ -227,10 +227,10 @@ impl World {
 
     /// The run as it stands in the store after it has failed or succeeded: somebody is about to ask something of it.
     pub fn take_up(&mut self, run: RunNumber, date: Timestamp, state: RunState, tasks: Vec<PriorTask>) {
-        let plan = Some(Plan::new(self.dag.clone(), 1));
+        let plan = Binding::To(Plan::new(self.dag.clone(), 1));
         let input = RunInput { number: run, state, plan, tasks, is_awaited: true, ..self.input(date) };
         self.next_run -= 1;
-        self.event(Event::Run(Box::new(input)));
+        self.event(Event::Runs(vec![input]));
     }
 
     pub fn reason(&self, run: RunNumber, task: &str) -> String {

@@ -18,7 +18,7 @@ mod supervisor;
 mod system;
 mod work;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -26,9 +26,10 @@ use jiff::{SignedDuration, Timestamp};
 use super::attempt::{AttemptSpec, Ending, ExitRecord};
 use super::catalog;
 use super::client::ClientError;
-use super::engine::{Effect, Engine, Event, Limits, Look, Plan, Start};
+use super::engine::{Effect, Engine, Event, Limits, Look, Start};
+use super::load::Loader;
 use super::planner::Lookout;
-use crate::dag::{Config, DagId, RunNumber, TaskId, Transition};
+use crate::dag::{Config, RunNumber, TaskId, Transition};
 use crate::home::Home;
 use crate::store::{RunRow, Store, StoreError};
 
@@ -190,9 +191,7 @@ pub struct Driver<H> {
     keys: HashMap<String, Key>,
     ended: HashMap<(RunNumber, TaskId), EndedAttempt>,
     runs: HashMap<RunNumber, RunRow>,
-    plans: HashMap<i64, Plan>,
-    versions: HashMap<DagId, i64>,
-    held: HashSet<i64>,
+    loader: Loader,
     loaded_until: RunNumber,
     is_mailing: bool,
     next_mail_at: Option<Timestamp>,
@@ -236,9 +235,7 @@ impl<H: Host> Driver<H> {
             keys: HashMap::new(),
             ended: HashMap::new(),
             runs: HashMap::new(),
-            plans: HashMap::new(),
-            versions: HashMap::new(),
-            held: HashSet::new(),
+            loader: Loader::default(),
             loaded_until: RunNumber(0),
             is_mailing: false,
             next_mail_at: None,
@@ -446,7 +443,7 @@ impl<H: Host> Driver<H> {
             Ok((config, file)) => {
                 self.config = config;
                 self.seen_config = file.text;
-                self.plans.clear();
+                self.loader.forget_plans();
                 let limits = self.limits();
                 self.events.push_back(Event::Limits(limits));
                 self.host.report(&Line::new(Happening::Reload).with("changed", "crondag.toml"));

@@ -68,8 +68,9 @@ pub enum Event {
     Limits(Limits),
     /// The newest good version of a DAG; runs that start from now on use it.
     Plan(Plan),
-    /// A run that the engine does not know yet: new, or taken up from the store.
-    Run(Box<RunInput>),
+    /// Runs that the engine does not know yet: new, or taken up from the store. All become known before anything is decided,
+    /// since one may be the past of another.
+    Runs(Vec<RunInput>),
     /// The last process of an attempt is gone.
     AttemptEnded {
         /// The run.

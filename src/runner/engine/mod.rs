@@ -14,6 +14,7 @@ mod requests;
 mod run;
 mod slots;
 mod wait;
+mod why;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -23,8 +24,9 @@ use jiff::Timestamp;
 pub use message::{
     Alert, AlertKind, BackfillLimits, Effect, Event, Look, Outcome, Plan, RerunRequest, Start, TaskReport,
 };
-pub use run::{Past, PriorTask, RunInput};
+pub use run::{Binding, Past, PriorTask, RunInput};
 pub use slots::Limits;
+pub use why::{Blocker, Holder};
 
 use crate::dag::schedule::Succession;
 use crate::dag::{DagId, Decision, RunNumber, RunState, RunType, Task, TaskId, TaskState, Transition};
@@ -58,11 +60,35 @@ pub struct Engine {
     too_early: Vec<(RunNumber, usize)>,
 }
 
+/// How a task instance stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Evaluation {
+    /// Nothing is to be decided: it runs, it has ended, or its run does not run.
+    Closed,
+    /// It needs nothing but a slot, or nothing at all if it only waits for a condition.
+    Ready,
+    /// Its trigger rule has decided against it.
+    Decided(Decision),
+    /// It may not start yet.
+    Waits(Hold),
+}
+
+/// What a task instance that is not ready waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hold {
+    Upstream,
+    Backfill,
+    OldAttempt,
+    Retry,
+    Poll,
+    Past,
+}
+
 /// One step's worth of work.
 struct Step {
     now: Timestamp,
     effects: Vec<Effect>,
-    /// Tasks whose readiness must be looked at again.
+    /// Tasks that must be evaluated again.
     touched: VecDeque<(RunNumber, usize)>,
 }
 
@@ -87,7 +113,7 @@ impl Engine {
                 self.lanes.set_dag_limit(&plan.dag.id, plan.dag.max_active_runs);
                 self.plans.insert(plan.dag.id.clone(), plan);
             }
-            Event::Run(input) => self.take_run(*input, &mut step),
+            Event::Runs(inputs) => self.take_runs(inputs, &mut step),
             Event::AttemptEnded { run, task, try_number, outcome } => {
                 self.attempt_ended(run, &task, try_number, outcome, &mut step);
             }
@@ -135,38 +161,51 @@ impl Engine {
 
     // ---- runs ----------------------------------------------------------------------------------------------------
 
-    fn take_run(&mut self, input: RunInput, step: &mut Step) {
-        let number = input.number;
-        if self.runs.contains_key(&number) {
-            return;
+    fn take_runs(&mut self, inputs: Vec<RunInput>, step: &mut Step) {
+        let mut taken = Vec::with_capacity(inputs.len());
+        for input in inputs {
+            let number = input.number;
+            if self.runs.contains_key(&number) {
+                continue;
+            }
+            let (run, binding) = Run::new(input);
+            if run.is_interval() {
+                let (dag_id, date) = (run.dag_id.clone(), run.interval.succession());
+                self.by_interval.entry(dag_id.clone()).or_default().insert(date, number);
+                self.touch_next(&dag_id, date, step);
+            }
+            self.runs.insert(number, run);
+            taken.push((number, binding));
         }
-        let (run, plan) = Run::new(input);
-        if run.is_interval() {
-            let (dag_id, date) = (run.dag_id.clone(), run.interval.succession());
-            self.by_interval.entry(dag_id.clone()).or_default().insert(date, number);
-            self.touch_next(&dag_id, date, step);
+        for (number, binding) in taken {
+            self.take_run(number, binding, step);
         }
-        let state = run.state_in_store;
-        self.runs.insert(number, run);
-        match state {
-            RunState::Queued => {
-                self.seat(number, plan.as_ref());
+    }
+
+    /// Gives a run that has just become known its place.
+    fn take_run(&mut self, number: RunNumber, binding: Binding, step: &mut Step) {
+        let Some(run) = self.runs.get_mut(&number) else { return };
+        match (run.state_in_store, binding) {
+            (RunState::Queued, Binding::To(plan)) => {
+                self.seat(number, Some(&plan));
                 self.enqueue(number);
             }
-            RunState::Running => match plan {
-                Some(plan) => {
-                    let Some(run) = self.runs.get(&number) else { return };
-                    self.lanes.begin(run.lane.clone());
-                    self.build(number, &plan, step);
-                }
-                // A running run is always bound to a version; without one it starts over with the newest.
-                None => self.enqueue(number),
-            },
-            RunState::Success | RunState::Failed => {
-                if let Some(run) = self.runs.get_mut(&number) {
-                    run.phase = Phase::Ended;
-                }
-                if let Some(plan) = plan {
+            // A running run is always bound to a version; without one it starts over with the newest.
+            (RunState::Queued, Binding::Newest | Binding::Unreadable(_)) | (RunState::Running, Binding::Newest) => {
+                self.enqueue(number);
+            }
+            (RunState::Running, Binding::To(plan)) => {
+                self.lanes.begin(run.lane.clone());
+                self.build(number, &plan, step);
+            }
+            (RunState::Running, Binding::Unreadable(reason)) => {
+                self.lanes.begin(run.lane.clone());
+                self.seat(number, None);
+                self.end_early(number, &reason, TaskState::Failed, step);
+            }
+            (RunState::Success | RunState::Failed, binding) => {
+                run.phase = Phase::Ended;
+                if let Binding::To(plan) = binding {
                     self.build(number, &plan, step);
                 }
                 self.forget_if_over(number);
@@ -193,7 +232,7 @@ impl Engine {
             let held = &self.held;
             let runs = &self.runs;
             let plans = &self.plans;
-            let Some(number) = self.lanes.next(|number| may_begin(runs, plans, held, number)) else {
+            let Some(number) = self.lanes.next(|number| begin_blocker(runs, plans, held, number).is_none()) else {
                 if self.give_way(step) {
                     continue;
                 }
@@ -230,7 +269,7 @@ impl Engine {
             }
         }
         if run.phase == Phase::Running {
-            if !run.backfill.is_some_and(|backfill| self.held.contains(&backfill)) {
+            if !self.runs.get(&number).is_some_and(|run| self.is_held(run)) {
                 self.set_timers(number);
             }
             step.touched.extend((0..plan.dag.tasks.len()).map(|index| (number, index)));
@@ -422,56 +461,81 @@ impl Engine {
         self.end_run_if_over(number, step);
     }
 
-    /// Looks at touched tasks until nothing changes any more.
+    /// Evaluates touched tasks until nothing changes any more.
     fn settle(&mut self, step: &mut Step) {
         while let Some((number, index)) = step.touched.pop_front() {
-            self.look_at(number, index, step);
+            self.act_on(number, index, step);
         }
     }
 
-    fn look_at(&mut self, number: RunNumber, index: usize, step: &mut Step) {
-        let Some(run) = self.runs.get(&number) else { return };
-        let (Some(plan), Some(instance)) = (run.plan.clone(), run.tasks.get(index)) else { return };
-        if !instance.selected {
-            return;
+    /// How a task instance stands. Whoever starts tasks and whoever explains why one does not start ask here.
+    fn evaluate(&self, run: &Run, plan: &Plan, index: usize, now: Timestamp) -> Evaluation {
+        let (task, instance) = (&plan.dag.tasks[index], &run.tasks[index]);
+        if !instance.selected || run.phase != Phase::Running {
+            return Evaluation::Closed;
         }
-        let task = &plan.dag.tasks[index];
-        let may_start = run.phase == Phase::Running
-            && instance.live.is_none()
-            && !run.backfill.is_some_and(|backfill| self.held.contains(&backfill));
-        let ready = match instance.state {
-            TaskState::None if run.phase == Phase::Running => match task.trigger_rule.decide(&instance.upstream) {
-                Decision::Wait => false,
-                Decision::Run if may_start && task.depends_on_past && !self.past_allows(run, &task.id) => {
-                    self.waiting_for_past.insert(number);
-                    false
-                }
-                Decision::Run => may_start,
-                decision @ (Decision::Skip | Decision::UpstreamFailed) => {
-                    let reason = run.rule_reason(index, &plan.dag, decision);
-                    let state = if decision == Decision::Skip { TaskState::Skipped } else { TaskState::UpstreamFailed };
-                    return self.finish_task(number, index, state, Some(reason), step);
-                }
+        let is_due = instance.next_try_at.is_none_or(|at| at <= now);
+        let timer = match instance.state {
+            TaskState::None => match task.trigger_rule.decide(&instance.upstream) {
+                Decision::Wait => return Evaluation::Waits(Hold::Upstream),
+                Decision::Run => None,
+                decision @ (Decision::Skip | Decision::UpstreamFailed) => return Evaluation::Decided(decision),
             },
-            TaskState::UpForRetry => may_start && instance.next_try_at.is_none_or(|at| at <= step.now),
+            TaskState::UpForRetry => (!is_due).then_some(Hold::Retry),
             TaskState::UpForReschedule => {
-                may_start
-                    && task.wait().is_some_and(|wait| wait.condition.needs_process())
-                    && instance.next_try_at.is_none_or(|at| at <= step.now)
+                let needs_process = task.wait().is_some_and(|wait| wait.condition.needs_process());
+                (!is_due || !needs_process).then_some(Hold::Poll)
             }
-            _ => false,
+            TaskState::Running
+            | TaskState::Success
+            | TaskState::Failed
+            | TaskState::Skipped
+            | TaskState::UpstreamFailed => return Evaluation::Closed,
         };
-        if ready && task.wait().is_some_and(|wait| !wait.condition.needs_process()) {
-            if !self.knows_all {
-                return self.too_early.push((number, index));
-            }
-            return self.begin_wait(number, index, step);
-        }
-        let candidate = candidate(number, run, index);
-        if ready {
-            self.slots.ready(candidate, &plan.dag, index);
+        if self.is_held(run) {
+            Evaluation::Waits(Hold::Backfill)
+        } else if instance.live.is_some() {
+            Evaluation::Waits(Hold::OldAttempt)
+        } else if let Some(timer) = timer {
+            Evaluation::Waits(timer)
+        } else if instance.state == TaskState::None && task.depends_on_past && !self.past_allows(run, &task.id) {
+            Evaluation::Waits(Hold::Past)
         } else {
-            self.slots.not_ready(&candidate, &plan.dag, index);
+            Evaluation::Ready
+        }
+    }
+
+    /// Whether the run's backfill is interrupted.
+    fn is_held(&self, run: &Run) -> bool {
+        run.backfill.is_some_and(|backfill| self.held.contains(&backfill))
+    }
+
+    fn act_on(&mut self, number: RunNumber, index: usize, step: &mut Step) {
+        let Some(run) = self.runs.get(&number) else { return };
+        let Some(plan) = run.plan.clone().filter(|_| index < run.tasks.len()) else { return };
+        let task = &plan.dag.tasks[index];
+        let candidate = candidate(number, run, index);
+        match self.evaluate(run, &plan, index, step.now) {
+            Evaluation::Decided(decision) => {
+                let reason = run.rule_reason(index, &plan.dag, decision);
+                let state = if decision == Decision::Skip { TaskState::Skipped } else { TaskState::UpstreamFailed };
+                self.finish_task(number, index, state, Some(reason), step);
+            }
+            Evaluation::Ready if task.wait().is_some_and(|wait| !wait.condition.needs_process()) => {
+                if self.knows_all {
+                    self.begin_wait(number, index, step);
+                } else {
+                    self.too_early.push((number, index));
+                }
+            }
+            Evaluation::Ready => self.slots.ready(candidate, &plan.dag, index),
+            Evaluation::Waits(hold) => {
+                if hold == Hold::Past {
+                    self.waiting_for_past.insert(number);
+                }
+                self.slots.not_ready(&candidate, &plan.dag, index);
+            }
+            Evaluation::Closed => self.slots.not_ready(&candidate, &plan.dag, index),
         }
     }
 
@@ -511,21 +575,24 @@ impl Engine {
     }
 }
 
-/// Whether a queued run waits for nothing but its place.
-fn may_begin(
+/// What keeps a queued run from beginning, its place in the queue apart.
+fn begin_blocker(
     runs: &BTreeMap<RunNumber, Run>,
     plans: &BTreeMap<DagId, Plan>,
     held: &BTreeSet<i64>,
     number: RunNumber,
-) -> bool {
-    runs.get(&number).is_some_and(|run| {
-        plans.contains_key(&run.dag_id) && !run.backfill.is_some_and(|backfill| held.contains(&backfill))
-    })
+) -> Option<Blocker> {
+    let Some(run) = runs.get(&number).filter(|run| plans.contains_key(&run.dag_id)) else {
+        return Some(Blocker::NoPlan);
+    };
+    run.backfill.filter(|backfill| held.contains(backfill)).map(|backfill| Blocker::BackfillHeld { backfill })
 }
 
 fn candidate(number: RunNumber, run: &Run, index: usize) -> Candidate {
-    let priority = run.plan.as_ref().map_or(0, |plan| plan.dag.tasks[index].priority);
-    Candidate { rank: -i64::from(priority), logical_date: run.interval.start, run: number, task: index }
+    let task = run.plan.as_ref().map(|plan| &plan.dag.tasks[index]);
+    let priority = task.map_or(0, |task| task.priority);
+    let pool_slots = task.map_or(1, |task| task.pool_slots);
+    Candidate { rank: -i64::from(priority), logical_date: run.interval.start, run: number, task: index, pool_slots }
 }
 
 /// `retry_delay * retry_backoff ^ (failures - 1)`, at most `retry_max_delay`. Airflow's formula without its jitter.

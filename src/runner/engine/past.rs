@@ -1,33 +1,50 @@
 //! Runs and the runs before them: what `depends_on_past` waits for, and who gives way to whom.
 
+use jiff::Timestamp;
+
 use super::message::Effect;
 use super::run::{Past, Phase, Run};
-use super::{Engine, Step, Timer, may_begin};
+use super::{Engine, Step, Timer, begin_blocker};
 use crate::dag::schedule::Succession;
 use crate::dag::{DagId, Decision, RunNumber, TaskId, TaskState, Transition};
+
+/// A task instance of the previous interval run.
+pub(super) struct AwaitedPast {
+    pub(super) logical_date: Timestamp,
+    /// `None` when the engine does not know that run: it has ended.
+    pub(super) run: Option<RunNumber>,
+    /// `None` when that run has not begun.
+    pub(super) state: Option<TaskState>,
+}
 
 impl Engine {
     /// `depends_on_past`: the same task of the previous interval run succeeded or was skipped, or there is none.
     /// Runs that a person triggered do not wait for the past.
     pub(super) fn past_allows(&self, run: &Run, task: &TaskId) -> bool {
+        self.awaited_past(run, task).is_none()
+    }
+
+    /// The instance of the previous interval run for which a task with `depends_on_past` waits; `None` when it need not wait.
+    pub(super) fn awaited_past(&self, run: &Run, task: &TaskId) -> Option<AwaitedPast> {
         if !run.is_interval() {
-            return true;
+            return None;
         }
         let before = self
             .by_interval
             .get(&run.dag_id)
             .and_then(|dates| dates.range(..run.interval.succession()).next_back())
             .filter(|(place, _)| run.past.interval.is_none_or(|known| **place >= known.succession()))
-            .and_then(|(_, number)| self.runs.get(number));
-        let state = match before {
-            Some(before) => before.state_of(task),
-            None => run.past.states.get(task).copied(),
+            .and_then(|(_, number)| Some((*number, self.runs.get(number)?)));
+        let (logical_date, state) = match before {
+            Some((_, before)) => (before.interval.start, before.state_of(task)),
+            None => (run.past.interval?.start, run.past.states.get(task).copied()),
         };
-        match state {
-            Some(state) => matches!(state, TaskState::Success | TaskState::Skipped),
+        let is_awaited = match state {
+            Some(state) => !matches!(state, TaskState::Success | TaskState::Skipped),
             // The previous run does not have this task, was ended before it began, or there is no previous run.
-            None => before.is_none_or(|before| before.plan.is_some() || before.phase == Phase::Ended),
-        }
+            None => before.is_some_and(|(_, before)| before.plan.is_none() && before.phase != Phase::Ended),
+        };
+        is_awaited.then_some(AwaitedPast { logical_date, run: before.map(|(number, _)| number), state })
     }
 
     pub(super) fn run_after(&self, dag_id: &DagId, place: Succession) -> Option<RunNumber> {
@@ -84,7 +101,7 @@ impl Engine {
             let run = &self.runs[&number];
             let earlier = self.lanes.queued_before(&run.lane, run.queue_key()).find(|&earlier| {
                 self.runs.get(&earlier).is_some_and(|earlier| earlier.interval.succession() < run.interval.succession())
-                    && may_begin(&self.runs, &self.plans, &self.held, earlier)
+                    && begin_blocker(&self.runs, &self.plans, &self.held, earlier).is_none()
             })?;
             self.waits_only_for_past(run).then_some((run.interval.succession(), number, earlier))
         });

@@ -131,7 +131,7 @@ impl Engine {
         let was = run.phase;
         let reason = format!("marked {state} by {by}");
         let Some(plan) = run.plan.clone() else {
-            run.end_prior(number, task, state, &reason, step);
+            run.end_prior(number, task, &|_| state, &reason, step);
             let (dag_id, date, is_interval) = (run.dag_id.clone(), run.interval.succession(), run.is_interval());
             if let Some(task) = task {
                 if is_interval && let Some(next) = self.run_after(&dag_id, date) {
@@ -213,15 +213,22 @@ impl Engine {
             .filter(|(_, task)| task.selected && !task.state.is_final())
             .map(|(index, task)| (index, task.state))
             .collect();
+        let becomes = |state| match state {
+            TaskState::Running | TaskState::UpForReschedule => running_becomes,
+            TaskState::None
+            | TaskState::UpForRetry
+            | TaskState::Success
+            | TaskState::Failed
+            | TaskState::Skipped
+            | TaskState::UpstreamFailed => TaskState::Skipped,
+        };
         if run.plan.is_none() {
-            run.end_prior(number, None, TaskState::Skipped, reason, step);
+            run.end_prior(number, None, &becomes, reason, step);
         }
         // The run is over before its tasks are, so that the last of them does not end it a second time.
         for &(index, state) in &open {
-            let has_begun = matches!(state, TaskState::Running | TaskState::UpForReschedule);
-            let becomes = if has_begun { running_becomes } else { TaskState::Skipped };
             self.stop_live(number, index, step);
-            self.set_ended(number, index, becomes, reason, step);
+            self.set_ended(number, index, becomes(state), reason, step);
         }
         self.end_run(number, RunState::Failed, Some(reason.to_owned()), step);
     }

@@ -30,15 +30,25 @@ pub struct RunInput {
     pub backfill: Option<BackfillLimits>,
     /// Only these tasks; `None` means all.
     pub selection: Option<Vec<TaskId>>,
-    /// The version that it is bound to, if it has started; of a queued one that has not, that by which its live attempts were
-    /// started.
-    pub plan: Option<Plan>,
+    /// The version that it is bound to.
+    pub plan: Binding,
     /// Its task instances so far.
     pub tasks: Vec<PriorTask>,
     /// How the previous run of the DAG stands.
     pub past: Past,
     /// Keep the run although it has ended: an event about it follows.
     pub is_awaited: bool,
+}
+
+/// Which version of its DAG file a run uses.
+#[derive(Debug, Clone)]
+pub enum Binding {
+    /// It has not begun: it takes the newest when it does.
+    Newest,
+    /// It began with this one; a queued run that has not begun: its live attempts were started by this one.
+    To(Plan),
+    /// It began with one that cannot be read any more: it ends. Reads after "failed: ".
+    Unreadable(String),
 }
 
 /// A task instance as the store has it.
@@ -121,7 +131,12 @@ pub(super) struct Run {
 }
 
 impl Run {
-    pub(super) fn new(input: RunInput) -> (Run, Option<Plan>) {
+    pub(super) fn new(input: RunInput) -> (Run, Binding) {
+        let gave_way = input.state == RunState::Queued && input.started_at.is_some();
+        let kept = match &input.plan {
+            Binding::To(plan) if gave_way => Some(plan.clone()),
+            Binding::To(_) | Binding::Newest | Binding::Unreadable(_) => None,
+        };
         let mut run = Run {
             lane: Lane::Dag(input.dag_id.clone()),
             dag_id: input.dag_id,
@@ -133,7 +148,7 @@ impl Run {
             is_reverse: false,
             selection: input.selection,
             plan: None,
-            kept: input.plan.clone().filter(|_| input.state == RunState::Queued && input.started_at.is_some()),
+            kept,
             prior: input.tasks.into_iter().map(|task| (task.task.clone(), task)).collect(),
             seats: BTreeMap::new(),
             tasks: Vec::new(),
@@ -334,7 +349,7 @@ impl Run {
         &mut self,
         number: RunNumber,
         task: Option<&TaskId>,
-        state: TaskState,
+        becomes: &dyn Fn(TaskState) -> TaskState,
         reason: &str,
         step: &mut Step,
     ) {
@@ -343,13 +358,13 @@ impl Run {
             None => !prior.state.is_final(),
         };
         for (id, prior) in self.prior.iter_mut().filter(|(id, prior)| is_meant(id, prior)) {
-            prior.state = state;
+            prior.state = becomes(prior.state);
             prior.next_try_at = None;
             prior.reason = Some(reason.to_owned());
             step.effects.push(Effect::Record(Transition::TaskEnded {
                 run: number,
                 task: id.clone(),
-                state,
+                state: prior.state,
                 reason: prior.reason.clone(),
             }));
             if let Some(try_number) = prior.live {
@@ -382,6 +397,17 @@ impl Run {
             prior.live = None;
             self.unseat(task, slots);
         }
+    }
+
+    /// Tasks of which an attempt has live processes; what each takes a slot as, where that is known.
+    pub(super) fn live_tasks(&self) -> impl Iterator<Item = (&TaskId, Option<&Task>)> {
+        let tasks = self.plan.iter().flat_map(|plan| &plan.dag.tasks);
+        let laid_out = tasks.zip(&self.tasks).filter(|(_, instance)| instance.live.is_some());
+        let prior = self.prior.values().filter(|prior| prior.live.is_some());
+        laid_out.map(|(task, _)| (&task.id, Some(task))).chain(prior.map(|prior| {
+            let plan = self.seats.get(&prior.task).and_then(Option::as_ref);
+            (&prior.task, task_of(plan, &prior.task))
+        }))
     }
 
     /// Attempts with live processes.

@@ -68,6 +68,19 @@ impl Lanes {
             .map(|(_, run)| run)
     }
 
+    /// How many runs of a lane may run at once.
+    pub(super) fn limit(&self, lane: &Lane) -> u32 {
+        match lane {
+            Lane::Dag(dag) => self.limits.get(dag).copied().unwrap_or(0),
+            Lane::Backfill { limit, .. } => *limit,
+        }
+    }
+
+    /// Whether another run of the lane may run.
+    pub(super) fn has_room(&self, lane: &Lane) -> bool {
+        self.lanes.get(lane).map_or(0, |state| state.running) < self.limit(lane)
+    }
+
     pub(super) fn begin(&mut self, lane: Lane) {
         self.lanes.entry(lane).or_default().running += 1;
     }
@@ -87,12 +100,8 @@ impl Lanes {
     /// Takes the next run that may start out of its queue and counts it as running.
     pub(super) fn next(&mut self, may_start: impl Fn(RunNumber) -> bool) -> Option<RunNumber> {
         while let Some(lane) = self.changed.first().cloned() {
-            let limit = match &lane {
-                Lane::Dag(dag) => self.limits.get(dag).copied().unwrap_or(0),
-                Lane::Backfill { limit, .. } => *limit,
-            };
-            if let Some(state) = self.lanes.get_mut(&lane)
-                && state.running < limit
+            if self.has_room(&lane)
+                && let Some(state) = self.lanes.get_mut(&lane)
                 && let Some(entry) = state.queue.iter().find(|(_, run)| may_start(*run)).copied()
             {
                 state.queue.remove(&entry);
@@ -115,6 +124,23 @@ pub(super) struct Candidate {
     pub(super) logical_date: Timestamp,
     pub(super) run: RunNumber,
     pub(super) task: usize,
+    /// How many slots of its pool the task takes; it follows from the others.
+    pub(super) pool_slots: u32,
+}
+
+/// What keeps a ready task from starting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lack {
+    Home,
+    Dag {
+        limit: u32,
+    },
+    Pool {
+        slots: u32,
+        used: u32,
+    },
+    /// This one, which the pool has no room for, stands before it in the pool's queue.
+    Behind(Candidate),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -127,8 +153,6 @@ struct Bucket {
 struct BucketState {
     ready: BTreeSet<Candidate>,
     max_active_tasks: u32,
-    /// Slots that each task of the DAG takes; by task index.
-    pool_slots: BTreeMap<usize, u32>,
 }
 
 /// Slots of the home, of its pools and of its DAGs, and the tasks that wait for them.
@@ -147,6 +171,10 @@ pub(super) struct Slots {
 impl Slots {
     pub(super) fn set_limits(&mut self, limits: Limits) {
         self.limits = limits;
+    }
+
+    pub(super) fn parallelism(&self) -> u32 {
+        self.limits.parallelism
     }
 
     pub(super) fn running(&self) -> u32 {
@@ -186,10 +214,8 @@ impl Slots {
     }
 
     pub(super) fn ready(&mut self, candidate: Candidate, dag: &Dag, index: usize) {
-        let task = &dag.tasks[index];
         let bucket = self.buckets.entry(bucket(dag, index)).or_default();
         bucket.max_active_tasks = dag.max_active_tasks;
-        bucket.pool_slots.insert(index, task.pool_slots);
         bucket.ready.insert(candidate);
     }
 
@@ -203,18 +229,69 @@ impl Slots {
         }
     }
 
+    fn has_home_room(&self) -> bool {
+        self.running < self.limits.parallelism
+    }
+
+    fn has_dag_room(&self, dag: &DagId, max_active_tasks: u32) -> bool {
+        self.dags.get(dag).copied().unwrap_or(0) < max_active_tasks
+    }
+
+    /// The pool's slots, and how many of them are taken.
+    fn pool(&self, pool: &str) -> (u32, u32) {
+        (self.limits.pools.get(pool).copied().unwrap_or(0), self.pools.get(pool).copied().unwrap_or(0))
+    }
+
+    fn has_pool_room(&self, pool: &str, wanted: u32) -> bool {
+        let (slots, used) = self.pool(pool);
+        // A task that wants more than the whole pool runs alone in it rather than never.
+        used == 0 && slots > 0 || used.saturating_add(wanted) <= slots
+    }
+
+    /// The first task of each queue whose DAG has room.
+    fn heads(&self) -> impl Iterator<Item = (Candidate, &Bucket)> {
+        self.buckets
+            .iter()
+            .filter(|(bucket, state)| self.has_dag_room(&bucket.dag, state.max_active_tasks))
+            .filter_map(|(bucket, state)| Some((*state.ready.first()?, bucket)))
+    }
+
+    /// What keeps a task that waits for its slot from being taken by [`Slots::take_best`].
+    pub(super) fn lacks(&self, candidate: &Candidate, dag: &Dag, index: usize) -> Vec<Lack> {
+        let key = bucket(dag, index);
+        let Some(state) = self.buckets.get(&key).filter(|state| state.ready.contains(candidate)) else {
+            return Vec::new();
+        };
+        let mut lacks = Vec::new();
+        if !self.has_home_room() {
+            lacks.push(Lack::Home);
+        }
+        if !self.has_dag_room(&key.dag, state.max_active_tasks) {
+            lacks.push(Lack::Dag { limit: state.max_active_tasks });
+        }
+        if let Some(pool) = &key.pool {
+            if !self.has_pool_room(pool, candidate.pool_slots) {
+                let (slots, used) = self.pool(pool);
+                lacks.push(Lack::Pool { slots, used });
+            }
+            let first = self.heads().filter(|(_, bucket)| bucket.pool == key.pool).map(|(head, _)| head).min();
+            if let Some(first) = first
+                && first < *candidate
+                && !self.has_pool_room(pool, first.pool_slots)
+            {
+                lacks.push(Lack::Behind(first));
+            }
+        }
+        lacks
+    }
+
     /// Takes the first task that fits out of the queues; the caller occupies its slots.
     pub(super) fn take_best(&mut self) -> Option<Candidate> {
-        if self.running >= self.limits.parallelism {
+        if !self.has_home_room() {
             return None;
         }
         let mut full_pools: BTreeSet<&str> = BTreeSet::new();
-        let mut heads: Vec<(Candidate, &Bucket)> = self
-            .buckets
-            .iter()
-            .filter(|(bucket, state)| self.dags.get(&bucket.dag).copied().unwrap_or(0) < state.max_active_tasks)
-            .filter_map(|(bucket, state)| Some((*state.ready.first()?, bucket)))
-            .collect();
+        let mut heads: Vec<(Candidate, &Bucket)> = self.heads().collect();
         heads.sort_unstable();
         let mut found = None;
         for (candidate, bucket) in heads {
@@ -222,12 +299,7 @@ impl Slots {
                 if full_pools.contains(pool.as_str()) {
                     continue;
                 }
-                let slots = self.limits.pools.get(pool).copied().unwrap_or(0);
-                let used = self.pools.get(pool).copied().unwrap_or(0);
-                let wanted = self.buckets.get(bucket).and_then(|state| state.pool_slots.get(&candidate.task)).copied();
-                // A task that wants more than the whole pool runs alone in it rather than never.
-                let fits = used == 0 && slots > 0 || used.saturating_add(wanted.unwrap_or(1)) <= slots;
-                if !fits {
+                if !self.has_pool_room(pool, candidate.pool_slots) {
                     full_pools.insert(pool);
                     continue;
                 }
