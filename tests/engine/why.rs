@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crondag::dag::{Action, Condition, Dag, RunNumber, RunState, RunType, Task, TaskId, TaskState, TriggerRule, Wait};
-use crondag::runner::engine::{BackfillLimits, Blocker, Event, Holder, Limits, Look, Outcome, RunInput};
+use crondag::runner::engine::{BackfillLimits, Blocker, Event, Holder, Limits, Look, Outcome, RunInput, Standstill};
 use proptest::prelude::*;
 
 use super::world::*;
@@ -130,6 +130,55 @@ fn retries_looks_and_the_past_are_named_with_their_times() {
     assert_eq!(world.why(second, "a"), [past(TaskState::Failed)]);
     world.event(mark(first, "a", TaskState::Success));
     assert_eq!(world.why(second, "a"), []);
+}
+
+#[test]
+fn runs_that_depend_on_a_failed_past_stand_still_and_only_the_first_is_named() {
+    let mut limited = dag(vec![Task { depends_on_past: true, ..task("a") }, task("b")], &[]);
+    limited.max_active_runs = 3;
+    let mut world = World::new(limited, 8);
+    let runs: Vec<RunNumber> = (0..5).map(|number| world.backfilled(number, None)).collect();
+    let stands = |world: &World| world.engine.standstill(&runs, world.now);
+    for run in &runs[..3] {
+        world.end(*run, "b", Outcome::Success);
+    }
+    assert_eq!(stands(&world), None, "the first one runs");
+    world.end(runs[0], "a", failed());
+    // The fourth begins in its place and waits for the past as well, the fifth waits for `max_active_runs`.
+    world.end(runs[3], "b", Outcome::Success);
+    assert!(!world.why_run(runs[4]).is_empty());
+    let blocker = Blocker::Past { logical_date: day(0), run: None, state: Some(TaskState::Failed) };
+    let cause = Standstill { run: runs[1], task: Some(id("a")), blocker };
+    assert_eq!(stands(&world), Some(vec![cause]));
+    // Another DAG's, or a manual, run moves; these do not.
+    let manual = RunInput { run_type: RunType::Manual, ..world.input(day(9)) };
+    let number = manual.number;
+    world.event(Event::Runs(vec![manual]));
+    assert!(world.engine.standstill(&[number], world.now).is_some(), "it waits for the others to end");
+    world.take_up(
+        runs[0],
+        day(0),
+        RunState::Failed,
+        vec![prior("a", TaskState::Failed, 1), prior("b", TaskState::Success, 1)],
+    );
+    world.event(mark(runs[0], "a", TaskState::Success));
+    assert_eq!(stands(&world), None);
+}
+
+#[test]
+fn a_held_backfill_stands_still_until_it_goes_on_and_a_timer_moves() {
+    let mut world = World::new(dag(vec![Task { retries: 1, ..task("a") }], &[]), 8);
+    let run = world.backfilled(0, None);
+    world.end(run, "a", failed());
+    assert_eq!(world.engine.standstill(&[run], world.now), None, "its retry comes");
+    world.event(Event::HoldBackfill { backfill: 7, hold: true });
+    let cause = Standstill { run, task: Some(id("a")), blocker: Blocker::BackfillHeld { backfill: 7 } };
+    assert_eq!(world.engine.standstill(&[run], world.now), Some(vec![cause]));
+    world.event(Event::HoldBackfill { backfill: 7, hold: false });
+    assert_eq!(world.engine.standstill(&[run], world.now), None);
+    world.pass(60);
+    world.end(run, "a", failed());
+    assert_eq!(world.engine.standstill(&[run], world.now), None, "it has ended");
 }
 
 /// One step of a random history.

@@ -13,6 +13,7 @@ mod past;
 mod requests;
 mod run;
 mod slots;
+mod standstill;
 mod wait;
 mod why;
 
@@ -26,6 +27,7 @@ pub use message::{
 };
 pub use run::{Binding, Past, PriorTask, RunInput};
 pub use slots::Limits;
+pub use standstill::Standstill;
 pub use why::{Blocker, Holder};
 
 use crate::dag::schedule::Succession;
