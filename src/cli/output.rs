@@ -160,7 +160,7 @@ pub struct Cell {
 impl Cell {
     /// A text in a tone.
     pub fn new(text: impl Into<String>, tone: Tone) -> Cell {
-        Cell { text: text.into(), tone }
+        Cell { text: printable(&text.into()), tone }
     }
 }
 
@@ -243,10 +243,25 @@ impl Table {
     }
 }
 
+/// A text without what a terminal would obey, or what turns the order of letters round: names and reasons come from files, data and
+/// other people. A newline is a blank.
+pub fn printable(text: &str) -> String {
+    let turns =
+        |c: char| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars()
+        .map(|c| match c {
+            '\n' | '\t' => ' ',
+            c if c.is_control() || turns(c) => '?',
+            c => c,
+        })
+        .collect()
+}
+
 /// Breaks a text into lines of at most `room` columns, between words where it can.
 pub fn wrap(text: &str, room: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for paragraph in text.lines() {
+        let paragraph = printable(paragraph);
         let mut line = String::new();
         for word in paragraph.split(' ') {
             if !line.is_empty() && width(&line) + 1 + width(word) > room {
