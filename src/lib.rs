@@ -12,6 +12,7 @@
 //! - [`store`] holds the only SQL about runs.
 //! - [`alert`] turns an incident into mail and delivers it.
 //! - [`access`] says which files are open to people who must not change or see them.
+//! - [`machine_zone`] finds the zone of this machine.
 //! - [`mask`] takes secrets out of texts.
 //! - [`cli`] has one file per command: parse, call, print.
 
@@ -23,6 +24,7 @@ pub mod cli;
 pub mod dag;
 pub mod diagnose;
 pub mod home;
+pub mod machine_zone;
 pub mod mask;
 pub mod runner;
 pub mod store;

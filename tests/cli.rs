@@ -360,6 +360,7 @@ fn next_shows_starts_and_data_side_by_side() {
 starts at                ds          data of
 2018-07-05 07:00 +08:00  2018-07-04  2018-07-04 07:00 +08:00 .. 2018-07-05 07:00 +08:00
 2018-07-06 07:00 +08:00  2018-07-05  2018-07-05 07:00 +08:00 .. 2018-07-06 07:00 +08:00
+zone: Asia/Shanghai (crondag.toml)
 
 "#]]);
     home.run("next userprofile -n 1 --after 20180704 --json").success().stdout_eq(str![[r#"
@@ -380,6 +381,7 @@ fn next_begins_with_start_date() {
     Home::with_profile().run("next userprofile -n 1 --after 2010-01-01").success().stdout_eq(str![[r#"
 starts at                ds          data of
 2018-07-02 07:00 +08:00  2018-07-01  2018-07-01 07:00 +08:00 .. 2018-07-02 07:00 +08:00
+zone: Asia/Shanghai (crondag.toml)
 
 "#]]);
 }
@@ -397,6 +399,7 @@ starts at                ds          data of
 
 note: on 2026-03-08 the clocks go forward from 02:00 to 03:00; there is no 02:30 that day, it starts
       at 03:30
+zone: America/New_York
 
 "#]]);
 }
@@ -412,6 +415,7 @@ starts at                ds          data of
 
 note: on 2026-11-01 the clocks go back from 02:00 to 01:00; 01:30 comes twice, it starts at the
       first
+zone: America/New_York
 
 "#]]);
 }
@@ -428,6 +432,7 @@ starts at                ds          data of
 2026-11-01 02:00 -05:00  2026-11-01  2026-11-01 01:30 -05:00 .. 2026-11-01 02:00 -05:00
 
 note: on 2026-11-01 the clocks go back from 02:00 to 01:00; the schedule follows elapsed time
+zone: America/New_York
 
 "#]]);
 }
@@ -856,6 +861,8 @@ running   userprofile 2018-07-01 07:00 +08:00 for [..], 1 of 5 tasks done: activ
 queued    1 run
           next: crondag explain userprofile scheduled__2018-07-02T07:00:00+08:00
 
+zone: Asia/Shanghai (crondag.toml)
+
 "#]]);
     home.run("explain userprofile 20180620").success().stdout_eq(str![[r#"
 run: it lies before start_date (2018-07-01 00:00 +08:00)
@@ -881,6 +888,8 @@ faulty    broken: task `a` has no action
 paused    userprofile
           next: crondag unpause userprofile
 
+zone: Asia/Shanghai (crondag.toml)
+
 "#]]);
 }
 
@@ -891,6 +900,7 @@ fn status_is_one_line_when_all_is_well() {
     let home = home.has_ticked();
     home.run("status").success().stderr_eq("").stdout_eq(str![[r#"
 all is well: 1 DAG, nothing running; next: userprofile at [..] 07:00 +08:00
+zone: Asia/Shanghai (crondag.toml)
 
 "#]]);
 }

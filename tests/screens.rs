@@ -47,6 +47,8 @@ dag   logical date             ended[..]reason
 tags  2018-07-01 00:00 +00:00  [..] ago[..]1 task failed
 next: crondag tasks tags backfill__2018-07-01T00:00:00+00:00
 
+zone: UTC (crondag.toml)
+
 "#]]);
     home.run("tasks tags").success().stdout_eq(str![[r#"
 tags 2018-07-01 00:00 +00:00: success in [..], 1 task failed
@@ -113,6 +115,8 @@ faulty    folder: the file cannot be read: Is a directory (os error 21)
           next: crondag validate
 faulty    latin: the file cannot be read: stream did not contain valid UTF-8
           next: crondag validate
+
+zone: UTC (crondag.toml)
 
 "#]]);
     home.run("next good -n 1").success();
@@ -185,4 +189,39 @@ environment
 ...
 
 "#]]);
+}
+
+#[test]
+fn without_a_zone_of_its_own_a_home_has_that_of_the_machine() {
+    let home = Home::new().dag("hello", "schedule = '0 7 * * *'\n[tasks.a]\nshell = 'date +%z'\n");
+    fs::write(home.path().join("crondag.toml"), "").unwrap();
+    let run = |line: &str, zone: &str| {
+        Command::new(cargo_bin("crondag"))
+            .with_assert(Assert::new().action_env("SNAPSHOTS"))
+            .current_dir(home.path())
+            .env_remove("CRONDAG_HOME")
+            .env("TZ", zone)
+            .args(line.split_whitespace())
+            .assert()
+    };
+    run("next hello --after 2018-07-01 -n 1", "Asia/Shanghai").success().stdout_eq(str![[r#"
+starts at                ds          data of
+2018-07-01 07:00 +08:00  2018-06-30  2018-06-30 07:00 +08:00 .. 2018-07-01 07:00 +08:00
+zone: Asia/Shanghai (TZ)
+
+"#]]);
+    run("test hello a 20180701", "Asia/Shanghai").success().stdout_eq("+0800\n");
+    run("show hello", "Asia/Shanghai").success().stdout_eq(str![[r#"
+hello  0 7 * * * (Asia/Shanghai)
+...
+"#]]);
+    run("validate", "Asia/Shanghia").success().stdout_eq(str![[r#"
+warning[machine-zone]: TZ is `Asia/Shanghia`, which is no zone of the tz database
+--> crondag.toml
+ = help: name a zone of the tz database: timezone = "Asia/Shanghai"
+...
+"#]]);
+    run("init new", "Europe/Berlin").success();
+    let written = fs::read_to_string(home.path().join("new/crondag.toml")).unwrap();
+    assert!(written.contains("\ntimezone = \"Europe/Berlin\"\n"), "{written}");
 }

@@ -5,6 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 python3 tests/attack/restart.py target/release/crondag boot
 python3 tests/attack/restart.py target/release/crondag cron
+./install/stages/zone.sh
 command -v systemd-analyze > /dev/null || { echo "skipped: the units, there is no systemd-analyze"; exit; }
 units=$(mktemp -d)
 trap 'rm -rf "$units"' EXIT

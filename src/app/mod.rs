@@ -20,6 +20,7 @@ pub use error::{AppError, Class};
 
 use crate::dag::{Config, DagId};
 use crate::home::Home;
+use crate::machine_zone::MachineZone;
 use crate::runner::{catalog as files, client};
 use crate::store::Store;
 
@@ -51,7 +52,22 @@ impl App {
 
     /// The zone of a DAG file that names none.
     pub fn default_zone(&self) -> TimeZone {
-        self.config.timezone.clone().unwrap_or_else(TimeZone::system)
+        self.config.default_zone().clone()
+    }
+
+    /// The name of the zone of DAGs that name none, and who says so: `Asia/Shanghai (crondag.toml)`.
+    pub fn default_zone_in_words(&self) -> String {
+        let name = select::zone_name(self.config.default_zone());
+        let source = match self.config.timezone {
+            Some(_) => crate::home::CONFIG_FILE,
+            None => MachineZone::find().source,
+        };
+        format!("{name} ({source})")
+    }
+
+    /// What cannot be understood of the machine's zone, where it counts.
+    pub fn zone_warning(&self) -> Option<String> {
+        if self.config.timezone.is_some() { None } else { MachineZone::find().warning }
     }
 
     /// The zone in which a DAG's times are shown, also when its file is faulty or gone.

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use super::error::CliError;
 use super::output::Page;
 use crate::home::{CONFIG_FILE, Home};
+use crate::machine_zone::MachineZone;
 
 /// Options of `init`.
 #[derive(Debug, clap::Args)]
@@ -45,7 +46,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, CliError> {
         fs::create_dir_all(&folder).map_err(unwritable(&folder))?;
     }
     // The settings come last: they are what makes it a home, so a failure before leaves none half-made.
-    let files = [(home.dag_path("hello"), HELLO), (root.join(".gitignore"), GITIGNORE), (home.config_path(), CONFIG)];
+    let config = CONFIG.replace("{timezone}", &timezone());
+    let files =
+        [(home.dag_path("hello"), HELLO), (root.join(".gitignore"), GITIGNORE), (home.config_path(), config.as_str())];
     let mut page = Page::new();
     page.line(format!("made a home in {}", root.display()));
     for (path, text) in files {
@@ -72,6 +75,14 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, CliError> {
     page.line(format!("  {}", crontab_line(&home)));
     page.print()?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The machine's zone, written down: then a DAG means the same whoever runs it, with whatever `TZ`.
+fn timezone() -> String {
+    match MachineZone::find().zone.iana_name() {
+        Some(name) => format!("timezone = \"{name}\""),
+        None => "# timezone = \"Asia/Shanghai\"".to_owned(),
+    }
 }
 
 /// The one line in the crontab, with the real paths.

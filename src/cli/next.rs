@@ -11,8 +11,8 @@ use super::context::Global;
 
 use super::error::CliError;
 use super::output::{Cell, Page, Table, Tone, WIDTH, print_json, wrap};
-use crate::app::select;
 use crate::app::times::{minute, rfc3339};
+use crate::app::{App, select};
 use crate::dag::Dag;
 use crate::dag::schedule::{DataInterval, Schedule, Timetable};
 
@@ -74,6 +74,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
         page.next(&format!("crondag trigger {}", dag.id));
     } else {
         list(&dag, &intervals, &mut page);
+        let zone = page.paint(Tone::Dim, &format!("zone: {}", zone_in_words(&app, &dag)));
+        page.line(zone);
         let is_paused = match app.store()? {
             Some(store) => store.dag(&dag.id)?.is_some_and(|row| row.is_paused),
             None => false,
@@ -86,6 +88,11 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     }
     page.print()?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The DAG's zone, and who says so where the DAG does not.
+fn zone_in_words(app: &App, dag: &Dag) -> String {
+    if dag.timezone == app.default_zone() { app.default_zone_in_words() } else { select::zone_name(&dag.timezone) }
 }
 
 fn nothing(dag: &Dag, after: Timestamp) -> String {

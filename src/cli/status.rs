@@ -69,6 +69,10 @@ fn show(app: &App, answer: &StatusAnswer, page: &mut Page) {
         }
         Some(_) => {}
     }
+    if let Some(warning) = &answer.timezone_warning {
+        let text = format!("{warning}: times are in {}", answer.timezone);
+        say(page, "zone", Tone::Yellow, &text, Some("write `timezone = \"...\"` into crondag.toml"));
+    }
     for faulty in &answer.faulty {
         let text = format!("{}: {}", faulty.dag_id, faulty.message);
         say(page, "faulty", Tone::Red, &text, Some("crondag validate"));
@@ -114,7 +118,11 @@ fn show(app: &App, answer: &StatusAnswer, page: &mut Page) {
             .as_ref()
             .map_or_else(|| "nothing is scheduled".to_owned(), |(id, at)| format!("next: {id} at {}", at.minute()));
         page.line(format!("all is well: {}, nothing running; {next}", count(answer.dags, "DAG")));
+    } else {
+        page.gap();
     }
+    let zone = page.paint(Tone::Dim, &format!("zone: {}", answer.timezone));
+    page.line(zone);
 }
 
 /// At most so many runs are listed.

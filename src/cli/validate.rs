@@ -10,9 +10,11 @@ use serde::Serialize;
 
 use super::diagnostic::{Style, render};
 use crate::access::{self, Exposed};
+use crate::app::select::zone_name;
 use crate::dag::Config;
 use crate::dag::file::{Fault, Severity, read_config_leniently, read_dag, read_diagnosis};
 use crate::home::{CONFIG_FILE, DIAGNOSIS_FILE, Home, HomeError};
+use crate::machine_zone::MachineZone;
 use crate::runner::attempt::secrets;
 
 /// How the faults are written.
@@ -53,6 +55,8 @@ pub struct Args {
 pub struct Report {
     /// The files that were looked at, in order, each with its faults.
     files: Vec<Checked>,
+    /// The zone of DAGs that name none, and who says so; of the first home.
+    zone: Option<String>,
 }
 
 #[derive(Debug)]
@@ -85,7 +89,11 @@ pub fn run(args: &Args, find_home: impl FnOnce() -> Result<Home, HomeError>) -> 
         Format::Human => {
             let no_colour = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
             let is_colour = stdout.is_terminal() && !no_colour;
-            report.human(&here, if is_colour { Style::Colour } else { Style::Plain })
+            let page = report.human(&here, if is_colour { Style::Colour } else { Style::Plain });
+            match &report.zone {
+                Some(zone) if report.count(Severity::Error) == 0 => page + &format!("zone: {zone}\n"),
+                _ => page,
+            }
         }
         Format::Json => report.json(&here),
         Format::Github => report.github(&here),
@@ -108,7 +116,7 @@ pub fn check(paths: &[PathBuf]) -> Report {
         work.path(path);
     }
     work.same_ids();
-    Report { files: work.files }
+    Report { files: work.files, zone: work.zone }
 }
 
 /// The settings that DAG files are read against.
@@ -120,6 +128,7 @@ struct Settings {
 #[derive(Default)]
 struct Work {
     files: Vec<Checked>,
+    zone: Option<String>,
     /// By home; `None` for files that are in no home.
     settings: BTreeMap<Option<PathBuf>, Settings>,
     /// What was looked at, so that a file named twice is checked once.
@@ -208,6 +217,13 @@ impl Work {
             faults = found;
             faults.extend(secrets.into_iter().map(|message| Fault::of_file("bad-secret", message)));
             faults.extend(exposed(path));
+            let machine = MachineZone::find();
+            let (zone, source) = match &config.timezone {
+                Some(zone) => (zone, CONFIG_FILE),
+                None => (&machine.zone, machine.source),
+            };
+            self.zone.get_or_insert_with(|| format!("{} ({source})", zone_name(zone)));
+            faults.extend(config.timezone.is_none().then(|| zone_fault(&machine)).flatten());
         }
         self.push(path, false, text, faults);
     }
@@ -273,6 +289,13 @@ impl Work {
     }
 }
 
+/// Where a home leaves the zone to a machine whose zone cannot be understood.
+fn zone_fault(machine: &MachineZone) -> Option<Fault> {
+    let warning = machine.warning.clone()?;
+    let help = "name a zone of the tz database: timezone = \"Asia/Shanghai\"";
+    Some(Fault { severity: Severity::Warning, ..Fault::of_file("machine-zone", warning).help(help) })
+}
+
 fn exposed(path: &Path) -> Option<Fault> {
     access::refuse_world_writable(path).err().as_ref().map(Exposed::fault)
 }
@@ -321,7 +344,8 @@ fn home_of(path: &Path) -> Option<PathBuf> {
 fn settings(home: Option<&Path>) -> Settings {
     let Some(home) = home else { return Settings { config: Config::default(), is_good: true } };
     let (text, unreadable) = read_text(&home.join(CONFIG_FILE));
-    let (config, faults) = read_config_leniently(&text);
+    let (mut config, faults) = read_config_leniently(&text);
+    config.machine_zone = MachineZone::find().zone;
     let is_good = unreadable.is_empty() && !faults.iter().any(|fault| fault.severity == Severity::Error);
     Settings { config, is_good }
 }

@@ -15,6 +15,8 @@ use super::model::SparkOptions;
 pub struct Config {
     /// The zone of DAGs that name none; `None` means the machine's.
     pub timezone: Option<TimeZone>,
+    /// The machine's zone, which whoever reads the file fills in.
+    pub machine_zone: TimeZone,
     /// How many attempts may live at once in this home.
     pub parallelism: u32,
     /// Slots of each pool.
@@ -45,10 +47,18 @@ pub struct Config {
     pub drain_timeout: Duration,
 }
 
+impl Config {
+    /// The zone of DAGs that name none.
+    pub fn default_zone(&self) -> &TimeZone {
+        self.timezone.as_ref().unwrap_or(&self.machine_zone)
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Config {
             timezone: None,
+            machine_zone: TimeZone::UTC,
             parallelism: 32,
             pools: BTreeMap::new(),
             env: BTreeMap::new(),

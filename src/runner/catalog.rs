@@ -8,6 +8,7 @@ use crate::access;
 use crate::dag::file::{Fault, Severity, read_config, read_dag};
 use crate::dag::{Config, Dag};
 use crate::home::Home;
+use crate::machine_zone::MachineZone;
 
 /// A file that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,7 +75,12 @@ pub fn load_config(home: &Home) -> Loaded<Config> {
     let (config, faults) = read_config(&text);
     let file = FaultyFile { path, text, faults };
     match config {
-        Some(config) => Ok((config, file)),
+        Some(mut config) => {
+            if config.timezone.is_none() {
+                config.machine_zone = MachineZone::find().zone;
+            }
+            Ok((config, file))
+        }
         None => Err(file),
     }
 }

@@ -212,7 +212,8 @@ mod tests {
         home.make_state_dir().unwrap();
         drop(try_lock(&home).unwrap().unwrap());
         let client = File::open(home.driver_lock_path()).unwrap();
-        flock(&client, FlockOperation::NonBlockingLockShared).unwrap();
+        // A program that another test starts at this moment may still hold a copy of the driver's descriptor.
+        flock(&client, FlockOperation::LockShared).unwrap();
         let driver = thread::spawn(move || try_lock(&home).unwrap().is_some());
         thread::sleep(Duration::from_millis(500));
         drop(client);

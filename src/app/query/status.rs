@@ -58,8 +58,10 @@ pub struct StatusAnswer {
     pub mail_last_error: Option<String>,
     /// Free bytes for the state folder; `None` where the disk does not tell.
     pub disk_free_bytes: Option<u64>,
-    /// The zone of DAGs that name none.
+    /// The zone of DAGs that name none, and who says so.
     pub timezone: String,
+    /// What cannot be understood of the machine's zone.
+    pub timezone_warning: Option<String>,
     /// The first run that waits to start.
     #[serde(skip)]
     pub first_queued: Option<(DagId, String)>,
@@ -126,7 +128,8 @@ pub fn status(app: &App) -> Result<StatusAnswer, AppError> {
         mail_given_up: 0,
         mail_last_error: None,
         disk_free_bytes: disk_free(app),
-        timezone: crate::app::select::zone_name(&app.default_zone()),
+        timezone: app.default_zone_in_words(),
+        timezone_warning: app.zone_warning(),
         first_queued: None,
         next: None,
         is_parked: false,

@@ -50,6 +50,7 @@ fn read<'f>(reader: &mut Reader<'f>, root: &DeTable<'f>) -> Config {
     reader.checker = Some(Checker::new(&BTreeMap::new(), &vars, secrets.keys()));
     Config {
         timezone: reader.zone(&open, "timezone"),
+        machine_zone: defaults.machine_zone,
         parallelism: reader.count(&open, "parallelism").unwrap_or(defaults.parallelism),
         pools: reader.pools(&open, "pools").unwrap_or_default(),
         env,

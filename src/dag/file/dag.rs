@@ -63,7 +63,7 @@ fn read<'f>(
     }
     let open = reader.open(&DAG, root, 0..0);
     let zone = reader.zone(&open, "timezone");
-    let timezone = zone.or_else(|| config.timezone.clone()).unwrap_or_else(TimeZone::system);
+    let timezone = zone.unwrap_or_else(|| config.default_zone().clone());
     let params = reader.values(&open, "params").unwrap_or_default();
     reader.checker = Some(Checker::new(&params, &config.vars, config.secrets.keys()));
     let start_date = reader.date(&open, "start_date");
