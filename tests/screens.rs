@@ -195,15 +195,7 @@ environment
 fn without_a_zone_of_its_own_a_home_has_that_of_the_machine() {
     let home = Home::new().dag("hello", "schedule = '0 7 * * *'\n[tasks.a]\nshell = 'date +%z'\n");
     fs::write(home.path().join("crondag.toml"), "").unwrap();
-    let run = |line: &str, zone: &str| {
-        Command::new(cargo_bin("crondag"))
-            .with_assert(Assert::new().action_env("SNAPSHOTS"))
-            .current_dir(home.path())
-            .env_remove("CRONDAG_HOME")
-            .env("TZ", zone)
-            .args(line.split_whitespace())
-            .assert()
-    };
+    let run = |line: &str, zone: &str| home.run_command(home.command(line).env("TZ", zone));
     run("next hello --after 2018-07-01 -n 1", "Asia/Shanghai").success().stdout_eq(str![[r#"
 starts at                ds          data of
 2018-07-01 07:00 +08:00  2018-06-30  2018-06-30 07:00 +08:00 .. 2018-07-01 07:00 +08:00
