@@ -3,21 +3,20 @@
 //! A functional core in an imperative shell. The modules use one another in one direction only:
 //!
 //! ```text
-//! cli ─► runner ─► dag, diagnose, store, alert
+//! cli ─► runner ─► dag, diagnose, store, notify
 //! ```
 //!
 //! - [`dag`] says what a DAG is: the file format, schedules, trigger rules, templates. No clock, no processes, no database.
 //! - [`diagnose`] says why an attempt failed, from evidence that it is given.
 //! - [`runner`] says how a run happens: the pure engine, the driver that obeys it, the shim that watches one attempt.
 //! - [`store`] holds the only SQL about runs.
-//! - [`alert`] turns an incident into mail and delivers it.
+//! - [`notify`] tells people: from a notice of what happened to its delivery.
 //! - [`access`] says which files are open to people who must not change or see them.
 //! - [`machine_zone`] finds the zone of this machine.
 //! - [`mask`] takes secrets out of texts.
 //! - [`cli`] has one file per command: parse, call, print.
 
 pub mod access;
-pub mod alert;
 pub mod app;
 pub mod check;
 pub mod cli;
@@ -26,5 +25,6 @@ pub mod diagnose;
 pub mod home;
 pub mod machine_zone;
 pub mod mask;
+pub mod notify;
 pub mod runner;
 pub mod store;

@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crondag::alert::{DeliveryError, Mail, deliver};
 use crondag::dag::config::{Email, MailTransport, Smtp, Tls};
+use crondag::notify::{DeliveryError, Mail, deliver};
 use tempfile::TempDir;
 
 struct Server {

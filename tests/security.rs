@@ -498,8 +498,9 @@ fn no_value_leads_out_of_the_folder_that_a_template_names() {
 
 #[test]
 fn nothing_adds_a_header_to_a_mail() {
-    use crondag::alert::{Incident, IncidentKind, TaskIncident, compose, deliver};
     use crondag::dag::config::{Email, MailTransport};
+    use crondag::notify::deliver;
+    use crondag::notify::render::{Incident, IncidentKind, TaskIncident, compose};
 
     let home = tempfile::tempdir().unwrap();
     let evil = "x\r\nBcc: evil@example.com\r\n\r\n<script>";
@@ -528,7 +529,7 @@ fn nothing_adds_a_header_to_a_mail() {
     let mail = compose(&incident);
     assert!(!mail.subject.contains(['\r', '\n']) && !mail.html.contains("<script>"), "{mail:?}");
     // A subject as an older database may have it.
-    let mail = crondag::alert::Mail { subject: evil.to_owned(), ..mail };
+    let mail = crondag::notify::Mail { subject: evil.to_owned(), ..mail };
     let settings = Email {
         from: "crondag <etl@example.com>".to_owned(),
         transport: MailTransport::Folder { path: "mail".into() },

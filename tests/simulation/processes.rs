@@ -293,7 +293,7 @@ impl World {
                 let result = if is_delivered {
                     Ok(())
                 } else {
-                    Err(crondag::alert::DeliveryError { permanent: false, message: "connection refused".to_owned() })
+                    Err(crondag::notify::DeliveryError { permanent: false, message: "connection refused".to_owned() })
                 };
                 Message::Mail(id, tries, created_at, result)
             }

@@ -13,13 +13,13 @@ use super::sql::say;
 use super::sql::session::Value;
 use super::sql::{SqlJob, Table};
 use super::{Materials, PrepareError};
-use crate::alert::{self, CheckWarning};
 use crate::check::{self, Cell, EarlierDate, Judgement, Reconciliation, Rows};
 use crate::dag::check::{Check, Rule, Rules, Source};
 use crate::dag::schedule::DataInterval;
 use crate::dag::template::iso;
 use crate::dag::{Action, Dag, DagId, Sql, TaskId, Verdict};
 use crate::home::Home;
+use crate::notify::render::{self, CheckWarning};
 use crate::runner::attempt::environment::host;
 use crate::runner::client;
 use crate::store::{CheckFilter, CheckRow, CheckValue, NewMail, Published, Store};
@@ -201,10 +201,10 @@ impl CheckJob {
         if judgement.verdict == Verdict::Warn && !self.email.is_empty() {
             let interval =
                 (iso(&self.interval.start.to_zoned(zone.clone())), iso(&self.interval.end.to_zoned(zone.clone())));
-            let mail = alert::compose_warning(&CheckWarning {
+            let mail = render::compose_warning(&CheckWarning {
                 dag_id: self.dag_id.to_string(),
                 task_id: self.task_id.to_string(),
-                selector: alert::run_selector(&self.run_id, &self.ds, &interval).to_owned(),
+                selector: render::run_selector(&self.run_id, &self.ds, &interval).to_owned(),
                 ds: self.ds.clone(),
                 table: check::table(judgement),
                 to: self.email.clone(),

@@ -10,14 +10,14 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use super::{Materials, PrepareError};
-use crate::alert;
-use crate::alert::chart::Point;
-use crate::alert::report::{CheckReport, TaskLine, ValueReport};
 use crate::check;
 use crate::dag::schedule::DataInterval;
 use crate::dag::template::iso;
 use crate::dag::{Action, DagId, Report, RunType, TaskId, Verdict};
 use crate::home::Home;
+use crate::notify::render;
+use crate::notify::render::chart::Point;
+use crate::notify::render::report::{CheckReport, TaskLine, ValueReport};
 use crate::runner::attempt::environment::host;
 use crate::runner::client;
 use crate::store::{CheckFilter, NewMail, Published, RunFilter, RunRow, Store, StoreError, TaskInstance};
@@ -109,7 +109,7 @@ impl ReportJob {
         let home = Home::at(self.home.clone());
         let mut store = Store::open(&home.database_path()).map_err(|error| error.to_string())?;
         let report = self.gather(&store).map_err(|error| error.to_string())?;
-        let mail = alert::compose_report(&report);
+        let mail = render::compose_report(&report);
         println!("{}", mail.text);
         if self.is_rehearsal {
             println!("nothing is sent");
@@ -129,7 +129,7 @@ impl ReportJob {
         Ok(())
     }
 
-    fn gather(&self, store: &Store) -> Result<alert::report::Report, StoreError> {
+    fn gather(&self, store: &Store) -> Result<render::report::Report, StoreError> {
         let zone = TimeZone::get(&self.timezone).unwrap_or(TimeZone::UTC);
         let interval = (iso(&self.interval.start.to_zoned(zone.clone())), iso(&self.interval.end.to_zoned(zone)));
         let mut gates = Vec::new();
@@ -151,9 +151,9 @@ impl ReportJob {
         for check in &self.checks {
             checks.push(self.check(store, check)?);
         }
-        Ok(alert::report::Report {
+        Ok(render::report::Report {
             dag_id: self.dag_id.to_string(),
-            selector: alert::run_selector(&self.run_id, &self.ds, &interval).to_owned(),
+            selector: render::run_selector(&self.run_id, &self.ds, &interval).to_owned(),
             ds: self.ds.clone(),
             title: self.title.clone(),
             checks,

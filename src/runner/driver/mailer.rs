@@ -6,10 +6,11 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::line::{Happening, Level, Line};
 use super::{Driver, EndedAttempt, Host, Item};
-use crate::alert::{self, DeliveryError, Incident, IncidentKind, TaskIncident};
 use crate::dag::template::iso;
 use crate::dag::{Task, TaskState};
 use crate::diagnose::Diagnosis;
+use crate::notify::DeliveryError;
+use crate::notify::render::{self, Incident, IncidentKind, TaskIncident};
 use crate::runner::attempt::environment::host;
 use crate::runner::engine::{Alert, AlertKind, TaskReport};
 use crate::runner::evidence::Failed;
@@ -27,7 +28,7 @@ impl<H: Host> Driver<H> {
         let date = run.logical_date.to_zoned(zone.clone());
         let ds = date.date().to_string();
         let data_interval = (iso(&date), iso(&run.data_interval_end.to_zoned(zone.clone())));
-        let selector = alert::run_selector(&run.run_id, &ds, &data_interval);
+        let selector = render::run_selector(&run.run_id, &ds, &data_interval);
         let (to, kind) = match &alert.kind {
             AlertKind::TaskFailed(report) => {
                 let task = &dag.tasks[report.task];
@@ -88,7 +89,7 @@ impl<H: Host> Driver<H> {
             host: host(),
             home: self.home.root().to_path_buf(),
         };
-        let mail = alert::compose(&incident);
+        let mail = render::compose(&incident);
         self.mails += 1;
         let stamp = self.host.now().as_microsecond();
         Some(Item::Mail {

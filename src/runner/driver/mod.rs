@@ -119,7 +119,7 @@ pub enum Message {
     /// The end of an attempt that was watched.
     Ended(Key, Box<ExitRecord>),
     /// A delivery was tried.
-    Mail(i64, u32, Timestamp, Result<(), crate::alert::DeliveryError>),
+    Mail(i64, u32, Timestamp, Result<(), crate::notify::DeliveryError>),
     /// The mailer is done with what was due.
     MailerDone,
     /// What the host saw where it looked for files.

@@ -16,11 +16,11 @@ use super::line::Line;
 use super::log;
 use super::supervisor::Supervisor;
 use super::{Key, Message};
-use crate::alert::{self, DeliveryError, Mail};
 use crate::dag::config::Email;
 use crate::dag::{Config, DagId};
 use crate::diagnose::Diagnosis;
 use crate::home::Home;
+use crate::notify::{self, DeliveryError, Mail};
 use crate::runner::attempt::local::attempt_file::{self, AttemptFiles, Claim, Found, Report};
 use crate::runner::attempt::local::process::Ended;
 use crate::runner::attempt::local::spawner::Spawner;
@@ -278,7 +278,7 @@ impl Host for System {
             };
             for waiting in due {
                 let result = match serde_json::from_str::<Mail>(&waiting.mail) {
-                    Ok(mail) => alert::deliver(&mail, &waiting.message_id, &settings, home.root(), &variable),
+                    Ok(mail) => notify::deliver(&mail, &waiting.message_id, &settings, home.root(), &variable),
                     Err(error) => Err(DeliveryError {
                         permanent: true,
                         message: format!("the stored mail is unreadable: {error}"),

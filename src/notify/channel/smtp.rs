@@ -11,10 +11,10 @@ use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, Tls as LettreTls, TlsParameters};
 use lettre::{SmtpTransport, Transport};
 
-use super::deliver::{DeliveryError, permanent, transient};
-use super::line::one_line;
+use super::error::{DeliveryError, permanent, transient};
 use crate::dag::config::{Smtp, Tls};
 use crate::mask::{Mask, SHORTEST_SECRET};
+use crate::notify::line::one_line;
 
 /// Replies by which a server refuses a login or wants one (RFC 4954).
 const LOGIN_CODES: [&str; 6] = ["432", "454", "530", "534", "535", "538"];

@@ -2,7 +2,7 @@
 
 /// A line as a terminal would show it in the end, cut beyond `width` characters: without escape sequences and control
 /// characters, and of a progress bar (`10%\r20%\r`) only its last state.
-pub(super) fn printable(line: &str, width: usize) -> String {
+pub(in crate::notify) fn printable(line: &str, width: usize) -> String {
     let shown = line.split('\r').rfind(|part| !part.trim().is_empty()).unwrap_or_default();
     let mut text = String::new();
     let mut length = 0;
@@ -31,7 +31,7 @@ pub(super) fn printable(line: &str, width: usize) -> String {
 }
 
 /// Lines joined to one, without control characters: fit for a header or a fact.
-pub(super) fn one_line(text: &str) -> String {
+pub(in crate::notify) fn one_line(text: &str) -> String {
     let is_break = |c: char| matches!(c, '\r' | '\n' | '\u{85}' | '\u{2028}' | '\u{2029}');
     text.split(is_break)
         .map(|part| printable(part, usize::MAX).trim().to_owned())
@@ -64,7 +64,7 @@ fn skip_escape(characters: &mut std::iter::Peekable<std::str::Chars<'_>>) {
 
 /// Breaks a text at blanks so that its first line fits behind `lead` and no line passes `width`; further lines have
 /// `indent` blanks before them. A word that is too long stays whole: it may be a path to copy.
-pub(super) fn wrap(lead: &str, indent: usize, text: &str, width: usize) -> String {
+pub(in crate::notify) fn wrap(lead: &str, indent: usize, text: &str, width: usize) -> String {
     let mut wrapped = lead.to_owned();
     let mut column = lead.chars().count();
     for (index, word) in text.split_whitespace().enumerate() {

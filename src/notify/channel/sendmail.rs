@@ -9,8 +9,8 @@ use std::time::Duration;
 use lettre::Message;
 use rustix::fs::{MemfdFlags, memfd_create};
 
-use super::deliver::{DeliveryError, transient};
-use super::line::one_line;
+use super::error::{DeliveryError, transient};
+use crate::notify::line::one_line;
 
 /// A `sendmail` only queues the mail; one that takes longer hangs.
 const TIMEOUT: Duration = Duration::from_secs(60);

@@ -5,12 +5,12 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use super::chart::{self, Point};
-use super::compose::escape;
-use super::line::one_line;
-use super::{Mail, Picture};
+use super::html::escape;
 use crate::check;
 use crate::dag::template::quote;
 use crate::dag::{TaskState, Verdict};
+use crate::notify::line::one_line;
+use crate::notify::mail::{Mail, Picture};
 
 /// Values of a check in the text; of more, those that are not ok and the first ones.
 const SHOWN: usize = 40;

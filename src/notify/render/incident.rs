@@ -1,12 +1,15 @@
 //! Writes the mail: a subject that says it all, a plain text that stands on its own, the same as HTML.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
 
-use super::line::{one_line, printable, wrap};
-use super::{Incident, IncidentKind, Mail, TaskIncident};
+use super::html::escape;
 use crate::dag::template::quote;
 use crate::dag::units::format_duration;
 use crate::diagnose::Diagnosis;
+use crate::notify::line::{one_line, printable, wrap};
+use crate::notify::mail::Mail;
 
 /// Log lines in a mail are cut beyond this many characters.
 const LOG_WIDTH: usize = 400;
@@ -14,6 +17,72 @@ const LOG_WIDTH: usize = 400;
 const WIDTH: usize = 78;
 /// A list of tasks says only how many more there are beyond so many.
 const LIST_LENGTH: usize = 30;
+
+/// Something that people want to hear of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Incident {
+    /// What happened.
+    pub kind: IncidentKind,
+    /// The DAG.
+    pub dag_id: String,
+    /// The run.
+    pub run_id: String,
+    /// The logical date as a local date, `2018-07-01`.
+    pub ds: String,
+    /// The data interval, both ends in RFC 3339 with the DAG's offset.
+    pub data_interval: (String, String),
+    /// Who gets the mail.
+    pub to: Vec<String>,
+    /// The machine.
+    pub host: String,
+    /// The home.
+    pub home: PathBuf,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum IncidentKind {
+    /// The last attempt of a task failed.
+    TaskFailed(TaskIncident),
+    /// An attempt failed and another one follows at this time (RFC 3339).
+    TaskRetry(TaskIncident, String),
+    /// A task succeeded.
+    TaskSucceeded(TaskIncident),
+    /// A run failed.
+    RunFailed {
+        /// Why.
+        reason: String,
+        /// Failed tasks with their reasons.
+        failed: Vec<(String, String)>,
+        /// Tasks that could not run because of them.
+        blocked: Vec<String>,
+    },
+}
+
+/// A task in an incident.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskIncident {
+    /// The task.
+    pub task_id: String,
+    /// The attempt.
+    pub try_number: u32,
+    /// Attempts it may take.
+    pub max_tries: u32,
+    /// Why, in words: exit status, signal, timeout.
+    pub reason: String,
+    /// When the attempt started, RFC 3339.
+    pub started: String,
+    /// How long it took.
+    pub duration: Duration,
+    /// The log, relative to the home.
+    pub log_file: String,
+    /// Its last lines.
+    pub log_tail: Vec<String>,
+    /// What the failure was caused by; `None` for a task that succeeded.
+    pub diagnosis: Option<Diagnosis>,
+    /// Tasks downstream that now cannot run or have to wait.
+    pub blocks: Vec<String>,
+}
 
 /// Writes the mail of an incident. Pure.
 pub fn compose(incident: &Incident) -> Mail {
@@ -254,18 +323,11 @@ fn selector(incident: &Incident) -> &str {
     run_selector(&incident.run_id, &incident.ds, &incident.data_interval)
 }
 
-/// Text for HTML.
-pub(super) fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::dag::CauseClass;
     use crate::diagnose::{Confidence, Finding};
-    use std::path::PathBuf;
-    use std::time::Duration;
 
     fn incident(kind: IncidentKind) -> Incident {
         Incident {

@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use super::Mail;
-use super::compose::escape;
-use super::line::one_line;
+use super::html::escape;
+use crate::notify::line::one_line;
+use crate::notify::mail::Mail;
 
 /// A check that warns.
 #[derive(Debug, Clone)]
