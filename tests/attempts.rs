@@ -3,122 +3,48 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test may fail
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
 
+use common::{Home, pids, signal, until};
 use serde_json::Value;
-use tempfile::TempDir;
-
-struct Home {
-    folder: TempDir,
-}
 
 impl Home {
-    fn new(config: &str, dag: &str) -> Home {
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join("dags")).unwrap();
-        fs::write(folder.path().join("crondag.toml"), format!("timezone = 'UTC'\nkill_grace = '300ms'\n{config}"))
-            .unwrap();
-        fs::write(folder.path().join("dags/d.toml"), dag).unwrap();
-        Home { folder }
-    }
-
-    fn path(&self) -> &Path {
-        self.folder.path()
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_crondag"));
-        command.arg("--home").arg(self.path()).args(args);
-        command
-    }
-
-    fn run(&self, args: &[&str]) -> Output {
-        self.command(args).output().unwrap()
+    fn of(config: &str, dag: &str) -> Home {
+        Home::new().config(&format!("kill_grace = '300ms'\n{config}")).dag("d", dag)
     }
 
     /// Backfills one day and gives the exit code.
     fn backfill(&self) -> Option<i32> {
-        self.run(&["backfill", "-s", "2024-01-01", "-e", "2024-01-01", "d"]).status.code()
+        self.run("backfill -s 2024-01-01 -e 2024-01-01 d").status.code()
     }
 
-    /// State and reason of each task of the newest run.
+    /// State, reason and number of tries of each task of the newest run.
     fn tasks(&self) -> BTreeMap<String, (String, String, u64)> {
-        let output = self.run(&["tasks", "d", "--json"]);
-        let rows: Vec<Value> = serde_json::from_slice(&output.stdout)
-            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        rows.iter()
-            .map(|row| {
-                (
-                    text(&row["task_id"]),
-                    (text(&row["state"]), text(&row["reason"]), row["try_number"].as_u64().unwrap()),
-                )
-            })
-            .collect()
+        let rows = self.json("tasks d --json").into_iter();
+        rows.map(|row| {
+            let tries = row["try_number"].as_u64().unwrap();
+            (text(&row["task_id"]), (text(&row["state"]), text(&row["reason"]), tries))
+        })
+        .collect()
     }
 
-    fn state(&self, task: &str) -> (String, String) {
-        let (state, reason, _) = self.tasks()[task].clone();
-        (state, reason)
+    /// The database is sound, and the driver leaves no attempt file behind.
+    fn ends_clean(&self) {
+        self.is_sound();
+        let folder = self.file(".crondag/attempts");
+        until("the driver has removed the attempt files", || fs::read_dir(&folder).unwrap().count() == 0);
     }
 
     fn log(&self, task: &str) -> String {
-        String::from_utf8_lossy(&self.run(&["logs", "d", task]).stdout).into_owned()
+        self.run(&["logs", "d", task]).out()
     }
-
-    fn has(&self, name: &str) -> bool {
-        self.path().join(name).exists()
-    }
-
-    fn read(&self, name: &str) -> String {
-        fs::read_to_string(self.path().join(name)).unwrap()
-    }
-
-    fn driver_pid(&self) -> i32 {
-        self.read(".crondag/driver.lock").trim().parse().unwrap()
-    }
-
-    fn is_sound(&self) {
-        let output = self.run(&["db", "check"]);
-        assert!(
-            output.status.success(),
-            "{}{}",
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
-        );
-        // The driver removes them when it has nothing left to do.
-        let folder = self.path().join(".crondag/attempts");
-        until("the attempt files are removed", || fs::read_dir(&folder).unwrap().count() == 0);
-    }
-}
-
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(180);
-    while !is_so() {
-        assert!(Instant::now() < deadline, "waited in vain: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
-/// Live processes whose command line holds a text.
-fn processes(marker: &str) -> Vec<i32> {
-    fs::read_dir("/proc")
-        .unwrap()
-        .filter_map(|entry| entry.unwrap().file_name().to_str()?.parse::<i32>().ok())
-        .filter(|pid| {
-            fs::read(format!("/proc/{pid}/cmdline"))
-                .is_ok_and(|line| String::from_utf8_lossy(&line).replace('\0', " ").contains(marker))
-        })
-        .collect()
-}
-
-fn kill(pid: i32) {
-    assert!(Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap().success());
 }
 
 /// A number that no other test's `sleep` has.
@@ -128,7 +54,7 @@ fn marker(base: u32) -> String {
 
 #[test]
 fn endings_become_states_with_reasons() {
-    let home = Home::new(
+    let home = Home::of(
         "",
         "[tasks.good]\nshell = 'exit 0'\n[tasks.bad]\nshell = 'exit 7'\n[tasks.nothing_to_do]\nshell = 'exit 99'\n\
          [tasks.killed]\nshell = 'kill -SEGV $$'\n[tasks.no_folder]\nshell = 'true'\nworking_dir = 'nowhere'\n\
@@ -136,7 +62,7 @@ fn endings_become_states_with_reasons() {
          [tasks.retried]\nretries = 2\nretry_delay = '10ms'\nshell = 'test {{ try_number }} = 3'\n",
     );
     assert_eq!(home.backfill(), Some(1));
-    let state = |task: &str| home.state(task);
+    let state = |task: &str| home.state("d", task);
     let is = |state: &str, reason: &str| (state.to_owned(), reason.to_owned());
     assert_eq!(state("good"), is("success", ""));
     assert_eq!(state("bad"), is("failed", "exit status 7"));
@@ -149,7 +75,7 @@ fn endings_become_states_with_reasons() {
                    set spark_submit or spark_home under [spark] in crondag.toml";
     assert_eq!(state("no_program"), is("failed", missing));
     assert_eq!(home.tasks()["retried"], ("success".to_owned(), String::new(), 3));
-    home.is_sound();
+    home.ends_clean();
 }
 
 #[test]
@@ -163,16 +89,16 @@ fn a_timeout_ends_the_whole_tree_however_it_hides() {
          env -i setsid sleep {long} &\n\
          sleep {long}\nsleep {long}\n'''\n"
     );
-    let home = Home::new("", &dag);
+    let home = Home::of("", &dag);
     assert_eq!(home.backfill(), Some(1));
     assert!(home.has("deep"), "the tree was never there");
-    let (state, reason) = home.state("stubborn");
+    let (state, reason) = home.state("d", "stubborn");
     assert!(
         state == "failed" && reason.starts_with("timed out after ") && reason.ends_with(" (its timeout is 8s)"),
         "{reason}"
     );
-    assert_eq!(processes(&long), Vec::<i32>::new());
-    home.is_sound();
+    assert_eq!(pids(&long), Vec::<u32>::new());
+    home.ends_clean();
 }
 
 #[test]
@@ -182,9 +108,9 @@ fn what_a_task_leaves_behind_is_ended_and_its_output_kept_in_order() {
         "[tasks.a]\nshell = '''\nnohup setsid sleep {sleep} > /dev/null 2>&1 &\n\
          for i in 1 2 3; do echo out $i; echo err $i >&2; done\nexec > /dev/null 2>&1\necho unseen\n'''\n"
     );
-    let home = Home::new("", &dag);
+    let home = Home::of("", &dag);
     assert_eq!(home.backfill(), Some(0));
-    assert_eq!(processes(&sleep), Vec::<i32>::new());
+    assert_eq!(pids(&sleep), Vec::<u32>::new());
     let log = home.log("a");
     assert!(log.contains("\nout 1\nerr 1\nout 2\nerr 2\nout 3\nerr 3\n"), "{log}");
     assert!(log.contains("[crondag] exit status 0\n[crondag] ended 1 processes that it had left behind\n"), "{log}");
@@ -192,11 +118,11 @@ fn what_a_task_leaves_behind_is_ended_and_its_output_kept_in_order() {
 
 #[test]
 fn a_task_hears_of_signals_that_are_ignored_where_crondag_is_started() {
-    let home = Home::new("", "[tasks.a]\nshell = 'grep SigIgn /proc/self/status > ignored'\n");
+    let home = Home::of("", "[tasks.a]\nshell = 'grep SigIgn /proc/self/status > ignored'\n");
     let backfill = home.command(&["backfill", "-s", "2024-01-01", "-e", "2024-01-01", "d"]);
     let mut shell = Command::new("sh");
     shell.args(["-c", "trap '' HUP INT QUIT USR1; exec \"$@\"", "sh"]).arg(backfill.get_program());
-    assert!(shell.args(backfill.get_args()).output().unwrap().status.success());
+    assert!(shell.args(backfill.get_args()).current_dir(home.path()).output().unwrap().status.success());
     let ignored = home.read("ignored");
     let mask = u64::from_str_radix(ignored.trim_start_matches("SigIgn:").trim(), 16).unwrap();
     // Without those of real time, of which glibc keeps two for itself.
@@ -205,12 +131,12 @@ fn a_task_hears_of_signals_that_are_ignored_where_crondag_is_started() {
 
 #[test]
 fn the_environment_is_the_defined_one_and_secrets_are_masked() {
-    let home = Home::new(
+    let home = Home::of(
         "env_file = 'secrets.env'\n[env]\nWAREHOUSE = 'hdfs:///w'\n",
         "[env]\nDAY = '{{ ds }}'\n[params]\ntop = 5\n[tasks.a]\nenv = { EXTRA = '{{ params.top }}' }\nshell = 'env | sort > env.txt; echo \"got $TOKEN\"'\n",
     );
-    fs::write(home.path().join("secrets.env"), "TOKEN=hunter2hunter2\n").unwrap();
-    fs::set_permissions(home.path().join("secrets.env"), fs::Permissions::from_mode(0o600)).unwrap();
+    home.write("secrets.env", "TOKEN=hunter2hunter2\n");
+    fs::set_permissions(home.file("secrets.env"), fs::Permissions::from_mode(0o600)).unwrap();
     assert_eq!(home.backfill(), Some(0));
     let text = home.read("env.txt");
     let names: Vec<&str> = text.lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name).collect();
@@ -225,15 +151,15 @@ fn the_environment_is_the_defined_one_and_secrets_are_masked() {
     let log = home.log("a");
     assert!(log.contains("got ***\n") && !log.contains("hunter2"), "{log}");
     assert!(log.contains(" TOKEN "), "its name is shown: {log}");
-    let render = String::from_utf8(home.run(&["render", "d", "a", "20240101"]).stdout).unwrap();
+    let render = home.run(&["render", "d", "a", "20240101"]).out();
     assert!(render.contains("TOKEN") && !render.contains("hunter2"), "{render}");
-    let bytes = fs::read(home.path().join(".crondag/crondag.db")).unwrap();
+    let bytes = fs::read(home.file(".crondag/crondag.db")).unwrap();
     assert!(!bytes.windows(7).any(|window| window == b"hunter2"), "a secret is in the database");
 }
 
 #[test]
 fn a_long_log_is_bounded_and_binary_output_does_no_harm() {
-    let home = Home::new(
+    let home = Home::of(
         "[logs]\nmax_size = '1MB'\n",
         "[tasks.long]\nshell = 'echo first; yes 0123456789 | head -c 20000000; echo last'\n\
          [tasks.binary]\nshell = 'head -c 100000 /dev/urandom; echo; echo end'\n",
@@ -247,14 +173,14 @@ fn a_long_log_is_bounded_and_binary_output_does_no_harm() {
 
 #[test]
 fn sql_runs_in_one_transaction_with_bound_params_and_writes_csv() {
-    let home = Home::new(
+    let home = Home::of(
         "[connections.w]\ntype = 'sqlite'\npath = 'w.db'\n",
         "order = ['make >> wrong >> look']\n\
          [tasks.make.sql]\nconnection = 'w'\nstatements = \"CREATE TABLE t (ds TEXT, n INTEGER, s TEXT); INSERT INTO t VALUES (:ds, 1, ';'), (:ds, 2, :quoted);\"\nparams = { quoted = \"it's {{ ds_nodash }}\" }\n\
          [tasks.wrong]\n[tasks.wrong.sql]\nconnection = 'w'\nfile = 'wrong.sql'\n\
          [tasks.look]\ntrigger_rule = 'all_done'\n[tasks.look.sql]\nconnection = 'w'\nstatements = 'SELECT n, s, NULL AS x FROM t ORDER BY n'\nto = 'out/{{ ds }}.csv'\n",
     );
-    fs::write(home.path().join("wrong.sql"), "-- first\nDELETE FROM t;\n\nINSERT INTO t VALUES (1, 2);\n").unwrap();
+    home.write("wrong.sql", "-- first\nDELETE FROM t;\n\nINSERT INTO t VALUES (1, 2);\n");
     assert_eq!(home.backfill(), Some(0), "the leaf decides");
     let log = home.log("wrong");
     let expected = "wrong.sql:2: 2 rows changed in TIME\n\
@@ -271,7 +197,7 @@ fn sql_runs_in_one_transaction_with_bound_params_and_writes_csv() {
 /// The driver is killed while tasks run; the next one adopts them: nothing runs twice, nothing is lost.
 #[test]
 fn a_killed_driver_is_replaced_and_attempts_are_adopted() {
-    let home = Home::new(
+    let home = Home::of(
         "",
         "[tasks.long]\nshell = 'echo start >> starts; until [ -e go ]; do sleep 0.05; done; echo done'\n\
          [tasks.short]\nshell = 'echo start >> short_starts; until [ -e short_go ]; do sleep 0.05; done'\n\
@@ -279,35 +205,34 @@ fn a_killed_driver_is_replaced_and_attempts_are_adopted() {
     );
     let mut backfill = home.command(&["backfill", "-s", "2024-01-01", "-e", "2024-01-01", "d"]).spawn().unwrap();
     until("both tasks run", || home.has("starts") && home.has("short_starts"));
-    kill(home.driver_pid());
+    signal(home.driver_pid().unwrap(), "-KILL");
     backfill.kill().unwrap();
     backfill.wait().unwrap();
     // One ends while nobody watches.
-    fs::write(home.path().join("short_go"), "").unwrap();
-    let ended = || processes("__shim d/backfill__2024-01-01T00:00:00+00:00/short").is_empty();
+    home.write("short_go", "");
+    let ended = || pids("__shim d/backfill__2024-01-01T00:00:00+00:00/short").is_empty();
     until("the short attempt's shim is gone", ended);
     assert!(home.run(&["tick"]).status.success());
-    until("the short task is a success", || home.state("short").0 == "success");
-    assert_eq!(home.state("long").0, "running");
-    fs::write(home.path().join("go"), "").unwrap();
-    until("the run is over", || home.state("after").0 == "success");
+    until("the short task is a success", || home.state("d", "short").0 == "success");
+    assert_eq!(home.state("d", "long").0, "running");
+    home.write("go", "");
+    until("the run is over", || home.state("d", "after").0 == "success");
     assert_eq!(home.read("starts"), "start\n");
     assert_eq!(home.read("short_starts"), "start\n");
     until("the driver is gone", || {
-        home.run(&["tick"]).status.success()
-            && fs::read_dir(home.path().join(".crondag/attempts")).unwrap().count() == 0
+        home.run(&["tick"]).status.success() && fs::read_dir(home.file(".crondag/attempts")).unwrap().count() == 0
     });
-    home.is_sound();
+    home.ends_clean();
 }
 
 /// A new driver counts the attempts that live before it gives their slots to runs of earlier dates.
 #[test]
 fn a_pool_stays_full_when_the_driver_is_killed() {
-    let home = Home::new(
+    let home = Home::of(
         "[pools]\nnarrow = 1\n",
         "[tasks.a]\npool = 'narrow'\nshell = 'mkdir slot || echo {{ ds }} >> overlaps; echo {{ ds }} >> starts; until [ -e go ]; do sleep 0.05; done; rmdir slot'\n",
     );
-    fs::write(home.path().join("dags/other.toml"), "[tasks.a]\nshell = 'echo > other'\n").unwrap();
+    home.write("dags/other.toml", "[tasks.a]\nshell = 'echo > other'\n");
     let run = |dag: &str, day: &str| assert!(home.run(&["trigger", dag, "--date", day]).status.success());
     run("d", "2024-01-02");
     until("the later run has the slot", || home.has("starts"));
@@ -315,14 +240,14 @@ fn a_pool_stays_full_when_the_driver_is_killed() {
     let is_waiting =
         || String::from_utf8_lossy(&home.run(&["runs", "d", "--json"]).stdout).matches("running").count() == 2;
     until("the earlier run waits", is_waiting);
-    kill(home.driver_pid());
+    signal(home.driver_pid().unwrap(), "-KILL");
     // Its lock is free when it is really gone.
-    let lock = fs::File::open(home.path().join(".crondag/driver.lock")).unwrap();
+    let lock = fs::File::open(home.file(".crondag/driver.lock")).unwrap();
     until("the driver is dead", || lock.try_lock_shared().is_ok());
     drop(lock);
     run("other", "2024-01-01");
     until("a new driver works", || home.has("other"));
-    fs::write(home.path().join("go"), "").unwrap();
+    home.write("go", "");
     until("both have run", || home.read("starts").lines().count() == 2 && !home.has("slot"));
     assert!(!home.has("overlaps"), "two attempts in a pool of one");
 }
@@ -336,23 +261,23 @@ fn a_killed_shim_is_a_failed_attempt_whose_processes_are_gone_before_the_next() 
          [ {{{{ try_number }}}} = 2 ] && {{ pgrep -fx \"sleep {long}\" > left || true; exit 0; }}\n\
          setsid sleep {long} &\necho > begun\nsleep {long}\n'''\n"
     );
-    let home = Home::new("", &dag);
+    let home = Home::of("", &dag);
     let mut backfill = home.command(&["backfill", "-s", "2024-01-01", "-e", "2024-01-01", "d"]).spawn().unwrap();
     until("the task runs", || home.has("begun"));
-    let shims = processes("__shim d/backfill__2024-01-01T00:00:00+00:00/a/1");
-    let shims: Vec<i32> = shims.into_iter().filter(|pid| belongs_to(*pid, home.path())).collect();
+    let shims = pids("__shim d/backfill__2024-01-01T00:00:00+00:00/a/1");
+    let shims: Vec<u32> = shims.into_iter().filter(|pid| belongs_to(*pid, home.path())).collect();
     assert_eq!(shims.len(), 1);
-    kill(shims[0]);
+    signal(shims[0], "-KILL");
     assert!(backfill.wait().unwrap().success());
     assert_eq!(home.read("left"), "", "processes of the first attempt lived when the second began");
     assert_eq!(home.tasks()["a"], ("success".to_owned(), String::new(), 2));
-    home.is_sound();
+    home.ends_clean();
 }
 
 /// The process that forks the shims is killed: the attempts that run live on, their ends are noticed, and others start.
 #[test]
 fn a_killed_spawner_takes_no_attempt_along() {
-    let home = Home::new(
+    let home = Home::of(
         "",
         "[tasks.a]\nshell = 'echo start >> starts; until [ -e go ]; do sleep 0.05; done'\n\
          [tasks.killed]\nshell = 'echo > killed; sleep 86405'\n\
@@ -360,36 +285,36 @@ fn a_killed_spawner_takes_no_attempt_along() {
     );
     let mut backfill = home.command(&["backfill", "-s", "2024-01-01", "-e", "2024-01-01", "d"]).spawn().unwrap();
     until("the tasks run", || home.has("starts") && home.has("killed"));
-    let driver = home.driver_pid();
-    let spawners: Vec<i32> = processes("__spawner").into_iter().filter(|pid| parent(*pid) == Some(driver)).collect();
+    let driver = home.driver_pid().unwrap();
+    let spawners: Vec<u32> = pids("__spawner").into_iter().filter(|pid| parent(*pid) == Some(driver)).collect();
     assert_eq!(spawners.len(), 1);
-    kill(spawners[0]);
+    signal(spawners[0], "-KILL");
     until("the driver has noticed", || home.read(".crondag/driver.log").contains("its attempts live on"));
-    let shims = processes("__shim d/backfill__2024-01-01T00:00:00+00:00/killed/1");
-    kill(shims.into_iter().find(|pid| belongs_to(*pid, home.path())).unwrap());
-    until("the end of the killed one is noticed", || home.state("killed").0 == "failed");
-    fs::write(home.path().join("go"), "").unwrap();
+    let shims = pids("__shim d/backfill__2024-01-01T00:00:00+00:00/killed/1");
+    signal(shims.into_iter().find(|pid| belongs_to(*pid, home.path())).unwrap(), "-KILL");
+    until("the end of the killed one is noticed", || home.state("d", "killed").0 == "failed");
+    home.write("go", "");
     assert_eq!(backfill.wait().unwrap().code(), Some(1), "one task was killed");
     assert_eq!(home.read("starts"), "start\n");
-    assert_eq!(home.state("a").0, "success");
-    assert_eq!(home.state("b").0, "success");
-    home.is_sound();
+    assert_eq!(home.state("d", "a").0, "success");
+    assert_eq!(home.state("d", "b").0, "success");
+    home.ends_clean();
 }
 
-fn parent(pid: i32) -> Option<i32> {
+fn parent(pid: u32) -> Option<u32> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat[stat.rfind(')')? + 2..].split(' ').nth(1)?.parse().ok()
 }
 
 /// Whether a shim works for this home: its standard output is an attempt file in it.
-fn belongs_to(pid: i32, home: &Path) -> bool {
+fn belongs_to(pid: u32, home: &Path) -> bool {
     let home = fs::canonicalize(home).unwrap();
     fs::read_link(format!("/proc/{pid}/fd/1")).is_ok_and(|file| file.starts_with(home))
 }
 
 #[test]
 fn ctrl_c_holds_a_backfill_and_the_same_command_takes_it_up() {
-    let home = Home::new(
+    let home = Home::of(
         "",
         "max_active_runs = 1\n[tasks.a]\nshell = 'echo {{ ds }} >> ran; until [ -e go ]; do sleep 0.05; done'\n[tasks.b]\nafter = 'a'\nshell = 'true'\n",
     );
@@ -400,7 +325,7 @@ fn ctrl_c_holds_a_backfill_and_the_same_command_takes_it_up() {
         || assert!(Command::new("kill").args(["-INT", &backfill.id().to_string()]).status().unwrap().success());
     interrupt();
     until("the interruption is taken in", || held(&home));
-    fs::write(home.path().join("go"), "").unwrap();
+    home.write("go", "");
     let output = backfill.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -414,12 +339,12 @@ fn ctrl_c_holds_a_backfill_and_the_same_command_takes_it_up() {
     assert_eq!(home.read("ran"), "2024-01-01\n", "nothing new started");
     assert_eq!(home.run(&args).status.code(), Some(0));
     assert_eq!(home.read("ran"), "2024-01-01\n2024-01-02\n2024-01-03\n", "what had ended was not done again");
-    home.is_sound();
+    home.ends_clean();
 }
 
 #[test]
 fn ctrl_c_twice_stops_the_running_tasks_and_they_start_again_later() {
-    let home = Home::new("", "[tasks.a]\nshell = 'echo start >> ran; until [ -e go ]; do sleep 0.05; done'\n");
+    let home = Home::of("", "[tasks.a]\nshell = 'echo start >> ran; until [ -e go ]; do sleep 0.05; done'\n");
     let args = ["backfill", "-s", "2024-01-01", "-e", "2024-01-01", "d"];
     let backfill = home.command(&args).stderr(std::process::Stdio::piped()).spawn().unwrap();
     until("the task runs", || home.has("ran"));
@@ -431,22 +356,22 @@ fn ctrl_c_twice_stops_the_running_tasks_and_they_start_again_later() {
     interrupt();
     let output = backfill.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(home.state("a").0, "none");
-    fs::write(home.path().join("go"), "").unwrap();
+    assert_eq!(home.state("d", "a").0, "none");
+    home.write("go", "");
     assert_eq!(home.run(&args).status.code(), Some(0));
     assert_eq!(home.read("ran"), "start\nstart\n");
-    home.is_sound();
+    home.ends_clean();
 }
 
 fn held(home: &Home) -> bool {
-    let path = home.path().join(".crondag/crondag.db");
+    let path = home.file(".crondag/crondag.db");
     let database = rusqlite::Connection::open(path).unwrap();
     database.query_row("SELECT max(is_held) FROM backfills", [], |row| row.get::<_, i64>(0)).unwrap() == 1
 }
 
 #[test]
 fn a_hundred_ticks_at_once_make_one_run() {
-    let home = Home::new(
+    let home = Home::of(
         "",
         "schedule = '* * * * *'\nstart_date = 2024-01-01\nend_date = 2024-01-01T00:02:00\ncatchup = true\n[tasks.a]\nshell = 'echo {{ ts }} >> ran'\n",
     );
@@ -465,8 +390,8 @@ fn a_hundred_ticks_at_once_make_one_run() {
 #[test]
 fn a_faulty_file_never_stops_the_others_and_its_last_good_version_goes_on() {
     let good = "schedule = '* * * * *'\nstart_date = 2024-01-01\nend_date = 2024-01-01T00:00:00\ncatchup = true\n[tasks.a]\nshell = 'echo {{ dag.id }} >> ran'\n";
-    let home = Home::new("", good);
-    fs::write(home.path().join("dags/broken.toml"), "[tasks.a]\nshel = 'true'\n").unwrap();
+    let home = Home::of("", good);
+    home.write("dags/broken.toml", "[tasks.a]\nshel = 'true'\n");
     let first = home.run(&["tick"]);
     assert_eq!(first.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&first.stderr).contains("unknown key `shel`"));
@@ -474,12 +399,12 @@ fn a_faulty_file_never_stops_the_others_and_its_last_good_version_goes_on() {
     let second = home.run(&["tick"]);
     assert!(second.status.success() && second.stderr.is_empty(), "said once: {second:?}");
     // A good file becomes faulty: it goes on as it was.
-    fs::write(home.path().join("dags/d.toml"), good.replace("00:00:00", "00:01:00")).unwrap();
+    home.write("dags/d.toml", good.replace("00:00:00", "00:01:00"));
     assert!(home.run(&["tick"]).status.success());
     until("the second interval ran", || home.read("ran").lines().count() == 2);
-    fs::write(home.path().join("dags/d.toml"), "nonsense").unwrap();
+    home.write("dags/d.toml", "nonsense");
     assert_eq!(home.run(&["tick"]).status.code(), Some(2));
-    let status = String::from_utf8(home.run(&["status"]).stdout).unwrap();
+    let status = home.run(&["status"]).out();
     assert!(status.contains("faulty"), "{status}");
 }
 
@@ -490,26 +415,26 @@ fn a_running_run_keeps_its_version_and_a_cleared_one_gets_the_new() {
             "[tasks.a]\nshell = 'echo begun > begun; until [ -e go ]; do sleep 0.05; done'\n[tasks.b]\nafter = 'a'\nshell = 'echo {word} >> words'\n"
         )
     };
-    let home = Home::new("", &dag("old"));
+    let home = Home::of("", &dag("old"));
     let mut backfill = home.command(&["backfill", "-s", "2024-01-01", "-e", "2024-01-01", "d"]).spawn().unwrap();
     until("the task runs", || home.has("begun"));
-    fs::write(home.path().join("dags/d.toml"), dag("new")).unwrap();
+    home.write("dags/d.toml", dag("new"));
     assert!(home.run(&["tick"]).status.success());
-    fs::write(home.path().join("go"), "").unwrap();
+    home.write("go", "");
     assert!(backfill.wait().unwrap().success());
     assert_eq!(home.read("words"), "old\n");
     assert!(home.run(&["clear", "d", "2024-01-01", "--task", "b", "-y"]).status.success());
     until("it ran again", || home.read("words").lines().count() == 2);
     assert_eq!(home.read("words"), "old\nnew\n");
-    until("the run is over", || home.state("b").0 == "success");
-    home.is_sound();
+    until("the run is over", || home.state("d", "b").0 == "success");
+    home.ends_clean();
 }
 
 #[test]
 fn a_cleared_run_gets_the_place_of_the_run_that_waits_for_it() {
     let dag = "schedule = '@daily'\nmax_active_runs = 1\n[tasks.a]\nshell = 'test -e ok && echo {{ ds }} >> order'\n\
                depends_on_past = true\n[tasks.b]\nafter = 'a'\nshell = 'true'\n";
-    let home = Home::new("", dag);
+    let home = Home::of("", dag);
     assert_eq!(home.backfill(), Some(1));
     let mut others = home.command(&["backfill", "-s", "2024-01-02", "-e", "2024-01-03", "d"]).spawn().unwrap();
     let states = || {
@@ -521,14 +446,14 @@ fn a_cleared_run_gets_the_place_of_the_run_that_waits_for_it() {
         states.sort();
         states == ["failed", "queued", "running"]
     });
-    fs::write(home.path().join("ok"), "").unwrap();
+    home.write("ok", "");
     assert!(home.run(&["clear", "d", "2024-01-01", "-y"]).status.success());
     assert!(others.wait().unwrap().success());
     assert_eq!(
         (states(), home.read("order")),
         (vec!["success".to_owned(); 3], "2024-01-01\n2024-01-02\n2024-01-03\n".to_owned())
     );
-    home.is_sound();
+    home.ends_clean();
 }
 
 #[test]
@@ -537,39 +462,36 @@ fn stop_mark_and_trigger_do_what_they_say() {
     let dag = format!(
         "[params]\nname = 'x'\n[tasks.a]\nshell = 'echo {{{{ params.name }}}} >> begun; sleep {long}'\n[tasks.b]\nafter = 'a'\nshell = 'echo b > b'\n"
     );
-    let home = Home::new("", &dag);
+    let home = Home::of("", &dag);
     let triggered = home.run(&["trigger", "d", "--date", "2024-01-01", "--param", "name=y z"]);
     assert!(triggered.status.success(), "{triggered:?}");
     until("the task runs", || home.has("begun") && home.read("begun").ends_with('\n'));
     assert_eq!(home.read("begun"), "y z\n");
     let stopped = home.run(&["stop", "d"]);
     assert!(stopped.status.success(), "{stopped:?}");
-    until("the processes are gone", || processes(&long).is_empty());
-    until("the end is recorded", || home.state("b").0 == "skipped");
-    let (state, reason) = home.state("a");
+    until("the processes are gone", || pids(&long).is_empty());
+    until("the end is recorded", || home.state("d", "b").0 == "skipped");
+    let (state, reason) = home.state("d", "a");
     assert!(state == "failed" && reason.starts_with("stopped by "), "{state}: {reason}");
     let run: Vec<Value> = serde_json::from_slice(&home.run(&["runs", "d", "--json"]).stdout).unwrap();
     assert_eq!(run[0]["state"], "failed");
     let id = run[0]["run_id"].as_str().unwrap();
     let marked = home.run(&["mark", "d", id, "success", "--task", "a"]);
     assert!(marked.status.success(), "{marked:?}");
-    until("the mark is set", || home.state("a").0 == "success");
+    until("the mark is set", || home.state("d", "a").0 == "success");
     let cleared = home.run(&["clear", "d", id, "--task", "b", "-y"]);
     assert!(cleared.status.success(), "{cleared:?}");
     until("b ran", || home.has("b"));
-    until("the run is over", || home.state("b").0 == "success");
-    home.is_sound();
+    until("the run is over", || home.state("d", "b").0 == "success");
+    home.ends_clean();
 }
 
 #[test]
 fn test_and_backfill_of_a_missing_disk_are_clear() {
-    let home = Home::new("", "[tasks.a]\nshell = 'true'\n");
-    fs::create_dir(home.path().join(".crondag")).unwrap();
-    fs::write(
-        home.path().join(".crondag/crondag.db"),
-        "this is not a database, it is far too short to be one\n".repeat(100),
-    )
-    .unwrap();
+    let home = Home::of("", "[tasks.a]\nshell = 'true'\n");
+    fs::create_dir(home.file(".crondag")).unwrap();
+    fs::write(home.file(".crondag/crondag.db"), "this is not a database, it is far too short to be one\n".repeat(100))
+        .unwrap();
     let output = home.run(&["tick"]);
     assert_eq!(output.status.code(), Some(3));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -579,43 +501,43 @@ fn test_and_backfill_of_a_missing_disk_are_clear() {
 /// `tick --foreground` is done when the work is done, and leaves no process behind.
 #[test]
 fn a_tick_in_the_foreground_ends_with_the_work() {
-    let home = Home::new(
+    let home = Home::of(
         "",
         "schedule = '@daily'\nstart_date = 2024-01-01\nend_date = 2024-01-03\ncatchup = true\n[tasks.a]\nshell = 'sleep 0.3; echo {{ ds }} >> ran'\n",
     );
     let output = home.run(&["tick", "--foreground"]);
     assert!(output.status.success() && output.stdout.is_empty() && output.stderr.is_empty(), "{output:?}");
     assert_eq!(home.read("ran").lines().count(), 3);
-    assert!(!processes("__shim").into_iter().any(|pid| belongs_to(pid, home.path())));
+    assert!(!pids("__shim").into_iter().any(|pid| belongs_to(pid, home.path())));
     let again = home.run(&["tick", "--foreground"]);
     assert!(again.status.success() && home.read("ran").lines().count() == 3, "each interval once");
-    home.is_sound();
+    home.ends_clean();
 }
 
 /// What is older than `keep_runs` leaves the database, all but the newest run, and what comes later is not confused.
 #[test]
 fn old_runs_are_forgotten_with_their_logs() {
     let home =
-        Home::new("[logs]\nkeep_runs = '1ms'\n", "max_active_runs = 1\n[tasks.a]\nshell = 'echo {{ ds }} >> ran'\n");
+        Home::of("[logs]\nkeep_runs = '1ms'\n", "max_active_runs = 1\n[tasks.a]\nshell = 'echo {{ ds }} >> ran'\n");
     let args = ["backfill", "-s", "2024-01-01", "-e", "2024-01-05", "d"];
     assert_eq!(home.run(&args).status.code(), Some(0));
     let runs = || -> Vec<Value> { serde_json::from_slice(&home.run(&["runs", "d", "--json"]).stdout).unwrap() };
     until("the driver has tidied up", || runs().len() == 1);
-    let logs = || fs::read_dir(home.path().join(".crondag/logs/d")).unwrap().count();
+    let logs = || fs::read_dir(home.file(".crondag/logs/d")).unwrap().count();
     until("their logs are gone", || logs() == 1);
     assert!(home.run(&["db", "check"]).status.success());
     assert_eq!(home.run(&["backfill", "-s", "2024-01-01", "-e", "2024-01-02", "d"]).status.code(), Some(0));
     assert_eq!(home.read("ran").lines().filter(|line| *line == "2024-01-02").count(), 2, "forgotten, so done again");
     until("the driver has tidied up again", || runs().len() == 1);
-    home.is_sound();
+    home.ends_clean();
 }
 
 /// A specification that does not fit into one message goes another way.
 #[test]
 fn a_long_script_reaches_its_attempt_whole() {
     let words = "crondag ".repeat(12_000);
-    let home = Home::new("", &format!("[tasks.a]\nshell = '''\nset -- {words}\necho $# > count\n'''\n"));
+    let home = Home::of("", &format!("[tasks.a]\nshell = '''\nset -- {words}\necho $# > count\n'''\n"));
     assert_eq!(home.backfill(), Some(0));
     assert_eq!(home.read("count"), "12000\n");
-    home.is_sound();
+    home.ends_clean();
 }

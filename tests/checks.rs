@@ -2,36 +2,25 @@
 
 #![allow(clippy::unwrap_used)] // a test may fail
 
+mod common;
+
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
-use std::time::{Duration, Instant};
 
+use common::{Home, until};
 use serde_json::Value;
-use tempfile::TempDir;
 
-const CONFIG: &str = "timezone = 'UTC'\nkill_grace = '300ms'\n\
+const CONFIG: &str = "kill_grace = '300ms'\n\
     [connections.warehouse]\ntype = 'sqlite'\npath = 'warehouse.db'\n\
     [connections.serving]\ntype = 'sqlite'\npath = 'serving.db'\n\
     [email]\nfrom = 'etl@example.com'\ntransport = 'folder'\npath = 'mail'\n";
 
-struct Home {
-    _folder: TempDir,
-    path: PathBuf,
-}
-
 impl Home {
-    fn new(dags: &[(&str, &str)]) -> Home {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().canonicalize().unwrap();
-        fs::create_dir(path.join("dags")).unwrap();
-        fs::write(path.join("crondag.toml"), CONFIG).unwrap();
-        for (name, text) in dags {
-            fs::write(path.join(format!("dags/{name}.toml")), text).unwrap();
-        }
-        let home = Home { _folder: folder, path };
+    fn of(dags: &[(&str, &str)]) -> Home {
+        let home = dags.iter().fold(Home::new().config(CONFIG), |home, (name, text)| home.dag(name, text));
         let tables = "CREATE TABLE tags (day TEXT, tag TEXT, users INTEGER)";
         home.sql("warehouse.db", tables);
         home.sql("serving.db", tables);
@@ -39,7 +28,7 @@ impl Home {
     }
 
     fn sql(&self, database: &str, statements: &str) {
-        rusqlite::Connection::open(self.path.join(database)).unwrap().execute_batch(statements).unwrap();
+        rusqlite::Connection::open(self.file(database)).unwrap().execute_batch(statements).unwrap();
     }
 
     /// So many users have tag `A` on a day of July 2018, and half as many tag `B`.
@@ -54,16 +43,6 @@ impl Home {
         );
     }
 
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_crondag"));
-        command.arg("--home").arg(&self.path).args(args);
-        command
-    }
-
-    fn run(&self, args: &[&str]) -> Output {
-        self.command(args).output().unwrap()
-    }
-
     fn backfill(&self, dag: &str, from: u32, to: u32) -> Option<i32> {
         let (from, to) = (format!("2018-07-{from:02}"), format!("2018-07-{to:02}"));
         self.run(&["backfill", "-s", &from, "-e", &to, dag]).status.code()
@@ -74,24 +53,21 @@ impl Home {
         self.run(&["backfill", "-s", &day, "-e", &day, dag, "--rerun", "all"]).status.code()
     }
 
-    fn state(&self, dag: &str, day: u32, task: &str) -> (String, String) {
-        let output = self.run(&["tasks", dag, &format!("2018-07-{day:02}"), "--json"]);
-        let rows: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
-        let row = rows.iter().find(|row| row["task_id"] == task).unwrap();
-        (row["state"].as_str().unwrap().to_owned(), row["reason"].as_str().unwrap_or_default().to_owned())
+    fn state_on(&self, dag: &str, day: u32, task: &str) -> (String, String) {
+        self.state(&[dag, &format!("2018-07-{day:02}")], task)
     }
 
     fn log(&self, dag: &str, day: u32, task: &str) -> String {
-        out(&self.run(&["logs", dag, task, &format!("2018-07-{day:02}")]))
+        self.run(&["logs", dag, task, &format!("2018-07-{day:02}")]).out()
     }
 
     fn values(&self, args: &[&str]) -> Vec<Value> {
         let args: Vec<&str> = ["checks"].iter().chain(args).chain(&["--json"]).copied().collect();
-        serde_json::from_slice(&self.run(&args).stdout).unwrap()
+        self.json(&args)
     }
 
     fn mails(&self) -> Vec<String> {
-        let Ok(entries) = self.path.join("mail").read_dir() else { return Vec::new() };
+        let Ok(entries) = self.file("mail").read_dir() else { return Vec::new() };
         let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
         paths.sort();
         let is_whole = |path: &PathBuf| path.extension().is_some_and(|end| end == "eml");
@@ -103,18 +79,6 @@ fn out(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(180);
-    while !is_so() {
-        assert!(Instant::now() < deadline, "waited in vain: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-fn exists(path: &Path) -> bool {
-    path.exists()
-}
-
 const COUNTS: &str = "max_active_runs = 1\n[tasks.counts]\nemail = 'people@example.com'\n[tasks.counts.check]\nconnection = 'warehouse'\n\
     query = 'SELECT tag, users FROM tags WHERE day = :ds'\ngate = 'tags_ok'\n\
     [tasks.counts.check.rules.jump]\nmax_change = 0.3\n\
@@ -123,7 +87,7 @@ const COUNTS: &str = "max_active_runs = 1\n[tasks.counts]\nemail = 'people@examp
 
 #[test]
 fn a_day_that_jumps_fails_shuts_the_gate_and_is_no_baseline() {
-    let home = Home::new(&[("tags", COUNTS)]);
+    let home = Home::of(&[("tags", COUNTS)]);
     for day in 1..=4 {
         home.day(day, 100 + day);
     }
@@ -131,8 +95,8 @@ fn a_day_that_jumps_fails_shuts_the_gate_and_is_no_baseline() {
     home.day(6, 106);
     assert_eq!(home.backfill("tags", 1, 4), Some(0));
     assert_eq!(home.backfill("tags", 5, 5), Some(1));
-    assert_eq!(home.state("tags", 5, "counts"), ("failed".into(), "exit status 1".into()));
-    assert_eq!(home.state("tags", 5, "push").0, "upstream_failed");
+    assert_eq!(home.state_on("tags", 5, "counts"), ("failed".into(), "exit status 1".into()));
+    assert_eq!(home.state_on("tags", 5, "push").0, "upstream_failed");
     let log = home.log("tags", 5, "counts");
     for expected in [
         "\nkey  metric  value  baseline  change  verdict  history\nA    users     300     102.5  +193 %  fail     ▁▁▁▁█\n",
@@ -159,8 +123,7 @@ fn a_day_that_jumps_fails_shuts_the_gate_and_is_no_baseline() {
         .map(|row| row["value"].as_f64().unwrap())
         .collect();
     assert_eq!(fifth, [105.0, 52.0], "the new values took the place of the old ones");
-    let mut pushed: Vec<String> =
-        fs::read_to_string(home.path.join("pushed")).unwrap().lines().map(str::to_owned).collect();
+    let mut pushed: Vec<String> = fs::read_to_string(home.file("pushed")).unwrap().lines().map(str::to_owned).collect();
     pushed.sort();
     assert_eq!(pushed, ["2018-07-01", "2018-07-02", "2018-07-03", "2018-07-04", "2018-07-05", "2018-07-06"]);
 }
@@ -170,7 +133,7 @@ fn the_cause_of_a_failed_check_is_read_from_the_values_that_broke_a_rule() {
     let dag = "max_active_runs = 1\n[tasks.load]\nshell = 'true'\n[tasks.counts]\nafter = 'load'\n[tasks.counts.check]\n\
         connection = 'warehouse'\nquery = 'SELECT tag, users, users % 10 AS duplicates FROM tags WHERE day = :ds'\n\
         [tasks.counts.check.rules.jump]\nmetrics = ['users']\nmax_change = 0.3\nagainst = 'previous'\n";
-    let home = Home::new(&[("tags", dag)]);
+    let home = Home::of(&[("tags", dag)]);
     for day in 1..=4 {
         home.day(day, 200 + day % 2 * 2);
     }
@@ -193,13 +156,13 @@ fn an_earlier_try_is_diagnosed_by_what_was_there_then() {
         [tasks.merge]\nafter = 'load'\nshell = 'cat in.csv'\n\
         [tasks.counts]\nafter = 'merge'\ntrigger_rule = 'all_done'\n[tasks.counts.check]\n\
         connection = 'warehouse'\nquery = 'SELECT tag, users FROM tags WHERE day = :ds'\n";
-    let home = Home::new(&[("tags", dag)]);
+    let home = Home::of(&[("tags", dag)]);
     for day in 1..=4 {
         home.day(day, 200);
     }
-    fs::write(home.path.join("in.csv"), "").unwrap();
+    home.write("in.csv", "");
     assert_eq!(home.backfill("tags", 1, 4), Some(0));
-    fs::remove_file(home.path.join("in.csv")).unwrap();
+    fs::remove_file(home.file("in.csv")).unwrap();
     home.day(5, 200);
     home.backfill("tags", 5, 5);
     // The second try has an upstream that ended after the first, and a check that saw other values than the first.
@@ -215,7 +178,7 @@ fn an_earlier_try_is_diagnosed_by_what_was_there_then() {
 
 #[test]
 fn a_warning_sends_mail_and_the_run_goes_on() {
-    let home = Home::new(&[("tags", COUNTS)]);
+    let home = Home::of(&[("tags", COUNTS)]);
     home.day(1, 8);
     assert_eq!(home.backfill("tags", 1, 1), Some(0));
     until("the mail is there", || !home.mails().is_empty());
@@ -223,13 +186,13 @@ fn a_warning_sends_mail_and_the_run_goes_on() {
     assert_eq!(mails.len(), 1);
     assert!(mails[0].contains("Subject: [crondag] tags counts warns (ds 2018-07-01)"), "{}", mails[0]);
     assert!(mails[0].contains("warn: A users: size: below 10"), "{}", mails[0]);
-    assert!(exists(&home.path.join("pushed")));
+    assert!(home.has("pushed"));
     assert_eq!(home.run(&["gate", "tags_ok", "20180701"]).status.code(), Some(0));
 }
 
 #[test]
 fn a_rehearsed_check_records_nothing() {
-    let home = Home::new(&[("tags", COUNTS)]);
+    let home = Home::of(&[("tags", COUNTS)]);
     home.day(1, 100);
     let output = home.run(&["test", "tags", "counts", "20180701"]);
     assert!(output.status.success(), "{output:?}");
@@ -240,7 +203,7 @@ fn a_rehearsed_check_records_nothing() {
 
 #[test]
 fn values_are_shown_as_table_and_csv() {
-    let home = Home::new(&[("tags", COUNTS)]);
+    let home = Home::of(&[("tags", COUNTS)]);
     home.day(1, 100);
     home.day(2, 1250);
     home.backfill("tags", 1, 2);
@@ -260,7 +223,7 @@ fn values_are_shown_as_table_and_csv() {
 fn two_databases_must_agree_key_by_key() {
     let dag = "[tasks.same.check]\nconnection = 'warehouse'\nquery = 'SELECT tag, users FROM tags WHERE day = :ds'\n\
                [tasks.same.check.reconcile]\nconnection = 'serving'\nquery = 'SELECT tag, users FROM tags WHERE day = :ds'\n";
-    let home = Home::new(&[("sync", dag)]);
+    let home = Home::of(&[("sync", dag)]);
     home.day(1, 100);
     home.sql("serving.db", "INSERT INTO tags VALUES ('2018-07-01', 'A', 99), ('2018-07-01', 'C', 1)");
     assert_eq!(home.backfill("sync", 1, 1), Some(1));
@@ -290,7 +253,7 @@ fn a_check_that_cannot_be_made_says_why() {
         ),
     ] {
         let dag = format!("[tasks.c.check]\nconnection = 'warehouse'\nquery = '{query}'\n");
-        let home = Home::new(&[("d", &dag)]);
+        let home = Home::of(&[("d", &dag)]);
         home.day(1, 1);
         assert_eq!(home.backfill("d", 1, 1), Some(1));
         let log = home.log("d", 1, "c");
@@ -303,7 +266,7 @@ fn a_check_that_cannot_be_made_says_why() {
 fn a_person_overrules_a_gate_and_whoever_waits_goes_on() {
     let push =
         "[tasks.gate.wait]\ngate = 'tags_ok'\nevery = '100ms'\n[tasks.push]\nafter = 'gate'\nshell = 'echo > pushed'\n";
-    let home = Home::new(&[("push", push)]);
+    let home = Home::of(&[("push", push)]);
     let mut backfill = home.command(&["backfill", "-s", "2018-07-01", "-e", "2018-07-01", "push"]).spawn().unwrap();
     until("it waits", || {
         let output = home.run(&["tasks", "push", "--json"]);
@@ -315,7 +278,7 @@ fn a_person_overrules_a_gate_and_whoever_waits_goes_on() {
     let set = set.env_remove("USER").env_remove("LOGNAME").output().unwrap();
     assert!(set.status.success(), "{set:?}");
     assert!(backfill.wait().unwrap().success());
-    assert!(exists(&home.path.join("pushed")));
+    assert!(home.has("pushed"));
     let shown: Vec<Value> =
         serde_json::from_slice(&home.run(&["gate", "tags_ok", "20180701", "--json"]).stdout).unwrap();
     assert_eq!(shown[0]["decisions"][0]["reason"], "the drop is the holiday");
@@ -339,7 +302,7 @@ fn sensors_wait_for_files_queries_commands_and_other_dags() {
         [tasks.last]\nafter = ['file', 'query', 'command', 'before']\nshell = 'echo > done'\n";
     let other =
         "schedule = '30 7 * * *'\nstart_date = 2018-06-30\nend_date = 2018-06-30\n[tasks.load]\nshell = 'true'\n";
-    let home = Home::new(&[("d", dag), ("other", other)]);
+    let home = Home::of(&[("d", dag), ("other", other)]);
     assert!(home.run(&["pause", "other"]).status.success());
     assert!(home.run(&["tick"]).status.success());
     let mut backfill = home.command(&["backfill", "-s", "2018-07-01", "-e", "2018-07-01", "d"]).spawn().unwrap();
@@ -351,17 +314,17 @@ fn sensors_wait_for_files_queries_commands_and_other_dags() {
     for task in ["file", "query", "command", "before"] {
         until("it waits", || waits_still(&state(task)));
     }
-    fs::create_dir_all(home.path.join("in/20180701")).unwrap();
-    fs::write(home.path.join("in/20180701/part-0"), "").unwrap();
+    fs::create_dir_all(home.file("in/20180701")).unwrap();
+    home.write("in/20180701/part-0", "");
     until("the file is found", || state("file") == "success");
     home.day(1, 1);
     until("the row is found", || state("query") == "success");
-    fs::write(home.path.join("ready"), "").unwrap();
+    home.write("ready", "");
     until("the command succeeds", || state("command") == "success");
     assert!(waits_still(&state("before")));
     assert_eq!(home.run(&["backfill", "-s", "2018-06-30", "-e", "2018-06-30", "other"]).status.code(), Some(0));
     assert!(backfill.wait().unwrap().success());
-    assert!(exists(&home.path.join("done")));
+    assert!(home.has("done"));
     let log = home.log("d", 1, "command");
     assert!(log.matches("looking").count() >= 2, "all looks are in one log: {log}");
     let attempts = out(&home.run(&["tasks", "d", "2018-07-01", "--json"]));
@@ -394,7 +357,7 @@ fn a_sensor_waits_for_a_web_server_to_answer_as_expected() {
     });
     let dag =
         format!("[tasks.u.wait]\nurl = 'http://{address}/day/{{{{ ds }}}}'\ncontains = 'ready'\nevery = '50ms'\n");
-    let home = Home::new(&[("d", &dag)]);
+    let home = Home::of(&[("d", &dag)]);
     assert_eq!(home.backfill("d", 1, 1), Some(0));
     assert_eq!(answers.join().unwrap(), ["GET /day/2018-07-01 HTTP/1.1"; 3]);
     let log = home.log("d", 1, "u");
@@ -407,9 +370,9 @@ fn a_wait_in_vain_fails_or_skips_and_what_cannot_be_looked_at_fails() {
         [tasks.soft.wait]\ncommand = 'false'\nevery = '50ms'\nfor_at_most = '200ms'\nsoft_fail = true\n\
         [tasks.typo.wait]\ncommand = 'no-such-program-at-all'\n\
         [tasks.unknown.wait]\ndag = 'nowhere'\n";
-    let home = Home::new(&[("d", dag)]);
+    let home = Home::of(&[("d", dag)]);
     assert_eq!(home.backfill("d", 1, 1), Some(1));
-    let state = |task| home.state("d", 1, task);
+    let state = |task| home.state_on("d", 1, task);
     assert_eq!(state("hard"), ("failed".into(), "waited 200ms in vain for file never/2018-07-01".into()));
     assert_eq!(state("soft"), ("skipped".into(), "waited 200ms in vain for the command false".into()));
     assert_eq!(state("typo").0, "failed");
@@ -451,12 +414,12 @@ fn a_thousand_waiting_tasks_hold_no_process_and_no_slot() {
     for task in 0..1000 {
         dag += &["[tasks.w", &task.to_string(), ".wait]\nfile = 'go'\nevery = '1s'\n"].concat();
     }
-    let home = Home::new(&[("d", &dag)]);
+    let home = Home::of(&[("d", &dag)]);
     let mut backfill = home.command(&["backfill", "-s", "2018-07-01", "-e", "2018-07-01", "d"]).spawn().unwrap();
-    until("the other task is done", || exists(&home.path.join("worked")));
+    until("the other task is done", || home.has("worked"));
     until("all wait", || out(&home.run(&["tasks", "d", "--json"])).matches("up_for_reschedule").count() == 1000);
-    assert_eq!(home.path.join(".crondag/logs").join("d").read_dir().unwrap().count(), 1);
-    fs::write(home.path.join("go"), "").unwrap();
+    assert_eq!(home.file(".crondag/logs").join("d").read_dir().unwrap().count(), 1);
+    home.write("go", "");
     assert!(backfill.wait().unwrap().success());
 }
 
@@ -466,7 +429,7 @@ fn a_report_tells_in_text_and_pictures_what_moved() {
         "{COUNTS}[tasks.report]\nafter = ['push']\ntrigger_rule = 'all_done'\n[tasks.report.report]\n\
          to = ['boss@example.com']\nsubject = 'tags of {{{{ ds }}}}'\n"
     );
-    let home = Home::new(&[("tags", &dag)]);
+    let home = Home::of(&[("tags", &dag)]);
     for day in 1..=4 {
         home.day(day, 100 + day);
     }
@@ -510,14 +473,14 @@ fn a_gate_of_two_checks_opens_when_both_have_spoken() {
         )
     };
     let last = "[tasks.wait]\nafter = 'one'\nshell = 'echo > one; until [ -e go ]; do sleep 0.05; done'\n";
-    let home = Home::new(&[("d", &format!("{}{last}{}", check("one", ""), check("two", "after = 'wait'\n")))]);
+    let home = Home::of(&[("d", &format!("{}{last}{}", check("one", ""), check("two", "after = 'wait'\n")))]);
     home.day(1, 100);
     let mut backfill = home.command(&["backfill", "-s", "2018-07-01", "-e", "2018-07-01", "d"]).spawn().unwrap();
-    until("the first has spoken", || exists(&home.path.join("one")));
+    until("the first has spoken", || home.has("one"));
     let gate = home.run(&["gate", "tags_ok", "20180701"]);
     assert_eq!(gate.status.code(), Some(1), "{}", out(&gate));
     assert!(out(&gate).contains("d two at ") && out(&gate).contains(": has yet to speak"), "{}", out(&gate));
-    fs::write(home.path.join("go"), "").unwrap();
+    home.write("go", "");
     assert!(backfill.wait().unwrap().success());
     assert_eq!(home.run(&["gate", "tags_ok", "20180701"]).status.code(), Some(0));
 }

@@ -390,7 +390,7 @@ const NEW_YORK: &str = "timezone = \"America/New_York\"\n[tasks.a]\nshell = \"tr
 
 #[test]
 fn next_notes_a_time_that_a_clock_change_skips() {
-    let home = Home::empty().dag("spring", &format!("schedule = \"30 2 * * *\"\n{NEW_YORK}"));
+    let home = Home::empty().dag("spring", format!("schedule = \"30 2 * * *\"\n{NEW_YORK}"));
     home.run("next spring -n 3 --after 2026-03-07").success().stderr_eq("").stdout_eq(str![[r#"
 starts at                ds          data of
 2026-03-07 02:30 -05:00  2026-03-06  2026-03-06 02:30 -05:00 .. 2026-03-07 02:30 -05:00
@@ -406,7 +406,7 @@ zone: America/New_York
 
 #[test]
 fn next_notes_a_time_that_a_clock_change_repeats() {
-    let home = Home::empty().dag("autumn", &format!("schedule = \"30 1 * * *\"\n{NEW_YORK}"));
+    let home = Home::empty().dag("autumn", format!("schedule = \"30 1 * * *\"\n{NEW_YORK}"));
     home.run("next autumn -n 3 --after 2026-10-31").success().stderr_eq("").stdout_eq(str![[r#"
 starts at                ds          data of
 2026-10-31 01:30 -04:00  2026-10-30  2026-10-30 01:30 -04:00 .. 2026-10-31 01:30 -04:00
@@ -422,7 +422,7 @@ zone: America/New_York
 
 #[test]
 fn next_notes_that_wildcard_schedules_follow_elapsed_time() {
-    let home = Home::empty().dag("half", &format!("schedule = \"*/30 * * * *\"\n{NEW_YORK}"));
+    let home = Home::empty().dag("half", format!("schedule = \"*/30 * * * *\"\n{NEW_YORK}"));
     home.run("next half -n 5 --after 2026-11-01T00:45").success().stderr_eq("").stdout_eq(str![[r#"
 starts at                ds          data of
 2026-11-01 01:00 -04:00  2026-11-01  2026-11-01 00:30 -04:00 .. 2026-11-01 01:00 -04:00

@@ -4,16 +4,17 @@
 
 #![allow(clippy::unwrap_used)] // a test may fail
 
+mod common;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
+use common::{Home, until};
 use regex::Regex;
-use tempfile::TempDir;
 
 /// What is hard to quote for anybody.
 const EVIL: &str = r#"x'); DROP TABLE kept; -- " \ `:ds` $1 ? ${HOME} é😀"#;
@@ -68,7 +69,7 @@ impl Server {
     /// A home with the connection `w`; `more` lines replace those of the same key.
     fn home(&self, more: &[(&str, &str)]) -> Home {
         let home = Home::new();
-        home.write("password", &format!("{}\n", self.setting("password")));
+        home.write("password", format!("{}\n", self.setting("password")));
         let port = self.setting("port");
         let database = self.setting(if self.kind == Kind::Postgres { "dbname" } else { "database" });
         let kind = if self.kind == Kind::Postgres { "postgres" } else { "mysql" };
@@ -91,8 +92,6 @@ impl Server {
     }
 }
 
-struct Home(TempDir);
-
 /// How a task ended, and what it said, without what changes from run to run.
 struct Ended {
     is_good: bool,
@@ -100,28 +99,8 @@ struct Ended {
 }
 
 impl Home {
-    fn new() -> Home {
-        let home = tempfile::tempdir().unwrap();
-        fs::create_dir(home.path().join("dags")).unwrap();
-        Home(home)
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        fs::write(self.path().join(name), text).unwrap();
-        // Passwords are among what is written.
-        fs::set_permissions(self.path().join(name), fs::Permissions::from_mode(0o600)).unwrap();
-    }
-
-    fn read(&self, name: &str) -> String {
-        fs::read_to_string(self.path().join(name)).unwrap()
-    }
-
     /// `crondag test` of one task with these statements; `keys` are further lines of `[tasks.t]` and `[tasks.t.sql]`.
-    fn command(&self, statements: &str, keys: &[&str], sql_keys: &[&str]) -> Command {
+    fn test(&self, statements: &str, keys: &[&str], sql_keys: &[&str]) -> Command {
         let (keys, sql_keys) = (keys.join("\n"), sql_keys.join("\n"));
         self.write("statements.sql", statements);
         let dag = format!(
@@ -129,20 +108,18 @@ impl Home {
              [tasks.t.sql]\nconnection = 'w'\nfile = 'statements.sql'\n{sql_keys}\n"
         );
         self.write("dags/d.toml", &dag);
-        let mut command = Command::new(env!("CARGO_BIN_EXE_crondag"));
-        command.arg("--home").arg(self.path()).args(["test", "d", "t", "20180701"]).stdin(Stdio::null());
-        command
+        self.command("test d t 20180701")
     }
 
     fn run_with(&self, statements: &str, keys: &[&str], sql_keys: &[&str]) -> Ended {
-        let output = self.command(statements, keys, sql_keys).output().unwrap();
+        let output = self.test(statements, keys, sql_keys).output().unwrap();
         let log = String::from_utf8(output.stdout).unwrap();
         let log = log.replace(&self.path().display().to_string(), "HOME");
         let log = Regex::new(r" in [0-9.]+[a-zµ]+[0-9.]*s?\b").unwrap().replace_all(&log, " in T").into_owned();
         Ended { is_good: output.status.success(), log }
     }
 
-    fn run(&self, statements: &str) -> Ended {
+    fn sql(&self, statements: &str) -> Ended {
         self.run_with(statements, &[], &[])
     }
 
@@ -162,14 +139,6 @@ impl Home {
     }
 }
 
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(120);
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what}: not within two minutes");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
 fn toml_text(text: &str) -> String {
     format!("'''{text}'''")
 }
@@ -186,7 +155,7 @@ fn a_failing_third_statement_leaves_nothing_and_good_ones_stay() {
     both(|server| {
         server.client("CREATE TABLE orders (id int primary key)");
         let home = server.home(&[]);
-        let bad = home.run(
+        let bad = home.sql(
             "INSERT INTO orders VALUES (1);\nINSERT INTO orders VALUES (2), (3);\n\nINSERT INTO\n  nope\nVALUES (4);\n",
         );
         let (place, error, next) = match server.kind {
@@ -201,7 +170,7 @@ fn a_failing_third_statement_leaves_nothing_and_good_ones_stay() {
         assert_eq!((bad.log, bad.is_good), (expected, false));
         assert_eq!(server.client("SELECT count(*) FROM orders"), "0");
 
-        let good = home.run("INSERT INTO orders VALUES (1);\nSELECT id FROM orders;\n");
+        let good = home.sql("INSERT INTO orders VALUES (1);\nSELECT id FROM orders;\n");
         let expected = "statements.sql:1: 1 row changed in T\nstatements.sql:2: 1 row in T\n| id |\n|----|\n| 1  |\n";
         assert_eq!((good.log.as_str(), good.is_good), (expected, true));
         assert_eq!(server.client("SELECT count(*) FROM orders"), "1");
@@ -223,7 +192,7 @@ fn parameters_are_bound_whatever_is_in_them() {
         assert_eq!(home.read("out.csv"), expected);
         assert_eq!(server.client("SELECT count(*) FROM kept"), "1");
 
-        let ended = home.run("SELECT :nope");
+        let ended = home.sql("SELECT :nope");
         assert!(!ended.is_good);
         assert!(
             ended.log.contains("statements.sql:1:1: `:nope` is not defined; known are data_interval_end"),
@@ -250,7 +219,7 @@ fn values_of_all_types_reach_the_csv_file() {
         2018-07-01 10:00:00.5,2018-07-01 08:00:00+00,10:00:00.25,\"{\"\"a\"\": [1, null]}\",\\x00ff,é😀,\"a,\"\"b\"\"\nc\",\
         d3b07384-d9a0-4c9b-8f5e-000000000001\n";
     assert_eq!(found, expected);
-    let unknown = postgres.run("SELECT interval '1 day' AS gap");
+    let unknown = postgres.sql("SELECT interval '1 day' AS gap");
     assert!(
         unknown.log.contains("column gap: the type interval cannot be read: cast the column with ::text"),
         "{}",
@@ -277,8 +246,8 @@ fn a_csv_file_is_the_old_one_or_the_new_one() {
         home.write("out.csv", "old\n");
         // Killed in the middle, nothing can be tidied; the file that has the name is whole all the same.
         let mut task =
-            home.command(&endless(server.kind), &[], &["to = 'out.csv'"]).stdout(Stdio::null()).spawn().unwrap();
-        wait_until("rows are written", || {
+            home.test(&endless(server.kind), &[], &["to = 'out.csv'"]).stdout(Stdio::null()).spawn().unwrap();
+        until("rows are written", || {
             home.unfinished().is_some_and(|(path, _)| fs::metadata(path).is_ok_and(|file| file.len() > 0))
         });
         let (path, pid) = home.unfinished().unwrap();
@@ -323,13 +292,13 @@ fn what_keeps_a_connection_from_opening_is_named() {
                 "Access denied for user 'etl'@'localhost' to database 'nowhere' (error 1044, SQLSTATE 42000)",
             )
         };
-        let ended = home.run("SELECT 1");
+        let ended = home.sql("SELECT 1");
         let expected = format!(
             "error: connection w: {user}\n  next: check username and the password of [connections.w] in crondag.toml\n"
         );
         assert_eq!((ended.log, ended.is_good), (expected, false));
 
-        let ended = server.home(&[("database", "nowhere")]).run("SELECT 1");
+        let ended = server.home(&[("database", "nowhere")]).sql("SELECT 1");
         let next = if is_postgres {
             "create it, or correct database of [connections.w]"
         } else {
@@ -338,14 +307,14 @@ fn what_keeps_a_connection_from_opening_is_named() {
         assert_eq!(ended.log, format!("error: connection w: {database}\n  next: {next}\n"));
 
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
-        let ended = server.home(&[("port", &port)]).run("SELECT 1");
+        let ended = server.home(&[("port", &port)]).sql("SELECT 1");
         let expected = format!("error: connection w: nothing answers at 127.0.0.1:{port}: ");
         assert!(ended.log.starts_with(&expected), "{}", ended.log);
         let next = "  next: is the server up, and is the address in [connections.w] right?\n";
         assert!(ended.log.ends_with(next), "{}", ended.log);
 
         let home = server.home(&[("password_file", "nowhere")]);
-        let said = String::from_utf8(home.command("SELECT 1", &[], &[]).output().unwrap().stderr).unwrap();
+        let said = String::from_utf8(home.test("SELECT 1", &[], &[]).output().unwrap().stderr).unwrap();
         let expected = "the password of connection w is not to be had: ";
         assert!(said.contains(expected) && said.contains("nowhere"), "{said}");
     });
@@ -366,9 +335,8 @@ fn a_timeout_cancels_the_statement_on_the_server() {
             ),
         };
         let home = server.home(&[]);
-        let task =
-            home.command(slow, &["timeout = '20s'"], &["to = 'out.csv'"]).stdout(Stdio::piped()).spawn().unwrap();
-        wait_until("the server works", || server.client(running) == "1");
+        let task = home.test(slow, &["timeout = '20s'"], &["to = 'out.csv'"]).stdout(Stdio::piped()).spawn().unwrap();
+        until("the server works", || server.client(running) == "1");
         let output = task.wait_with_output().unwrap();
         let log = String::from_utf8(output.stdout).unwrap();
         assert!(!output.status.success());
@@ -393,7 +361,7 @@ fn a_million_rows_take_no_more_memory_than_a_thousand() {
             Kind::Postgres => "SELECT n, repeat('x', 100) AS x FROM generate_series(1, 1000000) AS n",
             Kind::Mariadb => "SELECT seq AS n, REPEAT('x', 100) AS x FROM seq_1_to_1000000",
         };
-        let task = home.command(rows, &[], &["to = 'out.csv'"]);
+        let task = home.test(rows, &[], &["to = 'out.csv'"]);
         let measure = "import resource, subprocess, sys\n\
                        status = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL)\n\
                        print(status, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)";
@@ -420,7 +388,7 @@ fn postgres_is_reached_by_tls_only_if_its_certificate_is_good() {
     assert_eq!(server.home(&[("tls_ca", &ca)]).csv(query), "ssl,version\ntrue,TLSv1.3\n");
     assert_eq!(server.home(&[]).csv(query), "ssl,version\nfalse,\n");
     let other = server.folder.join("other.pem").display().to_string();
-    let ended = server.home(&[("tls_ca", &other)]).run(query);
+    let ended = server.home(&[("tls_ca", &other)]).sql(query);
     assert!(!ended.is_good);
     assert!(ended.log.contains("invalid peer certificate: UnknownIssuer"), "{}", ended.log);
 }
@@ -431,10 +399,10 @@ fn passwords_are_never_shown() {
     both(|server| {
         let password = server.setting("password");
         for home in [server.home(&[]), server.home(&[("password_file", ""), ("password_command", "cat password")])] {
-            let ended = home.run(&format!("SELECT '{password}' AS shown, nope"));
+            let ended = home.sql(&format!("SELECT '{password}' AS shown, nope"));
             assert!(!ended.is_good);
             assert!(ended.log.contains("SELECT '***' AS shown, nope"), "{}", ended.log);
-            let ended = home.run(&format!("SELECT '{password}' AS shown"));
+            let ended = home.sql(&format!("SELECT '{password}' AS shown"));
             assert!(ended.is_good && ended.log.contains("| ***") && !ended.log.contains(&password), "{}", ended.log);
         }
     });
@@ -445,7 +413,7 @@ fn passwords_are_never_shown() {
 fn mariadb_says_that_definitions_commit_at_once() {
     let server = Server::get(Kind::Mariadb);
     let home = server.home(&[]);
-    let ended = home.run("CREATE TABLE early (id int);\nINSERT INTO early VALUES (1);\nSELECT * FROM nope");
+    let ended = home.sql("CREATE TABLE early (id int);\nINSERT INTO early VALUES (1);\nSELECT * FROM nope");
     let expected = "warning: CREATE, ALTER, DROP and their like commit at once here: what ran before them stays after an error\n\
         statements.sql:1: 0 rows changed in T\nstatements.sql:2: 1 row changed in T\n\
         error: statements.sql:3:1: Table 'warehouse.nope' doesn't exist (error 1146, SQLSTATE 42S02)\n  \
@@ -556,7 +524,7 @@ fn a_program_is_ended_with_its_task_and_no_secret_is_in_its_title() {
     let home = spark_home(true);
     // A cross join that counts for hours.
     let slow = "SELECT count(*) FROM range(10000000) a, range(10000000) b WHERE a.id + b.id = :secret";
-    let mut task = home.command(slow, &[], &["params = { secret = 'param-88' }"]);
+    let mut task = home.test(slow, &[], &["params = { secret = 'param-88' }"]);
     let task = task.stdout(Stdio::piped()).spawn().unwrap();
     let beelines = || {
         let url = format!("jdbc:hive2://127.0.0.1:{}/default", std::env::var("CRONDAG_TEST_HIVE_PORT").unwrap());
@@ -566,7 +534,7 @@ fn a_program_is_ended_with_its_task_and_no_secret_is_in_its_title() {
         });
         processes.filter(|title| title.contains(&url) && title.contains("/proc/")).collect::<Vec<_>>()
     };
-    wait_until("beeline runs", || !beelines().is_empty());
+    until("beeline runs", || !beelines().is_empty());
     let titles = beelines().join("\n");
     assert!(!titles.contains("hive-password-77") && !titles.contains("param-88"), "{titles}");
     assert!(Command::new("kill").arg(task.id().to_string()).status().unwrap().success());
@@ -583,7 +551,7 @@ fn a_program_that_is_missing_or_lies_is_an_error() {
         "crondag.toml",
         "timezone = 'UTC'\n[connections.w]\ntype = 'hive'\nurl = 'u'\nprogram = 'no-such-beeline'\n",
     );
-    let ended = home.run("SELECT 1 AS a");
+    let ended = home.sql("SELECT 1 AS a");
     let expected = "error: there is no program `no-such-beeline`: set `program` of the connection in crondag.toml\n";
     assert_eq!((ended.log.as_str(), ended.is_good), (expected, false));
 
@@ -593,7 +561,7 @@ fn a_program_that_is_missing_or_lies_is_an_error() {
     let text =
         format!("timezone = 'UTC'\n[connections.w]\ntype = 'hive'\nurl = 'u'\nprogram = '{}'\n", program.display());
     home.write("crondag.toml", &text);
-    let ended = home.run("SELECT 1 AS a");
+    let ended = home.sql("SELECT 1 AS a");
     let expected = "error: statements.sql:1:1: beeline gave no result and no reason (exit status: 0)\n  in: SELECT 1 AS a\n  \
                     what ran before it stays\n";
     assert_eq!((ended.log.as_str(), ended.is_good), (expected, false));

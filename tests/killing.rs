@@ -3,13 +3,14 @@
 
 #![allow(clippy::unwrap_used)] // a test may fail
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+mod common;
 
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use common::{Home, processes, signal, until};
 use serde_json::Value;
-use tempfile::TempDir;
 
 /// Whether the driver of a test may make control groups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,70 +19,23 @@ enum Groups {
     Hidden,
 }
 
-struct Home {
-    folder: TempDir,
-    groups: Groups,
-}
-
-const DAY: [&str; 5] = ["backfill", "-s", "2024-01-01", "-e", "2024-01-01"];
-
 impl Home {
-    fn new(groups: Groups, config: &str, dag: &str) -> Home {
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join("dags")).unwrap();
-        fs::write(folder.path().join("crondag.toml"), format!("timezone = 'UTC'\n{config}")).unwrap();
-        fs::write(folder.path().join("dags/d.toml"), dag).unwrap();
-        Home { folder, groups }
-    }
-
-    fn path(&self) -> &Path {
-        self.folder.path()
-    }
-
-    fn has(&self, name: &str) -> bool {
-        self.path().join(name).exists()
-    }
-
-    fn read(&self, name: &str) -> String {
-        fs::read_to_string(self.path().join(name)).unwrap()
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let binary = env!("CARGO_BIN_EXE_crondag");
-        let mut command = match self.groups {
-            Groups::AsTheHostAllows => Command::new(binary),
+    fn in_groups(groups: Groups, config: &str, dag: &str) -> Home {
+        let home = Home::new().config(config).dag("d", dag);
+        match groups {
+            Groups::AsTheHostAllows => home,
             Groups::Hidden => {
-                let mut command = Command::new("unshare");
-                command.args(["--mount", "sh", "-c", "umount -a -t cgroup2; exec \"$@\"", "sh", binary]);
-                command
+                home.run_by(&["unshare", "--mount", "sh", "-c", "umount -a -t cgroup2; exec \"$@\"", "sh"])
             }
-        };
-        command.arg("--home").arg(self.path()).args(args).stdin(Stdio::null());
-        command
-    }
-
-    fn run(&self, args: &[&str]) -> Output {
-        self.command(args).output().unwrap()
-    }
-
-    fn start(&self, args: &[&str]) -> Child {
-        self.command(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+        }
     }
 
     fn backfill(&self) -> Child {
-        self.start(&[&DAY[..], &["d"]].concat())
-    }
-
-    /// State and reason of a task of the newest run.
-    fn state(&self, task: &str) -> (String, String) {
-        let rows: Vec<Value> = serde_json::from_slice(&self.run(&["tasks", "d", "--json"]).stdout).unwrap();
-        let row = rows.iter().find(|row| row["task_id"] == task).unwrap();
-        let text = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
-        (text("state"), text("reason"))
+        self.start("backfill -s 2024-01-01 -e 2024-01-01 d")
     }
 
     fn log(&self, task: &str) -> String {
-        String::from_utf8_lossy(&self.run(&["logs", "d", task]).stdout).into_owned()
+        self.run(&["logs", "d", task]).out()
     }
 
     /// What the first attempt file says of its shim.
@@ -90,40 +44,15 @@ impl Home {
         serde_json::from_str(text.lines().next().unwrap()).unwrap()
     }
 
-    fn shim(&self) -> String {
-        self.holder()["pid"].to_string()
+    fn shim(&self) -> u32 {
+        self.holder()["pid"].as_u64().unwrap().try_into().unwrap()
     }
 
     /// The control group of the first attempt.
-    fn group(&self) -> Option<PathBuf> {
+    fn group(&self, groups: Groups) -> Option<PathBuf> {
         let group = self.holder()["cgroup"].as_str().map(PathBuf::from);
-        group.inspect(|group| assert!(group.is_dir() && self.groups == Groups::AsTheHostAllows, "{}", group.display()))
+        group.inspect(|group| assert!(group.is_dir() && groups == Groups::AsTheHostAllows, "{}", group.display()))
     }
-
-    fn driver(&self) -> String {
-        self.read(".crondag/driver.lock").trim().to_owned()
-    }
-}
-
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(180);
-    while !is_so() {
-        assert!(Instant::now() < deadline, "waited in vain: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
-/// The numbers and command lines of live processes whose command line holds a text.
-fn processes(text: &str) -> Vec<(String, String)> {
-    let lines = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
-        let line = fs::read(entry.path().join("cmdline")).ok()?;
-        Some((entry.file_name().into_string().ok()?, String::from_utf8_lossy(&line).replace('\0', " ")))
-    });
-    lines.filter(|(_, line)| line.contains(text)).collect()
-}
-
-fn signal(signal: &str, pid: &impl ToString) {
-    assert!(Command::new("kill").args([signal, &pid.to_string()]).status().unwrap().success());
 }
 
 /// Runs a test in each way that this machine allows.
@@ -169,9 +98,9 @@ fn stubborn(name: &str, groups: Groups, more: &str) -> (Home, String) {
          for file in same_group comet own_session double_fork cleared; do until [ -e $file ]; do sleep 0.02; done; done\n\
          exec python3 rock.py {mark} begun\n'''\n"
     );
-    let home = Home::new(groups, "kill_grace = '300ms'\n", &dag);
-    fs::write(home.path().join("comet.py"), COMET).unwrap();
-    fs::write(home.path().join("rock.py"), ROCK).unwrap();
+    let home = Home::in_groups(groups, "kill_grace = '300ms'\n", &dag);
+    home.write("comet.py", COMET);
+    home.write("rock.py", ROCK);
     (home, mark)
 }
 
@@ -195,11 +124,11 @@ fn attempts_after_one_that_was_killed_run_as_ever() {
             esac\nkill -9 $$\n'''\n\
             [tasks.next]\nafter = 'ended'\ntrigger_rule = 'all_done'\nshell = 'true'\n\
             [tasks.last]\nafter = 'next'\nshell = 'true'\n";
-        let home = Home::new(groups, "kill_grace = '10ms'\n", dag);
+        let home = Home::in_groups(groups, "kill_grace = '10ms'\n", dag);
         assert!(home.backfill().wait().unwrap().success(), "{}{}", home.log("next"), home.log("last"));
-        assert!(home.state("deaf").1.starts_with("timed out"), "{:?}", home.state("deaf"));
+        assert!(home.state("d", "deaf").1.starts_with("timed out"), "{:?}", home.state("d", "deaf"));
         for killed in ["killed", "ended"] {
-            let (_, reason) = home.state(killed);
+            let (_, reason) = home.state("d", killed);
             assert!(reason.starts_with("killed by signal 9"), "{killed}: {reason}");
         }
     });
@@ -211,9 +140,9 @@ fn a_timeout_ends_the_whole_tree() {
         let (home, mark) = stubborn("timeout", groups, "timeout = '12s'\n");
         let mut backfill = home.backfill();
         until("the task runs", || home.has("begun"));
-        let group = home.group();
+        let group = home.group(groups);
         assert_eq!(backfill.wait().unwrap().code(), Some(1));
-        let (state, reason) = home.state("a");
+        let (state, reason) = home.state("d", "a");
         assert!(state == "failed" && reason.starts_with("timed out after "), "{state}: {reason}");
         is_gone(&mark, group.as_ref());
     });
@@ -225,12 +154,12 @@ fn stop_ends_the_whole_tree() {
         let (home, mark) = stubborn("stop", groups, "");
         let mut backfill = home.backfill();
         until("the task runs", || home.has("begun"));
-        let group = home.group();
+        let group = home.group(groups);
         assert!(home.run(&["stop", "d"]).status.success());
         assert_eq!(backfill.wait().unwrap().code(), Some(1));
         until("the end is recorded", || home.log("a").contains("[crondag] stopped\n"));
         is_gone(&mark, group.as_ref());
-        let (state, reason) = home.state("a");
+        let (state, reason) = home.state("d", "a");
         assert!(state == "failed" && reason.starts_with("stopped by "), "{state}: {reason}");
     });
 }
@@ -241,7 +170,7 @@ fn ctrl_c_twice_on_a_backfill_ends_the_whole_tree() {
         let (home, mark) = stubborn("backfill", groups, "");
         let mut backfill = home.backfill();
         until("the task runs", || home.has("begun"));
-        let group = home.group();
+        let group = home.group(groups);
         // Again until it is taken in: two at once melt into one.
         until("the backfill has ended", || {
             let _ = Command::new("kill").args(["-INT", &backfill.id().to_string()]).status();
@@ -258,7 +187,7 @@ fn ctrl_c_on_a_test_ends_the_whole_tree() {
         let (home, mark) = stubborn("test", groups, "");
         let test = home.command(&["test", "d", "a", "20240101"]).stderr(Stdio::piped()).spawn().unwrap();
         until("the task runs", || home.has("begun"));
-        signal("-INT", &test.id());
+        signal(test.id(), "-INT");
         let output = test.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(1));
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -272,7 +201,7 @@ fn what_a_task_leaves_behind_is_ended() {
     each_way(|groups| {
         let (home, mark) = stubborn("leaves", groups, "");
         let dag = home.read("dags/d.toml").replace(&format!("exec python3 rock.py {mark} begun"), "exit 0");
-        fs::write(home.path().join("dags/d.toml"), dag).unwrap();
+        home.write("dags/d.toml", dag);
         assert_eq!(home.backfill().wait().unwrap().code(), Some(0));
         is_gone(&mark, None);
         let log = home.log("a");
@@ -289,7 +218,7 @@ fn what_forks_into_new_sessions_without_end_is_ended_where_there_are_control_gro
     let dag =
         home.read("dags/d.toml").replace("trap '' TERM\n", "until [ -e go ]; do sleep 0.02; done\ntrap '' TERM\n");
     let dag = dag.replace(&format!("comet.py {mark} comet"), &format!("comet.py {mark} comet loner"));
-    fs::write(home.path().join("dags/d.toml"), dag).unwrap();
+    home.write("dags/d.toml", dag);
     let mut backfill = home.backfill();
     until("the shim has said who it is", || {
         home.has(".crondag/attempts/0") && home.read(".crondag/attempts/0").contains("\"token\"")
@@ -301,7 +230,7 @@ fn what_forks_into_new_sessions_without_end_is_ended_where_there_are_control_gro
         backfill.wait().unwrap();
         return;
     }
-    fs::write(home.path().join("go"), "").unwrap();
+    home.write("go", "");
     until("the task runs", || home.has("begun"));
     assert!(home.run(&["stop", "d"]).status.success());
     assert_eq!(backfill.wait().unwrap().code(), Some(1));
@@ -317,25 +246,25 @@ fn the_next_driver_ends_what_a_killed_shim_has_left() {
         let (home, mark) = stubborn("shim", groups, "");
         let mut backfill = home.backfill();
         until("the task runs", || home.has("begun"));
-        let group = home.group();
+        let group = home.group(groups);
         if group.is_none() {
             // These are beyond reach then; the test ends them itself.
             for (pid, _) in processes(&format!("rock.py {mark} cleared")) {
-                signal("-9", &pid);
+                signal(pid, "-9");
             }
         }
-        signal("-9", &home.driver());
-        signal("-9", &home.shim());
+        signal(home.driver_pid().unwrap(), "-9");
+        signal(home.shim(), "-9");
         backfill.kill().unwrap();
         backfill.wait().unwrap();
         // Its lock is free when it is really gone; a tick that comes too early leaves the work to the next tick.
-        let lock = fs::File::open(home.path().join(".crondag/driver.lock")).unwrap();
+        let lock = File::open(home.file(".crondag/driver.lock")).unwrap();
         until("the driver is dead", || lock.try_lock_shared().is_ok());
         drop(lock);
         assert!(home.run(&["tick"]).status.success());
-        until("the end is recorded", || home.state("a").0 == "failed");
+        until("the end is recorded", || home.state("d", "a").0 == "failed");
         is_gone(&mark, group.as_ref());
-        let (_, reason) = home.state("a");
+        let (_, reason) = home.state("d", "a");
         assert!(reason.starts_with("crondag's shim was killed; ") && reason.ends_with(" and were ended"), "{reason}");
     });
 }
@@ -345,27 +274,27 @@ fn the_next_driver_ends_what_a_killed_shim_has_left() {
 fn a_driver_started_by_a_task_outlives_it() {
     each_way(|groups| {
         let wait = "[tasks.a]\nshell = 'echo > begun; until [ -e go ]; do sleep 0.02; done; echo > done'\n";
-        let other = Home::new(groups, "", wait);
+        let other = Home::in_groups(groups, "", wait);
         let binary = env!("CARGO_BIN_EXE_crondag");
         let path = other.path().display();
         let dag = format!(
             "[tasks.a]\nshell = '{binary} --home {path} trigger d --date 2024-01-01; \
              until [ -e {path}/begun ]; do sleep 0.02; done'\n"
         );
-        let home = Home::new(groups, "kill_grace = '300ms'\n", &dag);
+        let home = Home::in_groups(groups, "kill_grace = '300ms'\n", &dag);
         assert_eq!(home.backfill().wait().unwrap().code(), Some(0), "{}", home.log("a"));
-        fs::write(other.path().join("go"), "").unwrap();
+        other.write("go", "");
         until("the other home's task ends by itself", || other.has("done"));
-        until("its run is a success", || other.state("a").0 == "success");
+        until("its run is a success", || other.state("d", "a").0 == "success");
     });
 }
 
 #[test]
 fn what_a_task_sends_to_its_own_process_group_does_not_hit_the_shim() {
     each_way(|groups| {
-        let home = Home::new(groups, "", "[tasks.a]\nshell = \"trap 'exit 5' TERM; kill 0; exit 6\"\n");
+        let home = Home::in_groups(groups, "", "[tasks.a]\nshell = \"trap 'exit 5' TERM; kill 0; exit 6\"\n");
         assert_eq!(home.backfill().wait().unwrap().code(), Some(1));
-        assert_eq!(home.state("a"), ("failed".to_owned(), "exit status 5".to_owned()));
+        assert_eq!(home.state("d", "a"), ("failed".to_owned(), "exit status 5".to_owned()));
     });
 }
 
@@ -375,7 +304,7 @@ fn a_task_has_the_grace_to_put_its_things_away() {
     each_way(|groups| {
         let dag = "[defaults]\nkill_grace = '30s'\n[tasks.a]\nshell = \"trap 'sleep 0.5; echo > put_away; exit 0' TERM; echo > begun; \
                    while true; do sleep 0.05; done\"\n";
-        let home = Home::new(groups, "kill_grace = '10ms'\n", dag);
+        let home = Home::in_groups(groups, "kill_grace = '10ms'\n", dag);
         let mut backfill = home.backfill();
         until("the task runs", || home.has("begun"));
         assert!(home.run(&["stop", "d"]).status.success());

@@ -3,90 +3,40 @@
 
 #![allow(clippy::unwrap_used)] // a test may fail
 
+mod common;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
+use common::{Home, until};
 use serde_json::Value;
-use tempfile::TempDir;
-
-struct Home {
-    _folder: TempDir,
-    path: PathBuf,
-}
 
 impl Home {
-    fn new(config: &str, dag: &str) -> Home {
-        Home::named("home", config, dag)
-    }
-
-    fn named(name: &str, config: &str, dag: &str) -> Home {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().canonicalize().unwrap().join(name);
-        fs::create_dir_all(path.join("dags")).unwrap();
-        fs::write(path.join("crondag.toml"), format!("timezone = 'UTC'\nkill_grace = '300ms'\n{config}")).unwrap();
-        fs::write(path.join("dags/d.toml"), dag).unwrap();
-        Home { _folder: folder, path }
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.path.join(name)
-    }
-
-    fn read(&self, name: &str) -> String {
-        fs::read_to_string(self.file(name)).unwrap()
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_crondag"));
-        command.arg("--home").arg(&self.path).args(args);
-        command
-    }
-
-    fn run(&self, args: &[&str]) -> Output {
-        self.command(args).output().unwrap()
+    fn of(config: &str, dag: &str) -> Home {
+        Home::new().config(&format!("kill_grace = '300ms'\n{config}")).dag("d", dag)
     }
 
     fn backfill(&self) -> Option<i32> {
-        self.run(&["backfill", "-s", "2024-01-01", "-e", "2024-01-01", "d"]).status.code()
+        self.run("backfill -s 2024-01-01 -e 2024-01-01 d").status.code()
     }
 
     /// A backfill whose task `a` runs until the file `go` is there.
     fn in_mid_run(&self) -> Child {
-        let backfill = self.command(&["backfill", "-s", "2024-01-01", "-e", "2024-01-01", "d"]).spawn().unwrap();
-        until("the task runs", || self.file("begun").exists());
+        let backfill = self.command("backfill -s 2024-01-01 -e 2024-01-01 d").spawn().unwrap();
+        until("the task runs", || self.has("begun"));
         backfill
     }
 
     fn go(&self) {
-        fs::write(self.file("go"), "").unwrap();
-    }
-
-    fn tasks(&self) -> Vec<(String, String, String)> {
-        let output = self.run(&["tasks", "d", "--json"]);
-        let rows: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        rows.iter().map(|row| (text(&row["task_id"]), text(&row["state"]), text(&row["reason"]))).collect()
+        self.write("go", "");
     }
 
     fn reason(&self, task: &str) -> String {
-        let tasks = self.tasks();
-        let (_, state, reason) = tasks.iter().find(|(name, ..)| name == task).unwrap();
+        let (state, reason) = self.state("d", task);
         format!("{state}: {reason}")
-    }
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(180);
-    while !is_so() {
-        assert!(Instant::now() < deadline, "waited in vain: {what}");
-        std::thread::sleep(Duration::from_millis(10));
     }
 }
 
@@ -94,11 +44,11 @@ const TWO: &str = "[tasks.a]\nshell = 'echo > begun; until [ -e go ]; do sleep 0
 
 #[test]
 fn a_dag_file_deleted_in_mid_run_does_not_disturb_the_run() {
-    let home = Home::new("", TWO);
+    let home = Home::of("", TWO);
     let mut backfill = home.in_mid_run();
     fs::remove_file(home.file("dags/d.toml")).unwrap();
     let tick = home.run(&["tick"]);
-    assert!(tick.status.success() && tick.stderr.is_empty(), "{}", said(&tick));
+    assert!(tick.status.success() && tick.stderr.is_empty(), "{}", tick.err());
     home.go();
     assert!(backfill.wait().unwrap().success());
     assert_eq!(home.read("b"), "b\n");
@@ -106,13 +56,13 @@ fn a_dag_file_deleted_in_mid_run_does_not_disturb_the_run() {
 
 #[test]
 fn a_dag_file_broken_in_mid_run_does_not_disturb_the_run() {
-    let home = Home::new("", TWO);
+    let home = Home::of("", TWO);
     let mut backfill = home.in_mid_run();
-    fs::write(home.file("dags/d.toml"), "[tasks.a\n").unwrap();
+    home.write("dags/d.toml", "[tasks.a\n");
     let tick = home.run(&["tick"]);
     assert_eq!(tick.status.code(), Some(2));
     let expected = "next: correct it, then type `crondag validate`; until then its last good version is scheduled\n";
-    assert!(said(&tick).contains("dags/d.toml:1:") && said(&tick).ends_with(expected), "{}", said(&tick));
+    assert!(tick.err().contains("dags/d.toml:1:") && tick.err().ends_with(expected), "{}", tick.err());
     home.go();
     assert!(backfill.wait().unwrap().success());
     assert_eq!(home.read("b"), "b\n");
@@ -120,34 +70,34 @@ fn a_dag_file_broken_in_mid_run_does_not_disturb_the_run() {
 
 #[test]
 fn settings_broken_in_mid_run_stop_new_commands_but_not_the_run() {
-    let home = Home::new("", TWO);
+    let home = Home::of("", TWO);
     let mut backfill = home.in_mid_run();
     let good = home.read("crondag.toml");
-    fs::write(home.file("crondag.toml"), "timezone = 'Mars'\n").unwrap();
+    home.write("crondag.toml", "timezone = 'Mars'\n");
     let tick = home.run(&["tick"]);
     assert_eq!(tick.status.code(), Some(2));
     let next = format!("next: correct {}, then type `crondag validate`\n", home.file("crondag.toml").display());
-    assert!(said(&tick).contains("crondag.toml:1:13") && said(&tick).ends_with(&next), "{}", said(&tick));
+    assert!(tick.err().contains("crondag.toml:1:13") && tick.err().ends_with(&next), "{}", tick.err());
     home.go();
     assert!(backfill.wait().unwrap().success());
     assert_eq!(home.read("b"), "b\n");
-    fs::write(home.file("crondag.toml"), good).unwrap();
+    home.write("crondag.toml", good);
     assert!(home.run(&["tick"]).status.success());
 }
 
 #[test]
 fn a_task_that_closes_its_output_runs_on_and_its_exit_status_counts() {
-    let home = Home::new("", "[tasks.a]\nshell = 'echo before; exec >&- 2>&-; sleep 0.3; echo > after; exit 4'\n");
+    let home = Home::of("", "[tasks.a]\nshell = 'echo before; exec >&- 2>&-; sleep 0.3; echo > after; exit 4'\n");
     assert_eq!(home.backfill(), Some(1));
     assert_eq!(home.reason("a"), "failed: exit status 4");
     assert!(home.file("after").exists());
-    let log = String::from_utf8(home.run(&["logs", "d", "a"]).stdout).unwrap();
+    let log = home.run(&["logs", "d", "a"]).out();
     assert!(log.contains("\nbefore\n") && log.contains("[crondag] exit status 4\n"), "{log}");
 }
 
 #[test]
 fn missing_shells_and_programs_killed_for_memory_are_named() {
-    let home = Home::new(
+    let home = Home::of(
         "",
         "[tasks.no_shell]\nshell = '/no/such/shell -c true'\n\
          [tasks.killed]\nshell = 'sh -c \"kill -9 \\$\\$\"; exit $?'\n\
@@ -156,12 +106,12 @@ fn missing_shells_and_programs_killed_for_memory_are_named() {
     assert_eq!(home.backfill(), Some(1));
     let missing = "failed: exit status 127: the shell did not find a program (see the log)";
     assert_eq!(home.reason("no_shell"), missing);
-    let log = String::from_utf8(home.run(&["logs", "d", "no_shell"]).stdout).unwrap();
+    let log = home.run(&["logs", "d", "no_shell"]).out();
     assert!(log.contains("/no/such/shell: No such file or directory"), "{log}");
     let killed = "failed: exit status 137: a program of it was killed by signal 9 SIGKILL (out of memory? see `dmesg`)";
     assert_eq!(home.reason("killed"), killed);
     assert_eq!(home.reason("limited"), "failed: exit status 1");
-    let log = String::from_utf8(home.run(&["logs", "d", "limited"]).stdout).unwrap();
+    let log = home.run(&["logs", "d", "limited"]).out();
     assert!(log.contains("MemoryError"), "{log}");
 }
 
@@ -174,22 +124,22 @@ fn too_many_open_files_fail_an_attempt_with_a_reason_and_a_retry() {
         let shell = format!("echo t{task} >> ran; until [ -e go ]; do sleep 0.05; done");
         writeln!(dag, "[tasks.t{task}]\nshell = '{shell}'").unwrap();
     }
-    let home = Home::new("parallelism = 20\n", &dag);
+    let home = Home::of("parallelism = 20\n", &dag);
     let args = ["backfill", "-s", "2024-01-01", "-e", "2024-01-01", "d"];
     let mut command = Command::new("bash");
     command.args(["-c", "ulimit -n 30; exec \"$@\"", "bash", env!("CARGO_BIN_EXE_crondag"), "--home"]);
-    let backfill = command.arg(&home.path).args(args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let backfill = command.arg(home.path()).args(args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     until("the limit is reached", || {
-        home.file(".crondag/crondag.db").exists() && !attempts_that_did_not_start(&home.path).is_empty()
+        home.file(".crondag/crondag.db").exists() && !attempts_that_did_not_start(home.path()).is_empty()
     });
     home.go();
     let output = backfill.wait_with_output().unwrap();
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{output:?}");
     let mut ran: Vec<String> = home.read("ran").lines().map(str::to_owned).collect();
     ran.sort();
     ran.dedup();
     assert_eq!(ran.len(), 20);
-    let reasons = attempts_that_did_not_start(&home.path);
+    let reasons = attempts_that_did_not_start(home.path());
     assert!(reasons.iter().all(|reason| reason == "too many open files (see `ulimit -n`)"), "{reasons:?}");
     assert_eq!(home.read("ran").lines().count(), 20, "nothing ran twice");
 }
@@ -212,7 +162,7 @@ fn attempts_that_did_not_start(home: &Path) -> Vec<String> {
 /// Many ticks of a new program meet a database of the oldest format.
 #[test]
 fn ticks_during_a_migration_wait_for_it_and_it_happens_once() {
-    let home = Home::new("", TWO);
+    let home = Home::of("", TWO);
     fs::create_dir(home.file(".crondag")).unwrap();
     let database = rusqlite::Connection::open(home.file(".crondag/crondag.db")).unwrap();
     database.execute_batch("PRAGMA journal_mode = WAL;").unwrap();
@@ -226,7 +176,7 @@ fn ticks_during_a_migration_wait_for_it_and_it_happens_once() {
     database.execute_batch("COMMIT").unwrap();
     for tick in ticks {
         let output = tick.wait_with_output().unwrap();
-        assert!(output.status.success() && output.stderr.is_empty(), "{}", said(&output));
+        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
     }
     let version: i64 = database.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
     assert!(version > 1, "{version}");
@@ -235,7 +185,7 @@ fn ticks_during_a_migration_wait_for_it_and_it_happens_once() {
 
 #[test]
 fn a_corrupt_database_is_refused_and_the_way_to_restore_it_works() {
-    let home = Home::new("", "[tasks.a]\nshell = 'true'\n");
+    let home = Home::of("", "[tasks.a]\nshell = 'true'\n");
     assert_eq!(home.backfill(), Some(0));
     until("the driver is gone", || !driver_lives(&home));
     let backup = home.file("backup.db").display().to_string();
@@ -249,7 +199,7 @@ fn a_corrupt_database_is_refused_and_the_way_to_restore_it_works() {
     for args in [vec!["tick"], vec!["runs", "d"], vec!["backfill", "-s", "2024-01-02", "-e", "2024-01-02", "d"]] {
         let output = home.run(&args);
         assert_eq!(output.status.code(), Some(3), "{args:?}");
-        let text = said(&output);
+        let text = output.err();
         let expected = format!(
             "next: stop the crontab line, end what has the file open (`fuser -k {0}`), move {0}* aside, \
              restore your last `crondag db backup` as {0}\n",
@@ -265,7 +215,7 @@ fn a_corrupt_database_is_refused_and_the_way_to_restore_it_works() {
 
 #[test]
 fn a_backup_is_restored_under_live_attempts_and_the_next_driver_adopts_them() {
-    let home = Home::new("", "[tasks.a]\nshell = 'echo >> begun; until [ -e go ]; do sleep 0.05; done'\n");
+    let home = Home::of("", "[tasks.a]\nshell = 'echo >> begun; until [ -e go ]; do sleep 0.05; done'\n");
     assert!(home.run(&["trigger", "d"]).status.success());
     until("the task runs", || home.file("begun").exists());
     let backup = home.file("backup.db").display().to_string();
@@ -309,23 +259,23 @@ fn driver_lives(home: &Home) -> bool {
 #[test]
 fn a_home_may_lie_on_a_path_with_blanks_and_chinese_characters() {
     let dag = "[tasks.a]\nshell = 'echo \"$PWD\" > \"$CRONDAG_HOME/where\"'\n[tasks.b]\nafter = 'a'\nworking_dir = '数据 夹'\nshell = 'pwd > here'\n";
-    let home = Home::named("数据 仓库 (it's \"new\")", "", dag);
+    let home = Home::bare_named("数据 仓库 (it's \"new\")").config("").dag("d", dag);
     fs::create_dir(home.file("数据 夹")).unwrap();
     assert_eq!(home.backfill(), Some(0));
-    assert_eq!(home.read("where"), format!("{}\n", home.path.display()));
+    assert_eq!(home.read("where"), format!("{}\n", home.path().display()));
     assert_eq!(home.read("数据 夹/here"), format!("{}\n", home.file("数据 夹").display()));
     assert!(home.run(&["tick"]).status.success() && home.run(&["db", "check"]).status.success());
 }
 
 #[test]
 fn a_dag_file_of_a_million_lines_is_read_and_its_faults_have_their_place() {
-    let home = Home::new("", "");
+    let home = Home::of("", "");
     let mut text = "# a line that says nothing\n".repeat(999_998);
     text.push_str("[tasks.a]\nshell = 'true'\n");
-    fs::write(home.file("dags/d.toml"), &text).unwrap();
+    home.write("dags/d.toml", &text);
     assert_eq!(home.backfill(), Some(0));
-    fs::write(home.file("dags/d.toml"), text.replace("shell", "shel")).unwrap();
+    home.write("dags/d.toml", text.replace("shell", "shel"));
     let output = home.run(&["tick"]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(said(&output).contains("dags/d.toml:1000000:1"), "{}", said(&output));
+    assert!(output.err().contains("dags/d.toml:1000000:1"), "{}", output.err());
 }

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test may fail
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
@@ -10,60 +12,17 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output};
-use std::time::{Duration, Instant};
+use std::process::Child;
+use std::time::Duration;
 
-use serde_json::Value;
-use tempfile::TempDir;
-
-struct Home {
-    folder: TempDir,
-}
+use common::{Home, signal, until};
 
 /// A task that says that it began, runs until the file `go` is there, and says that it ended.
 const LONG: &str = "[tasks.long]\nshell = 'echo {{ ds }} >> begun; while [ -e dags -a ! -e go ]; do sleep 0.02; done; echo {{ ds }} >> ended'\n";
 
 impl Home {
-    fn new(config: &str, dag: &str) -> Home {
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join("dags")).unwrap();
-        fs::write(folder.path().join("crondag.toml"), format!("timezone = 'UTC'\n{config}")).unwrap();
-        let home = Home { folder };
-        home.write("dags/d.toml", dag);
-        home
-    }
-
-    fn path(&self) -> &Path {
-        self.folder.path()
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        fs::write(self.path().join(name), text).unwrap();
-    }
-
-    /// The text of a file; empty when there is none.
-    fn read(&self, name: &str) -> String {
-        fs::read_to_string(self.path().join(name)).unwrap_or_default()
-    }
-
-    fn lines(&self, name: &str) -> Vec<String> {
-        self.read(name).lines().map(str::to_owned).collect()
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_crondag"));
-        command.arg("--home").arg(self.path()).args(args);
-        command
-    }
-
-    fn run(&self, args: &[&str]) -> Output {
-        let output = self.command(args).output().unwrap();
-        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-        output
-    }
-
-    fn json(&self, args: &[&str]) -> Vec<Value> {
-        serde_json::from_slice(&self.run(args).stdout).unwrap()
+    fn of(config: &str, dag: &str) -> Home {
+        Home::new().config(config).dag("d", dag)
     }
 
     /// How many runs of a DAG are in each state.
@@ -105,28 +64,16 @@ impl Home {
 
     /// The attempt files whose lock is held.
     fn attempts(&self) -> Vec<PathBuf> {
-        let files = fs::read_dir(self.path().join(".crondag/attempts")).unwrap();
+        let files = fs::read_dir(self.file(".crondag/attempts")).unwrap();
         let files = files.map(|file| file.unwrap().path());
         files.filter(|file| fs::File::open(file).unwrap().try_lock_shared().is_err()).collect()
     }
 
-    fn driver_pid(&self) -> Option<u32> {
-        let file = fs::File::open(self.path().join(".crondag/driver.lock")).ok()?;
-        if file.try_lock_shared().is_ok() {
-            return None;
-        }
-        self.read(".crondag/driver.lock").trim().parse().ok()
-    }
-
     /// Whether a look has found a DAG.
     fn knows(&self, dag: &str) -> bool {
-        let database = rusqlite::Connection::open(self.path().join(".crondag/crondag.db")).unwrap();
+        let database = rusqlite::Connection::open(self.file(".crondag/crondag.db")).unwrap();
         let count = "SELECT count(*) FROM dags WHERE dag_id = ?1";
         database.query_row(count, [dag], |row| row.get::<_, i64>(0)).unwrap() > 0
-    }
-
-    fn is_sound(&self) {
-        self.run(&["db", "check"]);
     }
 }
 
@@ -145,11 +92,7 @@ impl Scheduler {
     }
 
     fn says(&self, what: &str) {
-        let deadline = Instant::now() + Duration::from_secs(180);
-        while !self.log().contains(what) {
-            assert!(Instant::now() < deadline, "the scheduler never says {what}: {}", self.log());
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        until(&format!("the scheduler says {what}"), || self.log().contains(what));
     }
 
     /// Waits until it has gone by itself.
@@ -167,18 +110,6 @@ impl Drop for Scheduler {
     }
 }
 
-fn signal(pid: u32, name: &str) {
-    assert!(Command::new("kill").args([name, &pid.to_string()]).status().unwrap().success());
-}
-
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(180);
-    while !is_so() {
-        assert!(Instant::now() < deadline, "waited in vain: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
 /// Once each, in order.
 fn once_each(mut lines: Vec<String>) -> Vec<String> {
     let count = lines.len();
@@ -192,10 +123,10 @@ fn once_each(mut lines: Vec<String>) -> Vec<String> {
 
 #[test]
 fn asked_to_go_it_starts_nothing_new_and_waits_for_what_lives() {
-    let home = Home::new("drain_timeout = '1h'\n", LONG);
+    let home = Home::of("drain_timeout = '1h'\n", LONG);
     let mut scheduler = home.driver("log");
     home.trigger("2024-01-01");
-    until("the task runs", || home.read("begun") == "2024-01-01\n");
+    until("the task runs", || home.so_far("begun") == "2024-01-01\n");
     scheduler.signal("-TERM");
     scheduler.says("drain_started live=1 timeout=1h");
     home.trigger("2024-01-02");
@@ -203,19 +134,19 @@ fn asked_to_go_it_starts_nothing_new_and_waits_for_what_lives() {
     home.write("go", "");
     scheduler.ends();
     scheduler.says("drain_ended live=0");
-    assert_eq!(home.read("ended"), "2024-01-01\n");
-    assert_eq!(home.read("begun"), "2024-01-01\n", "nothing new was started");
+    assert_eq!(home.so_far("ended"), "2024-01-01\n");
+    assert_eq!(home.so_far("begun"), "2024-01-01\n", "nothing new was started");
     home.run(&["tick"]);
-    until("the other run is over", || home.read("ended") == "2024-01-01\n2024-01-02\n");
+    until("the other run is over", || home.so_far("ended") == "2024-01-01\n2024-01-02\n");
     home.is_sound();
 }
 
 #[test]
 fn attempts_that_outlive_the_drain_are_taken_up_by_the_next_scheduler() {
-    let home = Home::new("drain_timeout = '50ms'\n", LONG);
+    let home = Home::of("drain_timeout = '50ms'\n", LONG);
     let mut first = home.driver("first");
     home.trigger("2024-01-01");
-    until("the task runs", || home.read("begun") == "2024-01-01\n");
+    until("the task runs", || home.so_far("begun") == "2024-01-01\n");
     first.signal("-TERM");
     first.ends();
     first.says("drain_ended live=1");
@@ -223,7 +154,7 @@ fn attempts_that_outlive_the_drain_are_taken_up_by_the_next_scheduler() {
     second.says("attempt_adopted dag=d run=manual__2024-01-01");
     home.write("go", "");
     second.says("run_ended dag=d run=manual__2024-01-01");
-    assert_eq!((home.read("begun"), home.read("ended")), ("2024-01-01\n".to_owned(), "2024-01-01\n".to_owned()));
+    assert_eq!((home.so_far("begun"), home.so_far("ended")), ("2024-01-01\n".to_owned(), "2024-01-01\n".to_owned()));
     second.signal("-TERM");
     second.ends();
     home.is_sound();
@@ -231,17 +162,17 @@ fn attempts_that_outlive_the_drain_are_taken_up_by_the_next_scheduler() {
 
 #[test]
 fn asked_twice_it_goes_at_once_and_the_attempt_lives_on() {
-    let home = Home::new("drain_timeout = '1h'\n", LONG);
+    let home = Home::of("drain_timeout = '1h'\n", LONG);
     let mut scheduler = home.driver("log");
     home.trigger("2024-01-01");
-    until("the task runs", || home.read("begun") == "2024-01-01\n");
+    until("the task runs", || home.so_far("begun") == "2024-01-01\n");
     scheduler.signal("-TERM");
     scheduler.says("drain_started");
     scheduler.signal("-TERM");
     scheduler.ends();
     scheduler.says("drain_ended live=1");
     home.write("go", "");
-    until("the attempt has ended by itself", || home.read("ended") == "2024-01-01\n");
+    until("the attempt has ended by itself", || home.so_far("ended") == "2024-01-01\n");
     home.run(&["tick"]);
     until("its end is recorded", || home.runs("d").get("success") == Some(&1));
 }
@@ -251,7 +182,7 @@ fn asked_twice_it_goes_at_once_and_the_attempt_lives_on() {
 #[test]
 fn each_event_is_one_line_with_time_level_and_keys() {
     let dag = "[tasks.good]\nshell = 'true'\n[tasks.bad]\nafter = 'good'\nshell = 'exit 3'\n";
-    let home = Home::new("", dag);
+    let home = Home::of("", dag);
     let mut scheduler = home.driver("log");
     home.trigger("2024-01-01");
     scheduler.says("run_ended");
@@ -287,10 +218,10 @@ fn each_event_is_one_line_with_time_level_and_keys() {
 
 #[test]
 fn a_driver_that_a_command_started_writes_the_same_lines_into_its_log() {
-    let home = Home::new("", "[tasks.good]\nshell = 'true'\n");
+    let home = Home::of("", "[tasks.good]\nshell = 'true'\n");
     home.run(&["backfill", "-s", "2024-01-01", "-e", "2024-01-01", "d"]);
     until("the driver has gone", || home.driver_pid().is_none());
-    let log = home.read(".crondag/driver.log");
+    let log = home.so_far(".crondag/driver.log");
     for what in [
         "driver_started pid=",
         "run_created dag=d run=",
@@ -333,8 +264,8 @@ fn manager(address: &SocketAddr) -> Manager {
 
 #[test]
 fn a_service_manager_hears_of_readiness_work_reloading_and_stopping() {
-    let home = Home::new("drain_timeout = '1h'\n", LONG);
-    let socket = home.path().join("notify");
+    let home = Home::of("drain_timeout = '1h'\n", LONG);
+    let socket = home.file("notify");
     let mut manager = manager(&SocketAddr::from_pathname(&socket).unwrap());
     let variables = [("NOTIFY_SOCKET", socket.to_str().unwrap()), ("WATCHDOG_USEC", "200000")];
     let mut scheduler = home.scheduler_with("log", &variables);
@@ -365,7 +296,7 @@ fn a_service_manager_hears_of_readiness_work_reloading_and_stopping() {
 
 #[test]
 fn the_socket_may_be_abstract_and_a_watchdog_for_another_process_is_not_fed() {
-    let home = Home::new("", LONG);
+    let home = Home::of("", LONG);
     let name = format!("crondag-test-{}", std::process::id());
     let mut manager = manager(&SocketAddr::from_abstract_name(&name).unwrap());
     let socket = format!("@{name}");
@@ -380,7 +311,7 @@ fn the_socket_may_be_abstract_and_a_watchdog_for_another_process_is_not_fed() {
 
 #[test]
 fn what_stays_wrong_is_said_once() {
-    let home = Home::new("", "[tasks.a]\nshell = 'true'\n");
+    let home = Home::of("", "[tasks.a]\nshell = 'true'\n");
     home.write("dags/not an id.toml", "");
     let mut scheduler = home.scheduler("log");
     scheduler.says("warn faulty");
@@ -420,7 +351,7 @@ fn due(intervals: i64, task: &str) -> (String, Vec<String>) {
 #[test]
 fn ticks_and_scheduler_at_once_run_every_interval_exactly_once() {
     let (dag, expected) = due(60, "echo {{ ts_nodash }} >> d.noted; sleep 0.05");
-    let home = Home::new("", "[tasks.other]\nshell = 'true'\n");
+    let home = Home::of("", "[tasks.other]\nshell = 'true'\n");
     let mut scheduler = home.driver("log");
     home.write("dags/d.toml", &dag);
     let mut round = 0;
@@ -446,9 +377,9 @@ fn ticks_and_scheduler_at_once_run_every_interval_exactly_once() {
 
 #[test]
 fn from_crontab_to_scheduler_in_mid_run() {
-    let home = Home::new("", LONG);
+    let home = Home::of("", LONG);
     home.trigger("2024-01-01");
-    until("the task runs", || home.read("begun") == "2024-01-01\n");
+    until("the task runs", || home.so_far("begun") == "2024-01-01\n");
     let driver = home.driver_pid().unwrap();
     let mut scheduler = home.scheduler("log");
     scheduler.says(&format!("info stand_by pid={driver}"));
@@ -460,7 +391,7 @@ fn from_crontab_to_scheduler_in_mid_run() {
     home.write("go", "");
     scheduler.says("info driver_started");
     assert_eq!(once_each(home.lines("e.noted")), expected);
-    assert_eq!((home.read("begun"), home.read("ended")), ("2024-01-01\n".to_owned(), "2024-01-01\n".to_owned()));
+    assert_eq!((home.so_far("begun"), home.so_far("ended")), ("2024-01-01\n".to_owned(), "2024-01-01\n".to_owned()));
     assert_eq!(home.driver_pid(), Some(scheduler.child.id()));
     scheduler.signal("-TERM");
     scheduler.ends();
@@ -469,23 +400,23 @@ fn from_crontab_to_scheduler_in_mid_run() {
 
 #[test]
 fn from_scheduler_to_crontab_in_mid_run() {
-    let home = Home::new("drain_timeout = '0s'\n", LONG);
+    let home = Home::of("drain_timeout = '0s'\n", LONG);
     let mut scheduler = home.driver("log");
     home.trigger("2024-01-01");
-    until("the task runs", || home.read("begun") == "2024-01-01\n");
+    until("the task runs", || home.so_far("begun") == "2024-01-01\n");
     scheduler.signal("-TERM");
     scheduler.ends();
     home.run(&["tick"]);
-    until("the tick's driver has it", || home.read(".crondag/driver.log").contains("attempt_adopted"));
+    until("the tick's driver has it", || home.so_far(".crondag/driver.log").contains("attempt_adopted"));
     home.write("go", "");
     until("the run is over", || home.runs("d").get("success") == Some(&1));
-    assert_eq!((home.read("begun"), home.read("ended")), ("2024-01-01\n".to_owned(), "2024-01-01\n".to_owned()));
+    assert_eq!((home.so_far("begun"), home.so_far("ended")), ("2024-01-01\n".to_owned(), "2024-01-01\n".to_owned()));
     home.is_sound();
 }
 
 #[test]
 fn of_two_schedulers_one_stands_by_and_takes_over() {
-    let home = Home::new("", LONG);
+    let home = Home::of("", LONG);
     let first = home.driver("first");
     let mut second = home.scheduler("second");
     second.says(&format!("stand_by pid={}", first.child.id()));
@@ -494,12 +425,12 @@ fn of_two_schedulers_one_stands_by_and_takes_over() {
     third.signal("-TERM");
     third.ends();
     home.trigger("2024-01-01");
-    until("the task runs", || home.read("begun") == "2024-01-01\n");
+    until("the task runs", || home.so_far("begun") == "2024-01-01\n");
     first.signal("-KILL");
     second.says("attempt_adopted");
     home.write("go", "");
     second.says("run_ended");
-    assert_eq!(home.read("begun"), "2024-01-01\n");
+    assert_eq!(home.so_far("begun"), "2024-01-01\n");
     second.signal("-TERM");
     second.ends();
 }
@@ -521,14 +452,14 @@ fn waits_for_lock(pid: u32, file: &Path) -> bool {
 fn a_new_driver_waits_for_live_attempts_by_their_locks_and_reads_the_records_of_the_others() {
     let dag = "[tasks.live]\nshell = 'echo >> live.begun; while [ -e dags -a ! -e go ]; do sleep 0.02; done'\n\
                [tasks.meanwhile]\nshell = 'echo >> meanwhile.begun; while [ -e dags -a ! -e enough ]; do sleep 0.02; done; exit 7'\n";
-    let home = Home::new("", dag);
+    let home = Home::of("", dag);
     let first = home.driver("first");
     home.trigger("2024-01-01");
     until("both run", || home.lines("live.begun").len() + home.lines("meanwhile.begun").len() == 2);
     let spawner = children(first.child.id());
     first.signal("-KILL");
     // Its lock is free when it is really gone; before, it might hear of the end itself.
-    let lock = fs::File::open(home.path().join(".crondag/driver.lock")).unwrap();
+    let lock = fs::File::open(home.file(".crondag/driver.lock")).unwrap();
     until("the first driver is dead", || lock.try_lock_shared().is_ok());
     drop(lock);
     home.write("enough", "");

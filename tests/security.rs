@@ -3,64 +3,26 @@
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on has failed
 
+mod common;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
-use serde_json::Value;
-use tempfile::TempDir;
+use common::Home;
 
 const GOOD: &str = "[tasks.a]\nshell = 'true'\n";
 
-struct Home {
-    folder: TempDir,
-}
-
 impl Home {
-    fn new(config: &str, dag: &str) -> Home {
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join("dags")).unwrap();
-        let home = Home { folder };
-        home.write("crondag.toml", &format!("timezone = 'UTC'\nkill_grace = '300ms'\n{config}"));
-        home.write("dags/d.toml", dag);
-        home
-    }
-
-    fn path(&self) -> PathBuf {
-        self.folder.path().canonicalize().unwrap()
-    }
-
-    fn write(&self, name: &str, text: &str) -> &Home {
-        let path = self.path().join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, text).unwrap();
-        self.mode(name, 0o600)
-    }
-
-    fn mode(&self, name: &str, mode: u32) -> &Home {
-        fs::set_permissions(self.path().join(name), fs::Permissions::from_mode(mode)).unwrap();
-        self
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_crondag"));
-        command.arg("--home").arg(self.path()).args(args);
-        command
-    }
-
-    fn run(&self, args: &[&str]) -> Output {
-        self.command(args).output().unwrap()
+    fn of(config: &str, dag: &str) -> Home {
+        Home::new().config(&format!("kill_grace = '300ms'\n{config}")).dag("d", dag)
     }
 
     /// Exit code and standard error.
     fn refusal(&self, args: &[&str]) -> (Option<i32>, String) {
-        let output = self.run(args);
-        (output.status.code(), String::from_utf8(output.stderr).unwrap())
-    }
-
-    fn json(&self, args: &[&str]) -> Vec<Value> {
-        serde_json::from_slice(&self.run(args).stdout).unwrap()
+        let ran = self.run(args);
+        (ran.status.code(), ran.err())
     }
 }
 
@@ -86,7 +48,7 @@ fn mode_of(path: &Path) -> u32 {
 #[test]
 fn what_crondag_writes_is_for_its_owner_alone_whatever_the_umask() {
     for umask in ["000", "022", "077"] {
-        let home = Home::new("[email]\nfrom = 'a@b.c'\ntransport = 'folder'\npath = 'mail'\n", GOOD);
+        let home = Home::of("[email]\nfrom = 'a@b.c'\ntransport = 'folder'\npath = 'mail'\n", GOOD);
         home.write(
             "dags/d.toml",
             "schedule = '@daily'\nstart_date = 2024-01-01\n[tasks.a]\nshell = 'echo hello; exit 1'\nemail = 'x@y.z'\n",
@@ -102,15 +64,15 @@ fn what_crondag_writes_is_for_its_owner_alone_whatever_the_umask() {
         assert!(crondag("tick").status.success());
         assert_eq!(crondag("backfill -s 2024-01-01 -e 2024-01-01 d").status.code(), Some(1));
         assert!(crondag("tick --foreground").status.success());
-        let backup = home.path().join("backup.db");
+        let backup = home.file("backup.db");
         assert!(crondag(&format!("db backup '{}'", backup.display())).status.success());
         assert_eq!(mode_of(&backup), 0o600);
-        let state = home.path().join(".crondag");
+        let state = home.file(".crondag");
         assert_eq!(mode_of(&state), 0o700);
         let found = below(&state);
         assert!(found.iter().any(|path| path.ends_with("a.1.log")), "{found:?}");
         assert!(found.iter().any(|path| path.ends_with("crondag.db")), "{found:?}");
-        for path in found.iter().chain(&below(&home.path().join("mail"))) {
+        for path in found.iter().chain(&below(&home.file("mail"))) {
             let expected = if path.is_dir() { 0o700 } else { 0o600 };
             assert_eq!(mode_of(path), expected, "{} under umask {umask}", path.display());
         }
@@ -119,18 +81,18 @@ fn what_crondag_writes_is_for_its_owner_alone_whatever_the_umask() {
 
 #[test]
 fn a_state_folder_that_was_opened_to_others_is_closed_again() {
-    let home = Home::new("", GOOD);
+    let home = Home::of("", GOOD);
     assert!(home.run(&["tick"]).status.success());
     home.mode(".crondag", 0o755).mode(".crondag/logs", 0o777).mode(".crondag/crondag.db", 0o644);
     assert!(home.run(&["tick"]).status.success());
-    assert_eq!(mode_of(&home.path().join(".crondag")), 0o700);
-    assert_eq!(mode_of(&home.path().join(".crondag/logs")), 0o700);
-    assert_eq!(mode_of(&home.path().join(".crondag/crondag.db")), 0o600);
+    assert_eq!(mode_of(&home.file(".crondag")), 0o700);
+    assert_eq!(mode_of(&home.file(".crondag/logs")), 0o700);
+    assert_eq!(mode_of(&home.file(".crondag/crondag.db")), 0o600);
 }
 
 #[test]
 fn what_everybody_may_write_is_refused_with_the_command_that_corrects_it() {
-    let home = Home::new("", GOOD);
+    let home = Home::of("", GOOD);
     for (name, wrong, right) in [("", 0o777, 0o755), ("dags", 0o1777, 0o755), ("crondag.toml", 0o666, 0o644)] {
         home.mode(name, wrong);
         let path = home.path().join(name);
@@ -153,9 +115,9 @@ fn what_everybody_may_write_is_refused_with_the_command_that_corrects_it() {
 
 #[test]
 fn a_sticky_folder_above_the_home_is_no_concern() {
-    let home = Home::new("", GOOD);
+    let home = Home::of("", GOOD);
     home.mode("", 0o1777);
-    let inner = home.path().join("etl");
+    let inner = home.file("etl");
     assert!(Command::new(env!("CARGO_BIN_EXE_crondag")).arg("init").arg(&inner).status().unwrap().success());
     let tick = Command::new(env!("CARGO_BIN_EXE_crondag")).arg("--home").arg(&inner).arg("tick").status().unwrap();
     assert!(tick.success());
@@ -163,7 +125,7 @@ fn a_sticky_folder_above_the_home_is_no_concern() {
 
 #[test]
 fn a_dag_file_that_everybody_may_write_stops_no_other_dag() {
-    let home = Home::new(
+    let home = Home::of(
         "",
         "schedule = '0 */6 * * *'\ncatchup = true\nstart_date = 2024-01-01\nend_date = 2024-01-01\nmax_active_runs = 1\n[tasks.a]\nshell = 'echo first >> d.txt'\n",
     );
@@ -181,11 +143,11 @@ fn a_dag_file_that_everybody_may_write_stops_no_other_dag() {
     let faults = home.json(&["validate", "--json"]);
     assert_eq!((faults.len(), &faults[0]["code"]), (1, &"world-writable".into()));
     assert_eq!(home.run(&["backfill", "-s", "2024-01-01", "-e", "2024-01-01", "other"]).status.code(), Some(0));
-    assert!(home.path().join("other.txt").exists());
+    assert!(home.file("other.txt").exists());
     // The version from before goes on being scheduled.
     assert!(home.run(&["unpause", "d"]).status.success());
     home.run(&["tick", "--foreground"]);
-    let text = fs::read_to_string(home.path().join("d.txt")).unwrap();
+    let text = fs::read_to_string(home.file("d.txt")).unwrap();
     assert!(text.lines().all(|line| line == "first"), "{text}");
     // `chmod` alone is enough to be believed again: no need to touch the file.
     home.mode("dags/d.toml", 0o644);
@@ -252,7 +214,7 @@ file = "{{ secret.FILE }}.sql"
 "#;
 
 fn secret_home() -> Home {
-    let home = Home::new(SECRET_CONFIG, SECRET_DAG);
+    let home = Home::of(SECRET_CONFIG, SECRET_DAG);
     home.write("secrets.env", "TOKEN=xyzzy-from-env-file\nQUOTED=\"xyzzy it's $quoted\"\n");
     home.write("secrets/key", "xyzzy-from-file\n").write("secrets/pem", "xyzzy-line-1\nxyzzy-line-2\n");
     home.write("a.py", "");
@@ -293,17 +255,17 @@ fn no_secret_is_in_any_byte_that_crondag_writes_or_shows() {
     }
     for command in commands {
         let output = home.run(&command);
-        assert_no_secret(&format!("the output of {command:?}"), &[output.stdout, output.stderr].concat());
+        assert_no_secret(&format!("the output of {command:?}"), (output.out() + &output.err()).as_bytes());
     }
     // It was all there, and the tasks had it.
-    let log = String::from_utf8(home.run(&["logs", "d", "prints"]).stdout).unwrap();
+    let log = home.run(&["logs", "d", "prints"]).out();
     assert!(log.contains("\n*** *** *** ***\n***\n***\n"), "{log}");
     assert!(log.contains("exit status 7"), "{log}");
-    let environment = fs::read_to_string(home.path().join("env.txt")).unwrap();
+    let environment = fs::read_to_string(home.file("env.txt")).unwrap();
     assert!(environment.contains("TOKEN=xyzzy-from-env-file\n") && environment.contains("KEY=xyzzy-from-file\n"));
     assert!(!environment.contains("CRONDAG_SCRIPT"), "{environment}");
-    assert_no_secret("the title of the shell", &fs::read(home.path().join("title.txt")).unwrap());
-    assert_no_secret("the titles of all processes", &fs::read(home.path().join("ps.txt")).unwrap());
+    assert_no_secret("the title of the shell", &fs::read(home.file("title.txt")).unwrap());
+    assert_no_secret("the titles of all processes", &fs::read(home.file("ps.txt")).unwrap());
     let reasons = home.json(&["tasks", "d", "--json"]);
     let reason = |task: &str| {
         let row = reasons.iter().find(|row| row["task_id"] == task).unwrap();
@@ -320,19 +282,19 @@ fn test_prints_what_the_task_prints_with_secrets_masked() {
     let home = secret_home();
     let output = home.run(&["test", "d", "prints", "20240101"]);
     assert_eq!(output.status.code(), Some(1));
-    assert_eq!(String::from_utf8(output.stdout).unwrap(), "*** *** *** ***\n***\n");
-    assert!(String::from_utf8(output.stderr).unwrap().contains("\n***\n"));
+    assert_eq!(output.out(), "*** *** *** ***\n***\n");
+    assert!(output.err().contains("\n***\n"));
 }
 
 #[test]
 fn render_masks_and_runs_no_command_of_a_secret() {
-    let home = Home::new(
+    let home = Home::of(
         "[secrets]\nA = { command = 'touch ran; echo xyzzy' }\n",
         "[tasks.a]\nshell = 'login {{ secret.A | sh }}'\n",
     );
-    let shown = String::from_utf8(home.run(&["render", "d", "a", "20240101"]).stdout).unwrap();
+    let shown = home.run(&["render", "d", "a", "20240101"]).out();
     assert!(shown.contains("login '***'"), "{shown}");
-    assert!(!home.path().join("ran").exists());
+    assert!(!home.file("ran").exists());
 }
 
 #[test]
@@ -342,7 +304,7 @@ fn a_secret_that_cannot_be_had_fails_the_attempt_with_the_reason() {
         ("command = 'echo xyzzy; exit 4'", "the secret A is not to be had: its command ended with exit status: 4"),
         ("env = 'NOT_THERE'", "the secret A is not to be had: NOT_THERE is neither in env_file nor"),
     ] {
-        let home = Home::new(&format!("[secrets]\nA = {{ {source} }}\n"), "[tasks.a]\nshell = 'echo {{ secret.A }}'\n");
+        let home = Home::of(&format!("[secrets]\nA = {{ {source} }}\n"), "[tasks.a]\nshell = 'echo {{ secret.A }}'\n");
         assert_eq!(home.run(&["backfill", "-s", "2024-01-01", "-e", "2024-01-01", "d"]).status.code(), Some(1));
         let row = &home.json(&["tasks", "d", "--json"])[0];
         assert!(row["reason"].as_str().unwrap().contains(why), "{row}");
@@ -351,7 +313,7 @@ fn a_secret_that_cannot_be_had_fails_the_attempt_with_the_reason() {
 
 #[test]
 fn a_command_of_a_secret_that_takes_its_time_holds_nobody_up() {
-    let home = Home::new(
+    let home = Home::of(
         "[secrets]\nSLOW = { command = 'until [ -e go ]; do sleep 0.02; done; echo xyzzy' }\n",
         "[tasks.slow]\nshell = 'echo {{ secret.SLOW }}'\n[tasks.quick]\nshell = 'echo quick; touch done'\n\
          [tasks.asks]\nafter = 'quick'\nshell = 'touch go'\n",
@@ -365,7 +327,7 @@ fn a_command_of_a_secret_that_takes_its_time_holds_nobody_up() {
 /// Masking takes time that grows with what is printed, and a shim that only reads and masks sees neither clock nor signal.
 #[test]
 fn a_task_that_prints_without_end_something_like_its_secret_is_ended_at_its_timeout() {
-    let home = Home::new(
+    let home = Home::of(
         "[logs]\nmax_size = '1MB'\n[secrets]\nKEY = { file = 'key' }\n",
         "[tasks.prints]\ntimeout = '2s'\nshell = \"true '{{ secret.KEY }}'; head -c 90000 key | tr -d b > as; while cat as; do :; done\"\n",
     );
@@ -409,7 +371,7 @@ const HOSTILE: [&str; 12] = [
 
 #[test]
 fn hostile_params_reach_shell_and_sql_as_they_are() {
-    let home = Home::new(
+    let home = Home::of(
         "[connections.w]\ntype = 'sqlite'\npath = 'w.db'\n",
         "[params]\nx = ''\n\
          [tasks.shell]\nshell = '''printf '%s' {{ params.x | sh }} > quoted; printf '%s' \"$CRONDAG_PARAM_X\" > variable'''\n\
@@ -429,13 +391,13 @@ fn hostile_params_reach_shell_and_sql_as_they_are() {
             value.to_owned()
         };
         assert_eq!(read("out.csv").trim_end_matches(['\r', '\n']), format!("x\n{cell}").trim_end_matches(['\r', '\n']));
-        assert!(!home.path().join("pwned").exists(), "{value:?}");
+        assert!(!home.file("pwned").exists(), "{value:?}");
     }
 }
 
 #[test]
 fn hostile_names_are_refused_and_stop_nobody() {
-    let home = Home::new("", "[tasks.a]\nshell = 'echo hello'\n");
+    let home = Home::of("", "[tasks.a]\nshell = 'echo hello'\n");
     let names = ["a;touch pwned", "$(touch pwned)", "--version", "-rf", "a b", "a\nb", "\u{1b}[31mred", "x'--", "..a"];
     for name in names {
         home.write(&format!("dags/{name}.toml"), GOOD);
@@ -446,8 +408,8 @@ fn hostile_names_are_refused_and_stop_nobody() {
     );
     let (code, said) = home.refusal(&["tick"]);
     assert_eq!(code, Some(2), "{said}");
-    for bytes in [said.into_bytes(), home.run(&["validate"]).stdout, home.run(&["list_dags"]).stdout] {
-        assert!(!bytes.contains(&0x1b), "a name reaches the terminal as it is: {}", String::from_utf8_lossy(&bytes));
+    for said in [said, home.run("validate").out(), home.run("list_dags").out()] {
+        assert!(!said.contains('\x1b'), "a name reaches the terminal as it is: {said}");
     }
     let faults = home.json(&["validate", "--json"]);
     let refused = faults.iter().filter(|fault| fault["code"] == "bad-dag-id").count();
@@ -467,15 +429,14 @@ fn hostile_names_are_refused_and_stop_nobody() {
         }
         assert_eq!(home.run(&["backfill", "-s", hostile, "-e", hostile, "d"]).status.code(), Some(2), "{hostile}");
     }
-    assert!(!home.path().join("pwned").exists());
-    let logs: Vec<PathBuf> =
-        below(&home.path().join(".crondag/logs")).into_iter().filter(|path| path.is_file()).collect();
+    assert!(!home.file("pwned").exists());
+    let logs: Vec<PathBuf> = below(&home.file(".crondag/logs")).into_iter().filter(|path| path.is_file()).collect();
     assert_eq!(logs.len(), 1, "{logs:?}");
 }
 
 #[test]
 fn no_value_leads_out_of_the_folder_that_a_template_names() {
-    let home = Home::new(
+    let home = Home::of(
         "[connections.w]\ntype = 'sqlite'\npath = 'w.db'\n",
         "[params]\nx = 'x'\n\
          [tasks.to.sql]\nconnection = 'w'\nstatements = 'SELECT 1 AS x'\nto = 'out/{{ params.x }}.csv'\n\
@@ -493,7 +454,7 @@ fn no_value_leads_out_of_the_folder_that_a_template_names() {
         assert!(code == Some(2) && said.contains(why), "{said}");
     }
     assert!(home.run(&["test", "d", "to", "20240101"]).status.success());
-    assert!(home.path().join("out/x.csv").exists());
+    assert!(home.file("out/x.csv").exists());
 }
 
 #[test]

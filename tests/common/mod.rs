@@ -12,6 +12,6 @@ mod ran;
 mod until;
 
 pub use home::Home;
-pub use process::{processes, signal};
+pub use process::{pids, processes, signal};
 pub use ran::Ran;
 pub use until::{LONG_ENOUGH, until, until_some};

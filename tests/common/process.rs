@@ -13,6 +13,11 @@ pub fn processes(text: &str) -> Vec<(u32, String)> {
     lines.filter(|(_, line)| line.contains(text)).collect()
 }
 
+/// Their numbers alone.
+pub fn pids(text: &str) -> Vec<u32> {
+    processes(text).into_iter().map(|(pid, _)| pid).collect()
+}
+
 /// Sends a signal, named as `kill` names it: `-TERM`.
 #[track_caller]
 pub fn signal(pid: u32, name: &str) {

@@ -1,3 +1,4 @@
+use std::fmt::{self, Debug, Formatter};
 use std::ops::Deref;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -65,5 +66,11 @@ impl Deref for Ran {
 
     fn deref(&self) -> &Output {
         &self.output
+    }
+}
+
+impl Debug for Ran {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}\n{}{}", self.output.status, self.out(), self.err())
     }
 }
