@@ -146,7 +146,7 @@ fn store_transitions(bencher: Bencher<'_, '_>) {
         write
             .apply(&Transition::TaskEnded { run: number, task: ended, state: TaskState::Success, reason: None }, now)
             .unwrap();
-        let start = Transition::TaskStarted { run: number, task: started, try_number: 1, token: "0.0".to_owned() };
+        let start = Transition::TaskStarted { run: number, task: started, try_number: 1 };
         write.apply(&start, now).unwrap();
         write.commit().unwrap();
     });

@@ -92,7 +92,7 @@ impl Home {
                 std::fs::write(self.path().join(&log_file), format!("log of {task}\n")).unwrap();
                 let attempt = NewAttempt { run, task: &task, try_number: 1, token: &token, log_file: &log_file };
                 write.begin_attempt(&attempt, began).unwrap();
-                let started = Transition::TaskStarted { run, task: task.clone(), try_number: 1, token };
+                let started = Transition::TaskStarted { run, task: task.clone(), try_number: 1 };
                 write.apply(&started, began).unwrap();
             }
             if state.is_final() {

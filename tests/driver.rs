@@ -173,7 +173,7 @@ impl World {
     /// An attempt of task `b` that lives.
     fn attempts(&mut self, run: RunNumber) -> String {
         let token = "lives".to_owned();
-        self.record(&Transition::TaskStarted { run, task: task("b"), try_number: 1, token: token.clone() });
+        self.record(&Transition::TaskStarted { run, task: task("b"), try_number: 1 });
         let write = self.store.write().unwrap();
         let attempt = NewAttempt { run, task: &task("b"), try_number: 1, token: &token, log_file: "b.1.log" };
         write.begin_attempt(&attempt, day(1)).unwrap();

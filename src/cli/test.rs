@@ -21,6 +21,7 @@ use super::error::CliError;
 use super::output::wants_colour;
 use super::rehearsal::Rehearsal;
 use crate::app::times::{minute, rfc3339};
+use crate::dag::SKIP_EXIT_STATUS;
 use crate::dag::units::format_duration;
 use crate::mask::{Mask, Stream};
 use crate::runner::attempt::local::process::{self, Processes, Tree};
@@ -53,9 +54,6 @@ const OUTLET_PATIENCE: Duration = Duration::from_secs(2);
 /// So many looks in a row must find nobody.
 const EMPTY_LOOKS: u32 = 5;
 
-/// The exit status by which a task says that it has nothing to do.
-const SKIPPED: i32 = 99;
-
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     let rehearsal = Rehearsal::new(global, (&args.dag, &args.task, &args.date), &args.params, false)?;
     let date = minute(rehearsal.interval.start, &rehearsal.dag.timezone);
@@ -74,8 +72,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
             note(&format!("success in {took}"));
             Ok(ExitCode::SUCCESS)
         }
-        Ending::Exited { code: SKIPPED } => {
-            note(&format!("skipped in {took}: exit status {SKIPPED} says that there is nothing to do"));
+        Ending::Exited { code: SKIP_EXIT_STATUS } => {
+            note(&format!("skipped in {took}: exit status {SKIP_EXIT_STATUS} says that there is nothing to do"));
             Ok(ExitCode::SUCCESS)
         }
         ending => Err(CliError::failed(format!("the task failed in {took}: {ending}"), again)),

@@ -23,7 +23,7 @@ pub use config::Config;
 pub use graph::Graph;
 pub use id::{DagId, InvalidId, TaskId};
 pub use model::{Action, Dag, DateBound, Report, Shell, Spark, SparkOptions, Sql, SqlSource, Task};
-pub use state::{RunState, RunType, TaskState};
+pub use state::{RunState, RunType, SKIP_EXIT_STATUS, TaskState};
 pub use transition::{RunNumber, Transition};
 pub use trigger_rule::{Decision, TriggerRule, UpstreamCounts};
 pub use wait::{Condition, Wait};

@@ -4,6 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+/// The exit status with which a task says that it has nothing to do: it is skipped.
+pub const SKIP_EXIT_STATUS: i32 = 99;
+
 /// The state of one task instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -20,7 +23,7 @@ pub enum TaskState {
     Success,
     /// The last attempt failed.
     Failed,
-    /// The trigger rule or the task itself (exit code 99) decided that it has nothing to do.
+    /// The trigger rule or the task itself ([`SKIP_EXIT_STATUS`]) decided that it has nothing to do.
     Skipped,
     /// The trigger rule found a failure upstream.
     UpstreamFailed,

@@ -56,8 +56,6 @@ pub enum Transition {
         task: TaskId,
         /// 1 for the first attempt.
         try_number: u32,
-        /// The attempt's token.
-        token: String,
     },
     /// Running -> `up_for_retry`.
     TaskRetry {

@@ -3,6 +3,7 @@
 pub mod actions;
 pub mod attempt;
 pub mod awaited;
+mod backoff;
 pub mod catalog;
 pub mod client;
 pub mod driver;

@@ -111,11 +111,18 @@ impl Store {
 
 impl Write<'_> {
     /// Removes at most `most` runs that ended before a time, with all that belongs to them. Gives the DAG and the id of
-    /// each. The newest run and the one of the newest event stay: by their numbers others see that there is news.
+    /// each. The newest run and the one of the newest event stay: by their numbers others see that there is news. A run for
+    /// which another waits or will wait (`depends_on_past`) stays as well: the one before an unfinished run, and the last one of
+    /// each DAG.
     pub fn forget_runs(&self, before: Timestamp, most: u32) -> Result<Vec<(DagId, String)>, StoreError> {
         let mut statement = self.statement(
             "SELECT id, dag_id, run_id FROM runs WHERE end_date < ?1 AND state IN ('success', 'failed')
              AND id < (SELECT max(id) FROM runs) AND id <> (SELECT run FROM events ORDER BY id DESC LIMIT 1)
+             AND (run_type = 'manual' OR (
+                 SELECT next.state NOT IN ('queued', 'running') FROM runs AS next
+                 WHERE next.dag_id = runs.dag_id AND next.run_type <> 'manual' AND
+                 (next.data_interval_end, next.logical_date) > (runs.data_interval_end, runs.logical_date)
+                 ORDER BY next.data_interval_end, next.logical_date LIMIT 1))
              ORDER BY end_date, id LIMIT ?2",
         )?;
         let rows = statement.query_map((Micros(before), most), |row| {
@@ -137,5 +144,55 @@ impl Write<'_> {
         self.statement("DELETE FROM outbox WHERE next_try_at IS NULL AND created_at < ?1")?
             .execute([Micros(before)])?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use jiff::ToSpan;
+
+    use super::*;
+    use crate::dag::{RunNumber, RunState, RunType, Transition};
+    use crate::store::{NewRun, Store};
+
+    #[test]
+    fn a_run_for_which_another_waits_is_kept_and_so_is_the_last_of_a_dag() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = Store::open(&folder.path().join("db")).unwrap();
+        let write = store.write().unwrap();
+        let day = |number: i64| Timestamp::UNIX_EPOCH + (24 * number).hours();
+        let run = |dag: &str, run_type: RunType, number: i64, state: Option<RunState>| -> RunNumber {
+            let new = NewRun {
+                dag_id: DagId::new(dag).unwrap(),
+                run_id: format!("{run_type}__{number}"),
+                run_type,
+                logical_date: day(number),
+                data_interval_end: day(number + 1),
+                params: BTreeMap::new(),
+                selection: None,
+                backfill_id: None,
+            };
+            let run = write.create_run(&new, day(0)).unwrap().unwrap();
+            if let Some(state) = state {
+                write.apply(&Transition::RunEnded { run, state, reason: None }, day(0)).unwrap();
+            }
+            run
+        };
+        let (good, bad) = (Some(RunState::Success), Some(RunState::Failed));
+        for (number, state) in [(1, good), (2, bad), (3, None), (4, good)] {
+            run("waits", RunType::Scheduled, number, state);
+        }
+        run("waits", RunType::Manual, 2, good);
+        // The run to come will wait for the last one.
+        for (number, state) in [(1, good), (2, bad)] {
+            run("yearly", RunType::Scheduled, number, state);
+        }
+        run("other", RunType::Scheduled, 9, good);
+        let mut forgotten = write.forget_runs(day(1), 100).unwrap();
+        forgotten.sort();
+        let names: Vec<String> = forgotten.iter().map(|(dag, run)| format!("{dag} {run}")).collect();
+        assert_eq!(names, ["waits manual__2", "waits scheduled__1", "yearly scheduled__1"]);
     }
 }

@@ -236,7 +236,8 @@ fn a_clear_and_the_version_with_which_a_run_begins_say_once_how_often_its_tasks_
     let run = world.run(day(0));
     let tries = |id: &str, max_tries| (TaskId::new(id).unwrap(), max_tries);
     let begun = Transition::RunStarted { run, version: 1, tasks: vec![tries("a", 3), tries("b", 1)] };
-    assert_eq!(world.journal, [begun]);
+    let starts = |id: &str, try_number| Transition::TaskStarted { run, task: TaskId::new(id).unwrap(), try_number };
+    assert_eq!(world.journal, [begun, starts("a", 1), starts("b", 1)]);
     world.event(Event::Stop { run, by: "ann".to_owned() });
     world.end(run, "a", failed());
     world.end(run, "b", failed());
@@ -248,7 +249,7 @@ fn a_clear_and_the_version_with_which_a_run_begins_say_once_how_often_its_tasks_
     let task = TaskId::new("a").unwrap();
     let cleared = Transition::TaskCleared { run, task, max_tries: 4, reason: None };
     let begun = Transition::RunStarted { run, version: 1, tasks: Vec::new() };
-    assert_eq!(world.journal, [Transition::RunReopened { run }, cleared, begun]);
+    assert_eq!(world.journal, [Transition::RunReopened { run }, cleared, begun, starts("a", 2)]);
     assert_eq!(world.names(), ["1:a"]);
 }
 

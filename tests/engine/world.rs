@@ -118,7 +118,6 @@ impl World {
                 Effect::Record(transition) => self.record(&transition),
                 Effect::Start(start) => {
                     let task = self.dag.tasks[start.task].id.clone();
-                    self.states.insert((start.run.0, task.to_string()), TaskState::Running);
                     assert!(
                         !self.running.iter().any(|(run, id, _)| *run == start.run && *id == task),
                         "{task} of run {} starts while an attempt lives",
@@ -159,7 +158,9 @@ impl World {
             Transition::RunReopened { .. } | Transition::RunGaveWay { .. } => {
                 self.runs.insert(run, (RunState::Queued, None));
             }
-            Transition::TaskStarted { .. } => unreachable!("the driver makes this one"),
+            Transition::TaskStarted { task, .. } => {
+                self.states.insert((run, task.to_string()), TaskState::Running);
+            }
             Transition::TaskRetry { task, .. } => {
                 self.states.insert((run, task.to_string()), TaskState::UpForRetry);
             }

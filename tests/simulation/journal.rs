@@ -195,7 +195,7 @@ impl Promises {
                     }
                 }
             }
-            Transition::TaskStarted { try_number, token, .. } => {
+            Transition::TaskStarted { try_number, .. } => {
                 let Some(task) = run.tasks.get_mut(&name) else { broken(format!("{place}: started, unknown")) };
                 let goes_on = task.state == TaskState::UpForReschedule;
                 if *try_number != task.tries + u32::from(!goes_on) {
@@ -207,7 +207,12 @@ impl Promises {
                 task.state = TaskState::Running;
                 task.tries = *try_number;
                 task.next_try_at = None;
-                task.token.clone_from(token);
+                task.token = self
+                    .connection
+                    .prepare_cached("SELECT token FROM attempts WHERE run = ?1 AND task_id = ?2 AND try_number = ?3")
+                    .unwrap()
+                    .query_row((number, &name, try_number), |row| row.get(0))
+                    .unwrap();
             }
             Transition::TaskRetry { next_try_at, .. } => {
                 let Some((_, version)) = run.version.clone() else { broken(format!("{place}: no version")) };

@@ -997,7 +997,8 @@ pub static LOGS: Section = Section {
             Kind::DurationOrForever,
             "\"forever\"",
             "\"730d\"",
-            "Runs that ended longer ago than this leave the database, and their logs with them",
+            "Runs that ended longer ago than this leave the database, and their logs with them; not the last run of a DAG, \
+             nor one for which another waits (`depends_on_past`)",
         ),
         with_default(
             "max_size",

@@ -6,18 +6,15 @@ use jiff::Timestamp;
 
 use super::line::{Happening, Line};
 use super::{Driver, EndedAttempt, Host, Item, Key, Live, Message, Starting};
-use crate::dag::Config;
 use crate::dag::schedule::DataInterval;
 use crate::dag::template::{Renderer, Scope, Secrets, iso};
 use crate::dag::units::format_duration;
+use crate::dag::{Config, SKIP_EXIT_STATUS};
 use crate::home::Home;
 use crate::runner::actions;
 use crate::runner::attempt::{ATTEMPT_VARIABLE, AttemptKey, AttemptSpec, Ending, ExitRecord};
 use crate::runner::engine::{Event, Outcome, Start};
 use crate::store::RunRow;
-
-/// The exit status with which a task says that it has nothing to do.
-pub(super) const SKIPPED: i32 = 99;
 
 impl<H: Host> Driver<H> {
     /// Names an attempt before it is committed.
@@ -185,7 +182,7 @@ impl<H: Host> Driver<H> {
         self.ended.insert((run, task.clone()), ended);
         let outcome = match &record.ending {
             Ending::Exited { code: 0 } => Outcome::Success,
-            Ending::Exited { code: SKIPPED } => Outcome::Skipped,
+            Ending::Exited { code: SKIP_EXIT_STATUS } => Outcome::Skipped,
             Ending::TimedOut { limit } => {
                 let took = record.ended_at.duration_since(record.started_at);
                 let took = format_duration(Duration::try_from(took).unwrap_or_default());

@@ -24,6 +24,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::attempt::{AttemptSpec, Ending, ExitRecord};
+use super::backoff::Backoff;
 use super::catalog;
 use super::client::ClientError;
 use super::engine::{Effect, Engine, Event, Limits, Look, Start};
@@ -287,7 +288,7 @@ impl<H: Host> Driver<H> {
         }
         if rang {
             self.reload_config();
-            self.patiently(Driver::read_requests);
+            self.read_anyway(Driver::read_requests);
         }
         self.events.push_back(Event::TimePassed);
         if reload {
@@ -298,7 +299,7 @@ impl<H: Host> Driver<H> {
         self.settle();
         if self.is_done() {
             // A task rings when it has written mail, but its end may be heard first.
-            self.patiently(Driver::look_for_mail);
+            self.read_anyway(Driver::look_for_mail);
         }
         self.send_mail();
         let is_drained = self.is_draining && self.live.is_empty() && !self.is_mailing;
@@ -343,13 +344,9 @@ impl<H: Host> Driver<H> {
     fn commit(&mut self, now: Timestamp) -> Vec<Item> {
         let items = std::mem::take(&mut self.items);
         if !items.is_empty() {
-            let mut pause = Duration::from_millis(100);
-            while let Err(error) = write(&mut self.store, &items, now) {
-                let line = Line::trouble("the database does not take changes, trying again", error);
-                self.host.report(&line.with("changes", items.len()));
-                self.host.pause(pause);
-                pause = (pause * 2).min(Duration::from_secs(10));
-            }
+            self.until_it_works("the database does not take changes, trying again", |driver| {
+                write(&mut driver.store, &items, now)
+            });
         }
         items
     }
@@ -375,13 +372,17 @@ impl<H: Host> Driver<H> {
         self.take_looks(looks);
     }
 
+    /// Reads something from the database, for as long as it takes.
+    fn read_anyway(&mut self, what: fn(&mut Driver<H>) -> Result<(), StoreError>) {
+        self.until_it_works("the database cannot be read, trying again", what);
+    }
+
     /// Repeats something that only needs the database until the database lets it.
-    fn patiently(&mut self, what: fn(&mut Driver<H>) -> Result<(), StoreError>) {
-        let mut pause = Duration::from_millis(100);
+    fn until_it_works(&mut self, trouble: &str, mut what: impl FnMut(&mut Driver<H>) -> Result<(), StoreError>) {
+        let mut pauses = Backoff::of_storage();
         while let Err(error) = what(self) {
-            self.host.report(&Line::trouble("the database cannot be read, trying again", error));
-            self.host.pause(pause);
-            pause = (pause * 2).min(Duration::from_secs(10));
+            self.host.report(&Line::trouble(trouble, error));
+            self.host.pause(pauses.pause());
         }
     }
 
@@ -464,15 +465,6 @@ fn write(store: &mut Store, items: &[Item], now: Timestamp) -> Result<(), StoreE
             Item::Start(starting) => {
                 let Starting { start, token, log_file } = &**starting;
                 let task = &start.plan.dag.tasks[start.task].id;
-                write.apply(
-                    &Transition::TaskStarted {
-                        run: start.run,
-                        task: task.clone(),
-                        try_number: start.try_number,
-                        token: token.clone(),
-                    },
-                    now,
-                )?;
                 let attempt =
                     crate::store::NewAttempt { run: start.run, task, try_number: start.try_number, token, log_file };
                 write.begin_attempt(&attempt, now)?;

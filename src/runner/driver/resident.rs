@@ -42,7 +42,7 @@ impl<H: Host> Driver<H> {
         if !self.is_draining {
             self.look(self.host.now());
         }
-        self.patiently(Driver::read_requests);
+        self.read_anyway(Driver::read_requests);
         self.host.report(&Line::new(Happening::Reload).with("asked_by", "SIGHUP"));
     }
 
@@ -52,7 +52,7 @@ impl<H: Host> Driver<H> {
             self.host.report(&line);
         }
         if changed {
-            self.patiently(Driver::read_requests);
+            self.read_anyway(Driver::read_requests);
         }
     }
 

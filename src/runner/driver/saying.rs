@@ -1,9 +1,8 @@
 //! What the driver says of runs and attempts, once it is committed.
 
-use super::attempts::SKIPPED;
 use super::line::{Happening, Level, Line};
 use super::{Driver, Host, Key};
-use crate::dag::{RunNumber, RunState, Transition};
+use crate::dag::{RunNumber, RunState, SKIP_EXIT_STATUS, Transition};
 use crate::runner::attempt::{Ending, ExitRecord};
 
 impl<H: Host> Driver<H> {
@@ -52,7 +51,7 @@ impl<H: Host> Driver<H> {
         let line = self.about_attempt(Happening::AttemptEnded, key).with("how", &record.ending);
         let line = line.with("seconds", format!("{:.3}", took.max(0.0)));
         let line = if record.left_behind > 0 { line.with("left_behind", record.left_behind) } else { line };
-        let is_good = matches!(record.ending, Ending::Exited { code: 0 | SKIPPED });
+        let is_good = matches!(record.ending, Ending::Exited { code: 0 | SKIP_EXIT_STATUS });
         self.host.report(&if is_good { line } else { line.at(Level::Warn) });
     }
 

@@ -26,6 +26,7 @@ use crate::runner::attempt::local::process::Ended;
 use crate::runner::attempt::local::spawner::Spawner;
 use crate::runner::attempt::secrets::Keyring;
 use crate::runner::attempt::{AttemptSpec, Ending, ExitRecord};
+use crate::runner::backoff::Backoff;
 use crate::runner::engine::Look;
 use crate::runner::evidence::{self, Failed};
 use crate::runner::files;
@@ -205,7 +206,7 @@ impl Host for System {
         let sender = self.sender.clone();
         in_background("adopted", move || {
             // Too many open files, a disk that fails: an attempt of which nothing is known may live.
-            let mut pause = Duration::from_millis(100);
+            let mut pauses = Backoff::of_storage();
             let found = loop {
                 match attempt_file::wait(&path, &token) {
                     Ok(found) => break found,
@@ -213,8 +214,7 @@ impl Host for System {
                     Err(error) if error.kind() == io::ErrorKind::InvalidData => break Found::Gone,
                     Err(error) => log::say(&Line::trouble("cannot read an attempt file, trying again", error)),
                 }
-                thread::sleep(pause);
-                pause = (pause * 2).min(Duration::from_secs(10));
+                thread::sleep(pauses.pause());
             };
             let record = record_of(found, &token, started_at, || attempt_file::end_survivors(&path, &token, grace));
             if let Some(record) = record {
@@ -230,9 +230,7 @@ impl Host for System {
         let token = token.to_owned();
         in_background("stop", move || {
             race_delay();
-            let pauses = std::iter::successors(Some(Duration::from_millis(20)), |pause| {
-                Some((*pause * 2).min(Duration::from_secs(1)))
-            });
+            let pauses = Backoff::new(Duration::from_millis(20), Duration::from_secs(1));
             if let Err(error) = attempt_file::stop(&path, &token, pauses.take(STOP_LOOKS)) {
                 log::say(&Line::trouble("cannot stop an attempt", error).with("attempt", token));
             }

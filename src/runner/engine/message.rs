@@ -37,7 +37,7 @@ impl Plan {
 pub enum Outcome {
     /// Exit status 0.
     Success,
-    /// Exit status 99: the task itself says that it has nothing to do.
+    /// [`SKIP_EXIT_STATUS`](crate::dag::SKIP_EXIT_STATUS): the task itself says that it has nothing to do.
     Skipped,
     /// Anything else, with the reason in words.
     Failed {
@@ -158,7 +158,7 @@ pub struct BackfillLimits {
 pub enum Effect {
     /// Record a change of state.
     Record(Transition),
-    /// Record that an attempt starts, then start it.
+    /// Start an attempt; that it starts has its own [`Effect::Record`] before.
     Start(Start),
     /// Stop an attempt's process tree; its end is reported as [`Event::AttemptEnded`] all the same.
     StopAttempt {

@@ -31,7 +31,9 @@ pub use standstill::Standstill;
 pub use why::{Blocker, Holder};
 
 use crate::dag::schedule::Succession;
-use crate::dag::{DagId, Decision, RunNumber, RunState, RunType, Task, TaskId, TaskState, Transition};
+use crate::dag::{
+    DagId, Decision, RunNumber, RunState, RunType, SKIP_EXIT_STATUS, Task, TaskId, TaskState, Transition,
+};
 use run::{Phase, Run};
 use slots::{Candidate, Lanes, Slots};
 
@@ -376,7 +378,7 @@ impl Engine {
                 step.effects.push(Effect::Alert(Alert { run: number, plan, kind: AlertKind::TaskSucceeded(report) }));
             }
             Outcome::Skipped => {
-                let reason = "the task skipped itself (exit status 99)".to_owned();
+                let reason = format!("the task skipped itself (exit status {SKIP_EXIT_STATUS})");
                 self.finish_task(number, index, TaskState::Skipped, Some(reason), step);
             }
             Outcome::Failed { exit_status: Some(code), .. }
@@ -571,6 +573,8 @@ impl Engine {
             instance.live = Some(instance.tries);
             instance.next_try_at = None;
             let try_number = instance.tries;
+            let task = plan.dag.tasks[candidate.task].id.clone();
+            step.effects.push(Effect::Record(Transition::TaskStarted { run: candidate.run, task, try_number }));
             self.slots.occupy(&plan.dag.id, Some(&plan.dag.tasks[candidate.task]));
             step.effects.push(Effect::Start(Start { run: candidate.run, plan, task: candidate.task, try_number }));
         }

@@ -13,6 +13,7 @@ use rustix::process::{Pid, Signal};
 
 use super::sys;
 use crate::runner::attempt::ATTEMPT_VARIABLE;
+use crate::runner::backoff::Backoff;
 
 /// The variable that a driver carries: one that was started from inside a task is not part of that task.
 pub const DRIVER_VARIABLE: &str = "CRONDAG_DRIVER";
@@ -201,7 +202,7 @@ pub fn end_all(tree: &mut impl Tree, grace: Duration) -> Ended {
     let mut seen: HashSet<i32> = HashSet::new();
     let mut last_kill: Option<Instant> = None;
     let started = Instant::now();
-    let mut pause = Duration::from_millis(1);
+    let mut pauses = Backoff::new(Duration::from_millis(1), Duration::from_millis(50));
     loop {
         let found = tree.find();
         let is_clean = found.is_empty() && tree.is_gone();
@@ -234,7 +235,6 @@ pub fn end_all(tree: &mut impl Tree, grace: Duration) -> Ended {
             tree.end_foreign(&foreign, is_patient);
             last_kill = (!is_patient).then(Instant::now);
         }
-        std::thread::sleep(pause);
-        pause = (pause * 2).min(Duration::from_millis(50));
+        std::thread::sleep(pauses.pause());
     }
 }

@@ -33,6 +33,7 @@ use crate::mask::Mask;
 use crate::runner::attempt::environment::host;
 use crate::runner::attempt::log::AttemptLog;
 use crate::runner::attempt::{AttemptSpec, Ending, ExitRecord};
+use crate::runner::backoff::Backoff;
 use crate::runner::race_delay::race_delay;
 
 /// A process just forked that waits to be told which attempt is its own.
@@ -330,10 +331,9 @@ impl Tree for Attempt<'_> {
 
 /// Tries until it works: without the record nobody would ever know how the attempt ended, so a full disk is waited for.
 fn patiently(what: impl Fn() -> io::Result<()>) {
-    let mut pause = Duration::from_millis(10);
+    let mut pauses = Backoff::new(Duration::from_millis(10), Duration::from_secs(30));
     while what().is_err() {
-        std::thread::sleep(pause);
-        pause = (pause * 2).min(Duration::from_secs(30));
+        std::thread::sleep(pauses.pause());
     }
 }
 
