@@ -5,10 +5,14 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use common::Home;
+use crondag::dag::{DagId, RunType};
+use crondag::store::NewRun;
+use jiff::Timestamp;
 use snapbox::str;
 
 /// A run that ends well because its leaf does not mind what failed before it.
@@ -216,4 +220,104 @@ warning[machine-zone]: TZ is `Asia/Shanghia`, which is no zone of the tz databas
     run("init new", "Europe/Berlin").success();
     let written = fs::read_to_string(home.path().join("new/crondag.toml")).unwrap();
     assert!(written.contains("\ntimezone = \"Europe/Berlin\"\n"), "{written}");
+}
+
+#[test]
+fn logs_of_a_date_lists_the_files_of_its_run_and_prints_those_of_what_failed() {
+    let home = Home::new()
+        .dag(
+            "d",
+            "schedule = '@daily'\nstart_date = 2018-07-01\n[tasks.good]\nshell = 'echo fine'\n\
+             [tasks.bad]\nshell = 'echo try $CRONDAG_TRY_NUMBER; exit 3'\nretries = 1\nretry_delay = '0s'\n\
+             [tasks.worse]\nshell = 'echo broken; exit 4'\n",
+        )
+        .has_ticked();
+    home.run("backfill -s 2018-07-01 -e 2018-07-02 d").code(1);
+    home.run("logs d 20180701").success().stderr_eq("").stdout_eq(str![[r#"
+task   try  started              duration  file
+good     1  [..]  .crondag/logs/d/backfill__2018-07-01T00:00:00+00:00/good.1.log
+bad      1  [..]  .crondag/logs/d/backfill__2018-07-01T00:00:00+00:00/bad.1.log
+bad      2  [..]  .crondag/logs/d/backfill__2018-07-01T00:00:00+00:00/bad.2.log
+worse    1  [..]  .crondag/logs/d/backfill__2018-07-01T00:00:00+00:00/worse.1.log
+
+"#]]);
+    let failed = str![[r#"
+==> bad backfill__2018-07-01T00:00:00+00:00 try 2 <==
+...
+try 2
+
+[crondag] exit status 3
+...
+
+==> worse backfill__2018-07-01T00:00:00+00:00 try 1 <==
+...
+broken
+
+[crondag] exit status 4
+...
+"#]];
+    home.run("logs d 20180701 --failed").success().stderr_eq("").stdout_eq(failed.clone());
+    home.run("logs d backfill__2018-07-01T00:00:00+00:00 --failed").success().stdout_eq(failed);
+    home.run("logs d good 20180701 --failed").success().stdout_eq(str![[r#"
+no task of backfill__2018-07-01T00:00:00+00:00 has failed
+
+"#]]);
+    home.run("logs d 20180701 good").success().stdout_eq(str![[r#"
+...
+fine
+...
+"#]]);
+    let json = home.json("logs d 20180701 --failed --json");
+    let tries: Vec<_> = json.iter().map(|row| (row["task_id"].clone(), row["try_number"].clone())).collect();
+    assert_eq!(tries, [("bad".into(), 2.into()), ("worse".into(), 1.into())]);
+    home.run("logs d 20180701 -f").code(2).stdout_eq("").stderr_eq(str![[r#"
+error: -f follows the log of one task
+next: crondag logs d TASK 20180701 -f
+
+"#]]);
+}
+
+/// A run that somebody asked for, as the database has it.
+fn create_manual_run(home: &Home, dag: &str, logical_date: &str) {
+    let logical_date: Timestamp = logical_date.parse().unwrap();
+    let run = NewRun {
+        dag_id: DagId::new(dag).unwrap(),
+        run_id: format!("manual__{logical_date}"),
+        run_type: RunType::Manual,
+        logical_date,
+        data_interval_end: logical_date,
+        params: BTreeMap::new(),
+        selection: None,
+        backfill_id: None,
+    };
+    let mut store = home.store();
+    let write = store.write().unwrap();
+    write.create_run(&run, Timestamp::now()).unwrap();
+    write.commit().unwrap();
+}
+
+#[test]
+fn a_run_made_for_a_date_to_come_is_not_the_last_one() {
+    let home = Home::new()
+        .dag("d", "schedule = '@daily'\nstart_date = 2018-07-01\n[tasks.a]\nshell = 'echo {{ ds }}'\n")
+        .has_ticked();
+    home.run("backfill -s 2018-07-01 -e 2018-07-01 d").success();
+    create_manual_run(&home, "d", "2099-01-01T00:00:00Z");
+    home.run("tasks d").success().stdout_eq(str![[r#"
+d 2018-07-01 00:00 +00:00: success in [..]
+backfill__2018-07-01T00:00:00+00:00
+task  state    try  started              duration
+a     success  1/1  [..]
+
+"#]]);
+    home.run("logs d a").success().stdout_eq(str![[r#"
+...
+2018-07-01
+...
+"#]]);
+    home.run("list_dags").success().stdout_eq(str![[r#"
+dag  schedule  next start               last run
+d    @daily    [..]  success
+
+"#]]);
 }

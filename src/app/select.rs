@@ -73,17 +73,10 @@ pub fn zone_name(zone: &TimeZone) -> String {
 /// # Errors
 /// There is no such run; the nearest ones are named.
 pub fn runs(app: &App, store: Option<&Store>, dag_id: &DagId, text: Option<&str>) -> Result<Vec<RunRow>, AppError> {
-    let none_yet = || {
-        AppError::usage(
-            format!("the DAG {dag_id} has no runs yet"),
-            format!("crondag trigger {dag_id}, or crondag backfill -s DATE -e DATE {dag_id}"),
-        )
-    };
+    let none_yet = || no_runs_yet(dag_id);
     let store = store.ok_or_else(none_yet)?;
-    let newest = RunFilter { dag_id: Some(dag_id.clone()), limit: Some(1), ..RunFilter::default() };
     let Some(text) = text else {
-        let runs = store.runs(&newest)?;
-        return if runs.is_empty() { Err(none_yet()) } else { Ok(runs) };
+        return last_run(app, store, dag_id)?.map(|run| vec![run]).ok_or_else(none_yet);
     };
     if let Some(run) = store.run_by_id(dag_id, text)? {
         return Ok(vec![run]);
@@ -103,11 +96,50 @@ pub fn runs(app: &App, store: Option<&Store>, dag_id: &DagId, text: Option<&str>
     if !runs.is_empty() {
         return Ok(runs);
     }
-    let Some(last) = store.runs(&newest)?.pop() else { return Err(none_yet()) };
+    let last = last_run(app, store, dag_id)?.ok_or_else(none_yet)?;
     Err(AppError::usage(
         format!("{dag_id} has no run for {text} (its newest is for {})", minute(last.logical_date, &zone)),
         format!("crondag runs {dag_id}, or make it: crondag backfill -s {text} -e {text} {dag_id}"),
     ))
+}
+
+/// A DAG has no runs.
+pub(super) fn no_runs_yet(dag_id: &DagId) -> AppError {
+    AppError::usage(
+        format!("the DAG {dag_id} has no runs yet"),
+        format!("crondag trigger {dag_id}, or crondag backfill -s DATE -e DATE {dag_id}"),
+    )
+}
+
+/// The run that is meant where nobody names one: the newest whose data interval has begun. One that somebody made for a date
+/// that is yet to come is meant only where there is no other.
+///
+/// # Errors
+/// The database.
+pub fn last_run(app: &App, store: &Store, dag_id: &DagId) -> Result<Option<RunRow>, AppError> {
+    let newest = RunFilter { dag_id: Some(dag_id.clone()), limit: Some(1), ..RunFilter::default() };
+    let begun = RunFilter { to: Some(app.now), ..newest.clone() };
+    Ok(match store.runs(&begun)?.pop() {
+        Some(run) => Some(run),
+        None => store.runs(&newest)?.pop(),
+    })
+}
+
+/// The task and the run that are meant where a task comes first and a run may follow: `20180701` alone means the run, and of
+/// two the one that is a date is the run, in whichever order they come.
+pub fn task_and_run<'t>(
+    dag: Option<&Dag>,
+    zone: &TimeZone,
+    first: Option<&'t str>,
+    second: Option<&'t str>,
+) -> (Option<&'t str>, Option<&'t str>) {
+    let is_task = |text: &str| dag.is_some_and(|dag| dag.task_index(text).is_some());
+    let is_run = |text: &str| !is_task(text) && (text.contains("__") || parse_when(text, zone).is_ok());
+    match (first, second) {
+        (Some(text), None) if is_run(text) => (None, Some(text)),
+        (Some(date), Some(task)) if is_run(date) && is_task(task) => (Some(task), Some(date)),
+        as_typed => as_typed,
+    }
 }
 
 /// As [`runs`], for commands that act on exactly one.

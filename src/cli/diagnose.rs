@@ -10,8 +10,9 @@ use crate::app::App;
 
 use super::diagnostic::{self, Style};
 use super::error::CliError;
-use super::logs::{attempt_of, task_of};
 use super::output::{Page, Tone, WIDTH, print_json, wrap};
+use crate::app::query::logs::attempt_of;
+use crate::app::query::tasks::task_of_run;
 use crate::app::select;
 use crate::app::times::minute;
 use crate::dag::{Dag, TaskId, TaskState};
@@ -63,7 +64,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     // Several runs of one day: the newest.
     let found = select::runs(&app, store.as_ref(), &dag_id, args.run.as_deref())?.pop();
     let (Some(run), Some(store)) = (found, &store) else { return Ok(ExitCode::SUCCESS) };
-    let task = task_of(&app, store, &run, &args.task)?;
+    let task = task_of_run(&app, store, &run, &args.task)?;
     let mut tasks = store.task_instances(run.number)?;
     let dag = app.dag_of_run(store, &run)?;
     if args.try_number.is_none()

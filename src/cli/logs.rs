@@ -1,29 +1,28 @@
 //! `crondag logs`
 
-use std::fs::File;
-use std::io::{self, Read, Write};
-use std::path::Path;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
 use super::context::Global;
-use crate::app::App;
-
 use super::error::CliError;
 use super::output::{Cell, Page, Table, Tone, print_json};
-use crate::app::query::tasks::tasks_of;
-use crate::app::select;
-use crate::app::times::{clock, elapsed, rfc3339};
+use crate::app::query::logs::{
+    AttemptAnswer, AttemptsQuestion, Followed, Log, RunAttempts, attempts, follow, of_task, open,
+};
+use crate::app::times::elapsed;
+use crate::app::{App, select};
 use crate::dag::units::format_duration;
-use crate::dag::{DagId, TaskId, TaskState};
-use crate::store::{Attempt, RunRow, Store};
+use crate::dag::{Dag, DagId, TaskState};
 
 /// Options of `logs`.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example:\n  crondag logs userprofile merge 20180701\n  crondag logs userprofile merge -f            follow the newest\n  \
-                        crondag logs userprofile                     the log files of the newest run"
+                        crondag logs userprofile                     the log files of the newest run\n  \
+                        crondag logs userprofile 20180701            the log files of that run\n  \
+                        crondag logs userprofile 20180701 --failed   what its failed tasks printed"
 )]
 pub struct Args {
     /// The DAG
@@ -37,256 +36,171 @@ pub struct Args {
     #[arg(long = "try", value_name = "N")]
     try_number: Option<u32>,
     /// Print what is added until the task has ended
-    #[arg(short, long, requires = "task", conflicts_with = "json")]
+    #[arg(short, long, requires = "task", conflicts_with_all = ["json", "failed"])]
     follow: bool,
+    /// Print the newest logs of the tasks that failed
+    #[arg(long, conflicts_with = "try_number")]
+    failed: bool,
     /// Print the attempts with their log files as JSON
     #[arg(long)]
     json: bool,
 }
 
-/// How often `-f` looks for more.
-const LOOK: Duration = Duration::from_millis(200);
+/// How often `-f` asks for more.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     let app = global.open()?;
     let dag_id = app.dag_id(&args.dag)?;
-    let store = app.store()?;
-    // Several runs of one day: the newest.
-    let found = select::runs(&app, store.as_ref(), &dag_id, args.run.as_deref())?.pop();
-    let (Some(run), Some(store)) = (found, &store) else { return Ok(ExitCode::SUCCESS) };
-    if args.json {
-        return list_json(args, &app, store, &run);
-    }
-    let Some(name) = &args.task else {
-        list(&app, store, &run)?;
-        return Ok(ExitCode::SUCCESS);
+    let file: Option<Dag> = app.find(&dag_id).and_then(Result::ok);
+    let zone = app.zone_of(&dag_id);
+    let (task, run) = select::task_and_run(file.as_ref(), &zone, args.task.as_deref(), args.run.as_deref());
+    let question = AttemptsQuestion {
+        task: task.map(ToOwned::to_owned),
+        run: run.map(ToOwned::to_owned),
+        try_number: args.try_number,
+        failed_only: args.failed,
     };
-    let task = task_of(&app, store, &run, name)?;
-    if args.follow {
-        return follow(&app, store, &run, &task, args.try_number);
+    match task {
+        Some(task) if !args.json && !args.failed => {
+            if args.follow {
+                return print_while_it_grows(&app, &dag_id, task, &question);
+            }
+            copy(&mut of_task(&app, &dag_id, task, &question)?)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        None if args.follow => Err(CliError::usage(
+            "-f follows the log of one task",
+            format!("crondag logs {dag_id} TASK {} -f", run.unwrap_or_default()),
+        )),
+        _ => {
+            let answers = attempts(&app, &dag_id, &question)?;
+            if args.json {
+                let mut rows: Vec<&AttemptAnswer> = answers.iter().flat_map(|answer| &answer.attempts).collect();
+                // Programs have always had the tasks of a run by name.
+                rows.sort_by(|a, b| a.run_id.cmp(&b.run_id).then_with(|| a.task_id.cmp(&b.task_id)));
+                print_json(&rows)?;
+            } else if args.failed {
+                print_failed(&answers)?;
+            } else {
+                list(&app, &answers)?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }
     }
-    let attempt = attempt_of(store, &run, &task, args.try_number)?;
-    print_file(&app.home.root().join(&attempt.log_file))?;
-    Ok(ExitCode::SUCCESS)
 }
 
-fn list(app: &App, store: &Store, run: &RunRow) -> Result<(), CliError> {
-    let zone = app.zone_of(&run.dag_id);
-    let mut table = Table::new(&["task", ">try", "started", ">duration", "file"]);
-    let dag = app.dag_of_run(store, run)?;
-    for attempt in select::in_dag_order(dag.as_ref(), store.attempts_of_run(run.number)?, |attempt| &attempt.task_id) {
-        let end = attempt.ended_at.unwrap_or(app.now);
-        table.row(vec![
-            attempt.task_id.to_string().into(),
-            attempt.try_number.to_string().into(),
-            Cell::new(clock(attempt.started_at, &zone), Tone::Dim),
-            format_duration(elapsed(attempt.started_at, end)).into(),
-            attempt.log_file.into(),
-        ]);
-    }
+fn list(app: &App, answers: &[RunAttempts]) -> Result<(), CliError> {
     let mut page = Page::new();
-    if table.is_empty() {
-        page.line(format!("nothing of {} has started", run.run_id));
-        page.next(&format!("crondag explain {} {}", run.dag_id, run.run_id));
-    } else {
-        page.table(&table);
+    for answer in answers {
+        page.gap();
+        if answers.len() > 1 {
+            page.line(&answer.run.run.run_id);
+        }
+        let mut table = Table::new(&["task", ">try", "started", ">duration", "file"]);
+        for attempt in &answer.attempts {
+            let end = attempt.end_date.as_ref().map_or(app.now, |end| end.at);
+            table.row(vec![
+                attempt.task_id.to_string().into(),
+                attempt.try_number.to_string().into(),
+                Cell::new(attempt.start_date.clock(), Tone::Dim),
+                format_duration(elapsed(attempt.start_date.at, end)).into(),
+                attempt.path_in_home.clone().into(),
+            ]);
+        }
+        if table.is_empty() {
+            let run = &answer.run.run;
+            page.line(format!("nothing of {} has started", run.run_id));
+            page.next(&format!("crondag explain {} {}", run.dag_id, run.run_id));
+        } else {
+            page.table(&table);
+        }
     }
     page.print()
 }
 
-fn list_json(args: &Args, app: &App, store: &Store, run: &RunRow) -> Result<ExitCode, CliError> {
-    let zone = app.zone_of(&run.dag_id);
-    let attempts = match &args.task {
-        Some(name) => store.attempts(run.number, &task_of(app, store, run, name)?)?,
-        None => store.attempts_of_run(run.number)?,
-    };
-    let rows: Vec<serde_json::Value> = attempts
-        .iter()
-        .filter(|attempt| args.try_number.is_none_or(|wanted| attempt.try_number == wanted))
-        .map(|attempt| {
-            serde_json::json!({
-                "dag_id": run.dag_id,
-                "run_id": run.run_id,
-                "task_id": attempt.task_id,
-                "try_number": attempt.try_number,
-                "start_date": rfc3339(attempt.started_at, &zone),
-                "end_date": attempt.ended_at.map(|at| rfc3339(at, &zone)),
-                "cpu_seconds": attempt.cpu_seconds,
-                "max_rss_bytes": attempt.max_rss_bytes,
-                "log_file": app.home.root().join(&attempt.log_file),
-            })
-        })
-        .collect();
-    print_json(&rows)?;
-    Ok(ExitCode::SUCCESS)
-}
-
-pub(super) fn task_of(app: &App, store: &Store, run: &RunRow, name: &str) -> Result<TaskId, CliError> {
-    let tasks = tasks_of(app, store, run)?;
-    if let Some(task) = tasks.into_iter().find(|task| task.task_id.as_str() == name) {
-        return Ok(task.task_id);
-    }
-    if let Some(dag) = app.dag_of_run(store, run)? {
-        select::task(&dag, name)?;
-    }
-    Err(CliError::usage(
-        format!("the run {} has no task `{name}`", run.run_id),
-        format!("crondag tasks {} {}", run.dag_id, run.run_id),
-    ))
-}
-
-pub(super) fn attempt_of(store: &Store, run: &RunRow, task: &TaskId, wanted: Option<u32>) -> Result<Attempt, CliError> {
-    let mut attempts = store.attempts(run.number, task)?;
-    let Some(newest) = attempts.pop() else { return Err(without_attempt(store, run, task)?) };
-    match wanted {
-        None => Ok(newest),
-        Some(wanted) if wanted == newest.try_number => Ok(newest),
-        Some(wanted) => {
-            let tries = newest.try_number;
-            attempts.into_iter().find(|attempt| attempt.try_number == wanted).ok_or_else(|| {
-                CliError::usage(
-                    format!("{task} has no try {wanted} in {}, its newest is {tries}", run.run_id),
-                    format!("crondag logs {} {task} {} --try {tries}", run.dag_id, run.run_id),
-                )
-            })
+/// Each log under a line that says whose it is. Printed one by one: logs may be larger than the memory.
+fn print_failed(answers: &[RunAttempts]) -> Result<(), CliError> {
+    let mut is_first = true;
+    for answer in answers {
+        let run = &answer.run.run;
+        for attempt in &answer.attempts {
+            let gap = if std::mem::take(&mut is_first) { "" } else { "\n" };
+            let head = format!("{gap}==> {} {} try {} <==\n", attempt.task_id, run.run_id, attempt.try_number);
+            if !write(head.as_bytes())? || !copy(&mut open(&attempt.log_file)?)? {
+                return Ok(());
+            }
+        }
+        for task in &answer.failed_without_log {
+            let gap = if std::mem::take(&mut is_first) { "" } else { "\n" };
+            let reason = task.reason.as_deref().unwrap_or("nothing is known");
+            if !write(format!("{gap}==> {} {} has no log <==\n{reason}\n", task.task_id, run.run_id).as_bytes())? {
+                return Ok(());
+            }
         }
     }
-}
-
-/// What there is to say of a task without a log: it has not started, or it is a wait that needs no process.
-fn without_attempt(store: &Store, run: &RunRow, task: &TaskId) -> Result<CliError, CliError> {
-    let instance = store.task_instances(run.number)?.into_iter().find(|instance| instance.task_id == *task);
-    let (state, reason) = instance.map_or((TaskState::None, None), |instance| (instance.state, instance.reason));
-    let because = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
-    let (dag, run) = (&run.dag_id, &run.run_id);
-    let explain = format!("crondag explain {dag} {task} {run}");
-    let (message, next) = match state {
-        TaskState::Failed => (
-            format!("{task} failed in {run} without a log{because}"),
-            format!("crondag clear {dag} {run} --task {task}"),
-        ),
-        TaskState::Skipped => (format!("{task} was skipped in {run} without a log{because}"), explain),
-        TaskState::Success => {
-            (format!("{task} succeeded in {run} without a log"), format!("crondag tasks {dag} {run}"))
+    if is_first {
+        let mut page = Page::new();
+        for answer in answers {
+            page.line(format!("no task of {} has failed", answer.run.run.run_id));
         }
-        TaskState::UpForReschedule => (format!("{task} still waits in {run}, without a log"), explain),
-        TaskState::None | TaskState::Running | TaskState::UpForRetry | TaskState::UpstreamFailed => {
-            (format!("{task} has not started in {run}"), explain)
-        }
-    };
-    Ok(CliError::usage(message, next))
-}
-
-fn print_file(path: &Path) -> Result<(), CliError> {
-    let mut file = File::open(path).map_err(|error| unreadable(path, &error))?;
-    copy(&mut file, path).map(|_| ())
-}
-
-fn unreadable(path: &Path, error: &io::Error) -> CliError {
-    if error.kind() == io::ErrorKind::NotFound {
-        CliError::environment(
-            format!("the log {} is gone", path.display()),
-            "logs are kept as long as `keep` under [logs] in crondag.toml says; if it is newer, look into .crondag/driver.log",
-        )
-    } else {
-        CliError::environment(format!("cannot read the log {}: {error}", path.display()), "check who owns it")
+        page.print()?;
     }
+    Ok(())
 }
 
-/// Copies what is left of a file to standard output; false when nobody reads it any more.
-fn copy(file: &mut File, path: &Path) -> Result<bool, CliError> {
-    let mut buffer = vec![0; 64 << 10];
-    let mut out = io::stdout().lock();
+/// Exit code 1 when the task failed.
+fn print_while_it_grows(
+    app: &App,
+    dag_id: &DagId,
+    task: &str,
+    question: &AttemptsQuestion,
+) -> Result<ExitCode, CliError> {
+    let mut follower = follow(app, dag_id, task, question)?;
     loop {
-        let length = file.read(&mut buffer).map_err(|error| unreadable(path, &error))?;
-        if length == 0 {
+        match follower.next()? {
+            Followed::Text(text) => {
+                if !write(&text)? {
+                    return Ok(ExitCode::SUCCESS);
+                }
+            }
+            Followed::Nothing => thread::sleep(POLL_INTERVAL),
+            Followed::TaskEnded(TaskState::Failed | TaskState::UpstreamFailed) => return Ok(ExitCode::from(1)),
+            Followed::TaskEnded(
+                TaskState::None
+                | TaskState::Running
+                | TaskState::UpForRetry
+                | TaskState::UpForReschedule
+                | TaskState::Success
+                | TaskState::Skipped,
+            )
+            | Followed::AttemptEnded => return Ok(ExitCode::SUCCESS),
+        }
+    }
+}
+
+/// Copies what is left of a log to standard output; false when nobody reads it any more.
+fn copy(log: &mut Log) -> Result<bool, CliError> {
+    loop {
+        let text = log.next()?;
+        if text.is_empty() {
             return Ok(true);
         }
-        match out.write_all(&buffer[..length]).and_then(|()| out.flush()) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(false),
-            Err(error) => {
-                return Err(CliError::environment(
-                    format!("cannot write to standard output: {error}"),
-                    "check the disk or the program that the output goes to",
-                ));
-            }
-        }
-    }
-}
-
-/// Follows a task through its attempts until its end; with `--try`, that attempt only. Exit code 1 when it failed.
-fn follow(app: &App, store: &Store, run: &RunRow, task: &TaskId, wanted: Option<u32>) -> Result<ExitCode, CliError> {
-    let mut shown: Option<u32> = None;
-    loop {
-        let next = store.attempts(run.number, task)?.into_iter().rfind(|attempt| {
-            wanted.map_or(shown.is_none_or(|shown| attempt.try_number > shown), |try_number| {
-                attempt.try_number == try_number
-            })
-        });
-        if let Some(attempt) = next {
-            shown = Some(attempt.try_number);
-            if !follow_attempt(app, store, run, task, &attempt)? {
-                return Ok(ExitCode::SUCCESS);
-            }
-            if wanted.is_some() {
-                return Ok(ExitCode::SUCCESS);
-            }
-            continue;
-        }
-        let state = state_of(store, run, task)?;
-        match state {
-            TaskState::Failed | TaskState::UpstreamFailed => return Ok(ExitCode::from(1)),
-            TaskState::Success | TaskState::Skipped => return Ok(ExitCode::SUCCESS),
-            TaskState::None | TaskState::Running | TaskState::UpForRetry | TaskState::UpForReschedule => {
-                if store.run(run.number)?.is_none_or(|run| run.state.is_final()) {
-                    return ended_without(&run.dag_id, task, run);
-                }
-                thread::sleep(LOOK);
-            }
-        }
-    }
-}
-
-fn ended_without(dag_id: &DagId, task: &TaskId, run: &RunRow) -> Result<ExitCode, CliError> {
-    Err(CliError::usage(
-        format!("{task} does not run in {}: the run has ended", run.run_id),
-        format!("crondag tasks {dag_id} {}", run.run_id),
-    ))
-}
-
-fn state_of(store: &Store, run: &RunRow, task: &TaskId) -> Result<TaskState, CliError> {
-    let found = store.task_instances(run.number)?.into_iter().find(|instance| instance.task_id == *task);
-    Ok(found.map_or(TaskState::None, |instance| instance.state))
-}
-
-/// Prints an attempt's log as it grows; false when nobody reads it any more.
-fn follow_attempt(app: &App, store: &Store, run: &RunRow, task: &TaskId, attempt: &Attempt) -> Result<bool, CliError> {
-    let path = app.home.root().join(&attempt.log_file);
-    let mut file: Option<File> = None;
-    loop {
-        // Asked before reading: what was written before the recorded end is then read for sure.
-        let has_ended = store
-            .attempts(run.number, task)?
-            .iter()
-            .find(|other| other.try_number == attempt.try_number)
-            .is_none_or(|attempt| attempt.ended_at.is_some());
-        if file.is_none() {
-            match File::open(&path) {
-                Ok(opened) => file = Some(opened),
-                // The shim makes it a moment after the attempt was claimed.
-                Err(error) if error.kind() == io::ErrorKind::NotFound && !has_ended => {}
-                Err(error) => return Err(unreadable(&path, &error)),
-            }
-        }
-        if let Some(file) = &mut file
-            && !copy(file, &path)?
-        {
+        if !write(&text)? {
             return Ok(false);
         }
-        if has_ended {
-            return Ok(true);
-        }
-        thread::sleep(LOOK);
+    }
+}
+
+/// False when nobody reads it any more.
+fn write(text: &[u8]) -> Result<bool, CliError> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(CliError::environment(
+            format!("cannot write to standard output: {error}"),
+            "check the disk or the program that the output goes to",
+        )),
     }
 }

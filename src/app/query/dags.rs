@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
-use super::runs::{RunAnswer, last_run};
+use super::runs::RunAnswer;
 use crate::app::catalog::DagFile;
+use crate::app::select::last_run;
 use crate::app::times::Moment;
 use crate::app::{App, AppError};
 use crate::dag::RunState;

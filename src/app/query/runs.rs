@@ -105,17 +105,3 @@ pub fn runs(app: &App, question: &RunsQuestion) -> Result<Vec<RunAnswer>, AppErr
     };
     store.runs(&filter)?.iter().map(|run| RunAnswer::new(app, &store, run)).collect()
 }
-
-/// The run of a DAG that is shown as its last one: the newest whose data interval has begun. One that somebody made for a
-/// date that is yet to come is the last one only where there is no other.
-///
-/// # Errors
-/// The database.
-pub fn last_run(app: &App, store: &Store, dag_id: &DagId) -> Result<Option<RunRow>, AppError> {
-    let newest = RunFilter { dag_id: Some(dag_id.clone()), limit: Some(1), ..RunFilter::default() };
-    let begun = RunFilter { to: Some(app.now), ..newest.clone() };
-    Ok(match store.runs(&begun)?.pop() {
-        Some(run) => Some(run),
-        None => store.runs(&newest)?.pop(),
-    })
-}

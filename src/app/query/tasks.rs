@@ -72,6 +72,22 @@ impl TaskAnswer {
         let start = self.start_date.as_ref()?;
         Some(elapsed(start.at, self.end_date.as_ref().map_or(app.now, |end| end.at)))
     }
+
+    /// Whether its newest attempt failed, be it to be tried again.
+    pub fn has_failed(&self) -> bool {
+        match self.state {
+            Standing::In(TaskState::Failed | TaskState::UpForRetry) => true,
+            Standing::In(
+                TaskState::None
+                | TaskState::Running
+                | TaskState::UpForReschedule
+                | TaskState::Success
+                | TaskState::Skipped
+                | TaskState::UpstreamFailed,
+            )
+            | Standing::Removed => false,
+        }
+    }
 }
 
 /// A run with its tasks.
@@ -92,37 +108,40 @@ pub fn tasks(app: &App, dag_id: &DagId, run: Option<&str>) -> Result<Vec<RunTask
     let runs = select::runs(app, store.as_ref(), dag_id, run)?;
     // `select::runs` found them there, so there is a database.
     let Some(store) = &store else { return Ok(Vec::new()) };
-    runs.iter()
-        .map(|run| {
-            let dag = app.dag_of_run(store, run)?;
-            let zone = app.zone_of(&run.dag_id);
-            let tasks = in_order(dag.as_ref(), store, run)?;
-            let tasks = tasks.into_iter().map(|task| {
-                let exact = match (task.start_date, task.end_date) {
-                    (Some(start), Some(end)) => {
-                        end.since((Unit::Second, start)).ok().and_then(|span| span.total(Unit::Second).ok())
-                    }
-                    _ => None,
-                };
-                let moment = |at| Moment::new(at, &zone);
-                TaskAnswer {
-                    dag_id: run.dag_id.clone(),
-                    run_id: run.run_id.clone(),
-                    state: standing(dag.as_ref(), &task),
-                    task_id: task.task_id,
-                    logical_date: moment(run.logical_date),
-                    try_number: task.try_number,
-                    start_date: task.start_date.map(moment),
-                    end_date: task.end_date.map(moment),
-                    duration: exact,
-                    reason: task.reason,
-                    max_tries: task.max_tries,
-                    next_try_at: task.next_try_at.map(moment),
-                }
-            });
-            Ok(RunTasks { tasks: tasks.collect(), run: RunAnswer::new(app, store, run)? })
-        })
-        .collect()
+    runs.iter().map(|run| of_run(app, store, run)).collect()
+}
+
+/// A run with its tasks.
+///
+/// # Errors
+/// The database.
+pub(crate) fn of_run(app: &App, store: &Store, run: &RunRow) -> Result<RunTasks, AppError> {
+    let dag = app.dag_of_run(store, run)?;
+    let zone = app.zone_of(&run.dag_id);
+    let moment = |at| Moment::new(at, &zone);
+    let tasks = in_order(dag.as_ref(), store, run)?.into_iter().map(|task| {
+        let exact = match (task.start_date, task.end_date) {
+            (Some(start), Some(end)) => {
+                end.since((Unit::Second, start)).ok().and_then(|span| span.total(Unit::Second).ok())
+            }
+            _ => None,
+        };
+        TaskAnswer {
+            dag_id: run.dag_id.clone(),
+            run_id: run.run_id.clone(),
+            state: standing(dag.as_ref(), &task),
+            task_id: task.task_id,
+            logical_date: moment(run.logical_date),
+            try_number: task.try_number,
+            start_date: task.start_date.map(moment),
+            end_date: task.end_date.map(moment),
+            duration: exact,
+            reason: task.reason,
+            max_tries: task.max_tries,
+            next_try_at: task.next_try_at.map(moment),
+        }
+    });
+    Ok(RunTasks { tasks: tasks.collect(), run: RunAnswer::new(app, store, run)? })
 }
 
 /// The task instances of a run in the order of its DAG; those that a queued run will have, while it has none.
@@ -132,6 +151,23 @@ pub fn tasks(app: &App, dag_id: &DagId, run: Option<&str>) -> Result<Vec<RunTask
 pub(crate) fn tasks_of(app: &App, store: &Store, run: &RunRow) -> Result<Vec<TaskInstance>, AppError> {
     let dag = app.dag_of_run(store, run)?;
     in_order(dag.as_ref(), store, run)
+}
+
+/// A task of a run, be it one that the DAG no longer has.
+///
+/// # Errors
+/// There is no such task; the nearest name is suggested.
+pub(crate) fn task_of_run(app: &App, store: &Store, run: &RunRow, name: &str) -> Result<TaskId, AppError> {
+    if let Some(found) = tasks_of(app, store, run)?.into_iter().find(|task| task.task_id.as_str() == name) {
+        return Ok(found.task_id);
+    }
+    if let Some(dag) = app.dag_of_run(store, run)? {
+        select::task(&dag, name)?;
+    }
+    Err(AppError::usage(
+        format!("the run {} has no task `{name}`", run.run_id),
+        format!("crondag tasks {} {}", run.dag_id, run.run_id),
+    ))
 }
 
 fn in_order(dag: Option<&Dag>, store: &Store, run: &RunRow) -> Result<Vec<TaskInstance>, AppError> {
