@@ -467,7 +467,7 @@ fn stop_mark_and_trigger_do_what_they_say() {
     assert!(triggered.status.success(), "{triggered:?}");
     until("the task runs", || home.has("begun") && home.read("begun").ends_with('\n'));
     assert_eq!(home.read("begun"), "y z\n");
-    let stopped = home.run(&["stop", "d"]);
+    let stopped = home.run(&["stop", "d", "-y"]);
     assert!(stopped.status.success(), "{stopped:?}");
     until("the processes are gone", || pids(&long).is_empty());
     until("the end is recorded", || home.state("d", "b").0 == "skipped");

@@ -155,7 +155,7 @@ fn stop_ends_the_whole_tree() {
         let mut backfill = home.backfill();
         until("the task runs", || home.has("begun"));
         let group = home.group(groups);
-        assert!(home.run(&["stop", "d"]).status.success());
+        assert!(home.run(&["stop", "d", "-y"]).status.success());
         assert_eq!(backfill.wait().unwrap().code(), Some(1));
         until("the end is recorded", || home.log("a").contains("[crondag] stopped\n"));
         is_gone(&mark, group.as_ref());
@@ -226,13 +226,13 @@ fn what_forks_into_new_sessions_without_end_is_ended_where_there_are_control_gro
     let group = home.holder()["cgroup"].as_str().map(PathBuf::from);
     if group.is_none() {
         eprintln!("NOT TESTED: this machine lets no control groups be made");
-        home.run(&["stop", "d"]);
+        home.run(&["stop", "d", "-y"]);
         backfill.wait().unwrap();
         return;
     }
     home.write("go", "");
     until("the task runs", || home.has("begun"));
-    assert!(home.run(&["stop", "d"]).status.success());
+    assert!(home.run(&["stop", "d", "-y"]).status.success());
     assert_eq!(backfill.wait().unwrap().code(), Some(1));
     until("the end is recorded", || home.log("a").contains("[crondag] stopped\n"));
     is_gone(&mark, group.as_ref());
@@ -307,7 +307,7 @@ fn a_task_has_the_grace_to_put_its_things_away() {
         let home = Home::in_groups(groups, "kill_grace = '10ms'\n", dag);
         let mut backfill = home.backfill();
         until("the task runs", || home.has("begun"));
-        assert!(home.run(&["stop", "d"]).status.success());
+        assert!(home.run(&["stop", "d", "-y"]).status.success());
         assert_eq!(backfill.wait().unwrap().code(), Some(1));
         until("it has put its things away", || home.has("put_away"));
     });

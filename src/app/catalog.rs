@@ -120,11 +120,11 @@ impl App {
     }
 
     /// Makes the file as it stands now the version that runs start with: what people ask for works for a DAG that no tick
-    /// has seen, and with the correction they have just typed.
+    /// has seen, and with the correction they have just typed. Gives the version's number.
     ///
     /// # Errors
     /// The file cannot be read, or the database not be written.
-    pub fn keep_version(&self, write: &Write<'_>, dag: &Dag) -> Result<(), AppError> {
+    pub fn keep_version(&self, write: &Write<'_>, dag: &Dag) -> Result<i64, AppError> {
         let path = self.home.dag_path(dag.id.as_str());
         let (_, file) = files::load_dag(&self.home, &path, &self.config).map_err(faulty)?;
         let version = write.keep_version(&dag.id, &file.text, self.now)?;
@@ -132,7 +132,7 @@ impl App {
         row.version_id = Some(version);
         row.fault = None;
         write.put_dag(&row)?;
-        Ok(())
+        Ok(version)
     }
 }
 

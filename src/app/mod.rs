@@ -6,6 +6,7 @@
 pub mod catalog;
 mod error;
 pub mod query;
+pub mod request;
 pub mod select;
 pub mod times;
 

@@ -1,7 +1,7 @@
 //! `crondag backfill`: asks for every interval of a range, and watches. The driver does the work; this process may be
 //! killed without harm.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -12,23 +12,26 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use jiff::Timestamp;
-use serde_json::Value;
+use jiff::tz::TimeZone;
 use signal_hook::consts::SIGINT;
 use signal_hook::iterator::Signals;
 
 use super::context::Global;
-use crate::app::App;
 
 use super::error::CliError;
-use super::output::Page;
-use super::params;
-use crate::app::select;
-use crate::app::times::{minute, rfc3339};
-use crate::dag::schedule::{DataInterval, Timetable};
+use super::output::{Page, print_json};
+use super::stuck;
+use crate::app::App;
+use crate::app::query::runs::{self as queries, failed_tasks};
+use crate::app::request::backfill::{
+    self, Action, BackfillPlan, BackfillReceipt, BackfillRequest, PlannedRun, Rerun, TaskChoice,
+};
+use crate::app::request::range::{LeftOut, Outside};
+use crate::app::request::watch::{Outlook, Sight, Watch, Watched};
+use crate::app::times::minute;
 use crate::dag::units::format_duration;
-use crate::dag::{Dag, RunNumber, RunState, RunType, TaskId, TaskState};
-use crate::runner::{client, planner};
-use crate::store::{Intent, NewRun, Progress, Rerun as RerunIntent, RunRow, Store};
+use crate::dag::{DagId, RunNumber, RunState, RunType, TaskId};
+use crate::store::Progress;
 
 /// Options of `backfill`.
 #[derive(Debug, clap::Args)]
@@ -46,11 +49,17 @@ pub struct Args {
     end: String,
     /// Which intervals that have a run already are done again
     #[arg(long, default_value = "none")]
-    rerun: Rerun,
+    rerun: RerunArg,
+    /// Also run intervals that have not ended, as manual runs: the scheduled ones come all the same
+    #[arg(long)]
+    unfinished: bool,
+    /// Also run intervals before the DAG's `start_date` and after its `end_date`
+    #[arg(long)]
+    ignore_bounds: bool,
     /// Show the intervals and tasks that would run, and stop
     #[arg(long)]
     dry_run: bool,
-    /// Only these tasks
+    /// Only these tasks; a run that has ended without them gets them
     #[arg(long, value_name = "TASK", value_delimiter = ',')]
     only: Vec<String>,
     /// With --only: also everything that they wait for
@@ -68,11 +77,14 @@ pub struct Args {
     /// Override a param of the DAG
     #[arg(long = "param", value_name = "NAME=VALUE")]
     params: Vec<String>,
+    /// Print JSON: the runs when all have ended; with --dry-run what would be done
+    #[arg(long)]
+    json: bool,
 }
 
 /// Which intervals that have a run already are done again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Rerun {
+enum RerunArg {
     /// None of them: they are left alone
     None,
     /// Those that failed: their failed tasks and what these blocked
@@ -87,245 +99,239 @@ const LOOK: Duration = Duration::from_millis(40);
 const SHARE: u32 = 20;
 /// The longest pause between two looks.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
-/// How often it is made sure that a driver lives.
-const DRIVER_LOOK: Duration = Duration::from_secs(2);
+
+impl Args {
+    fn request(&self) -> BackfillRequest {
+        BackfillRequest {
+            dag: self.dag.clone(),
+            start: self.start.clone(),
+            end: self.end.clone(),
+            rerun: match self.rerun {
+                RerunArg::None => Rerun::None,
+                RerunArg::Failed => Rerun::Failed,
+                RerunArg::All => Rerun::All,
+            },
+            tasks: TaskChoice { only: self.only.clone(), upstream: self.upstream, downstream: self.downstream },
+            max_active_runs: self.max_active_runs,
+            reverse: self.reverse,
+            params: self.params.clone(),
+            unfinished: self.unfinished,
+            ignore_bounds: self.ignore_bounds,
+        }
+    }
+
+    /// The same command again.
+    fn again(&self, rest: &str) -> String {
+        format!("crondag backfill -s {} -e {} {}{rest}", self.start, self.end, self.dag)
+    }
+}
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     let app = global.open()?;
-    let dag = app.dag(&args.dag)?;
-    let intervals = intervals(args, &dag)?;
-    let selection = selection(args, &dag)?;
-    let params = params::parse(&dag, &args.params)?;
-    if args.reverse && dag.tasks.iter().any(|task| task.depends_on_past) {
-        return Err(CliError::usage(
-            format!("{} cannot run newest first: it has tasks with depends_on_past", dag.id),
-            "leave --reverse out",
-        ));
-    }
+    let plan = backfill::plan(&app, &args.request())?;
+    let left_out = left_out(&plan.left_out);
     if args.dry_run {
-        return dry_run(args, &app, &dag, &intervals, selection.as_deref());
+        return dry_run(args, &plan, &left_out);
     }
-    let mut store = app.store_for_writing()?;
-    let plan = Plan { args, dag: &dag, intervals: &intervals, selection: selection.as_deref(), params: &params };
-    let asked = plan.ask(&app, &mut store)?;
-    if !asked.left_alone.is_empty() {
-        let hint = if args.rerun == Rerun::None { "; --rerun failed or --rerun all does them again" } else { "" };
-        eprintln!(
-            "left alone: {} of {} intervals have a run that ended{hint}",
-            asked.left_alone.len(),
-            intervals.len()
-        );
+    for line in &left_out {
+        eprintln!("{line}");
     }
-    if asked.waiting == 0 {
-        println!("nothing to do: all {} of {} ended before", runs(intervals.len()), dag.id);
-        return verdict(&store, &asked.left_alone);
-    }
-    client::wake(&app.home)?;
-    watch(&app, &dag, &store, &asked, args)
-}
-
-fn intervals(args: &Args, dag: &Dag) -> Result<Vec<DataInterval>, CliError> {
-    let zone = &dag.timezone;
-    let from = select::date(&args.start, zone)?.first_instant(zone);
-    let to = select::date(&args.end, zone)?.last_instant(zone);
-    if to < from {
+    if plan.runs.is_empty() {
         return Err(CliError::usage(
-            format!("the range ends ({}) before it starts ({})", args.end, args.start),
-            "swap -s and -e; both ends are included",
+            format!("no data interval of {} from {} to {} may run now", plan.dag_id, args.start, args.end),
+            format!("crondag next {}", plan.dag_id),
         ));
     }
-    let intervals: Vec<DataInterval> = Timetable::of(dag).intervals_from(from, to).take(100_001).collect();
-    match intervals.len() {
-        0 => Err(CliError::usage(
-            format!("no data interval of {} starts from {} to {}", dag.id, args.start, args.end),
-            format!("crondag next {} shows when intervals start", dag.id),
-        )),
-        100_001 => Err(CliError::usage("the range has more than 100,000 intervals", "do it in parts")),
-        _ => Ok(intervals),
+    let (dag_id, intervals) = (plan.dag_id.clone(), plan.runs.len());
+    let receipt = backfill::apply(&app, plan)?;
+    let zone = app.zone_of(&dag_id);
+    for run in &receipt.changed {
+        eprintln!("meanwhile changed: {}", described(run));
     }
+    if !receipt.left_alone.is_empty() {
+        let hint = if args.rerun == RerunArg::None { "; --rerun failed or --rerun all does them again" } else { "" };
+        eprintln!("left alone: {} of {intervals} intervals have a run that ended{hint}", receipt.left_alone.len());
+    }
+    if receipt.waiting == 0 {
+        let all = queries::by_number(&app, &receipt.left_alone)?;
+        if args.json {
+            print_json(&all)?;
+        } else {
+            println!("nothing to do: all {} of {dag_id} ended before", runs(intervals));
+        }
+        let is_bad = all.iter().any(|run| run.state == RunState::Failed);
+        return Ok(if is_bad { ExitCode::FAILURE } else { ExitCode::SUCCESS });
+    }
+    receipt.driver.clone()?;
+    let watcher = Watcher { app: &app, dag_id: &dag_id, receipt: &receipt, args };
+    watcher.watch(View::new(&dag_id, zone, receipt.waiting))
 }
 
-/// The tasks of `--only`, in the order of the file; `None` means all.
-fn selection(args: &Args, dag: &Dag) -> Result<Option<Vec<TaskId>>, CliError> {
-    if args.only.is_empty() {
-        return Ok(None);
+/// What of the range is left out, a line for each reason.
+fn left_out(left_out: &[LeftOut]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for why in [Outside::BeforeStartDate, Outside::AfterEndDate, Outside::NotEnded] {
+        let of: Vec<&LeftOut> = left_out.iter().filter(|interval| interval.why == why).collect();
+        let (Some(first), Some(last)) = (of.first(), of.last()) else { continue };
+        let dates = match of.len() {
+            1 => first.logical_date.minute(),
+            count => {
+                format!("{count} intervals from {} to {}", first.logical_date.minute(), last.logical_date.minute())
+            }
+        };
+        let bound = first.bound.minute();
+        let (verb, them) = if of.len() == 1 { ("lies", "it") } else { ("lie", "them") };
+        lines.push(match why {
+            Outside::BeforeStartDate => {
+                format!("left out: {dates} {verb} before start_date ({bound}); --ignore-bounds runs {them}")
+            }
+            Outside::AfterEndDate => {
+                format!("left out: {dates} {verb} after end_date ({bound}); --ignore-bounds runs {them}")
+            }
+            Outside::NotEnded if of.len() == 1 => {
+                format!("left out: {dates} ends at {bound}; --unfinished runs it now, as a manual run")
+            }
+            Outside::NotEnded => {
+                format!(
+                    "left out: {dates}, the first of which ends at {bound}; --unfinished runs them now, as manual runs"
+                )
+            }
+        });
     }
-    let mut wanted = BTreeSet::new();
-    for name in &args.only {
-        let index = select::task(dag, name)?;
-        wanted.insert(index);
-        if args.upstream {
-            wanted.extend(dag.graph.ancestors(index));
-        }
-        if args.downstream {
-            wanted.extend(dag.graph.descendants(index));
-        }
-    }
-    Ok(Some(wanted.into_iter().map(|index| dag.tasks[index].id.clone()).collect()))
+    lines
 }
 
-fn dry_run(
-    args: &Args,
-    app: &App,
-    dag: &Dag,
-    intervals: &[DataInterval],
-    selection: Option<&[TaskId]>,
-) -> Result<ExitCode, CliError> {
+fn dry_run(args: &Args, plan: &BackfillPlan, left_out: &[String]) -> Result<ExitCode, CliError> {
+    if args.json {
+        print_json(&plan.runs)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut page = Page::new();
-    let store = app.store()?;
-    let mut would = 0;
-    for interval in ordered(intervals, args.reverse) {
-        let known = match &store {
-            Some(store) => store.interval_run(&dag.id, interval)?,
-            None => None,
-        };
-        let (what, runs) = match &known {
-            None => ("would run".to_owned(), true),
-            Some(run) if !run.state.is_final() => (format!("is {}; would be taken up", run.state), true),
-            Some(run) if does_again(args.rerun, run) => (format!("{}; would run again", run.state), true),
-            Some(run) => (format!("{}; left alone", run.state), false),
-        };
-        would += usize::from(runs);
-        page.line(format!("{}  {what}", minute(interval.start, &dag.timezone)));
+    for run in &plan.runs {
+        page.line(described(run));
     }
-    let order = dag.graph.order().iter().map(|&index| &dag.tasks[index].id);
-    let tasks: Vec<&str> =
-        order.filter(|id| selection.is_none_or(|only| only.contains(id))).map(TaskId::as_str).collect();
+    for line in left_out {
+        page.line(line);
+    }
+    let tasks: Vec<&str> = plan.tasks.iter().map(TaskId::as_str).collect();
     page.gap();
-    page.line(format!("{} of {} tasks: {}", runs(would), tasks.len(), tasks.join(" ")));
+    let count = if tasks.len() == 1 { "1 task".to_owned() } else { format!("{} tasks", tasks.len()) };
+    page.line(format!("{} of {count}: {}", runs(plan.working()), tasks.join(" ")));
     page.print()?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn ordered(intervals: &[DataInterval], is_reverse: bool) -> Vec<DataInterval> {
-    if is_reverse { intervals.iter().rev().copied().collect() } else { intervals.to_vec() }
-}
-
-fn does_again(rerun: Rerun, run: &RunRow) -> bool {
-    match rerun {
-        Rerun::None => false,
-        Rerun::Failed => run.state == RunState::Failed,
-        Rerun::All => true,
-    }
-}
-
-struct Plan<'a> {
-    args: &'a Args,
-    dag: &'a Dag,
-    intervals: &'a [DataInterval],
-    selection: Option<&'a [TaskId]>,
-    params: &'a std::collections::BTreeMap<String, Value>,
-}
-
-struct Asked {
-    backfill: i64,
-    /// Runs that this backfill waits for.
-    waiting: usize,
-    /// The newest intent: until it is carried out, states are those of yesterday.
-    last_intent: i64,
-    left_alone: Vec<RunNumber>,
-}
-
-impl Plan<'_> {
-    /// Creates runs and intents in one transaction.
-    fn ask(&self, app: &App, store: &mut Store) -> Result<Asked, CliError> {
-        let now = app.now;
-        // Task instances are read before the write lock is taken; the driver decides by its own, newer view anyway.
-        let mut failed_tasks = std::collections::HashMap::new();
-        if self.args.rerun == Rerun::Failed {
-            for interval in self.intervals {
-                if let Some(run) = store.interval_run(&self.dag.id, *interval)?
-                    && run.state == RunState::Failed
-                {
-                    failed_tasks.insert(run.number, self.failed(store, &run)?);
-                }
-            }
-        }
-        let write = store.write()?;
-        app.keep_version(&write, self.dag)?;
-        let backfill = write.create_backfill(&self.dag.id, self.args.max_active_runs, self.args.reverse, now)?;
-        let mut asked = Asked { backfill, waiting: 0, last_intent: 0, left_alone: Vec::new() };
-        for interval in self.intervals {
-            let run = NewRun {
-                dag_id: self.dag.id.clone(),
-                run_id: planner::run_id(RunType::Backfill, interval.start, &self.dag.timezone),
-                run_type: RunType::Backfill,
-                logical_date: interval.start,
-                data_interval_end: interval.end,
-                params: self.params.clone(),
-                selection: self.selection.map(<[TaskId]>::to_vec),
-                backfill_id: Some(backfill),
-            };
-            if write.create_run(&run, now)?.is_some() {
-                asked.waiting += 1;
-                continue;
-            }
-            let Some(known) = write.interval_run(&self.dag.id, *interval)? else { continue };
-            let widens = known.selection.is_some() && self.widened(&known) != known.selection;
-            if known.state.is_final() && !does_again(self.args.rerun, &known) && !widens {
-                asked.left_alone.push(known.number);
-                continue;
-            }
-            let mut rerun = RerunIntent {
-                run: known.number,
-                clear: Vec::new(),
-                clear_all: false,
-                backfill: Some(backfill),
-                selection: self.widened(&known),
-                params: known.params.clone(),
-            };
-            rerun.params.extend(self.params.clone());
-            match (self.args.rerun, self.selection) {
-                (Rerun::All, None) if known.state.is_final() => rerun.clear_all = true,
-                (Rerun::All, Some(only)) if known.state.is_final() => rerun.clear = only.to_vec(),
-                (Rerun::Failed, _) => rerun.clear = failed_tasks.remove(&known.number).unwrap_or_default(),
-                _ => {}
-            }
-            // Counted by the backfill from now on, not only when the driver gets to it.
-            write.assign_run(known.number, Some(backfill), known.selection.as_deref(), &known.params)?;
-            asked.last_intent = write.ask(&Intent::Rerun(rerun), now)?;
-            asked.waiting += 1;
-        }
-        write.commit()?;
-        Ok(asked)
-    }
-
-    /// What the run had been asked to do, and what it is asked to do now.
-    fn widened(&self, run: &RunRow) -> Option<Vec<TaskId>> {
-        let (before, now) = (run.selection.as_ref()?, self.selection?);
-        let mut all = before.clone();
-        all.extend(now.iter().filter(|task| !before.contains(task)).cloned());
-        Some(all)
-    }
-
-    fn failed(&self, store: &Store, run: &RunRow) -> Result<Vec<TaskId>, CliError> {
-        let mut clear = BTreeSet::new();
-        for task in store.task_instances(run.number)? {
-            if matches!(task.state, TaskState::Failed | TaskState::UpstreamFailed)
-                && let Some(index) = self.dag.task_index(task.task_id.as_str())
-            {
-                clear.insert(index);
-                clear.extend(self.dag.graph.descendants(index));
-            }
-        }
-        let chosen = clear.into_iter().map(|index| self.dag.tasks[index].id.clone());
-        Ok(chosen.filter(|task| self.selection.is_none_or(|only| only.contains(task))).collect())
-    }
-}
-
-/// 0 when none of the runs failed.
-fn verdict(store: &Store, runs: &[RunNumber]) -> Result<ExitCode, CliError> {
-    for number in runs {
-        if store.run(*number)?.is_some_and(|run| run.state == RunState::Failed) {
-            return Ok(ExitCode::FAILURE);
-        }
-    }
-    Ok(ExitCode::SUCCESS)
+/// One interval of a plan, as people read it.
+fn described(run: &PlannedRun) -> String {
+    let named = |tasks: &[TaskId]| tasks.iter().map(TaskId::as_str).collect::<Vec<_>>().join(" ");
+    let what = match &run.action {
+        Action::Create { run_type: RunType::Manual } => "would run, as a manual run".to_owned(),
+        Action::Create { run_type: RunType::Scheduled | RunType::Backfill } => "would run".to_owned(),
+        Action::TakeUp { state, add, .. } if add.is_empty() => format!("is {state}; would be taken up"),
+        Action::TakeUp { state, add, .. } => format!("is {state}; would be taken up, with {}", named(add)),
+        Action::Again { state, clear, add, .. } => match (clear.is_empty(), add.is_empty()) {
+            (false, true) => format!("{state}; would run again: {}", named(clear)),
+            (true, false) => format!("{state}; would get {}", named(add)),
+            (false, false) => format!("{state}; would run again: {}, and get {}", named(clear), named(add)),
+            (true, true) => format!("{state}; would run again"),
+        },
+        Action::LeftAlone { state, .. } => format!("{state}; left alone"),
+    };
+    format!("{}  {what}", run.logical_date.minute())
 }
 
 // ---- watching --------------------------------------------------------------------------------------------------------
 
-fn watch(app: &App, dag: &Dag, store: &Store, asked: &Asked, args: &Args) -> Result<ExitCode, CliError> {
+struct Watcher<'a> {
+    app: &'a App,
+    dag_id: &'a DagId,
+    receipt: &'a BackfillReceipt,
+    args: &'a Args,
+}
+
+impl Watcher<'_> {
+    fn watch(&self, mut view: View<'_>) -> Result<ExitCode, CliError> {
+        let interrupts = count_interrupts()?;
+        let mut watch = Watch::new(self.app, Watched::Backfill(self.receipt.backfill), self.receipt.last_intent)?;
+        let mut handled = 0;
+        loop {
+            let began = Instant::now();
+            let sight = watch.look()?;
+            view.show(&sight.runs);
+            match &sight.outlook {
+                Outlook::Over => return self.closing(&view, &sight.runs),
+                Outlook::Stuck(runs) if handled == 0 => {
+                    view.clear();
+                    return Err(stuck::error(self.dag_id, runs));
+                }
+                Outlook::Stuck(_) | Outlook::Going => {}
+            }
+            if handled > 0 && watch.is_at_rest(&sight)? {
+                return Ok(self.interrupted(&view, &sight));
+            }
+            if interrupts.load(Ordering::SeqCst) > handled {
+                if handled == 0 {
+                    view.say("interrupted: running tasks end, nothing new starts; Ctrl-C again stops them");
+                    watch.hold()?;
+                } else {
+                    view.say("stopping the running tasks");
+                    watch.stop()?;
+                }
+                handled += 1;
+            }
+            thread::sleep((began.elapsed() * SHARE).clamp(LOOK, LONGEST_PAUSE));
+        }
+    }
+
+    fn closing(&self, view: &View<'_>, progress: &[Progress]) -> Result<ExitCode, CliError> {
+        view.clear();
+        let failed: Vec<&Progress> = progress.iter().filter(|run| run.state == RunState::Failed).collect();
+        let code = if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        if self.args.json {
+            let numbers: Vec<RunNumber> = progress.iter().map(|run| run.number).collect();
+            print_json(&queries::by_number(self.app, &numbers)?)?;
+            return Ok(code);
+        }
+        let took = format_duration(view.started.elapsed());
+        let good = progress.len() - failed.len();
+        let in_spite = progress.iter().filter(|run| run.state == RunState::Success && run.tasks.failed > 0);
+        let in_spite: Vec<&Progress> = in_spite.collect();
+        let despite = match in_spite.iter().map(|run| run.tasks.failed).sum::<u32>() {
+            0 => String::new(),
+            count => format!(" ({} in {})", failed_tasks(count), runs(in_spite.len())),
+        };
+        let mut page = Page::new();
+        page.line(format!("{}: {} succeeded{despite}, {} failed, in {took}", self.dag_id, runs(good), failed.len()));
+        if let Some(first) = failed.first().or(in_spite.first()) {
+            let of = queries::by_number(self.app, &[first.number])?;
+            let run_id = of.first().map_or("", |run| run.run_id.as_str());
+            page.next(&format!("crondag tasks {} {run_id}", self.dag_id));
+        }
+        if !failed.is_empty() {
+            page.line(format!("then: {}", self.args.again(" --rerun failed")));
+        }
+        page.print()?;
+        Ok(code)
+    }
+
+    fn interrupted(&self, view: &View<'_>, sight: &Sight) -> ExitCode {
+        view.clear();
+        let progress = &sight.runs;
+        let done = progress.iter().filter(|run| run.state.is_final()).count();
+        let begun = progress.iter().filter(|run| run.state == RunState::Running).count();
+        eprintln!(
+            "{}: interrupted; {done} of {} runs are done, {begun} are begun and wait, {} have not begun",
+            self.dag_id,
+            progress.len(),
+            progress.len() - done - begun
+        );
+        eprintln!("next: go on with `{}`", self.args.again(""));
+        ExitCode::FAILURE
+    }
+}
+
+/// How often Ctrl-C was pressed from now on.
+fn count_interrupts() -> Result<Arc<AtomicUsize>, CliError> {
     let interrupts = Arc::new(AtomicUsize::new(0));
     let counter = interrupts.clone();
     let unwatched = |error: io::Error| {
@@ -341,76 +347,37 @@ fn watch(app: &App, dag: &Dag, store: &Store, asked: &Asked, args: &Args) -> Res
         }
     };
     thread::Builder::new().name("ctrl-c".to_owned()).spawn(count).map_err(unwatched)?;
-    let mut view = View::new(dag, asked.waiting);
-    let mut writer = Store::open(store.path())?;
-    let mut handled = 0;
-    let mut looked_at_driver = Instant::now();
-    loop {
-        let began = Instant::now();
-        let progress = store.backfill_progress(asked.backfill)?;
-        let is_read = !store.has_intents_until(asked.last_intent)?;
-        view.show(&progress);
-        let is_over = is_read && progress.iter().all(|run| run.state.is_final());
-        if is_over {
-            return closing(dag, &view, &progress, args);
-        }
-        if handled > 0
-            && is_read
-            && progress.iter().all(|run| run.tasks.running == 0)
-            && !store.has_intents_until(i64::MAX)?
-        {
-            return Ok(interrupted(dag, &view, &progress, args));
-        }
-        let pressed = interrupts.load(Ordering::SeqCst);
-        if pressed > handled {
-            let intent = if handled == 0 {
-                view.say("interrupted: running tasks end, nothing new starts; Ctrl-C again stops them");
-                Intent::HoldBackfill { backfill: asked.backfill, hold: true }
-            } else {
-                view.say("stopping the running tasks");
-                Intent::StopBackfill { backfill: asked.backfill }
-            };
-            handled += 1;
-            let write = writer.write()?;
-            write.ask(&intent, Timestamp::now())?;
-            write.commit()?;
-            client::wake(&app.home)?;
-        }
-        if looked_at_driver.elapsed() > DRIVER_LOOK {
-            // The driver may have been killed; with cron the next tick would start another one.
-            client::wake_if_needed(&app.home, store)?;
-            looked_at_driver = Instant::now();
-        }
-        thread::sleep((began.elapsed() * SHARE).clamp(LOOK, LONGEST_PAUSE));
-    }
+    Ok(interrupts)
 }
 
 /// Progress bars on a terminal, plain lines elsewhere.
 struct View<'a> {
-    dag: &'a Dag,
+    dag_id: &'a DagId,
+    zone: TimeZone,
     started: Instant,
     is_terminal: bool,
     bars: MultiProgress,
     total: ProgressBar,
-    active: std::collections::BTreeMap<RunNumber, ProgressBar>,
+    active: BTreeMap<RunNumber, ProgressBar>,
     told: BTreeSet<RunNumber>,
 }
 
 impl<'a> View<'a> {
-    fn new(dag: &'a Dag, runs: usize) -> View<'a> {
+    fn new(dag_id: &'a DagId, zone: TimeZone, runs: usize) -> View<'a> {
         let is_terminal = io::stderr().is_terminal();
         let bars = MultiProgress::new();
         let total = bars.add(ProgressBar::new(runs as u64));
         let style = ProgressStyle::with_template("{prefix:<26} {bar:30} {pos}/{len} runs, {msg}");
         total.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━━ "));
-        total.set_prefix(dag.id.to_string());
+        total.set_prefix(dag_id.to_string());
         View {
-            dag,
+            dag_id,
+            zone,
             started: Instant::now(),
             is_terminal,
             bars,
             total,
-            active: std::collections::BTreeMap::new(),
+            active: BTreeMap::new(),
             told: BTreeSet::new(),
         }
     }
@@ -433,12 +400,12 @@ impl<'a> View<'a> {
                     bar.finish_and_clear();
                     self.bars.remove(&bar);
                 }
+                let (date, ended) = (minute(run.logical_date, &self.zone), how_it_ended(run));
                 if !self.is_terminal {
-                    let now = Timestamp::now().to_zoned(self.dag.timezone.clone()).strftime("%H:%M:%S").to_string();
-                    let date = minute(run.logical_date, &self.dag.timezone);
-                    eprintln!("{now}  {} {date} {} ({done} of {} runs)", self.dag.id, run.state, progress.len());
-                } else if run.state == RunState::Failed {
-                    self.say(&format!("{} {} failed", self.dag.id, minute(run.logical_date, &self.dag.timezone)));
+                    let now = Timestamp::now().to_zoned(self.zone.clone()).strftime("%H:%M:%S").to_string();
+                    eprintln!("{now}  {} {date} {ended} ({done} of {} runs)", self.dag_id, progress.len());
+                } else if run.tasks.failed > 0 || run.state == RunState::Failed {
+                    self.say(&format!("{} {date} {ended}", self.dag_id));
                 }
             }
         }
@@ -450,7 +417,7 @@ impl<'a> View<'a> {
                 let bar = self.bars.insert_before(&self.total, ProgressBar::new(1));
                 let style = ProgressStyle::with_template("  {prefix:<24} {bar:30} {pos}/{len} tasks {msg}");
                 bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━━ "));
-                bar.set_prefix(minute(run.logical_date, &self.dag.timezone));
+                bar.set_prefix(minute(run.logical_date, &self.zone));
                 bar
             });
             bar.set_length(u64::from(run.tasks.total));
@@ -478,37 +445,12 @@ impl<'a> View<'a> {
     }
 }
 
-fn closing(dag: &Dag, view: &View<'_>, progress: &[Progress], args: &Args) -> Result<ExitCode, CliError> {
-    view.clear();
-    let failed: Vec<&Progress> = progress.iter().filter(|run| run.state == RunState::Failed).collect();
-    let took = format_duration(view.started.elapsed());
-    let good = progress.len() - failed.len();
-    let mut page = Page::new();
-    page.line(format!("{}: {} succeeded, {} failed, in {took}", dag.id, runs(good), failed.len()));
-    if let Some(first) = failed.first() {
-        let date = match dag.schedule {
-            Some(_) => rfc3339(first.logical_date, &dag.timezone),
-            None => first.logical_date.to_zoned(dag.timezone.clone()).date().to_string(),
-        };
-        page.next(&format!("crondag tasks {} {date}", dag.id));
-        page.line(format!("then: crondag backfill -s {} -e {} {} --rerun failed", args.start, args.end, dag.id));
+/// `success`, `failed, 1 task failed`
+fn how_it_ended(run: &Progress) -> String {
+    match run.tasks.failed {
+        0 => run.state.to_string(),
+        count => format!("{}, {}", run.state, failed_tasks(count)),
     }
-    page.print()?;
-    Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn interrupted(dag: &Dag, view: &View<'_>, progress: &[Progress], args: &Args) -> ExitCode {
-    view.clear();
-    let done = progress.iter().filter(|run| run.state.is_final()).count();
-    let begun = progress.iter().filter(|run| run.state == RunState::Running).count();
-    eprintln!(
-        "{}: interrupted; {done} of {} runs are done, {begun} are begun and wait, {} have not begun",
-        dag.id,
-        progress.len(),
-        progress.len() - done - begun
-    );
-    eprintln!("next: go on with `crondag backfill -s {} -e {} {}`", args.start, args.end, dag.id);
-    ExitCode::FAILURE
 }
 
 fn runs(count: usize) -> String {

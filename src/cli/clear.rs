@@ -1,18 +1,14 @@
 //! `crondag clear`
 
-use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use super::confirm::confirm;
 use super::context::Global;
 
 use super::error::CliError;
-use super::output::{Cell, Page, Table, Tone};
-use crate::app::query::tasks::tasks_of;
-use crate::app::select;
-use crate::app::times::minute;
-use crate::dag::{Dag, TaskId, TaskState};
-use crate::store::{Intent, Rerun, TaskInstance};
+use super::output::{Cell, Page, Table, Tone, print_json};
+use crate::app::request::clear::{self, ClearRequest};
+use crate::dag::TaskState;
 
 /// Options of `clear`.
 #[derive(Debug, clap::Args)]
@@ -46,79 +42,63 @@ pub struct Args {
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     let app = global.open()?;
-    let dag_id = app.dag_id(&args.dag)?;
-    let mut store = app.store()?;
-    let run = select::run(&app, store.as_ref(), &dag_id, Some(&args.run))?;
-    let Some(store) = &mut store else { return Ok(ExitCode::SUCCESS) };
-    // A cleared task runs again as the file stands now, so that is what decides who waits for whom.
-    let dag = app.dag(&args.dag)?;
-    let instances = tasks_of(&app, store, &run)?;
-    let chosen = chosen(&dag, args)?;
-    let cleared: Vec<&TaskInstance> = instances
-        .iter()
-        .filter(|task| chosen.as_ref().is_none_or(|chosen| chosen.contains(&task.task_id)))
-        .filter(|task| !args.failed || matches!(task.state, TaskState::Failed | TaskState::UpstreamFailed))
-        .collect();
-    let zone = app.zone_of(&dag_id);
-    let name = format!("{dag_id} {}", minute(run.logical_date, &zone));
+    let plan = clear::plan(&app, &args.request())?;
+    let name = format!("{} {}", plan.dag_id, plan.logical_date.minute());
+    let tasks = format!("crondag tasks {} {}", plan.dag_id, plan.run_id);
     let mut page = Page::new();
-    if cleared.is_empty() {
+    if plan.tasks.is_empty() {
+        if args.json {
+            print_json(&[&plan; 0])?;
+            return Ok(ExitCode::SUCCESS);
+        }
         page.line(format!("{name}: no such tasks to clear"));
-        page.next(&format!("crondag tasks {dag_id} {}", run.run_id));
+        page.next(&tasks);
         page.print()?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut table = Table::new(&["task", "state"]);
-    for task in &cleared {
+    for task in &plan.tasks {
         let state = if task.state == TaskState::None { "-" } else { task.state.as_str() };
         table.row(vec![task.task_id.to_string().into(), Cell::new(state, Tone::of_task(task.state))]);
     }
-    page.line(format!("{name}: these tasks start again as if they had never run"));
-    page.table(&table);
-    page.print()?;
-    confirm(&format!("Clear {} of {} tasks?", cleared.len(), instances.len()), args.yes)?;
-    let is_all = args.tasks.is_empty() && !args.failed;
-    let rerun = Rerun {
-        run: run.number,
-        clear: if is_all { Vec::new() } else { cleared.iter().map(|task| task.task_id.clone()).collect() },
-        clear_all: is_all,
-        backfill: None,
-        selection: run.selection.clone(),
-        params: run.params.clone(),
-    };
-    let write = store.write()?;
-    if let Some(Ok(dag)) = app.find(&dag_id) {
-        // Whoever clears a task has just corrected the file.
-        app.keep_version(&write, &dag)?;
+    if !args.json {
+        page.line(format!("{name}: these tasks start again as if they had never run"));
+        page.table(&table);
+        page.print()?;
     }
-    write.ask(&Intent::Rerun(rerun), app.now)?;
-    write.commit()?;
-    app.wake_driver()?;
-    let mut page = Page::new();
-    page.next(&format!("crondag tasks {dag_id} {}", run.run_id));
-    page.print()?;
+    confirm(&format!("Clear {} of {} tasks?", plan.tasks.len(), plan.of), args.yes)?;
+    let receipt = clear::apply(&app, plan)?;
+    if args.json {
+        print_json(&[&receipt])?;
+    } else {
+        let mut page = Page::new();
+        if !receipt.changed.is_empty() {
+            let names: Vec<&str> = receipt.changed.iter().map(|task| task.task_id.as_str()).collect();
+            page.line(format!("meanwhile the state of {} has changed; cleared all the same", names.join(", ")));
+        }
+        page.next(&tasks);
+        page.print()?;
+    }
+    receipt.driver?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// The tasks that were named, with what hangs on them; `None` means all.
-fn chosen(dag: &Dag, args: &Args) -> Result<Option<BTreeSet<TaskId>>, CliError> {
-    if args.tasks.is_empty() {
-        return Ok(None);
-    }
-    let mut indexes = BTreeSet::new();
-    for name in &args.tasks {
-        let task = select::task(dag, name)?;
-        indexes.insert(task);
-        if !args.only {
-            indexes.extend(dag.graph.descendants(task));
-        }
-        if args.upstream {
-            indexes.extend(dag.graph.ancestors(task));
+impl Args {
+    fn request(&self) -> ClearRequest {
+        ClearRequest {
+            dag: self.dag.clone(),
+            run: self.run.clone(),
+            tasks: self.tasks.clone(),
+            upstream: self.upstream,
+            only: self.only,
+            failed: self.failed,
         }
     }
-    Ok(Some(indexes.into_iter().map(|task| dag.tasks[task].id.clone()).collect()))
 }

@@ -5,13 +5,19 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use super::error::CliError;
 use crate::runner::attempt::environment::User;
 
-/// Asks on the terminal. Without one there is nobody to ask, so the answer is yes.
+/// Asks on the terminal.
 ///
 /// # Errors
-/// The answer is no.
+/// The answer is no, or there is nobody to ask.
 pub fn confirm(question: &str, yes: bool) -> Result<(), CliError> {
-    if yes || !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+    if yes {
         return Ok(());
+    }
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Err(CliError::usage(
+            format!("nothing was done: \"{question}\" must be answered, and there is no terminal to ask on"),
+            "the same again with -y, which means yes",
+        ));
     }
     let unreadable =
         |error: io::Error| CliError::environment(format!("cannot ask on the terminal: {error}"), "give -y");

@@ -8,21 +8,18 @@ use super::confirm::who;
 use super::context::Global;
 
 use super::error::CliError;
-use super::output::Page;
-use crate::app::query::tasks::tasks_of;
-use crate::app::select;
-use crate::app::times::minute;
-use crate::dag::TaskState;
-use crate::store::Intent;
+use super::output::{Page, print_json};
+use crate::app::request::mark::{self, Mark, MarkRequest};
 
 /// Options of `mark`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  crondag mark userprofile 20180701 success --task check_table_finish\n  \
-                        crondag mark userprofile 20180701 failed      every task that has not ended")]
+                        crondag mark userprofile 20180701 failed      every task that has not ended\n  \
+                        crondag mark userprofile 20180704 skipped     a date that never ran: recorded, not run")]
 pub struct Args {
     /// The DAG
     dag: String,
-    /// The run's logical date, or its id
+    /// The run's logical date, or its id. A date that never ran gets a run in that state; nothing is started
     #[arg(value_name = "DATE|RUN_ID")]
     run: String,
     /// The state that the tasks get
@@ -30,6 +27,9 @@ pub struct Args {
     /// Only this task; may be repeated [default: every task of the run that has not ended]
     #[arg(long = "task", value_name = "TASK", value_delimiter = ',')]
     tasks: Vec<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -41,40 +41,29 @@ enum State {
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     let app = global.open()?;
-    let dag_id = app.dag_id(&args.dag)?;
-    let mut store = app.store()?;
-    let run = select::run(&app, store.as_ref(), &dag_id, Some(&args.run))?;
-    let Some(store) = &mut store else { return Ok(ExitCode::SUCCESS) };
-    let state = match args.state {
-        State::Success => TaskState::Success,
-        State::Failed => TaskState::Failed,
-        State::Skipped => TaskState::Skipped,
+    let mark = match args.state {
+        State::Success => Mark::Success,
+        State::Failed => Mark::Failed,
+        State::Skipped => Mark::Skipped,
     };
-    let known = tasks_of(&app, store, &run)?;
-    let mut targets = Vec::new();
-    for name in &args.tasks {
-        let task = known.iter().find(|task| task.task_id.as_str() == name).ok_or_else(|| {
-            CliError::usage(
-                format!("the run {} has no task `{name}`", run.run_id),
-                format!("crondag tasks {dag_id} {}", run.run_id),
-            )
-        })?;
-        targets.push(Some(task.task_id.clone()));
+    let request = MarkRequest { dag: args.dag.clone(), run: args.run.clone(), mark, tasks: args.tasks.clone() };
+    let plan = mark::plan(&app, &request)?;
+    let receipt = mark::apply(&app, plan, &who())?;
+    if args.json {
+        print_json(&[&receipt])?;
+    } else {
+        let (dag_id, date, state) = (&receipt.dag_id, receipt.logical_date.minute(), mark.state());
+        let mut page = Page::new();
+        if receipt.was_created {
+            page.line(format!("{dag_id} {date} never ran: recorded as {state}, nothing is started"));
+        } else {
+            let named = args.tasks.join(", ");
+            let what = if named.is_empty() { "every task that has not ended" } else { named.as_str() };
+            page.line(format!("{dag_id} {date}: {what} will be marked {state}"));
+        }
+        page.next(&format!("crondag tasks {dag_id} {}", receipt.run_id));
+        page.print()?;
     }
-    if targets.is_empty() {
-        targets.push(None);
-    }
-    let what = if args.tasks.is_empty() { "every task that has not ended".to_owned() } else { args.tasks.join(", ") };
-    let write = store.write()?;
-    for task in targets {
-        write.ask(&Intent::Mark { run: run.number, task, state, by: who() }, app.now)?;
-    }
-    write.commit()?;
-    app.wake_driver()?;
-    let mut page = Page::new();
-    let date = minute(run.logical_date, &app.zone_of(&dag_id));
-    page.line(format!("{dag_id} {date}: {what} will be marked {state}"));
-    page.next(&format!("crondag tasks {dag_id} {}", run.run_id));
-    page.print()?;
+    receipt.driver?;
     Ok(ExitCode::SUCCESS)
 }

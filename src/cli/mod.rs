@@ -21,7 +21,6 @@ mod man;
 mod mark;
 mod next;
 mod output;
-mod params;
 mod pause;
 mod rehearsal;
 mod render;
@@ -31,6 +30,7 @@ pub mod schema;
 mod show;
 mod status;
 mod stop;
+mod stuck;
 mod tasks;
 mod test;
 mod tick;
@@ -44,6 +44,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::app::request::pause::Schedule;
 use crate::home::Home;
 pub use context::Global;
 pub use error::CliError;
@@ -173,8 +174,8 @@ fn run(cli: &Cli) -> Result<ExitCode, CliError> {
         Command::Tick(args) => tick::run(args, global),
         Command::Scheduler(args) => scheduler::run(args, global),
         Command::Trigger(args) => trigger::run(args, global),
-        Command::Pause(args) => pause::run(args, global, true),
-        Command::Unpause(args) => pause::run(args, global, false),
+        Command::Pause(args) => pause::run(args, global, Schedule::Paused),
+        Command::Unpause(args) => pause::run(args, global, Schedule::Resumed),
         Command::Clear(args) => clear::run(args, global),
         Command::Mark(args) => mark::run(args, global),
         Command::Stop(args) => stop::run(args, global),

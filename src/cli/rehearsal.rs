@@ -4,7 +4,7 @@ use super::context::Global;
 use crate::app::App;
 
 use super::error::CliError;
-use super::params;
+use crate::app::request::params;
 use crate::app::select;
 use crate::app::times::rfc3339;
 use crate::dag::schedule::DataInterval;

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -118,14 +118,19 @@ pub fn driver(home: &Home) -> Driver {
 
 /// Makes sure that a driver looks at what was just committed: rings the doorbell, or starts a driver.
 pub fn wake(home: &Home) -> Result<(), ClientError> {
+    wake_watched(home).map(drop)
+}
+
+/// As [`wake`], for one who wants to know how the driver that was started ends, if one was.
+pub fn wake_watched(home: &Home) -> Result<Option<Child>, ClientError> {
     // A driver that is about to end looks once more after it has let its lock go, so either it or a new one sees it.
     race_delay();
     match driver(home) {
         Driver::Running { .. } => {
             ring(home);
-            Ok(())
+            Ok(None)
         }
-        Driver::Absent => start(home),
+        Driver::Absent => start(home).map(Some),
     }
 }
 
@@ -176,7 +181,7 @@ pub(super) fn doorbell(home: &Home) -> Result<File, ClientError> {
 }
 
 /// Starts a driver in a session of its own, so that neither a terminal nor cron takes it along when it ends.
-fn start(home: &Home) -> Result<(), ClientError> {
+fn start(home: &Home) -> Result<Child, ClientError> {
     let path = home.driver_log_path();
     let failed = |source| ClientError::File { path: path.display().to_string(), source };
     let log = log::open(&path).map_err(failed)?;
@@ -193,7 +198,7 @@ fn start(home: &Home) -> Result<(), ClientError> {
         .env_remove(super::attempt::ATTEMPT_VARIABLE)
         .current_dir("/");
     // Its parent does not wait for it: it outlives clients, and those are short.
-    command.spawn().map(drop).map_err(ClientError::Spawn)
+    command.spawn().map_err(ClientError::Spawn)
 }
 
 #[cfg(test)]

@@ -105,3 +105,14 @@ pub fn runs(app: &App, question: &RunsQuestion) -> Result<Vec<RunAnswer>, AppErr
     };
     store.runs(&filter)?.iter().map(|run| RunAnswer::new(app, &store, run)).collect()
 }
+
+/// The runs with these numbers; one that is gone is left out.
+///
+/// # Errors
+/// The database.
+pub fn by_number(app: &App, numbers: &[RunNumber]) -> Result<Vec<RunAnswer>, AppError> {
+    let Some(store) = app.store()? else { return Ok(Vec::new()) };
+    let rows = numbers.iter().map(|number| store.run(*number));
+    let rows: Vec<RunRow> = rows.filter_map(Result::transpose).collect::<Result<_, _>>()?;
+    rows.iter().map(|run| RunAnswer::new(app, &store, run)).collect()
+}

@@ -10,6 +10,7 @@
 
 mod message;
 mod past;
+mod recorded;
 mod requests;
 mod run;
 mod slots;
@@ -25,6 +26,7 @@ use jiff::Timestamp;
 pub use message::{
     Alert, AlertKind, BackfillLimits, Effect, Event, Look, Outcome, Plan, RerunRequest, Start, TaskReport,
 };
+pub use recorded::recorded;
 pub use run::{Binding, Past, PriorTask, RunInput};
 pub use slots::Limits;
 pub use standstill::Standstill;

@@ -181,8 +181,11 @@ impl Engine {
         } else if was == Phase::Ended
             && let Some(run) = self.runs.get(&number)
         {
-            let (state, reason) = run.verdict();
-            step.effects.push(Effect::Record(Transition::RunEnded { run: number, state, reason }));
+            // With nothing to mark its end stays as it was recorded.
+            if !marked.is_empty() {
+                let (state, reason) = run.verdict();
+                step.effects.push(Effect::Record(Transition::RunEnded { run: number, state, reason }));
+            }
             self.pass_on_past(number, step);
             self.forget_if_over(number);
         }

@@ -1,0 +1,178 @@
+//! Tasks of a run, done again.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use super::backfill::narrowed;
+use super::has_failed;
+use crate::app::query::tasks::tasks_of;
+use crate::app::times::Moment;
+use crate::app::{App, AppError, select};
+use crate::dag::{Dag, DagId, RunState, TaskId, TaskState};
+use crate::store::{Intent, Rerun, RunRow};
+
+/// What is asked.
+#[derive(Debug, Clone, Default)]
+pub struct ClearRequest {
+    /// The DAG, as somebody typed it.
+    pub dag: String,
+    /// The run's logical date, or its id.
+    pub run: String,
+    /// These tasks; none means all.
+    pub tasks: Vec<String>,
+    /// Also everything that they wait for.
+    pub upstream: bool,
+    /// Not what waits for them.
+    pub only: bool,
+    /// Of these, only tasks that failed or were blocked by a failure.
+    pub failed: bool,
+}
+
+/// A task that will start again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ClearedTask {
+    /// The task.
+    pub task_id: TaskId,
+    /// How it stands; `none` of one that the run does not have yet.
+    pub state: TaskState,
+}
+
+/// What will be done again.
+#[derive(Debug, Clone, Serialize)]
+pub struct ClearPlan {
+    /// The DAG.
+    pub dag_id: DagId,
+    /// The run.
+    pub run_id: String,
+    /// The start of its data interval.
+    pub logical_date: Moment,
+    /// The tasks that start again, in the order of the DAG. Nothing else starts.
+    pub tasks: Vec<ClearedTask>,
+    /// How many tasks the run has.
+    pub of: usize,
+    #[serde(skip)]
+    run: RunRow,
+    #[serde(skip)]
+    file: Dag,
+    #[serde(skip)]
+    rerun: Rerun,
+}
+
+/// What was recorded.
+#[derive(Debug, Clone, Serialize)]
+pub struct ClearReceipt {
+    /// The DAG.
+    pub dag_id: DagId,
+    /// The run.
+    pub run_id: String,
+    /// The tasks that start again.
+    pub tasks: Vec<TaskId>,
+    /// Those whose state was another one by then.
+    pub changed: Vec<ClearedTask>,
+    /// Whether the driver was told.
+    #[serde(skip)]
+    pub driver: Result<(), AppError>,
+}
+
+/// Works out what would start again.
+///
+/// # Errors
+/// No such DAG, run or task; a faulty file.
+pub fn plan(app: &App, request: &ClearRequest) -> Result<ClearPlan, AppError> {
+    let dag_id = app.dag_id(&request.dag)?;
+    let store = app.store()?;
+    let run = select::run(app, store.as_ref(), &dag_id, Some(&request.run))?;
+    let file = app.dag(&request.dag)?;
+    let (mut dag, mut instances, mut has_begun) = (file.clone(), Vec::new(), false);
+    if let Some(store) = &store {
+        instances = tasks_of(app, store, &run)?;
+        has_begun = !store.task_instances(run.number)?.is_empty();
+        // A running run keeps its version. Any other begins again as the file stands now, so that decides who waits for whom.
+        if run.state == RunState::Running {
+            dag = app.dag_of_run(store, &run)?.unwrap_or(dag);
+        }
+    }
+    let chosen = chosen(&dag, request)?;
+    let is_whole = chosen.is_none() && !request.failed;
+    let mut tasks: Vec<ClearedTask> = instances
+        .iter()
+        .filter(|task| chosen.as_ref().is_none_or(|chosen| chosen.contains(&task.task_id)))
+        .filter(|task| !request.failed || has_failed(task))
+        .map(|task| ClearedTask { task_id: task.task_id.clone(), state: task.state })
+        .collect();
+    // A task that is new in the file starts where somebody has named it, or the whole run.
+    let lacking = dag.tasks.iter().map(|task| &task.id).filter(|id| {
+        let is_meant = match &chosen {
+            Some(chosen) => chosen.contains(*id),
+            None => run.selection.as_ref().is_none_or(|selection| selection.contains(id)),
+        };
+        is_meant && !request.failed && !instances.iter().any(|instance| instance.task_id == **id)
+    });
+    let add: Vec<TaskId> = lacking.cloned().collect();
+    tasks.extend(add.iter().map(|id| ClearedTask { task_id: id.clone(), state: TaskState::None }));
+    let tasks = select::in_dag_order(Some(&dag), tasks, |task| &task.task_id);
+    let rerun = Rerun {
+        run: run.number,
+        clear: if is_whole { Vec::new() } else { tasks.iter().map(|task| task.task_id.clone()).collect() },
+        clear_all: is_whole,
+        backfill: None,
+        selection: if is_whole || !has_begun { run.selection.clone() } else { narrowed(&dag, &instances, &add) },
+        params: run.params.clone(),
+    };
+    Ok(ClearPlan {
+        logical_date: Moment::new(run.logical_date, &app.zone_of(&dag_id)),
+        dag_id,
+        run_id: run.run_id.clone(),
+        of: instances.len() + add.len(),
+        tasks,
+        run,
+        file,
+        rerun,
+    })
+}
+
+/// The tasks that were named, with what hangs on them; `None` means all.
+fn chosen(dag: &Dag, request: &ClearRequest) -> Result<Option<BTreeSet<TaskId>>, AppError> {
+    if request.tasks.is_empty() {
+        return Ok(None);
+    }
+    let mut indexes = BTreeSet::new();
+    for name in &request.tasks {
+        let task = select::task(dag, name)?;
+        indexes.insert(task);
+        if !request.only {
+            indexes.extend(dag.graph.descendants(task));
+        }
+        if request.upstream {
+            indexes.extend(dag.graph.ancestors(task));
+        }
+    }
+    Ok(Some(indexes.into_iter().map(|task| dag.tasks[task].id.clone()).collect()))
+}
+
+/// Asks the driver to start these tasks again, and wakes it.
+///
+/// # Errors
+/// The database; the run is gone.
+pub fn apply(app: &App, plan: ClearPlan) -> Result<ClearReceipt, AppError> {
+    let mut store = app.store_for_writing()?;
+    let now: Vec<_> = store.task_instances(plan.run.number)?;
+    let differs = |task: &&ClearedTask| {
+        let instance = now.iter().find(|instance| instance.task_id == task.task_id);
+        instance.map_or(TaskState::None, |instance| instance.state) != task.state
+    };
+    let changed: Vec<ClearedTask> = plan.tasks.iter().filter(differs).cloned().collect();
+    let write = store.write()?;
+    // Whoever clears a task has just corrected the file.
+    app.keep_version(&write, &plan.file)?;
+    write.ask(&Intent::Rerun(plan.rerun), app.now)?;
+    write.commit()?;
+    Ok(ClearReceipt {
+        dag_id: plan.dag_id,
+        run_id: plan.run_id,
+        tasks: plan.tasks.into_iter().map(|task| task.task_id).collect(),
+        changed,
+        driver: app.wake_driver(),
+    })
+}

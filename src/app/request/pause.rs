@@ -1,0 +1,88 @@
+//! Stopping and resuming a DAG's schedule.
+
+use serde::Serialize;
+
+use crate::app::times::Moment;
+use crate::app::{App, AppError};
+use crate::dag::DagId;
+use crate::dag::schedule::Timetable;
+use crate::store::DagRow;
+
+/// Whether a DAG's schedule rests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Schedule {
+    /// No new scheduled runs.
+    Paused,
+    /// From now on.
+    Resumed,
+}
+
+/// What will be recorded.
+#[derive(Debug, Clone, Serialize)]
+pub struct PausePlan {
+    /// The DAG.
+    pub dag_id: DagId,
+    /// What its schedule will be.
+    pub schedule: Schedule,
+    /// Whether it is so already.
+    pub is_so_already: bool,
+}
+
+/// What was recorded.
+#[derive(Debug, Clone, Serialize)]
+pub struct PauseReceipt {
+    /// The DAG.
+    pub dag_id: DagId,
+    /// What its schedule is now.
+    pub schedule: Schedule,
+    /// Whether anything was changed.
+    pub changed: bool,
+    /// When it starts next; `None` while it is paused, and when it has no fire time ahead.
+    pub next_start: Option<Moment>,
+}
+
+/// Works out what would be recorded.
+///
+/// # Errors
+/// No such DAG.
+pub fn plan(app: &App, dag: &str, schedule: Schedule) -> Result<PausePlan, AppError> {
+    let dag_id = app.dag_id(dag)?;
+    let row = match app.store()? {
+        Some(store) => store.dag(&dag_id)?,
+        None => None,
+    };
+    let is_paused = row.is_some_and(|row| row.is_paused);
+    Ok(PausePlan { dag_id, schedule, is_so_already: is_paused == (schedule == Schedule::Paused) })
+}
+
+/// Records it. No driver need know.
+///
+/// # Errors
+/// The database.
+pub fn apply(app: &App, plan: PausePlan) -> Result<PauseReceipt, AppError> {
+    let PausePlan { dag_id, schedule, .. } = plan;
+    let mut store = app.store_for_writing()?;
+    let write = store.write()?;
+    let row = write.dag(&dag_id)?;
+    let pause = schedule == Schedule::Paused;
+    let changed = row.as_ref().is_some_and(|row| row.is_paused) != pause;
+    if changed {
+        let mut row = row.unwrap_or_else(|| DagRow::new(dag_id.clone(), app.now));
+        row.is_paused = pause;
+        if !pause {
+            row.schedule_from = app.now;
+            // No file looks like this: the next tick reads it again and finds out when it is due.
+            row.file_stamp.clear();
+        }
+        write.put_dag(&row)?;
+        write.commit()?;
+    }
+    let next_start = match app.find(&dag_id) {
+        Some(Ok(dag)) if !pause => {
+            Timetable::of(&dag).next_interval(app.now).map(|next| Moment::new(next.end, &dag.timezone))
+        }
+        Some(Ok(_) | Err(_)) | None => None,
+    };
+    Ok(PauseReceipt { dag_id, schedule, changed, next_start })
+}

@@ -1,0 +1,97 @@
+//! Ending runs.
+
+use serde::Serialize;
+
+use crate::app::times::Moment;
+use crate::app::{App, AppError, select};
+use crate::dag::{DagId, RunNumber, RunState};
+use crate::store::{Intent, RunRow};
+
+/// What is asked.
+#[derive(Debug, Clone, Default)]
+pub struct StopRequest {
+    /// The DAG, as somebody typed it.
+    pub dag: String,
+    /// The run's logical date, or its id; `None` means all that have not ended.
+    pub run: Option<String>,
+}
+
+/// A run that will be ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StoppedRun {
+    /// The run.
+    pub run_id: String,
+    /// The start of its data interval.
+    pub logical_date: Moment,
+    /// How it stands: a queued one ends without having begun, and is no failure.
+    pub state: RunState,
+    #[serde(skip)]
+    number: RunNumber,
+}
+
+/// What will be ended.
+#[derive(Debug, Clone, Serialize)]
+pub struct StopPlan {
+    /// The DAG.
+    pub dag_id: DagId,
+    /// The runs, oldest first.
+    pub runs: Vec<StoppedRun>,
+}
+
+/// What was recorded.
+#[derive(Debug, Clone, Serialize)]
+pub struct StopReceipt {
+    /// The DAG.
+    pub dag_id: DagId,
+    /// Runs that the driver was asked to end.
+    pub runs: Vec<StoppedRun>,
+    /// Runs that ended by themselves meanwhile.
+    pub ended_before: Vec<StoppedRun>,
+    /// Whether the driver was told.
+    #[serde(skip)]
+    pub driver: Result<(), AppError>,
+}
+
+/// Works out which runs would be ended.
+///
+/// # Errors
+/// No such DAG or run.
+pub fn plan(app: &App, request: &StopRequest) -> Result<StopPlan, AppError> {
+    let dag_id = app.dag_id(&request.dag)?;
+    let store = app.store()?;
+    let candidates: Vec<RunRow> = match (&request.run, &store) {
+        (Some(text), store) => vec![select::run(app, store.as_ref(), &dag_id, Some(text))?],
+        (None, Some(store)) => {
+            let runs = store.unfinished_runs()?.into_iter().map(|unfinished| unfinished.run);
+            runs.filter(|run| run.dag_id == dag_id).collect()
+        }
+        (None, None) => Vec::new(),
+    };
+    let zone = app.zone_of(&dag_id);
+    let runs = candidates.into_iter().filter(|run| !run.state.is_final()).map(|run| StoppedRun {
+        logical_date: Moment::new(run.logical_date, &zone),
+        run_id: run.run_id,
+        state: run.state,
+        number: run.number,
+    });
+    Ok(StopPlan { dag_id, runs: runs.collect() })
+}
+
+/// Asks the driver to end these runs, and wakes it.
+///
+/// # Errors
+/// The database.
+pub fn apply(app: &App, plan: StopPlan, by: &str) -> Result<StopReceipt, AppError> {
+    let mut store = app.store_for_writing()?;
+    let (mut runs, mut ended_before) = (Vec::new(), Vec::new());
+    for run in plan.runs {
+        let is_over = store.run(run.number)?.is_none_or(|known| known.state.is_final());
+        if is_over { ended_before.push(run) } else { runs.push(run) }
+    }
+    let write = store.write()?;
+    for run in &runs {
+        write.ask(&Intent::Stop { run: run.number, by: by.to_owned() }, app.now)?;
+    }
+    write.commit()?;
+    Ok(StopReceipt { dag_id: plan.dag_id, runs, ended_before, driver: app.wake_driver() })
+}

@@ -1,0 +1,356 @@
+//! Watching what was ordered until it ends, cannot go on, or is interrupted.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use crate::app::times::Moment;
+use crate::app::{App, AppError};
+use crate::dag::{RunNumber, RunState, RunType, TaskId, TaskState};
+use crate::runner::client::{self, Driver};
+use crate::runner::engine::{Blocker, Engine};
+use crate::runner::load;
+use crate::store::{Intent, Progress, RunFilter, RunRow, Store, UnfinishedRun};
+
+/// How often it is made sure that a driver lives, and that what does not move can move.
+const DRIVER_CHECK: Duration = Duration::from_secs(2);
+/// A driver that fails so often without having done anything is not going to.
+const FAILED_STARTS: u32 = 3;
+
+/// What is watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Watched {
+    /// The runs of a backfill.
+    Backfill(i64),
+    /// One run.
+    Run(RunNumber),
+}
+
+/// How it goes.
+#[derive(Debug)]
+pub struct Sight {
+    /// The runs, oldest first. Empty until the driver has read what it was asked to do: until then states are those of before.
+    pub runs: Vec<Progress>,
+    /// What follows from it.
+    pub outlook: Outlook,
+}
+
+/// Whether it is worth while to go on watching.
+#[derive(Debug)]
+pub enum Outlook {
+    /// It goes on.
+    Going,
+    /// All runs have ended.
+    Over,
+    /// None of the runs that are left will ever start by itself.
+    Stuck(Vec<StuckRun>),
+}
+
+/// A run that waits for a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StuckRun {
+    /// The run's id.
+    pub run_id: String,
+    /// The start of its data interval.
+    pub logical_date: Moment,
+    /// What it waits for.
+    pub cause: StuckCause,
+}
+
+/// What a run waits for that will not come by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StuckCause {
+    /// `depends_on_past`: the task of an earlier run has not succeeded, and that run has ended.
+    Past {
+        /// The task.
+        task: TaskId,
+        /// The earlier run.
+        run_id: Option<String>,
+        /// The start of its data interval.
+        logical_date: Moment,
+        /// How the task stands there.
+        state: Option<TaskState>,
+    },
+    /// The backfill that the run belongs to was interrupted.
+    BackfillHeld,
+    /// No version of its DAG file can be read.
+    NoVersion,
+    /// It waits for other runs that wait.
+    OtherRuns,
+}
+
+/// Looks again and again.
+pub struct Watch<'a> {
+    app: &'a App,
+    store: Store,
+    watched: Watched,
+    last_intent: i64,
+    checked: Instant,
+    last_event: i64,
+    driver: Option<Child>,
+    failed_starts: u32,
+}
+
+impl<'a> Watch<'a> {
+    /// Begins to watch. Until the request with number `last_intent` is carried out, nothing is seen.
+    ///
+    /// # Errors
+    /// The database.
+    pub fn new(app: &'a App, watched: Watched, last_intent: i64) -> Result<Watch<'a>, AppError> {
+        let store = app.store_for_writing()?;
+        let last_event = store.last_event()?;
+        let checked = Instant::now();
+        Ok(Watch { app, store, watched, last_intent, checked, last_event, driver: None, failed_starts: 0 })
+    }
+
+    /// Looks once.
+    ///
+    /// # Errors
+    /// The database; a driver that cannot be started.
+    pub fn look(&mut self) -> Result<Sight, AppError> {
+        // Asked first: between the two the driver may carry out what was asked.
+        let is_read = !self.store.has_intents_until(self.last_intent)?;
+        let runs = if is_read { self.progress()? } else { Vec::new() };
+        if is_read && runs.iter().all(|run| run.state.is_final()) {
+            return Ok(Sight { runs, outlook: Outlook::Over });
+        }
+        let mut outlook = Outlook::Going;
+        if self.checked.elapsed() > DRIVER_CHECK {
+            let event = self.store.last_event()?;
+            let has_moved = std::mem::replace(&mut self.last_event, event) != event;
+            self.look_after_driver(has_moved)?;
+            if is_read && !has_moved && runs.iter().all(|run| run.tasks.running == 0) {
+                let open = runs.iter().filter(|run| !run.state.is_final()).map(|run| run.number).collect();
+                let stuck = stuck(self.app, &self.store, &open)?;
+                if !stuck.is_empty() {
+                    outlook = Outlook::Stuck(stuck);
+                }
+            }
+            self.checked = Instant::now();
+        }
+        Ok(Sight { runs, outlook })
+    }
+
+    fn progress(&self) -> Result<Vec<Progress>, AppError> {
+        match self.watched {
+            Watched::Backfill(backfill) => Ok(self.store.backfill_progress(backfill)?),
+            Watched::Run(number) => {
+                let run = self.store.run(number)?.ok_or_else(|| {
+                    AppError::usage(
+                        "the run that was watched has been deleted",
+                        "crondag runs shows those that are left",
+                    )
+                })?;
+                let tasks = self.store.state_counts(number)?;
+                Ok(vec![Progress { number, logical_date: run.logical_date, state: run.state, tasks }])
+            }
+        }
+    }
+
+    /// The driver may have been killed; with cron the next tick would start another one.
+    fn look_after_driver(&mut self, has_moved: bool) -> Result<(), AppError> {
+        let has_failed = match &mut self.driver {
+            Some(child) => child.try_wait().ok().flatten().is_some_and(|status| !status.success()),
+            None => false,
+        };
+        let is_running = matches!(client::driver(&self.app.home), Driver::Running { .. });
+        self.failed_starts = match (is_running || has_moved, has_failed) {
+            (true, _) => 0,
+            (false, true) => self.failed_starts + 1,
+            (false, false) => self.failed_starts,
+        };
+        if self.failed_starts >= FAILED_STARTS {
+            return Err(self.no_driver());
+        }
+        if client::needs_driver(&self.store)?
+            && let Some(child) = client::wake_watched(&self.app.home)?
+        {
+            self.driver = Some(child);
+        }
+        Ok(())
+    }
+
+    fn no_driver(&self) -> AppError {
+        let path = self.app.home.driver_log_path();
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        let last = text.lines().rev().find(|line| line.contains(" error ")).or_else(|| text.lines().last());
+        let said = last.map_or_else(|| "it says nothing".to_owned(), |line| format!("it says: {line}"));
+        AppError::environment(
+            format!("the driver ends as soon as it is started; {said}"),
+            format!(
+                "what you asked for is recorded; correct what {} names, and `crondag tick` carries it out",
+                path.display()
+            ),
+        )
+    }
+
+    /// How many tasks of what is watched have a live attempt, and whether the driver still has something to read.
+    ///
+    /// # Errors
+    /// The database.
+    pub fn is_at_rest(&self, sight: &Sight) -> Result<bool, AppError> {
+        let is_read = !self.store.has_intents_until(self.last_intent)?;
+        Ok(is_read && sight.runs.iter().all(|run| run.tasks.running == 0) && !self.store.has_intents_until(i64::MAX)?)
+    }
+
+    /// Why a run ended as it did.
+    ///
+    /// # Errors
+    /// The database.
+    pub fn reason(&self, run: RunNumber) -> Result<Option<String>, AppError> {
+        Ok(self.store.run(run)?.and_then(|run| run.reason))
+    }
+
+    /// Asks the driver to start nothing new of the backfill.
+    ///
+    /// # Errors
+    /// The database; the driver cannot be told.
+    pub fn hold(&mut self) -> Result<(), AppError> {
+        match self.watched {
+            Watched::Backfill(backfill) => self.ask(&Intent::HoldBackfill { backfill, hold: true }),
+            Watched::Run(_) => Ok(()),
+        }
+    }
+
+    /// Asks the driver to stop the running tasks of the backfill.
+    ///
+    /// # Errors
+    /// The database; the driver cannot be told.
+    pub fn stop(&mut self) -> Result<(), AppError> {
+        match self.watched {
+            Watched::Backfill(backfill) => self.ask(&Intent::StopBackfill { backfill }),
+            Watched::Run(_) => Ok(()),
+        }
+    }
+
+    fn ask(&mut self, intent: &Intent) -> Result<(), AppError> {
+        let write = self.store.write()?;
+        write.ask(intent, Timestamp::now())?;
+        write.commit()?;
+        Ok(client::wake(&self.app.home)?)
+    }
+}
+
+/// What becomes of something that a [`Blocker`] holds back.
+enum Fate {
+    /// It starts some day, by itself.
+    Moves,
+    /// It starts when one of these runs has moved.
+    After(Vec<RunNumber>),
+    /// Only a person can change it.
+    Never,
+}
+
+fn fate(blocker: &Blocker) -> Fate {
+    match blocker {
+        Blocker::NoPlan | Blocker::BackfillHeld { .. } | Blocker::Past { run: None, .. } => Fate::Never,
+        Blocker::MaxActiveRuns { running, .. } => Fate::After(running.clone()),
+        Blocker::QueuedBehind { first, .. } => Fate::After(vec![*first]),
+        Blocker::Past { run: Some(run), .. } => Fate::After(vec![*run]),
+        // Another task of the same run must move first, which is asked for itself.
+        Blocker::Upstream { .. } => Fate::After(Vec::new()),
+        Blocker::OldAttempt { .. }
+        | Blocker::Retry { .. }
+        | Blocker::Poll { .. }
+        | Blocker::Pool { .. }
+        | Blocker::PoolQueue { .. }
+        | Blocker::MaxActiveTasks { .. }
+        | Blocker::Parallelism { .. } => Fate::Moves,
+    }
+}
+
+/// A way in which a run can move: all of these must go.
+type Way = Vec<(Option<TaskId>, Blocker)>;
+
+/// The runs of `watched` with what they wait for, when none of them will ever move by itself; else none.
+fn stuck(app: &App, store: &Store, watched: &BTreeSet<RunNumber>) -> Result<Vec<StuckRun>, AppError> {
+    let now = Timestamp::now();
+    let engine = load::engine(store, &app.config, now)?;
+    let unfinished = store.unfinished_runs()?;
+    let mut ways: BTreeMap<RunNumber, Vec<Way>> = BTreeMap::new();
+    for run in &unfinished {
+        ways.insert(run.run.number, ways_of(app, store, &engine, run, now)?);
+    }
+    let mut moving: BTreeSet<RunNumber> = BTreeSet::new();
+    loop {
+        let found: Vec<RunNumber> = ways
+            .iter()
+            .filter(|(number, ways)| !moving.contains(number) && ways.iter().any(|way| leads_on(way, &moving)))
+            .map(|(number, _)| *number)
+            .collect();
+        if found.is_empty() {
+            break;
+        }
+        moving.extend(found);
+    }
+    if watched.iter().any(|number| moving.contains(number) || !ways.contains_key(number)) {
+        return Ok(Vec::new());
+    }
+    let rows = unfinished.iter().map(|unfinished| &unfinished.run).filter(|run| watched.contains(&run.number));
+    rows.map(|run| {
+        Ok(StuckRun {
+            run_id: run.run_id.clone(),
+            logical_date: Moment::new(run.logical_date, &app.zone_of(&run.dag_id)),
+            cause: cause(app, store, run, &ways[&run.number])?,
+        })
+    })
+    .collect()
+}
+
+fn leads_on(way: &Way, moving: &BTreeSet<RunNumber>) -> bool {
+    way.iter().all(|(_, blocker)| match fate(blocker) {
+        Fate::Moves => true,
+        Fate::After(runs) => runs.iter().any(|run| moving.contains(run)),
+        Fate::Never => false,
+    })
+}
+
+fn ways_of(
+    app: &App,
+    store: &Store,
+    engine: &Engine,
+    unfinished: &UnfinishedRun,
+    now: Timestamp,
+) -> Result<Vec<Way>, AppError> {
+    let (run, tasks) = (&unfinished.run, &unfinished.tasks);
+    let of_run: Way = engine.why(run.number, None, now).into_iter().map(|blocker| (None, blocker)).collect();
+    if run.state == RunState::Queued || !of_run.is_empty() {
+        return Ok(vec![of_run]);
+    }
+    let dag = app.dag_of_run(store, run)?;
+    if dag.as_ref().is_some_and(|dag| dag.run_timeout.is_some()) {
+        return Ok(vec![Vec::new()]);
+    }
+    let exists = |task: &TaskId| dag.as_ref().is_none_or(|dag| dag.task_index(task.as_str()).is_some());
+    let open = tasks.iter().filter(|task| !task.state.is_final() && exists(&task.task_id));
+    let ways = open.map(|task| {
+        let blockers = engine.why(run.number, Some(&task.task_id), now).into_iter();
+        blockers.map(|blocker| (Some(task.task_id.clone()), blocker)).collect()
+    });
+    Ok(ways.collect())
+}
+
+fn cause(app: &App, store: &Store, run: &RunRow, ways: &[Way]) -> Result<StuckCause, AppError> {
+    for (task, blocker) in ways.iter().flatten() {
+        match (task, blocker) {
+            (_, Blocker::NoPlan) => return Ok(StuckCause::NoVersion),
+            (_, Blocker::BackfillHeld { .. }) => return Ok(StuckCause::BackfillHeld),
+            (Some(task), Blocker::Past { logical_date, run: None, state }) => {
+                let at = Some(*logical_date);
+                let filter = RunFilter { dag_id: Some(run.dag_id.clone()), from: at, to: at, ..RunFilter::default() };
+                let mut earlier = store.runs(&filter)?.into_iter().filter(|run| run.run_type != RunType::Manual);
+                return Ok(StuckCause::Past {
+                    task: task.clone(),
+                    run_id: earlier.next_back().map(|run| run.run_id),
+                    logical_date: Moment::new(*logical_date, &app.zone_of(&run.dag_id)),
+                    state: *state,
+                });
+            }
+            _ => {}
+        }
+    }
+    Ok(StuckCause::OtherRuns)
+}
