@@ -260,9 +260,9 @@ impl Watcher<'_> {
             view.show(&sight.runs);
             match &sight.outlook {
                 Outlook::Over => return self.closing(&view, &sight.runs),
-                Outlook::Stuck(runs) if handled == 0 => {
+                Outlook::Stuck(stuck) if handled == 0 => {
                     view.clear();
-                    return Err(stuck::error(self.dag_id, runs));
+                    return Err(stuck::error(stuck));
                 }
                 Outlook::Stuck(_) | Outlook::Going => {}
             }

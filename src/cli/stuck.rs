@@ -1,28 +1,24 @@
 //! How a command that waits says that there is nothing to wait for.
 
 use super::error::CliError;
-use crate::app::request::watch::{StuckCause, StuckRun};
-use crate::dag::{DagId, TaskState};
+use crate::app::request::watch::{Stuck, StuckCause, StuckRun};
+use crate::dag::TaskState;
 
 /// More runs than anybody reads.
 const MOST_NAMED: usize = 5;
 
 /// The runs, what each waits for, and what to type.
-pub fn error(dag_id: &DagId, runs: &[StuckRun]) -> CliError {
-    let mut told: Vec<&StuckRun> = runs.iter().filter(|run| run.cause != StuckCause::OtherRuns).collect();
-    // Where all wait for one another, or for runs of other commands, all are named.
-    if told.is_empty() {
-        told = runs.iter().collect();
-    }
-    let mut lines: Vec<String> = told.iter().take(MOST_NAMED).map(|run| format!("\n  {}", line(run))).collect();
-    let behind = runs.len() - told.len().min(MOST_NAMED);
+pub fn error(stuck: &Stuck) -> CliError {
+    let causes = &stuck.causes;
+    let mut lines: Vec<String> = causes.iter().take(MOST_NAMED).map(|run| format!("\n  {}", line(run))).collect();
+    let behind = stuck.waiting.saturating_sub(lines.len());
     if behind > 0 {
-        lines.push(format!("\n  {behind} more wait behind {}", if told.len() == 1 { "it" } else { "these" }));
+        lines.push(format!("\n  {behind} more wait behind {}", if causes.len() == 1 { "it" } else { "these" }));
     }
-    let count = if runs.len() == 1 { "1 run waits".to_owned() } else { format!("{} runs wait", runs.len()) };
+    let count = if stuck.waiting == 1 { "1 run waits".to_owned() } else { format!("{} runs wait", stuck.waiting) };
     CliError::failed(
         format!("{count} for what will not come by itself:{}", lines.concat()),
-        told.first().map_or_else(|| format!("crondag explain {dag_id}"), |run| next(dag_id, run)),
+        causes.first().map_or_else(|| "crondag status".to_owned(), next),
     )
 }
 
@@ -43,7 +39,8 @@ fn line(run: &StuckRun) -> String {
     }
 }
 
-fn next(dag_id: &DagId, run: &StuckRun) -> String {
+fn next(run: &StuckRun) -> String {
+    let dag_id = &run.dag_id;
     match &run.cause {
         StuckCause::Past { task, run_id: Some(earlier), .. } => format!(
             "crondag clear {dag_id} {earlier} --task {task}, or crondag mark {dag_id} {earlier} success --task {task}"

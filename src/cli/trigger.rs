@@ -86,8 +86,8 @@ fn wait(app: &App, receipt: &TriggerReceipt, quiet: bool) -> Result<ExitCode, Cl
     let mut watch = Watch::new(app, Watched::Run(receipt.number), 0)?;
     loop {
         let sight = watch.look()?;
-        if let Outlook::Stuck(runs) = &sight.outlook {
-            return Err(stuck::error(&receipt.dag_id, runs));
+        if let Outlook::Stuck(stuck) = &sight.outlook {
+            return Err(stuck::error(stuck));
         }
         let Some(run) = sight.runs.first().filter(|run| run.state.is_final()) else {
             thread::sleep(LOOK);

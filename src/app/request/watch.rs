@@ -1,6 +1,5 @@
 //! Watching what was ordered until it ends, cannot go on, or is interrupted.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::process::Child;
 use std::time::{Duration, Instant};
@@ -9,11 +8,11 @@ use jiff::Timestamp;
 
 use crate::app::times::Moment;
 use crate::app::{App, AppError};
-use crate::dag::{RunNumber, RunState, RunType, TaskId, TaskState};
+use crate::dag::{DagId, RunNumber, RunType, TaskId, TaskState};
 use crate::runner::client::{self, Driver};
-use crate::runner::engine::{Blocker, Engine};
+use crate::runner::engine::{Blocker, Standstill};
 use crate::runner::load;
-use crate::store::{Intent, Progress, RunFilter, RunRow, Store, UnfinishedRun};
+use crate::store::{Intent, Progress, RunFilter, RunRow, Store};
 
 /// How often it is made sure that a driver lives, and that what does not move can move.
 const DRIVER_CHECK: Duration = Duration::from_secs(2);
@@ -46,12 +45,23 @@ pub enum Outlook {
     /// All runs have ended.
     Over,
     /// None of the runs that are left will ever start by itself.
-    Stuck(Vec<StuckRun>),
+    Stuck(Stuck),
+}
+
+/// Runs that stand still until a person does something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stuck {
+    /// How many of those that are watched have not ended.
+    pub waiting: usize,
+    /// The runs at which it begins: the others wait for these.
+    pub causes: Vec<StuckRun>,
 }
 
 /// A run that waits for a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StuckRun {
+    /// Its DAG.
+    pub dag_id: DagId,
     /// The run's id.
     pub run_id: String,
     /// The start of its data interval.
@@ -123,9 +133,9 @@ impl<'a> Watch<'a> {
             let has_moved = std::mem::replace(&mut self.last_event, event) != event;
             self.look_after_driver(has_moved)?;
             if is_read && !has_moved && runs.iter().all(|run| run.tasks.running == 0) {
-                let open = runs.iter().filter(|run| !run.state.is_final()).map(|run| run.number).collect();
-                let stuck = stuck(self.app, &self.store, &open)?;
-                if !stuck.is_empty() {
+                let open: Vec<RunNumber> =
+                    runs.iter().filter(|run| !run.state.is_final()).map(|run| run.number).collect();
+                if let Some(stuck) = stuck(self.app, &self.store, &open)? {
                     outlook = Outlook::Stuck(stuck);
                 }
             }
@@ -234,123 +244,57 @@ impl<'a> Watch<'a> {
     }
 }
 
-/// What becomes of something that a [`Blocker`] holds back.
-enum Fate {
-    /// It starts some day, by itself.
-    Moves,
-    /// It starts when one of these runs has moved.
-    After(Vec<RunNumber>),
-    /// Only a person can change it.
-    Never,
-}
-
-fn fate(blocker: &Blocker) -> Fate {
-    match blocker {
-        Blocker::NoPlan | Blocker::BackfillHeld { .. } | Blocker::Past { run: None, .. } => Fate::Never,
-        Blocker::MaxActiveRuns { running, .. } => Fate::After(running.clone()),
-        Blocker::QueuedBehind { first, .. } => Fate::After(vec![*first]),
-        Blocker::Past { run: Some(run), .. } => Fate::After(vec![*run]),
-        // Another task of the same run must move first, which is asked for itself.
-        Blocker::Upstream { .. } => Fate::After(Vec::new()),
-        Blocker::OldAttempt { .. }
-        | Blocker::Retry { .. }
-        | Blocker::Poll { .. }
-        | Blocker::Pool { .. }
-        | Blocker::PoolQueue { .. }
-        | Blocker::MaxActiveTasks { .. }
-        | Blocker::Parallelism { .. } => Fate::Moves,
-    }
-}
-
-/// A way in which a run can move: all of these must go.
-type Way = Vec<(Option<TaskId>, Blocker)>;
-
-/// The runs of `watched` with what they wait for, when none of them will ever move by itself; else none.
-fn stuck(app: &App, store: &Store, watched: &BTreeSet<RunNumber>) -> Result<Vec<StuckRun>, AppError> {
+/// What holds these runs up, when none of them will ever move by itself.
+fn stuck(app: &App, store: &Store, watched: &[RunNumber]) -> Result<Option<Stuck>, AppError> {
     let now = Timestamp::now();
-    let engine = load::engine(store, &app.config, now)?;
-    let unfinished = store.unfinished_runs()?;
-    let mut ways: BTreeMap<RunNumber, Vec<Way>> = BTreeMap::new();
-    for run in &unfinished {
-        ways.insert(run.run.number, ways_of(app, store, &engine, run, now)?);
-    }
-    let mut moving: BTreeSet<RunNumber> = BTreeSet::new();
-    loop {
-        let found: Vec<RunNumber> = ways
-            .iter()
-            .filter(|(number, ways)| !moving.contains(number) && ways.iter().any(|way| leads_on(way, &moving)))
-            .map(|(number, _)| *number)
-            .collect();
-        if found.is_empty() {
-            break;
-        }
-        moving.extend(found);
-    }
-    if watched.iter().any(|number| moving.contains(number) || !ways.contains_key(number)) {
-        return Ok(Vec::new());
-    }
-    let rows = unfinished.iter().map(|unfinished| &unfinished.run).filter(|run| watched.contains(&run.number));
-    rows.map(|run| {
-        Ok(StuckRun {
-            run_id: run.run_id.clone(),
+    let Some(standstills) = load::engine(store, &app.config, now)?.standstill(watched, now) else { return Ok(None) };
+    let mut causes = Vec::new();
+    for Standstill { run, task, blocker } in standstills {
+        let Some(run) = store.run(run)? else { continue };
+        causes.push(StuckRun {
+            cause: cause(app, store, &run, task, &blocker)?,
             logical_date: Moment::new(run.logical_date, &app.zone_of(&run.dag_id)),
-            cause: cause(app, store, run, &ways[&run.number])?,
-        })
-    })
-    .collect()
+            dag_id: run.dag_id,
+            run_id: run.run_id,
+        });
+    }
+    Ok(Some(Stuck { waiting: watched.len(), causes }))
 }
 
-fn leads_on(way: &Way, moving: &BTreeSet<RunNumber>) -> bool {
-    way.iter().all(|(_, blocker)| match fate(blocker) {
-        Fate::Moves => true,
-        Fate::After(runs) => runs.iter().any(|run| moving.contains(run)),
-        Fate::Never => false,
-    })
-}
-
-fn ways_of(
+fn cause(
     app: &App,
     store: &Store,
-    engine: &Engine,
-    unfinished: &UnfinishedRun,
-    now: Timestamp,
-) -> Result<Vec<Way>, AppError> {
-    let (run, tasks) = (&unfinished.run, &unfinished.tasks);
-    let of_run: Way = engine.why(run.number, None, now).into_iter().map(|blocker| (None, blocker)).collect();
-    if run.state == RunState::Queued || !of_run.is_empty() {
-        return Ok(vec![of_run]);
-    }
-    let dag = app.dag_of_run(store, run)?;
-    if dag.as_ref().is_some_and(|dag| dag.run_timeout.is_some()) {
-        return Ok(vec![Vec::new()]);
-    }
-    let exists = |task: &TaskId| dag.as_ref().is_none_or(|dag| dag.task_index(task.as_str()).is_some());
-    let open = tasks.iter().filter(|task| !task.state.is_final() && exists(&task.task_id));
-    let ways = open.map(|task| {
-        let blockers = engine.why(run.number, Some(&task.task_id), now).into_iter();
-        blockers.map(|blocker| (Some(task.task_id.clone()), blocker)).collect()
-    });
-    Ok(ways.collect())
-}
-
-fn cause(app: &App, store: &Store, run: &RunRow, ways: &[Way]) -> Result<StuckCause, AppError> {
-    for (task, blocker) in ways.iter().flatten() {
-        match (task, blocker) {
-            (_, Blocker::NoPlan) => return Ok(StuckCause::NoVersion),
-            (_, Blocker::BackfillHeld { .. }) => return Ok(StuckCause::BackfillHeld),
-            (Some(task), Blocker::Past { logical_date, run: None, state }) => {
-                let at = Some(*logical_date);
-                let filter = RunFilter { dag_id: Some(run.dag_id.clone()), from: at, to: at, ..RunFilter::default() };
-                let mut earlier = store.runs(&filter)?.into_iter().filter(|run| run.run_type != RunType::Manual);
-                return Ok(StuckCause::Past {
-                    task: task.clone(),
-                    run_id: earlier.next_back().map(|run| run.run_id),
-                    logical_date: Moment::new(*logical_date, &app.zone_of(&run.dag_id)),
-                    state: *state,
-                });
+    run: &RunRow,
+    task: Option<TaskId>,
+    blocker: &Blocker,
+) -> Result<StuckCause, AppError> {
+    Ok(match (blocker, task) {
+        (Blocker::NoPlan, _) => StuckCause::NoVersion,
+        (Blocker::BackfillHeld { .. }, _) => StuckCause::BackfillHeld,
+        (Blocker::Past { logical_date, state, .. }, Some(task)) => {
+            let at = Some(*logical_date);
+            let filter = RunFilter { dag_id: Some(run.dag_id.clone()), from: at, to: at, ..RunFilter::default() };
+            let mut earlier = store.runs(&filter)?.into_iter().filter(|run| run.run_type != RunType::Manual);
+            StuckCause::Past {
+                task,
+                run_id: earlier.next_back().map(|run| run.run_id),
+                logical_date: Moment::new(*logical_date, &app.zone_of(&run.dag_id)),
+                state: *state,
             }
-            _ => {}
         }
-    }
-    Ok(StuckCause::OtherRuns)
+        (
+            Blocker::Past { .. }
+            | Blocker::MaxActiveRuns { .. }
+            | Blocker::QueuedBehind { .. }
+            | Blocker::Upstream { .. }
+            | Blocker::OldAttempt { .. }
+            | Blocker::Retry { .. }
+            | Blocker::Poll { .. }
+            | Blocker::Pool { .. }
+            | Blocker::PoolQueue { .. }
+            | Blocker::MaxActiveTasks { .. }
+            | Blocker::Parallelism { .. },
+            _,
+        ) => StuckCause::OtherRuns,
+    })
 }
