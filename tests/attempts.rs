@@ -11,7 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use common::{Home, pids, signal, until};
+use common::{Home, Ran, pids, signal, until};
 use serde_json::Value;
 
 impl Home {
@@ -113,7 +113,7 @@ fn what_a_task_leaves_behind_is_ended_and_its_output_kept_in_order() {
     assert_eq!(pids(&sleep), Vec::<u32>::new());
     let log = home.log("a");
     assert!(log.contains("\nout 1\nerr 1\nout 2\nerr 2\nout 3\nerr 3\n"), "{log}");
-    assert!(log.contains("[crondag] exit status 0\n[crondag] ended 1 processes that it had left behind\n"), "{log}");
+    assert!(log.contains("[crondag] exit status 0\n[crondag] ended 1 process that it had left behind\n"), "{log}");
 }
 
 #[test]
@@ -541,4 +541,105 @@ fn a_long_script_reaches_its_attempt_whole() {
     assert_eq!(home.backfill(), Some(0));
     assert_eq!(home.read("count"), "12000\n");
     home.ends_clean();
+}
+
+/// Prints what a process begins with, but for what names the attempt.
+const PRINTS_ATTRIBUTES: &str = r"
+umask; nice; ulimit -Sa | sort; grep -E '^Sig(Blk|Ign)' /proc/self/status; cat /proc/self/oom_score_adj
+ls /proc/$$/fd
+readlink /proc/$$/fd/0; ps -o tty= -p $$; pwd; env | grep -vE '^CRONDAG_(ATTEMPT|RUN_ID)=' | sort
+";
+
+/// Runs crondag from a shell in which everything is odd that a process hands down.
+fn from_an_odd_shell(home: &Home, args: &str) -> Ran {
+    let line = format!(
+        "umask 077; ulimit -Sn 64; ulimit -Ss 1024; ulimit -Sc unlimited; echo 500 > /proc/self/oom_score_adj; exec 9> '{0}/lock'; \
+         flock 9; export PATH=/nowhere:$PATH LANG=tlh TZ=Asia/Tokyo X=y CRONDAG_DRIVER=1; cd /; \
+         exec nice -n 7 env --ignore-signal=HUP,CHLD,INT,QUIT --block-signal=TERM,USR1 '{1}' --home '{0}' {args}",
+        home.path().display(),
+        env!("CARGO_BIN_EXE_crondag")
+    );
+    home.run_command(Command::new("bash").args(["-c", &line]))
+}
+
+#[test]
+fn what_a_task_begins_with_is_defined_and_not_inherited_and_test_gives_the_same() {
+    let dag = format!("[tasks.prints]\nshell = '''{PRINTS_ATTRIBUTES}'''\n");
+    let plain = Home::of("", &dag);
+    assert_eq!(plain.backfill(), Some(0));
+    let printed = |log: &str| -> String {
+        let (_, rest) = log.split_once("\n\n").unwrap();
+        rest.split("\n\n[crondag]").next().unwrap().trim_end().to_owned()
+    };
+    let expected = printed(&plain.log("prints"));
+    let begins = "0022\n0\n";
+    assert!(expected.starts_with(begins), "{expected}");
+    for part in [
+        "core file size              (blocks, -c) 0\n",
+        "stack size                  (kbytes, -s) 8192\n",
+        "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n0\n0\n1\n2\n",
+        "/dev/null\n",
+        "LANG=C.UTF-8\n",
+        "TZ=UTC\n",
+    ] {
+        assert!(expected.contains(part), "{part:?} is not in {expected}");
+    }
+    let odd = Home::of("", &dag);
+    from_an_odd_shell(&odd, "backfill -s 2024-01-01 -e 2024-01-01 d").success();
+    let tested = from_an_odd_shell(&odd, "test d prints 20240101");
+    let home = |text: &str| text.replace(odd.path().to_str().unwrap(), plain.path().to_str().unwrap());
+    assert_eq!(home(&printed(&odd.log("prints"))), expected);
+    assert_eq!(home(tested.out().trim_end()), expected);
+}
+
+#[test]
+fn umask_nice_and_limits_are_settings_of_the_home_and_of_a_task() {
+    let home = Home::of(
+        "umask = '027'\nnice = 3\n[limits]\nopen_files = 500\n",
+        "[defaults.limits]\ncore_size = '4KB'\n[tasks.home]\nshell = 'umask; nice; ulimit -n; ulimit -c; ulimit -Hn'\n\
+         [tasks.own]\nnice = 9\numask = '077'\nlimits = { open_files = 400 }\nshell = 'umask; nice; ulimit -n; ulimit -c; ulimit -n 450'\n",
+    );
+    assert_eq!(home.backfill(), Some(1), "a limit cannot be raised");
+    assert!(home.log("home").contains("\n0027\n3\n500\n4\n500\n"), "{}", home.log("home"));
+    assert!(home.log("own").contains("\n0077\n9\n400\n4\n"), "{}", home.log("own"));
+    assert_eq!(home.state("d", "own").0, "failed");
+}
+
+/// A caller's lock would never be free again while the driver has its descriptor.
+#[test]
+fn the_descriptors_of_a_caller_reach_neither_driver_nor_task() {
+    let home = Home::of(
+        "",
+        "[tasks.waits]\nshell = 'ls /proc/$$/fd > fds; touch begun; until [ -e go ]; do sleep 0.02; done'\n",
+    );
+    let lock = home.path().join("lock");
+    let line = format!(
+        "exec 9> '{}'; flock 9; '{}' --home '{}' trigger d",
+        lock.display(),
+        env!("CARGO_BIN_EXE_crondag"),
+        home.path().display()
+    );
+    assert!(Command::new("bash").args(["-c", &line]).status().unwrap().success());
+    until("the task begins", || home.has("begun"));
+    assert_eq!(home.read("fds"), "0\n1\n2\n");
+    let flock = Command::new("flock").arg("--nonblock").arg(&lock).arg("true").status().unwrap();
+    fs::write(home.path().join("go"), "").unwrap();
+    assert!(flock.success(), "somebody still has the caller's lock");
+    until("the run ends", || home.state("d", "waits").0 == "success");
+}
+
+/// Neither what a process says of itself in its environment nor what it calls itself makes it one that is let be.
+#[test]
+fn no_task_passes_for_a_driver() {
+    let long = marker(86_421);
+    let home = Home::of(
+        "",
+        &format!(
+            "[tasks.a]\ntimeout = '1s'\nshell = '''\nCRONDAG_DRIVER=1 setsid bash -c 'exec -a crondag sleep {long}' &\n\
+             bash -c 'exec -a crondag bash -c \"sleep {long}; :\" __driver' &\nCRONDAG_DRIVER=1 sleep {long}\n'''\n"
+        ),
+    );
+    assert_eq!(home.backfill(), Some(1));
+    assert!(home.state("d", "a").1.starts_with("timed out"), "{:?}", home.state("d", "a"));
+    assert_eq!(pids(&long), Vec::<u32>::new());
 }

@@ -107,6 +107,7 @@ fn every_example_is_good() {
             "[tasks.NAME.report]" => format!(
                 "[tasks.tag_counts.check]\nconnection = 'warehouse'\nquery = 'SELECT 1'\n[tasks.a.report]\n{key} = {example}"
             ),
+            "[tasks.NAME.limits]" => format!("[tasks.a]\nshell = 'true'\n[tasks.a.limits]\n{key} = {example}"),
             other => panic!("no text for {other}"),
         };
         assert_eq!(read(&text), [], "{text}");
@@ -118,7 +119,7 @@ fn every_example_is_good() {
             _ => "",
         };
         let rest = match header.as_str() {
-            "" | "[logs]" | "[spark]" | "[connections.NAME.spark]" | "[secrets.NAME]" => "",
+            "" | "[limits]" | "[logs]" | "[spark]" | "[connections.NAME.spark]" | "[secrets.NAME]" => "",
             "[connections.NAME]" if key == "type" => "database = 'd'\nusername = 'u'\n",
             "[connections.NAME]" if key == "path" => "type = 'sqlite'\n",
             "[connections.NAME]" if key == "database" => "type = 'mysql'\nusername = 'u'\n",

@@ -331,7 +331,7 @@ fn a_task_that_prints_without_end_something_like_its_secret_is_ended_at_its_time
         "[logs]\nmax_size = '1MB'\n[secrets]\nKEY = { file = 'key' }\n",
         "[tasks.prints]\ntimeout = '2s'\nshell = \"true '{{ secret.KEY }}'; head -c 90000 key | tr -d b > as; while cat as; do :; done\"\n",
     );
-    home.write("key", &format!("{}b", "a".repeat(90_000)));
+    home.write("key", format!("{}b", "a".repeat(90_000)));
     assert_eq!(home.run(&["backfill", "-s", "2024-01-01", "-e", "2024-01-01", "d"]).status.code(), Some(1));
     let reason = home.json(&["tasks", "d", "--json"])[0]["reason"].as_str().unwrap().to_owned();
     assert!(reason.starts_with("timed out after ") && reason.ends_with(" (its timeout is 2s)"), "{reason}");

@@ -137,7 +137,11 @@ enum Command {
 pub fn main() -> ExitCode {
     let first = env::args_os().nth(1);
     // The inner programs come first: nobody types them, and they must not pay for the parser.
-    match first.as_deref().and_then(OsStr::to_str) {
+    let first = first.as_deref().and_then(OsStr::to_str);
+    if first.is_some_and(|first| first.starts_with("__")) {
+        crate::runner::attempt::local::sys::close_inherited();
+    }
+    match first {
         Some("__spawner") => return crate::runner::attempt::local::spawner::main(),
         Some("__exec") => return crate::runner::attempt::local::run_as::main(),
         Some("__sql") => return crate::runner::actions::sql::main(),

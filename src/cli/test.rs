@@ -1,11 +1,12 @@
 //! `crondag test`
 //!
-//! The one command that runs a task itself: with the argument vector, the environment and the directory of a real
-//! attempt, but in the foreground, with its output on the terminal, and without a trace in the database.
+//! The one command that runs a task itself: as a real attempt is run, but in the foreground, with its output on the terminal, and
+//! without a trace in the database.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitCode, ExitStatus};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::pipe::{PipeFlags, pipe_with};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 
 use super::context::Global;
 use super::error::CliError;
@@ -24,10 +25,10 @@ use crate::app::times::{minute, rfc3339};
 use crate::dag::SKIP_EXIT_STATUS;
 use crate::dag::units::format_duration;
 use crate::mask::{Mask, Stream};
-use crate::runner::attempt::local::process::{self, Processes, Tree};
-use crate::runner::attempt::local::program;
-use crate::runner::attempt::local::run_as::{self, Helper};
-use crate::runner::attempt::{ATTEMPT_VARIABLE, AttemptKey, AttemptSpec, Ending};
+use crate::runner::attempt::local::process::{self, Processes, Tree, Waited};
+use crate::runner::attempt::local::run_as;
+use crate::runner::attempt::local::{program, shim};
+use crate::runner::attempt::{ATTEMPT_VARIABLE, AttemptKey, AttemptSpec, Ending, counted_processes};
 
 /// Options of `test`.
 #[derive(Debug, clap::Args)]
@@ -50,7 +51,8 @@ pub struct Args {
 const LOOK: Duration = Duration::from_millis(50);
 
 /// How long the last output is waited for when all processes are gone.
-const OUTLET_PATIENCE: Duration = Duration::from_secs(2);
+const OUTLET_WAIT: Duration = Duration::from_secs(2);
+
 /// So many looks in a row must find nobody.
 const EMPTY_LOOKS: u32 = 5;
 
@@ -115,6 +117,7 @@ fn spec(rehearsal: Rehearsal) -> AttemptSpec {
         stdin: prepared.stdin,
         env,
         run_as: prepared.run_as,
+        process: prepared.process,
         working_dir: prepared.working_dir,
         timeout,
         kill_grace,
@@ -125,110 +128,106 @@ fn spec(rehearsal: Rehearsal) -> AttemptSpec {
 }
 
 /// Runs the program to its end, to its timeout or to a signal, and ends whatever it leaves behind.
+///
+/// It is started as a shim starts it, in a session of its own: it neither has this terminal, where it could type what its
+/// user then runs, nor hears of Ctrl-C, which reaches us alone. We end it as a driver would.
 fn start(spec: &AttemptSpec, mask: &Mask) -> Result<Ending, String> {
     let failed = |error: io::Error| program::start_error(&spec.argv, &error);
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         signal_hook::flag::register(signal, stop.clone()).map_err(|error| format!("cannot watch signals: {error}"))?;
     }
-    let (command, name, answers) = if let Some(user) = &spec.run_as {
-        let helper = Helper::for_attempt(user, spec)?;
-        let name = helper.program.display().to_string();
-        let command = duct::cmd(helper.program, helper.args).full_env(helper.env).dir("/");
-        (command.stdin_file(helper.stdin), name, Some(helper.answers))
-    } else {
-        let program = program::find(&spec.argv, &spec.env, &spec.working_dir)?;
-        let command = duct::cmd(program, &spec.argv[1..]).full_env(&spec.env).dir(&spec.working_dir);
-        let command = match &spec.stdin {
-            Some(text) => command.stdin_bytes(text.as_bytes()),
-            None => command.stdin_null(),
-        };
-        (command, spec.argv[0].clone(), None)
-    };
-    let command = command.unchecked();
-    let (ended, done) = channel();
-    let command = if mask.is_empty() {
-        // The task has the terminal itself, with its width and its colours.
-        command
-    } else {
-        let stdout = outlet(mask, io::stdout(), ended.clone()).map_err(failed)?;
-        command.stdout_file(stdout).stderr_file(outlet(mask, io::stderr(), ended.clone()).map_err(failed)?)
-    };
-    drop(ended);
-    // A group of its own: Ctrl-C reaches us alone, and we end the task as a driver would.
-    let command = command.before_spawn(move |command| {
-        command.arg0(&name).process_group(0);
-        Ok(())
-    });
+    // Ignored by whoever started this, it would keep us from hearing how the program ended.
+    signal_hook::flag::register(SIGCHLD, Arc::default()).map_err(|error| format!("cannot watch signals: {error}"))?;
     process::adopt_orphans().map_err(failed)?;
-    let handle = command.start().map_err(failed)?;
-    // It holds the writing ends of the outlets; while it does, they never end.
-    drop(command);
-    let deadline = spec.timeout.map(|timeout| Instant::now() + timeout);
-    let lost = |error: io::Error| format!("the program was lost: {error}");
-    let (mut ending, mut status) = (None, None);
-    while status.is_none() && ending.is_none() {
-        status = handle.wait_timeout(LOOK).map_err(lost)?.map(|output| output.status);
-        if status.is_none() && stop.load(Ordering::Relaxed) {
-            ending = Some(Ending::Stopped);
-        } else if status.is_none() && deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            ending = Some(Ending::TimedOut { limit: spec.timeout });
-        }
+    let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed(error.into()));
+    let (output, write) = pipe()?;
+    let (program, answers) = shim::program_of(spec, write)?;
+    let mut program = program.in_own_session();
+    // In one pipe both keep their order, where that can be seen.
+    let mut errors = None;
+    if !go_to_one_place() {
+        let (read, write) = pipe()?;
+        program = program.with_errors(write);
+        errors = Some(read);
     }
-    let is_over = status.is_some();
+    let main = program.start(None).map_err(failed)?;
+    // It holds the writing ends of the pipes; while it does, they never end.
+    drop(program);
+    let (ended, done) = channel();
+    outlet(mask, output, io::stdout(), ended.clone()).map_err(failed)?;
+    if let Some(errors) = errors {
+        outlet(mask, errors, io::stderr(), ended.clone()).map_err(failed)?;
+    }
+    drop(ended);
+    let (asked, status) = watch(main, spec, &stop);
     let user = spec.run_as.as_deref();
-    let mut tree = Rehearsed { token: &spec.token, user, handle: &handle, empty_looks: 0 };
-    let left = process::end_all(&mut tree, spec.kill_grace);
+    let left = process::end_all(&mut Rehearsed { token: &spec.token, user, empty_looks: 0 }, spec.kill_grace);
     // What was printed must be on the screen before the outcome. A process that could not be ended may keep an outlet open.
-    while done.recv_timeout(OUTLET_PATIENCE).is_ok() {}
-    if is_over && left.count > 0 {
-        note(&format!("ended {} processes that it had left behind", left.count));
+    while done.recv_timeout(OUTLET_WAIT).is_ok() {}
+    if asked.is_none() && left.count > 0 {
+        note(&format!("ended {} that it had left behind", counted_processes(left.count)));
     }
     if !left.is_clean {
         note("not all processes took the KILL; some of them still live");
     }
-    if ending.is_none()
+    if asked.is_none()
         && let Some(reason) = answers.and_then(|answers| answers.failure())
     {
         return Err(reason);
     }
-    match (ending, status) {
-        (Some(ending), _) => {
-            handle.wait().map_err(lost)?;
-            Ok(ending)
+    Ok(asked.unwrap_or_else(|| exit(status)))
+}
+
+/// Waits for the program to end. Gives why it has to be ended, or how it has ended.
+fn watch(main: i32, spec: &AttemptSpec, stop: &AtomicBool) -> (Option<Ending>, Option<ExitStatus>) {
+    let deadline = spec.timeout.map(|timeout| Instant::now() + timeout);
+    loop {
+        if let Waited::Ended(status) = process::wait_at_most(main, LOOK) {
+            return (None, status.map(|status| ExitStatus::from_raw(status.as_raw())));
         }
-        (None, status) => Ok(status.map_or(Ending::Stopped, exit)),
+        if stop.load(Ordering::Relaxed) {
+            return (Some(Ending::Stopped), None);
+        }
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            return (Some(Ending::TimedOut { limit: spec.timeout }), None);
+        }
     }
 }
 
-/// The writing end of a pipe to `to` on whose way secrets are masked; `ended` is told when all has come through.
-fn outlet(mask: &Mask, mut to: impl Write + Send + 'static, ended: Sender<()>) -> io::Result<File> {
-    let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
-    let (mut read, mut stream) = (File::from(read), Stream::new(mask.clone()));
+/// Whether standard output and standard error are the same file, such as a terminal.
+fn go_to_one_place() -> bool {
+    match (rustix::fs::fstat(io::stdout()), rustix::fs::fstat(io::stderr())) {
+        (Ok(output), Ok(errors)) => (output.st_dev, output.st_ino) == (errors.st_dev, errors.st_ino),
+        _ => false,
+    }
+}
+
+/// Brings what comes through a pipe to `to`, without secrets; `ended` is told when all has come through.
+fn outlet(mask: &Mask, from: OwnedFd, mut to: impl Write + Send + 'static, ended: Sender<()>) -> io::Result<()> {
+    let (mut from, mut stream) = (File::from(from), Stream::new(mask.clone()));
     thread::Builder::new().name("outlet".to_owned()).spawn(move || {
         let mut buffer = [0; 8 << 10];
         // With the terminal gone, the task goes on all the same.
-        while let Ok(count @ 1..) = read.read(&mut buffer) {
+        while let Ok(count @ 1..) = from.read(&mut buffer) {
             let _ = to.write_all(&stream.next(&buffer[..count])).and_then(|()| to.flush());
         }
         let _ = to.write_all(&stream.last(b"")).and_then(|()| to.flush());
         let _ = ended.send(());
     })?;
-    Ok(File::from(write))
+    Ok(())
 }
 
 /// The processes of the task that is tried.
 struct Rehearsed<'a> {
     token: &'a str,
     user: Option<&'a str>,
-    handle: &'a duct::Handle,
     empty_looks: u32,
 }
 
 impl Tree for Rehearsed<'_> {
     fn find(&mut self) -> Processes {
-        // Collects the program, so that it is no longer found; how it ended is asked for later.
-        let _ = self.handle.try_wait();
+        process::collect();
         let mut found = process::descendants(i32::try_from(std::process::id()).unwrap_or(0));
         found.extend(process::with_token(self.token, None));
         if let Some(user) = self.user {
@@ -252,10 +251,10 @@ impl Tree for Rehearsed<'_> {
     }
 }
 
-fn exit(status: ExitStatus) -> Ending {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => Ending::Exited { code },
-        (None, Some(signal)) => Ending::Signaled { signal },
-        (None, None) => Ending::Lost { reason: "the program vanished".to_owned() },
+fn exit(status: Option<ExitStatus>) -> Ending {
+    match status.map(|status| (status.code(), status.signal())) {
+        Some((Some(code), _)) => Ending::Exited { code },
+        Some((None, Some(signal))) => Ending::Signaled { signal },
+        Some((None, None)) | None => Ending::Lost { reason: "the program vanished".to_owned() },
     }
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::model::SparkOptions;
+use super::process::ProcessSettings;
 
 /// The settings of one home.
 #[derive(Debug, Clone)]
@@ -41,6 +42,8 @@ pub struct Config {
     pub spark: SparkSettings,
     /// Words of `set -o` for scripts whose tasks have none of their own.
     pub shell_options: Vec<String>,
+    /// What every task's process begins with, beside its environment and its directory.
+    pub process: ProcessSettings,
     /// How long a process tree has between TERM and KILL.
     pub kill_grace: Duration,
     /// How long a resident scheduler that is asked to go lets live attempts end before it leaves them to the next one.
@@ -71,6 +74,7 @@ impl Default for Config {
             logs: Logs::default(),
             spark: SparkSettings::default(),
             shell_options: Vec::new(),
+            process: ProcessSettings::usual(),
             kill_grace: Duration::from_secs(10),
             drain_timeout: Duration::from_secs(30),
         }

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::check::Check;
 use super::graph::Graph;
 use super::id::{DagId, TaskId};
+use super::process::ProcessSettings;
 use super::schedule::Schedule;
 use super::trigger_rule::TriggerRule;
 use super::wait::Wait;
@@ -108,6 +109,8 @@ pub struct Task {
     pub working_dir: Option<String>,
     /// The user of the machine that it runs as; crondag's own by default.
     pub run_as: Option<String>,
+    /// What its process begins with, beside its environment and its directory; where it says nothing, the home does.
+    pub process: ProcessSettings,
     /// Who gets its mail.
     pub email: Vec<String>,
     /// Mail when the last attempt failed.

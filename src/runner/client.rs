@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, FileType, FlockOperation, Mode, flock, mknodat};
 
-use super::attempt::local::process::DRIVER_VARIABLE;
 use super::driver::log;
 use super::race_delay::race_delay;
 use crate::home::Home;
@@ -194,7 +193,6 @@ fn start(home: &Home) -> Result<Child, ClientError> {
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::from(log))
-        .env(DRIVER_VARIABLE, "1")
         .env_remove(super::attempt::ATTEMPT_VARIABLE)
         .current_dir("/");
     // Its parent does not wait for it: it outlives clients, and those are short.

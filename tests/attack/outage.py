@@ -393,7 +393,7 @@ def out_of_memory(make):
         if by_killer:
             home.is_task("itself", "failed", "killed by signal 9 SIGKILL (out of memory? see `dmesg`)")
             home.is_task("program", "failed", "exit status 137: a program of it was killed by signal 9 SIGKILL (out of memory? see `dmesg`)")
-            expect("[crondag] ended 1 processes that it had left behind\n" in home.log("program"), home.log("program"))
+            expect("[crondag] ended 1 process that it had left behind\n" in home.log("program"), home.log("program"))
         else:
             home.is_task("itself", "failed", "exit status 1")
             expect("MemoryError" in home.log("itself"), home.log("itself"))

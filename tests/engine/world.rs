@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crondag::dag::schedule::DataInterval;
 use crondag::dag::{
-    Action, Dag, DagId, Graph, RunNumber, RunState, RunType, Shell, Task, TaskId, TaskState, Transition, TriggerRule,
+    Action, Dag, DagId, Graph, ProcessSettings, RunNumber, RunState, RunType, Shell, Task, TaskId, TaskState,
+    Transition, TriggerRule,
 };
 use crondag::runner::engine::{
     AlertKind, Binding, Effect, Engine, Event, Limits, Look, Outcome, Past, Plan, PriorTask, RerunRequest, RunInput,
@@ -35,6 +36,7 @@ pub fn task(id: &str) -> Task {
         trigger_rule: TriggerRule::AllSuccess,
         depends_on_past: false,
         run_as: None,
+        process: ProcessSettings::default(),
         pool: None,
         pool_slots: 1,
         priority: 0,

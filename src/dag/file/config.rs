@@ -9,8 +9,8 @@ use toml::de::DeTable;
 use super::fault::{Fault, Severity};
 use super::field::CONFIG;
 use super::reader::{Open, Reader};
-use super::value::{bad_address, bad_identifier, is_address};
-use super::{newline, parse, settle, spark};
+use super::value::{bad_address, bad_identifier, bad_variable, is_address};
+use super::{newline, parse, process, settle, spark};
 use crate::dag::Config;
 use crate::dag::config::{
     Connection, DatabaseServer, Email, Hive, Logs, MailTransport, SecretSource, ServerKind, Smtp, SparkSettings,
@@ -44,7 +44,7 @@ fn read<'f>(reader: &mut Reader<'f>, root: &DeTable<'f>) -> Config {
     let open = reader.open(&CONFIG, root, 0..0);
     let defaults = Config::default();
     // Environment of a home is plain text: it is the same for every run, so there is nothing to fill in.
-    let env = reader.text_map(&open, "env", bad_identifier).unwrap_or_default();
+    let env = reader.text_map(&open, "env", bad_variable).unwrap_or_default();
     let vars = reader.values(&open, "vars").unwrap_or_default();
     let secrets = read_secrets(reader, &open);
     reader.checker = Some(Checker::new(&BTreeMap::new(), &vars, secrets.keys()));
@@ -63,6 +63,7 @@ fn read<'f>(reader: &mut Reader<'f>, root: &DeTable<'f>) -> Config {
         logs: read_logs(reader, &open),
         spark: read_spark(reader, &open),
         shell_options: reader.shell_options(&open).unwrap_or_default(),
+        process: process::read(reader, &open).or(defaults.process),
         kill_grace: reader.duration(&open, "kill_grace").map_or(defaults.kill_grace, |grace| grace.value),
         drain_timeout: reader.duration(&open, "drain_timeout").map_or(defaults.drain_timeout, |drain| drain.value),
     }
@@ -75,7 +76,7 @@ fn path<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>, key: &str) -> Option<P
 fn read_inherited<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>) -> Vec<String> {
     let names = reader.texts(open, "inherit_env").unwrap_or_default();
     for name in &names {
-        if let Some(wrong) = bad_identifier(&name.value) {
+        if let Some(wrong) = bad_variable(&name.value) {
             let message = format!("`{}` is not the name of a variable", name.value);
             reader.push(Fault::error("bad-name", name.span.clone(), message, wrong));
         }

@@ -11,7 +11,7 @@ use super::fault::{Fault, Severity};
 use super::field::DAG;
 use super::reader::{At, Open, Reader};
 use super::task::{self, Defaults, Surroundings};
-use super::value::bad_identifier;
+use super::value::bad_variable;
 use super::{newline, parse, settle};
 use crate::dag::graph::Graph;
 use crate::dag::model::{Action, DateBound, Task};
@@ -83,7 +83,7 @@ fn read<'f>(
         max_active_tasks: reader.count(&open, "max_active_tasks").unwrap_or(16),
         run_timeout: reader.span_of_time(&open, "run_timeout"),
         params,
-        env: reader.text_map(&open, "env", bad_identifier).unwrap_or_default(),
+        env: reader.text_map(&open, "env", bad_variable).unwrap_or_default(),
         tasks: Vec::new(),
         graph: Graph::default(),
     };

@@ -209,7 +209,7 @@ pub static DAG: Section = Section {
 };
 
 /// Settings that `[defaults]` shares with a task.
-static SHARED: [Field; 19] = [
+static SHARED: [Field; 22] = [
     with_default(
         "retries",
         Kind::Whole(0, MANY),
@@ -280,6 +280,19 @@ static SHARED: [Field; 19] = [
         "\"etl\"",
         "The user of this machine that it runs as, through sudo; crondag's own user when left out. Needs a line in sudoers, \
          which the error without it shows",
+    ),
+    field(
+        "umask",
+        Kind::Text,
+        "\"027\"",
+        "The permissions that its new files do not get; without it, as crondag.toml says",
+    ),
+    field("nice", Kind::Whole(0, 19), "10", "Its nice value; without it, as crondag.toml says"),
+    field(
+        "limits",
+        Kind::Table(&TASK_LIMITS),
+        "{ open_files = 100000 }",
+        "What it may use; where it says nothing, as crondag.toml says",
     ),
     with_default("email", Kind::Emails, "[]", "[\"admin@example.com\"]", "Who gets its mail"),
     with_default("email_on_failure", Kind::Flag, "true", "false", "Mail when the last attempt failed"),
@@ -710,6 +723,49 @@ static SOURCE: [Field; 4] = [
     field("params", Kind::TextMap, "{ shop = \"{{ params.shop }}\" }", "Values of `:NAME` in the query"),
 ];
 
+/// The keys of `limits`.
+static LIMITS: [Field; 6] = [
+    field(
+        "open_files",
+        Kind::Whole(16, 1 << 30),
+        "100000",
+        "Files that a process has open at once; 65536 when left out",
+    ),
+    field(
+        "processes",
+        Kind::Whole(1, 1 << 22),
+        "2000",
+        "Processes and threads of the task's user, with all that runs beside the task",
+    ),
+    field("address_space", Kind::Size, "\"8GB\"", "Address space of a process; a JVM reserves far more than it uses"),
+    field("file_size", Kind::Size, "\"20GB\"", "Size of a file that a process writes"),
+    field("core_size", Kind::Size, "\"1GB\"", "Size of a core dump; none is written when left out"),
+    field("stack_size", Kind::Size, "\"64MB\"", "Size of a process' stack; 8 MB when left out"),
+];
+
+/// `[tasks.NAME.limits]` and `[defaults.limits]`
+pub static TASK_LIMITS: Section = Section {
+    header: "[tasks.NAME.limits]",
+    place: "limits",
+    doc: "What a process of the task may use, on top of crondag.toml's `[limits]`; in `[defaults.limits]` for all tasks. A limit \
+          that is set here cannot be raised by the task; what is left out is as much as crondag itself may use, but for what \
+          the keys say.",
+    required: &[],
+    one_of: &[],
+    groups: &[&LIMITS],
+};
+
+/// `[limits]`
+pub static HOME_LIMITS: Section = Section {
+    header: "[limits]",
+    place: "[limits]",
+    doc: "What a process of any task may use. A limit that is set here cannot be raised by the task; what is left out is as much \
+          as crondag itself may use, but for what the keys say. [What a task's process finds](environment.md) has the rest.",
+    required: &[],
+    one_of: &[],
+    groups: &[&LIMITS],
+};
+
 /// `[tasks.NAME.report]`
 pub static REPORT: Section = Section {
     header: "[tasks.NAME.report]",
@@ -767,6 +823,15 @@ pub static CONFIG: Section = Section {
         ),
         field("pools", Kind::Pools, "{ yarn = 4 }", "Slots of each pool, by name"),
         field("env", Kind::Env, "{ JAVA_HOME = \"/usr/lib/jvm/java-17\" }", "Environment of every task; plain texts"),
+        with_default("umask", Kind::Text, "\"022\"", "\"027\"", "The permissions that new files of tasks do not get"),
+        with_default(
+            "nice",
+            Kind::Whole(0, 19),
+            "0",
+            "10",
+            "The nice value of tasks; where crondag itself has a higher one, and is not root, that one holds",
+        ),
+        field("limits", Kind::Table(&HOME_LIMITS), "{ open_files = 100000 }", "What every task may use"),
         field(
             "env_file",
             Kind::Text,

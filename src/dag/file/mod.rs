@@ -12,6 +12,7 @@ mod fault;
 mod field;
 mod newline;
 mod order;
+mod process;
 mod reader;
 pub mod reference;
 pub mod schema;
@@ -27,6 +28,7 @@ pub use config::{read_config, read_config_leniently};
 pub use dag::read_dag;
 pub use diagnosis::read_diagnosis;
 pub use fault::{Fault, Severity};
+pub(crate) use value::OWN_VARIABLES;
 
 use toml::Spanned;
 use toml::de::DeTable;

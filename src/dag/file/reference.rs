@@ -133,6 +133,10 @@ pub fn diagnosis_page() -> String {
 fn sections(page: &mut String, section: &'static Section, title: &str) {
     let mut open = vec![(section, title.to_owned())];
     while let Some((section, title)) = open.pop() {
+        // Several tables may share one.
+        if page.contains(&format!("\n## {title}\n")) {
+            continue;
+        }
         // Writing to a String cannot fail.
         let _ = write!(page, "\n## {title}\n\n{}\n\n", section.doc);
         for (keys, what) in [(section.required, "Required"), (section.one_of, "Exactly one of")] {

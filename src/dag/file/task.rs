@@ -6,11 +6,11 @@ use std::time::Duration;
 use super::fault::Fault;
 use super::reader::{At, Entry, Open, Reader};
 use super::suggest::or_known;
-use super::value::{any_name, bad_identifier, is_template, quoted_key};
-use super::{check, spark, wait};
+use super::value::{any_name, bad_variable, is_template, quoted_key};
+use super::{check, process, spark, wait};
 use crate::dag::model::{Action, Report, Shell, Sql, SqlSource, Task};
 use crate::dag::trigger_rule::TriggerRule;
-use crate::dag::{Config, SparkOptions, TaskId};
+use crate::dag::{Config, ProcessSettings, SparkOptions, TaskId};
 
 /// What a task is read against.
 #[derive(Clone, Copy)]
@@ -47,6 +47,7 @@ struct Settings {
     shell_options: Option<Vec<String>>,
     working_dir: Option<String>,
     run_as: Option<String>,
+    process: ProcessSettings,
     email: Option<Vec<String>>,
     email_on_failure: Option<bool>,
     email_on_retry: Option<bool>,
@@ -71,6 +72,7 @@ impl Settings {
             shell_options: reader.shell_options(open),
             working_dir: reader.template(open, "working_dir").map(|text| text.value),
             run_as: read_user(reader, open),
+            process: process::read(reader, open),
             email: reader.emails(open, "email"),
             email_on_failure: reader.flag(open, "email_on_failure"),
             email_on_retry: reader.flag(open, "email_on_retry"),
@@ -122,7 +124,7 @@ pub(super) fn read_task<'f>(
     let pool = own.pool.as_ref().or(default.pool.as_ref());
     let pool_slots = own.pool_slots.as_ref().or(default.pool_slots.as_ref());
     check_pool(reader, name, pool, pool_slots, surroundings.config);
-    let env = reader.text_map(open, "env", bad_identifier).unwrap_or_default();
+    let env = reader.text_map(open, "env", bad_variable).unwrap_or_default();
     let action = read_action(reader, name, open, surroundings);
     Some(Task {
         id: id?,
@@ -143,6 +145,7 @@ pub(super) fn read_task<'f>(
         shell_options: own.shell_options.or_else(|| default.shell_options.clone()),
         working_dir: own.working_dir.or_else(|| default.working_dir.clone()),
         run_as: own.run_as.or_else(|| default.run_as.clone()),
+        process: own.process.or(default.process),
         email: own.email.or_else(|| default.email.clone()).unwrap_or_default(),
         email_on_failure: own.email_on_failure.or(default.email_on_failure).unwrap_or(true),
         email_on_retry: own.email_on_retry.or(default.email_on_retry).unwrap_or(false),

@@ -69,12 +69,21 @@ pub(super) fn bad_address(text: &str, span: Range<usize>) -> Fault {
     }
 }
 
+/// How the names of the variables begin by which crondag tells a task what it is, and tells tasks apart.
+pub(crate) const OWN_VARIABLES: &str = "CRONDAG_";
+
 /// What is wrong with a name that templates and the environment must be able to say.
 pub(super) fn bad_identifier(name: &str) -> Option<&'static str> {
     let mut characters = name.chars();
     let starts = characters.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
     let goes_on = characters.all(|c| c.is_ascii_alphanumeric() || c == '_');
     (!(starts && goes_on)).then_some("expected letters, digits and `_`, no digit first")
+}
+
+/// What is wrong with the name of a variable for tasks.
+pub(super) fn bad_variable(name: &str) -> Option<&'static str> {
+    bad_identifier(name)
+        .or_else(|| name.starts_with(OWN_VARIABLES).then_some("what begins with CRONDAG_ is crondag's own"))
 }
 
 /// Any name will do.

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::*;
 use crate::dag::schedule::Schedule;
-use crate::dag::{Action, DagId, Graph, Shell, TaskId, TriggerRule};
+use crate::dag::{Action, DagId, Graph, ProcessSettings, Shell, TaskId, TriggerRule};
 
 fn render(text: &str) -> Result<String, RenderError> {
     render_with(text, Secrets::none())
@@ -34,6 +34,7 @@ fn render_with(text: &str, secrets: Secrets) -> Result<String, RenderError> {
         shell_options: None,
         working_dir: None,
         run_as: None,
+        process: ProcessSettings::default(),
         email: Vec::new(),
         email_on_failure: true,
         email_on_retry: false,

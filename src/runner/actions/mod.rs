@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::dag::config::Connection;
 use crate::dag::template::{RenderError, Renderer, Scope};
-use crate::dag::{Action, Condition, Config, Sql};
+use crate::dag::{Action, Condition, Config, ProcessAttributes, Sql};
 
 use self::check::CheckJob;
 use self::look::LookJob;
@@ -35,6 +35,8 @@ pub struct Prepared {
     pub stdin: Option<String>,
     /// The complete environment.
     pub env: BTreeMap<String, String>,
+    /// What its process begins with beside.
+    pub process: ProcessAttributes,
     /// The user to become; `None` for crondag's own.
     pub run_as: Option<String>,
     /// Values that must not be seen.
@@ -245,7 +247,8 @@ fn render(
             own_program("__report", shown, &ReportJob::of(report, &materials)?)?
         }
     };
-    Ok(Prepared { argv, display, stdin, env, run_as, secrets: Vec::new(), working_dir })
+    let process = task.process.or(config.process).attributes();
+    Ok(Prepared { argv, display, stdin, env, process, run_as, secrets: Vec::new(), working_dir })
 }
 
 /// Arguments, the command for people, and what the program reads.

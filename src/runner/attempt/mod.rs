@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::dag::units::format_duration;
-use crate::dag::{DagId, TaskId};
+use crate::dag::{DagId, ProcessAttributes, TaskId};
 
 pub mod environment;
 pub mod local;
@@ -58,6 +58,8 @@ pub struct AttemptSpec {
     pub env: BTreeMap<String, String>,
     /// The user to become; `None` for crondag's own.
     pub run_as: Option<String>,
+    /// What its process begins with beside.
+    pub process: ProcessAttributes,
     /// Where the program runs; absolute.
     pub working_dir: PathBuf,
     /// How long it may take.
@@ -132,6 +134,11 @@ impl fmt::Display for Ending {
             Ending::NotStarted { reason } | Ending::Lost { reason } => f.write_str(reason),
         }
     }
+}
+
+/// "1 process", "2 processes".
+pub(crate) fn counted_processes(count: u32) -> String {
+    format!("{count} {}", if count == 1 { "process" } else { "processes" })
 }
 
 /// What the shim leaves behind.

@@ -3,23 +3,26 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
-use std::os::unix::process::CommandExt;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
-
 use super::environment::{self, User};
 use super::local::memory;
+use super::local::process::{self, Waited};
+use super::local::program::Program;
 use crate::access;
-use crate::dag::Config;
 use crate::dag::config::SecretSource;
+use crate::dag::file::OWN_VARIABLES;
 use crate::dag::template::Secrets;
+use crate::dag::{Config, ProcessAttributes};
 use crate::mask::{MASK, Mask, SHORTEST_SECRET};
 
 /// How long the command of a secret may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+const LONGEST_COMMAND: Duration = Duration::from_secs(30);
 /// No secret is longer: programs take no longer texts in their environment.
 const LONGEST_SECRET: u64 = 100 << 10;
 
@@ -32,6 +35,8 @@ pub struct Keyring {
     env_file: Vec<(String, String)>,
     /// What a secret's command finds in its environment.
     environment: BTreeMap<String, String>,
+    /// What its process begins with beside.
+    process: ProcessAttributes,
     /// What has been asked for so far.
     taken: Mutex<BTreeMap<String, Result<String, String>>>,
 }
@@ -54,6 +59,7 @@ impl Keyring {
             declared: config.secrets.clone(),
             env_file,
             environment,
+            process: config.process.attributes(),
             taken: Mutex::default(),
         }))
     }
@@ -143,32 +149,23 @@ impl Keyring {
         let by_hand = "to see why, type the command by hand in the home";
         // A file in memory and no pipe: what the command leaves behind cannot keep us waiting.
         let mut output = memory::empty_file().map_err(failed)?;
-        let handle = duct::cmd!("/bin/bash", "-c", command)
-            .full_env(&self.environment)
-            .dir(&self.home)
-            .stdin_null()
-            .stdout_file(output.try_clone().map_err(failed)?)
-            .stderr_null()
-            .unchecked()
-            .before_spawn(|command| {
-                command.process_group(0);
-                Ok(())
-            })
-            .start()
-            .map_err(failed)?;
-        let ended = handle.wait_timeout(PATIENCE).map_err(failed)?.map(|output| output.status);
-        let Some(status) = ended else {
-            for pid in handle.pids() {
-                if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
-                    // It may have ended this very moment.
-                    let _ = kill_process_group(pid, Signal::KILL);
-                }
+        let null = || File::options().read(true).write(true).open("/dev/null").map(OwnedFd::from);
+        let ends = (null().map_err(failed)?, output.try_clone().map_err(failed)?.into());
+        let argv = ["/bin/bash", "-c", command];
+        let program = Program::new(Path::new(argv[0]), argv, &self.environment, &self.home, ends, &self.process);
+        let program = program.map_err(failed)?.with_errors(null().map_err(failed)?);
+        let pid = program.start(None).map_err(failed)?;
+        let status = match process::wait_at_most(pid, LONGEST_COMMAND) {
+            Waited::Ended(status) => status.map(|status| ExitStatus::from_raw(status.as_raw())),
+            Waited::StillThere => {
+                process::end_group(pid);
+                return Err(format!("its command took longer than {} seconds; {by_hand}", LONGEST_COMMAND.as_secs()));
             }
-            handle.wait().map_err(failed)?;
-            return Err(format!("its command took longer than {} seconds; {by_hand}", PATIENCE.as_secs()));
         };
-        if !status.success() {
-            return Err(format!("its command ended with {status}; {by_hand}"));
+        match status {
+            Some(status) if status.success() => {}
+            Some(status) => return Err(format!("its command ended with {status}; {by_hand}")),
+            None => return Err(format!("its command vanished; {by_hand}")),
         }
         output.seek(SeekFrom::Start(0)).map_err(failed)?;
         read(output).map_err(|error| format!("what its command prints cannot be used: {error}"))
@@ -244,6 +241,9 @@ fn read_env_file(path: &Path) -> Result<Vec<(String, String)>, String> {
         if !is_name || name.starts_with(|c: char| c.is_ascii_digit()) {
             return Err(fault("expected NAME=value, with letters, digits and `_` in the name"));
         }
+        if name.starts_with(OWN_VARIABLES) {
+            return Err(fault("what begins with CRONDAG_ is crondag's own"));
+        }
         let value = match value.chars().next() {
             Some(quote @ ('"' | '\'')) => {
                 value[1..].strip_suffix(quote).ok_or_else(|| fault("the quote is not closed on this line"))?.to_owned()
@@ -298,6 +298,7 @@ mod tests {
         assert_eq!(found.unwrap(), expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
         for (text, mode, wrong) in [
             ("A=1234\nnonsense\n", 0o600, "env:2: expected NAME=value"),
+            ("CRONDAG_HOME=/etc\n", 0o600, "env:1: what begins with CRONDAG_ is crondag's own"),
             ("A=123\n", 0o600, "env:1: A: it has fewer than 4 characters"),
             ("A=1234\n", 0o604, "its mode 0604 opens it to everybody"),
         ] {

@@ -268,6 +268,7 @@ impl Recipe {
             stdin: prepared.stdin,
             env,
             run_as: prepared.run_as,
+            process: prepared.process,
             working_dir: prepared.working_dir,
             timeout: task.timeout,
             kill_grace: task.kill_grace.unwrap_or(config.kill_grace),

@@ -348,6 +348,7 @@ fn record_of(
                 0 => {
                     "crondag's shim was killed, or the machine went down; no process of the attempt is left".to_owned()
                 }
+                1 => "crondag's shim was killed; 1 process of the attempt was still alive and was ended".to_owned(),
                 count => format!(
                     "crondag's shim was killed; {count} processes of the attempt were still alive and were ended"
                 ),

@@ -100,7 +100,7 @@ pub fn leave_attempt() {
 
 /// The group of one attempt.
 #[derive(Debug)]
-pub(super) struct Group {
+pub(crate) struct Group {
     folder: PathBuf,
 }
 

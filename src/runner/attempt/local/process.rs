@@ -5,23 +5,25 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, pidfd_open};
 
 use super::sys;
 use crate::runner::attempt::ATTEMPT_VARIABLE;
 use crate::runner::backoff::Backoff;
 
-/// The variable that a driver carries: one that was started from inside a task is not part of that task.
-pub const DRIVER_VARIABLE: &str = "CRONDAG_DRIVER";
-
 /// How long after the first KILL the last processes are waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long after a KILL by way of `run_as` the next one follows: each costs a process, and a line in sudo's log.
 const FOREIGN_PAUSE: Duration = Duration::from_secs(1);
+
+/// The inner programs that a driver is, or starts for itself.
+const DRIVER_PROGRAMS: [&str; 3] = ["__driver", "__spawner", "__shim"];
 
 /// What `/proc/PID/stat` says of one process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,8 +89,18 @@ fn has_in_environment(pid: i32, wanted: &[u8]) -> bool {
         .is_ok_and(|environment| environment.split(|byte| *byte == 0).any(|entry| entry.starts_with(wanted)))
 }
 
+/// Whether a process is a driver that was started from inside a task, or belongs to one: that is no part of the task. It has to be this
+/// very program, for what a process says of itself anybody can say. After an upgrade one of the other version is taken for a part of the
+/// task, and ends with it: the next tick starts another.
 fn is_driver(pid: i32) -> bool {
-    has_in_environment(pid, format!("{DRIVER_VARIABLE}=").as_bytes())
+    static OWN: OnceLock<Option<(u64, u64)>> = OnceLock::new();
+    let program = |path: &str| fs::metadata(path).ok().map(|program| (program.dev(), program.ino()));
+    let own = OWN.get_or_init(|| program("/proc/self/exe"));
+    own.is_some() && program(&format!("/proc/{pid}/exe")) == *own && {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let name = line.split(|byte| *byte == 0).nth(1).unwrap_or_default();
+        DRIVER_PROGRAMS.contains(&String::from_utf8_lossy(name).as_ref())
+    }
 }
 
 /// Processes with the process groups that they are in.
@@ -159,6 +171,52 @@ pub fn with_token(token: &str, session: Option<i32>) -> Processes {
 pub fn signal(pid: i32, signal: Signal) -> bool {
     let Some(pid) = Pid::from_raw(pid) else { return true };
     rustix::process::kill_process(pid, signal) != Err(Errno::PERM)
+}
+
+/// What became of a child of this process that was waited for.
+#[derive(Debug)]
+pub(crate) enum Waited {
+    /// It has ended; so, unless somebody else has collected it.
+    Ended(Option<WaitStatus>),
+    /// It still runs.
+    StillThere,
+}
+
+/// Waits for a child of this process to end, for at most this long.
+pub(crate) fn wait_at_most(pid: i32, longest: Duration) -> Waited {
+    let Some(pid) = Pid::from_raw(pid) else { return Waited::Ended(None) };
+    let deadline = Instant::now() + longest;
+    // Before Linux 5.3 there is none.
+    let descriptor = pidfd_open(pid, PidfdFlags::empty()).ok();
+    loop {
+        match rustix::process::waitpid(Some(pid), WaitOptions::NOHANG) {
+            Ok(Some((_, status))) => return Waited::Ended(Some(status)),
+            Ok(None) | Err(Errno::INTR) => {}
+            Err(_) => return Waited::Ended(None),
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Waited::StillThere;
+        }
+        match (&descriptor, rustix::time::Timespec::try_from(left)) {
+            (Some(descriptor), Ok(left)) => {
+                // Interrupted is as good as woken.
+                let _ = poll(&mut [PollFd::new(descriptor, PollFlags::IN)], Some(&left));
+            }
+            _ => std::thread::sleep(left.min(Duration::from_millis(10))),
+        }
+    }
+}
+
+/// Ends a child of this process that leads a process group, with all of the group, and collects it.
+pub(crate) fn end_group(leader: i32) {
+    signal_group(leader, Signal::KILL);
+    sys::wait_for(leader);
+}
+
+/// Collects every child of this process that has ended.
+pub(crate) fn collect() {
+    while let Ok(Some(_)) = rustix::process::wait(WaitOptions::NOHANG) {}
 }
 
 /// Sends a signal to all processes of a group at once: one that forks and ends does not get away. The group of this process

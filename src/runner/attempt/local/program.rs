@@ -12,22 +12,24 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use super::attributes::Attributes;
 use super::cgroup::Group;
-pub(super) use super::sys::Program;
+pub(crate) use super::sys::Program;
 use super::sys::{self, NotStarted};
+use crate::dag::ProcessAttributes;
 
 impl Program {
     /// A program by its whole path.
     ///
     /// # Errors
     /// A byte zero in any of the texts: the kernel would see only what is before it.
-    pub(super) fn new<'a>(
+    pub(crate) fn new<'a>(
         path: &Path,
         argv: impl IntoIterator<Item = &'a str>,
         env: &BTreeMap<String, String>,
         working_dir: &Path,
-        stdin: OwnedFd,
-        output: OwnedFd,
+        (stdin, output): (OwnedFd, OwnedFd),
+        process: &ProcessAttributes,
     ) -> io::Result<Program> {
         Ok(Program {
             path: CString::new(path.as_os_str().as_bytes())?,
@@ -36,14 +38,27 @@ impl Program {
             working_dir: CString::new(working_dir.as_os_str().as_bytes())?,
             stdin,
             output,
+            errors: None,
+            attributes: Attributes::new(process),
+            leads_session: false,
         })
+    }
+
+    /// The same with a session of its own, and so without the terminal of this process.
+    pub(crate) fn in_own_session(self) -> Program {
+        Program { leads_session: true, ..self }
+    }
+
+    /// The same with its errors apart from its output.
+    pub(crate) fn with_errors(self, errors: OwnedFd) -> Program {
+        Program { errors: Some(errors), ..self }
     }
 
     /// Starts it, and gives its process as soon as the program runs. For a process of a single thread.
     ///
     /// # Errors
     /// What the system says of the working directory, of the program, or of its own limits.
-    pub(super) fn start(&self, group: Option<&Group>) -> io::Result<i32> {
+    pub(crate) fn start(&self, group: Option<&Group>) -> io::Result<i32> {
         match group.and_then(|group| self.start_in(group)) {
             Some(started) => started,
             None => sys::start(self, None).map_err(io::Error::from),
@@ -72,8 +87,9 @@ fn is_short(error: &io::Error) -> bool {
 /// Whether the kernel lets a process begin there: one that is asked to become a folder gets that far, and no further.
 pub(super) fn accepts_processes(group: &OwnedFd) -> bool {
     let null = || File::open("/dev/null").map(OwnedFd::from);
-    let folder =
-        |(stdin, output)| Program::new(Path::new("/"), [], &BTreeMap::new(), Path::new("/"), stdin, output).ok();
+    let folder = |ends| {
+        Program::new(Path::new("/"), [], &BTreeMap::new(), Path::new("/"), ends, &ProcessAttributes::default()).ok()
+    };
     let probe = null().and_then(|stdin| Ok((stdin, null()?))).ok().and_then(folder);
     probe.is_some_and(|probe| matches!(sys::start(&probe, Some(group.as_fd())), Err(NotStarted::NoProgram(_))))
 }
@@ -133,7 +149,15 @@ mod tests {
         let env = BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned()), ("X".to_owned(), "ü=1".to_owned())]);
         let stdin = File::open("/dev/null").unwrap().into();
         let output = File::create(output).unwrap().into();
-        Program::new(Path::new("/bin/sh"), ["name", "-c", script], &env, working_dir, stdin, output).unwrap()
+        Program::new(
+            Path::new("/bin/sh"),
+            ["name", "-c", script],
+            &env,
+            working_dir,
+            (stdin, output),
+            &ProcessAttributes::default(),
+        )
+        .unwrap()
     }
 
     fn status(pid: i32) -> ExitStatus {
@@ -197,8 +221,14 @@ mod tests {
     #[test]
     fn a_text_with_a_zero_byte_is_refused() {
         let null = || OwnedFd::from(File::open("/dev/null").unwrap());
-        let refused =
-            Program::new(Path::new("/bin/true"), ["true", "a\0b"], &BTreeMap::new(), Path::new("/"), null(), null());
+        let refused = Program::new(
+            Path::new("/bin/true"),
+            ["true", "a\0b"],
+            &BTreeMap::new(),
+            Path::new("/"),
+            (null(), null()),
+            &ProcessAttributes::default(),
+        );
         assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::InvalidInput);
     }
 }

@@ -13,6 +13,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
+use std::time::Duration;
 
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::net::{
@@ -23,15 +24,27 @@ use rustix::process::Signal;
 use rustix::stdio::dup2_stdin;
 use serde::{Deserialize, Serialize};
 
+use super::attributes::Attributes;
+use super::process::Waited;
 use super::{memory, process, program, sys};
+use crate::dag::ProcessAttributes;
 use crate::runner::attempt::AttemptSpec;
 use crate::runner::attempt::environment::{self, User};
+
+/// How long a helper is waited for.
+const LONGEST_ANSWER: Duration = Duration::from_secs(5);
 
 /// What the helper is to do.
 #[derive(Debug, Serialize, Deserialize)]
 enum Request {
     /// Become the program.
-    Run { argv: Vec<String>, env: BTreeMap<String, String>, working_dir: PathBuf, stdin: Option<String> },
+    Run {
+        argv: Vec<String>,
+        env: BTreeMap<String, String>,
+        working_dir: PathBuf,
+        stdin: Option<String>,
+        process: ProcessAttributes,
+    },
     /// Say which of the user's processes carry this token.
     Find(String),
     /// Ask these processes to end.
@@ -82,6 +95,7 @@ impl Helper {
             env: spec.env.clone(),
             working_dir: spec.working_dir.clone(),
             stdin: spec.stdin.clone(),
+            process: spec.process.clone(),
         };
         Helper::new(user, &request)
     }
@@ -106,14 +120,21 @@ impl Helper {
         Ok(Helper { program, args, env, stdin, answers: Answers { socket, user: user.to_owned() } })
     }
 
-    /// Runs a helper to its end and gives its answer.
+    /// Runs a helper to its end and gives its answer. A helper may be stopped by the very processes that it is about, for which
+    /// nobody waits: the next one may get through.
     fn ask(user: &str, request: &Request) -> Option<Answer> {
         let helper = Helper::new(user, request).ok()?;
         let mut command = Command::new(helper.program);
         command.args(helper.args).env_clear().envs(helper.env).current_dir("/");
         command.stdin(Stdio::from(helper.stdin)).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn().ok()?;
+        let pid = i32::try_from(child.id()).ok()?;
         // In the shim somebody else may have collected it; the answer is there all the same.
-        let _ = command.status();
+        if let Waited::StillThere = process::wait_at_most(pid, LONGEST_ANSWER) {
+            // As root it can be ended. As somebody else only sudo can, which may go on when it is let.
+            process::signal(pid, Signal::KILL);
+            process::wait_at_most(pid, Duration::from_millis(100));
+        }
         helper.answers.read().pop()
     }
 }
@@ -216,6 +237,10 @@ pub fn main() -> ExitCode {
         // Nobody listening means that the attempt is being ended.
         let _ = rustix::net::send(&socket, &line, SendFlags::NOSIGNAL);
     };
+    // While this is still root, if it is: root gives more.
+    if let Request::Run { process, .. } = &request {
+        Attributes::new(process).take_on();
+    }
     if let Some(user) = std::env::args().nth(2)
         && let Err(reason) = become_user(&user)
     {
@@ -223,7 +248,7 @@ pub fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     match request {
-        Request::Run { argv, env, working_dir, stdin } => {
+        Request::Run { argv, env, working_dir, stdin, process: _ } => {
             let reason = run(&argv, &env, &working_dir, stdin.as_deref(), || say(&Answer::Begun));
             say(&Answer::Failed(reason));
             return ExitCode::FAILURE;

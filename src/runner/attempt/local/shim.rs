@@ -23,16 +23,17 @@ use rustix::process::{WaitOptions, setsid};
 
 use super::attempt_file::{ATTEMPT_FILE_SIZE, Holder, Report, Reporter};
 use super::cgroup::Group;
-use super::memory;
 use super::process::{self, Processes, Tree};
 use super::program::{self, Program};
 use super::run_as::{self, Answers, Helper};
 use super::sys::{self, Signals};
+use super::{attributes, memory};
+use crate::dag::ProcessAttributes;
 use crate::dag::units::{format_duration, format_size};
 use crate::mask::Mask;
 use crate::runner::attempt::environment::host;
 use crate::runner::attempt::log::AttemptLog;
-use crate::runner::attempt::{AttemptSpec, Ending, ExitRecord};
+use crate::runner::attempt::{AttemptSpec, Ending, ExitRecord, counted_processes};
 use crate::runner::backoff::Backoff;
 use crate::runner::race_delay::race_delay;
 
@@ -163,8 +164,7 @@ impl Shim<'_> {
              [crondag] logical date {}\n\
              [crondag] started      {started_at:.3} on {} as {user}\n\
              [crondag] directory    {}\n\
-             [crondag] environment  {}\n\
-             [crondag] command     ",
+             [crondag] environment  {}\n",
             key.dag_id,
             key.task_id,
             key.try_number,
@@ -174,6 +174,12 @@ impl Shim<'_> {
             spec.working_dir.display(),
             names.join(" ")
         );
+        for deviation in attributes::deviations(&spec.process) {
+            header.push_str("[crondag] but         ");
+            header.push_str(&deviation);
+            header.push('\n');
+        }
+        header.push_str("[crondag] command     ");
         for (number, line) in spec.display.lines().enumerate() {
             let margin = if number == 0 { " " } else { "\n[crondag]              " };
             header.extend([margin, line]);
@@ -185,29 +191,9 @@ impl Shim<'_> {
     /// Starts the program with both outputs in one pipe, which keeps their order. Gives its process, the pipe, and where the
     /// helper that becomes another user says what went wrong.
     fn spawn(&self) -> Result<(i32, OwnedFd, Option<Answers>), String> {
-        let spec = &self.spec;
-        let failed = |error: io::Error| program::start_error(&spec.argv, &error);
+        let failed = |error: io::Error| program::start_error(&self.spec.argv, &error);
         let (read, write) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed(error.into()))?;
-        let (program, answers) = match &spec.run_as {
-            Some(user) => {
-                let helper = Helper::for_attempt(user, spec)?;
-                let name = helper.program.to_string_lossy();
-                let argv = std::iter::once(&*name).chain(helper.args.iter().map(String::as_str));
-                let program = Program::new(&helper.program, argv, &helper.env, Path::new("/"), helper.stdin, write)
-                    .map_err(failed)?;
-                (program, Some(helper.answers))
-            }
-            None => {
-                let path = program::find(&spec.argv, &spec.env, &spec.working_dir)?;
-                let stdin = match &spec.stdin {
-                    None => File::open("/dev/null"),
-                    Some(text) => memory::file_of(text.as_bytes()),
-                };
-                let stdin = stdin.map_err(failed)?.into();
-                let argv = spec.argv.iter().map(String::as_str);
-                (Program::new(&path, argv, &spec.env, &spec.working_dir, stdin, write).map_err(failed)?, None)
-            }
-        };
+        let (program, answers) = program_of(&self.spec, write)?;
         // Dropped, it closes the write end of the pipe; while that is open, the pipe never ends.
         Ok((program.start(self.group.as_ref()).map_err(failed)?, read, answers))
     }
@@ -282,6 +268,34 @@ impl Shim<'_> {
         }
         reported
     }
+}
+
+/// The program of an attempt, and where the helper that becomes another user, if it is one, says what went wrong.
+///
+/// # Errors
+/// Why there is none; reads after "error: ".
+pub(crate) fn program_of(spec: &AttemptSpec, output: OwnedFd) -> Result<(Program, Option<Answers>), String> {
+    let failed = |error: io::Error| program::start_error(&spec.argv, &error);
+    if let Some(user) = &spec.run_as {
+        let helper = Helper::for_attempt(user, spec)?;
+        let name = helper.program.to_string_lossy();
+        let argv = std::iter::once(&*name).chain(helper.args.iter().map(String::as_str));
+        let ends = (helper.stdin, output);
+        // What the task's own process begins with, the helper takes on.
+        let process = ProcessAttributes::default();
+        let program =
+            Program::new(&helper.program, argv, &helper.env, Path::new("/"), ends, &process).map_err(failed)?;
+        return Ok((program, Some(helper.answers)));
+    }
+    let path = program::find(&spec.argv, &spec.env, &spec.working_dir)?;
+    let stdin = match &spec.stdin {
+        None => File::open("/dev/null"),
+        Some(text) => memory::file_of(text.as_bytes()),
+    };
+    let ends = (stdin.map_err(failed)?.into(), output);
+    let argv = spec.argv.iter().map(String::as_str);
+    let program = Program::new(&path, argv, &spec.env, &spec.working_dir, ends, &spec.process).map_err(failed)?;
+    Ok((program, None))
 }
 
 /// The processes of an attempt, seen from its shim.
@@ -407,7 +421,7 @@ fn write_footer(log: &mut AttemptLog, record: &ExitRecord, took: Duration) {
 fn footer(record: &ExitRecord, took: Duration, failure: Option<&io::Error>) -> String {
     let left_behind = match record.left_behind {
         0 => String::new(),
-        count => format!("[crondag] ended {count} processes that it had left behind\n"),
+        count => format!("[crondag] ended {} that it had left behind\n", counted_processes(count)),
     };
     let cut = failure.map_or_else(String::new, |error| {
         format!("[crondag] the log is not whole, the disk did not take it: {error}\n")

@@ -32,7 +32,7 @@ use rustix::stdio::{dup2_stdin, dup2_stdout};
 use super::attempt_file::{Report, Reporter};
 use super::cgroup::{Group, Groups};
 use super::shim::Spare;
-use super::{memory, process, program, sys};
+use super::{attributes, memory, process, program, sys};
 use crate::runner::attempt::AttemptSpec;
 use crate::runner::race_delay::race_delay;
 
@@ -230,6 +230,7 @@ impl Fork {
         let title = sys::Title::of_this_process();
         // Read once, known to every shim.
         process::boot_id();
+        attributes::learn();
         let groups = Groups::of_this_process(program::accepts_processes);
         let signals = sys::Signals::instead_of(&[libc::SIGCHLD])?;
         let (taken, take) = pipe_with(PipeFlags::CLOEXEC)?;

@@ -10,16 +10,23 @@ use std::ptr;
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitOptions, WaitStatus};
 
+use super::attributes::Attributes;
+
 /// A program with all that it is started with, as the kernel wants it.
 #[derive(Debug)]
-pub(super) struct Program {
+pub(crate) struct Program {
     pub(super) path: CString,
     pub(super) argv: Vec<CString>,
     pub(super) env: Vec<CString>,
     pub(super) working_dir: CString,
     pub(super) stdin: OwnedFd,
-    /// Standard output and standard error: in one pipe, which keeps their order.
+    /// Standard output.
     pub(super) output: OwnedFd,
+    /// Standard error; `None` means that it goes where standard output goes, which keeps their order.
+    pub(super) errors: Option<OwnedFd>,
+    pub(super) attributes: Attributes,
+    /// In a session of its own, and not only in a process group.
+    pub(super) leads_session: bool,
 }
 
 /// Makes this process the parent of its descendants' orphans (Linux, `PR_SET_CHILD_SUBREAPER`).
@@ -107,6 +114,9 @@ struct Child {
     working_dir: *const c_char,
     stdin: RawFd,
     output: RawFd,
+    errors: RawFd,
+    attributes: *const Attributes,
+    leads_session: bool,
     no_signals: libc::sigset_t,
     /// Where to say what went wrong, where the memory is not shared.
     failure: Option<RawFd>,
@@ -142,6 +152,9 @@ fn start_by(
         working_dir: program.working_dir.as_ptr(),
         stdin: program.stdin.as_raw_fd(),
         output: program.output.as_raw_fd(),
+        errors: program.errors.as_ref().unwrap_or(&program.output).as_raw_fd(),
+        attributes: &raw const program.attributes,
+        leads_session: program.leads_session,
         no_signals: set_of(&[]),
         failure: None,
         errno: 0,
@@ -236,22 +249,55 @@ fn make_by_fork(child: &mut Child, group: Option<BorrowedFd<'_>>) -> io::Result<
     }
 }
 
+/// The highest number of a signal (Linux).
+const LAST_SIGNAL: i32 = 64;
+/// As <linux/ioprio.h> has it.
+const IOPRIO_WHO_PROCESS: i32 = 1;
+
+/// Closes every descriptor but the standard ones: this process has opened none of them, so they are somebody else's, who may wait
+/// for the end of a pipe or for a lock, or trusts that nobody reads on. For the first thing that a process does.
+pub(crate) fn close_inherited() {
+    // SAFETY: no descriptor above 2 belongs to anything of this process: it has only just begun.
+    let done = unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0) };
+    if done == 0 {
+        return;
+    }
+    // Before Linux 5.9.
+    let Ok(entries) = std::fs::read_dir("/proc/self/fd") else { return };
+    let open: Vec<i32> = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    for descriptor in open.into_iter().filter(|descriptor| *descriptor > 2) {
+        // SAFETY: as above; the one by which the list was read is closed already, and closing it again does nothing.
+        unsafe { libc::close(descriptor) };
+    }
+}
+
 /// What the child does.
 extern "C" fn be_the_program(child: *mut Child) -> ! {
     // SAFETY: the process that made this one keeps what the pointers lead to until the program runs. Only system calls are
     // made; the handlers of signals are this process' own, its mask too.
     unsafe {
         let child = &mut *child;
-        libc::setpgid(0, 0);
+        if child.leads_session {
+            libc::setsid();
+        } else {
+            libc::setpgid(0, 0);
+        }
         // Rust's runtime ignores SIGPIPE, nohup SIGHUP, a shell SIGINT in its background; a task begins as cron would begin it.
-        for signal in 1..32 {
-            libc::signal(signal, libc::SIG_DFL);
+        // Not by libc, which keeps two for itself and leaves them ignored in what it spawns.
+        let default = [0_u64; 4];
+        for signal in 1..=LAST_SIGNAL {
+            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), ptr::null::<u64>(), size_of::<u64>());
         }
         let is_ready = libc::dup2(child.stdin, 0) != -1
             && libc::dup2(child.output, 1) != -1
-            && libc::dup2(child.output, 2) != -1
+            && libc::dup2(child.errors, 2) != -1
             && libc::chdir(child.working_dir) == 0;
         if is_ready {
+            (*child.attributes).take_on();
+            // As the nice value has it. The class, not the level, is what would be inherited.
+            libc::syscall(libc::SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, 0);
+            // What has to be open until the program runs closes itself then; so does what whoever started crondag had open.
+            libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
             libc::sigprocmask(libc::SIG_SETMASK, &raw const child.no_signals, ptr::null_mut());
             libc::execve(child.path, child.argv, child.env);
         }
@@ -316,8 +362,12 @@ impl Signals {
     /// Blocks these signals, and only these, and queues them instead. For processes of a single thread.
     pub(super) fn instead_of(signals: &[i32]) -> io::Result<Signals> {
         let set = set_of(signals);
-        // SAFETY: the set outlives both calls; the descriptor is new and owned by nobody else.
+        // SAFETY: the set outlives the calls; the descriptor is new and owned by nobody else.
         unsafe {
+            // A signal that whoever started this process ignored would never be queued, and nobody could wait for a child.
+            for signal in signals {
+                libc::signal(*signal, libc::SIG_DFL);
+            }
             if libc::sigprocmask(libc::SIG_SETMASK, &raw const set, ptr::null_mut()) == -1 {
                 return Err(io::Error::last_os_error());
             }
