@@ -67,7 +67,7 @@ pub(super) fn rows(dag: &Dag) -> Vec<Row<'_>> {
             Row {
                 task_id: task.id.as_str(),
                 description: task.description.as_deref(),
-                action: task.action.kind(),
+                action: task.action.kind().as_str(),
                 trigger_rule: task.trigger_rule.as_str(),
                 upstream: names(dag.graph.upstream(index)),
                 downstream: names(dag.graph.downstream(index)),

@@ -144,12 +144,13 @@ pub fn main() -> ExitCode {
     match first {
         Some("__spawner") => return crate::runner::attempt::local::spawner::main(),
         Some("__exec") => return crate::runner::attempt::local::run_as::main(),
-        Some("__sql") => return crate::runner::actions::sql::main(),
-        Some("__check") => return crate::runner::actions::check::main(),
-        Some("__report") => return crate::runner::actions::report::main(),
-        Some("__look") => return crate::runner::actions::look::main(),
         Some("__driver") => return scheduler::driver(),
-        _ => {}
+        Some(name) => {
+            if let Some(status) = crate::runner::actions::inner_program(name) {
+                return status;
+            }
+        }
+        None => {}
     }
     let cli = Cli::parse();
     match run(&cli) {

@@ -120,7 +120,7 @@ fn text(dag: &Dag, heading: Option<&str>, states: Option<&States>, page: &mut Pa
             table.row(vec![
                 Cell::new(format!("{label:>4} {corner}"), Tone::Dim),
                 Cell::new(format!("{:widest$}", task.id.as_str()), state.map_or(Tone::Plain, Tone::of_task)),
-                Cell::new(task.action.kind(), Tone::Dim),
+                Cell::new(task.action.kind().as_str(), Tone::Dim),
                 match state {
                     None => "".into(),
                     Some(TaskState::None) => Cell::new("-", Tone::Dim),
