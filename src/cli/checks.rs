@@ -147,7 +147,8 @@ fn show(
             }
         }
     }
-    let mut table = Table::new(&["key", "metric", ">value", ">baseline", ">change", "verdict", "history", "reason"]);
+    let mut table = Table::new(&["key", "metric", ">value", ">baseline", ">change", "verdict", "history", "reason"])
+        .without_at_need(&["history", "baseline", "change"]);
     for value in values {
         let shown = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), number);
         let moved = value.value.zip(value.baseline).map_or_else(String::new, |(value, base)| change(value, base));

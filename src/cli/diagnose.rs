@@ -10,7 +10,7 @@ use crate::app::App;
 
 use super::diagnostic::{self, Style};
 use super::error::CliError;
-use super::output::{Page, Tone, WIDTH, print_json, wrap};
+use super::output::{Page, Tone, print_json};
 use crate::app::query::logs::attempt_of;
 use crate::app::query::tasks::task_of_run;
 use crate::app::select;
@@ -102,7 +102,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
         // A file that cannot be read has no text to show; its fault is at no place in it.
         let text = std::fs::read_to_string(&path).unwrap_or_default();
         // With standard error closed there is nobody to tell; the diagnosis goes on with the causes that are good.
-        let _ = io::stderr().write_all(diagnostic::render(&faults, &path, &text, Style::Plain).as_bytes());
+        let _ = io::stderr().write_all(diagnostic::render(&faults, &path, &text, Style::of(&io::stderr())).as_bytes());
     }
     // What came after an earlier try says nothing of it.
     let until = if is_newest { None } else { attempt.ended_at };
@@ -184,38 +184,26 @@ fn show(app: &App, run: &RunRow, task: &TaskId, try_number: u32, diagnosis: &Dia
     page.line(format!("{what} {}, try {try_number}", minute(run.logical_date, &zone)));
     if diagnosis.findings.is_empty() {
         page.gap();
-        paragraph(&mut page, Tone::Yellow, "", &diagnosis.headline());
+        page.hanging("", Tone::Yellow, &diagnosis.headline());
     }
     for finding in &diagnosis.findings {
         let tone = if finding.confidence == Confidence::Certain { Tone::Red } else { Tone::Yellow };
         page.gap();
         let line = format!("{}: {} ({})", finding.confidence.as_str(), finding.name, finding.class.as_str());
-        paragraph(&mut page, tone, "", &line);
+        page.hanging("", tone, &line);
         for evidence in &finding.evidence {
-            paragraph(&mut page, Tone::Plain, "  | ", evidence);
+            page.hanging("  | ", Tone::Plain, evidence);
         }
-        paragraph(&mut page, Tone::Plain, "  ", &finding.advice);
+        page.hanging("  ", Tone::Plain, &finding.advice);
     }
     if !diagnosis.error_lines.is_empty() {
         page.gap();
         page.line("the last lines that look like errors:");
         for line in &diagnosis.error_lines {
-            paragraph(&mut page, Tone::Plain, "  | ", line);
+            page.hanging("  | ", Tone::Plain, line);
         }
     }
     page.gap();
     page.next(diagnosis.findings.first().map_or(&diagnosis.command, |first| &first.command));
     page.print()
-}
-
-fn paragraph(page: &mut Page, tone: Tone, lead: &str, text: &str) {
-    for line in wrap(&printable(text), WIDTH - lead.len()) {
-        let line = page.paint(tone, &line);
-        page.line(format!("{lead}{line}"));
-    }
-}
-
-/// What a log holds must not steer the terminal.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

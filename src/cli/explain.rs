@@ -12,7 +12,8 @@ use super::context::Global;
 use crate::app::App;
 
 use super::error::CliError;
-use super::output::{Page, Tone, WIDTH, print_json, wrap};
+use super::layout::printable;
+use super::output::{Page, Tone, print_json};
 use crate::app::query::tasks::tasks_of;
 use crate::app::select;
 use crate::app::times::{elapsed, minute, span, time};
@@ -96,14 +97,9 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     let mut page = Page::new();
     for reason in &view.reasons {
         let subject = page.paint(Tone::Bold, &reason.subject);
-        for (nth, line) in wrap(&format!("{}: {}", reason.subject, reason.reason), WIDTH).into_iter().enumerate() {
-            match line.strip_prefix(&reason.subject).filter(|_| nth == 0) {
-                Some(rest) => page.line(format!("{subject}{rest}")),
-                None => page.line(format!("  {line}")),
-            }
-        }
+        page.paragraph(&format!("{subject}: {}", printable(&reason.reason)));
         if let Some(next) = &reason.next {
-            page.line(format!("  next: {next}"));
+            page.command("  next:", next);
         }
     }
     page.print()?;

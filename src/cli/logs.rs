@@ -97,7 +97,8 @@ fn list(app: &App, answers: &[RunAttempts]) -> Result<(), CliError> {
         if answers.len() > 1 {
             page.line(&answer.run.run.run_id);
         }
-        let mut table = Table::new(&["task", ">try", "started", ">duration", "file"]);
+        let mut table =
+            Table::new(&["task", ">try", "started", ">duration", "file"]).without_at_need(&["started", "duration"]);
         for attempt in &answer.attempts {
             let end = attempt.end_date.as_ref().map_or(app.now, |end| end.at);
             table.row(vec![

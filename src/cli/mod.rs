@@ -14,6 +14,7 @@ mod error;
 mod explain;
 mod gate;
 mod init;
+mod layout;
 mod list_dags;
 mod list_tasks;
 mod logs;
@@ -31,6 +32,7 @@ mod show;
 mod status;
 mod stop;
 mod stuck;
+mod table;
 mod tasks;
 mod test;
 mod tick;
@@ -44,6 +46,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use self::layout::Layout;
 use crate::app::request::pause::Schedule;
 use crate::home::Home;
 pub use context::Global;
@@ -157,7 +160,7 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             // With standard error closed there is nobody to tell; the exit code still says it.
-            let _ = writeln!(io::stderr(), "{error}");
+            let _ = writeln!(io::stderr(), "{}", Layout::of(&io::stderr()).text(&error.to_string()));
             error.exit_code()
         }
     }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::context::Global;
 
 use super::error::CliError;
-use super::output::{Cell, Page, Table, Tone, WIDTH, print_json, wrap};
+use super::output::{Cell, Page, Table, Tone, print_json};
 use crate::app::times::{minute, rfc3339};
 use crate::app::{App, select};
 use crate::dag::Dag;
@@ -128,10 +128,8 @@ fn list(dag: &Dag, intervals: &[DataInterval], page: &mut Page) {
         page.gap();
     }
     for note in notes.values() {
-        for (nth, line) in wrap(note, WIDTH - 6).into_iter().enumerate() {
-            let head = if nth == 0 { page.paint(Tone::Yellow, "note:") } else { "     ".to_owned() };
-            page.line(format!("{head} {line}"));
-        }
+        let lead = format!("{} ", page.paint(Tone::Yellow, "note:"));
+        page.hanging(&lead, Tone::Plain, note);
     }
 }
 

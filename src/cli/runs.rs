@@ -75,7 +75,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
 }
 
 fn table(app: &App, runs: &[RunAnswer]) -> Table {
-    let mut table = Table::new(&["dag", "logical date", "type", "state", "started", ">duration", "reason"]);
+    let mut table = Table::new(&["dag", "logical date", "type", "state", "started", ">duration", "reason"])
+        .without_at_need(&["started", "type", "duration"]);
     for run in runs {
         let failures = run.failures_despite_state();
         let tone = if failures.is_some() { Tone::Red } else { Tone::of_run(run.state) };

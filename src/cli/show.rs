@@ -8,8 +8,9 @@ use clap::ValueEnum;
 use super::context::Global;
 
 use super::error::CliError;
+use super::layout::width;
 use super::list_tasks;
-use super::output::{Cell, Page, Table, Tone, print_json, width};
+use super::output::{Cell, Page, Table, Tone, print_json};
 use crate::app::select;
 use crate::app::times::minute;
 use crate::dag::{Dag, TaskId, TaskState, TriggerRule};
@@ -98,7 +99,7 @@ fn text(dag: &Dag, heading: Option<&str>, states: Option<&States>, page: &mut Pa
     page.gap();
     let layers = layers(dag);
     let widest = dag.tasks.iter().map(|task| width(task.id.as_str())).max().unwrap_or(0);
-    let mut table = Table::new(&["layer", "task", "runs", "state", "waits for"]);
+    let mut table = Table::new(&["layer", "task", "runs", "state", "waits for"]).without_at_need(&["runs"]);
     for (number, layer) in layers.iter().enumerate() {
         for (nth, &index) in layer.iter().enumerate() {
             let task = &dag.tasks[index];
@@ -165,9 +166,9 @@ fn edges(dag: &Dag) -> impl Iterator<Item = (usize, usize)> + '_ {
 
 fn dot(dag: &Dag, states: Option<&States>, page: &mut Page) {
     // Ids hold letters, digits, `_`, `-` and `.` only, so quotes suffice.
-    page.line(format!("digraph \"{}\" {{", dag.id));
-    page.line("  rankdir=LR;");
-    page.line("  node [shape=box, style=\"rounded,filled\", fillcolor=white, fontname=\"sans-serif\"];");
+    page.raw(format!("digraph \"{}\" {{", dag.id));
+    page.raw("  rankdir=LR;");
+    page.raw("  node [shape=box, style=\"rounded,filled\", fillcolor=white, fontname=\"sans-serif\"];");
     for &index in dag.graph.order() {
         let task = &dag.tasks[index];
         let mut attributes = Vec::new();
@@ -178,16 +179,16 @@ fn dot(dag: &Dag, states: Option<&States>, page: &mut Page) {
             attributes.push(format!("fillcolor=\"{colour}\""));
         }
         let attributes = if attributes.is_empty() { String::new() } else { format!(" [{}]", attributes.join(", ")) };
-        page.line(format!("  \"{}\"{attributes};", task.id));
+        page.raw(format!("  \"{}\"{attributes};", task.id));
     }
     for (from, to) in edges(dag) {
-        page.line(format!("  \"{}\" -> \"{}\";", dag.tasks[from].id, dag.tasks[to].id));
+        page.raw(format!("  \"{}\" -> \"{}\";", dag.tasks[from].id, dag.tasks[to].id));
     }
-    page.line("}");
+    page.raw("}");
 }
 
 fn mermaid(dag: &Dag, states: Option<&States>, page: &mut Page) {
-    page.line("flowchart LR");
+    page.raw("flowchart LR");
     for &index in dag.graph.order() {
         let task = &dag.tasks[index];
         let rule = if task.trigger_rule == TriggerRule::default() {
@@ -196,12 +197,12 @@ fn mermaid(dag: &Dag, states: Option<&States>, page: &mut Page) {
             format!("<br/><i>{}</i>", task.trigger_rule.as_str())
         };
         // Mermaid has reserved words such as `end`; numbered nodes cannot meet them.
-        page.line(format!("  t{index}[\"{}{rule}\"]", task.id));
+        page.raw(format!("  t{index}[\"{}{rule}\"]", task.id));
         if let Some(colour) = states.and_then(|states| states.get(&task.id)).and_then(|&state| fill(state)) {
-            page.line(format!("  style t{index} fill:{colour}"));
+            page.raw(format!("  style t{index} fill:{colour}"));
         }
     }
     for (from, to) in edges(dag) {
-        page.line(format!("  t{from} --> t{to}"));
+        page.raw(format!("  t{from} --> t{to}"));
     }
 }

@@ -71,7 +71,8 @@ fn head(page: &mut Page, app: &App, run: &RunAnswer) {
 }
 
 fn table(app: &App, tasks: &[TaskAnswer]) -> Table {
-    let mut table = Table::new(&["task", "state", ">try", "started", ">duration", "reason"]);
+    let mut table = Table::new(&["task", "state", ">try", "started", ">duration", "reason"])
+        .without_at_need(&["started", "duration", "try"]);
     for task in tasks {
         let state = match task.state {
             Standing::In(TaskState::None) => Cell::new("-", Tone::of_task(TaskState::None)),

@@ -7,7 +7,6 @@ use super::context::Global;
 
 use super::diagnostic::{self, Style};
 use super::error::CliError;
-use super::output::wants_colour;
 use crate::runner::client;
 use crate::runner::driver::{self, End, Mode, log};
 use crate::runner::planner;
@@ -27,7 +26,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     let mut store = app.store_for_writing()?;
     let report = planner::plan(&app.home, &mut store, &app.config, app.now)?;
     planner::note_tick(&app.home);
-    let style = if wants_colour(&io::stderr()) { Style::Colour } else { Style::Plain };
+    let style = Style::of(&io::stderr());
     for file in &report.faulty {
         eprint!("{}", diagnostic::render(&file.faults, &file.path, &file.text, style));
     }
