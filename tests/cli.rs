@@ -840,7 +840,8 @@ driver: it is not running, so nothing starts
 
 "#]]);
     home.run("explain userprofile 20180702").success().stdout_eq(str![[r#"
-run: 2018-07-02 07:00 +08:00 is queued and may start at any moment
+run: 2018-07-02 07:00 +08:00 is queued: no tick has read its DAG file yet
+  next: crondag tick
 driver: it is not running, so nothing starts
   next: crondag tick
 
@@ -852,7 +853,8 @@ driver: it is not running, so nothing starts
     write.set_meta("parked", &last_event.to_string()).unwrap();
     write.commit().unwrap();
     home.run("explain userprofile 20180702").success().stdout_eq(str![[r#"
-run: 2018-07-02 07:00 +08:00 is queued and may start at any moment
+run: 2018-07-02 07:00 +08:00 is queued: no tick has read its DAG file yet
+  next: crondag tick
 
 "#]]);
     let home = home.has_ticked();
@@ -995,8 +997,8 @@ For more information, try '--help'.
 fn dates_that_mean_nothing_are_answered_with_those_that_do() {
     let home = Home::with_history().dag("weekly", "schedule = \"0 7 * * mon\"\n[tasks.a]\nshell = \"true\"\n");
     home.run("tasks userprofile 2018-13-01").code(2).stderr_eq(str![[r#"
-error: `2018-13-01` is not a date
-next: write it as 20180701, 2018-07-01, 2018-07-01T07:00 or 2018-07-01T07:00:00+08:00
+error: userprofile has no run `2018-13-01`, and that is not a date either
+next: crondag runs userprofile; a date is 20180701, 2018-07-01 or 2018-07-01T07:00
 
 "#]]);
     home.run("tasks userprofile 20180705").code(2).stderr_eq(str![[r#"

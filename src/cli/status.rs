@@ -4,12 +4,11 @@ use std::process::ExitCode;
 
 use super::context::Global;
 use super::error::CliError;
-use super::init::crontab_line;
 use super::output::{Cell, Page, Table, Tone, print_json};
-use crate::app::App;
 use crate::app::query::runs::RunAnswer;
 use crate::app::query::status::{DISK_LOW, StatusAnswer, TICK_LATE, status};
 use crate::app::times::span;
+use crate::app::{App, crontab_line};
 use crate::dag::DagId;
 use crate::dag::units::format_size;
 

@@ -2,6 +2,7 @@
 //! renamed or taken away. Times in it know their zone, so that every front end shows the same.
 
 pub mod dags;
+pub mod explain;
 pub mod logs;
 pub mod runs;
 pub mod status;
