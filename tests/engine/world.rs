@@ -157,6 +157,9 @@ impl World {
             Transition::RunEnded { state, reason, .. } => {
                 self.runs.insert(run, (*state, reason.clone()));
             }
+            Transition::RunCancelled { reason, .. } => {
+                self.runs.insert(run, (RunState::Failed, Some(reason.clone())));
+            }
             Transition::RunReopened { .. } | Transition::RunGaveWay { .. } => {
                 self.runs.insert(run, (RunState::Queued, None));
             }

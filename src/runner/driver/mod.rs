@@ -35,7 +35,7 @@ use crate::home::Home;
 use crate::store::{RunRow, Store, StoreError};
 
 pub use host::Host;
-pub use work::run;
+pub use work::{run, run_in_foreground};
 
 use line::{Fresh, Happening, Line};
 

@@ -19,6 +19,10 @@ impl<H: Host> Driver<H> {
                     None => line,
                 });
             }
+            Transition::RunCancelled { run, reason } => {
+                let line = self.about_run(Line::new(Happening::RunEnded), *run).with("state", RunState::Failed);
+                self.host.report(&line.with("reason", reason));
+            }
             Transition::RunGaveWay { run, to } => {
                 let line = self.about_run(Line::new(Happening::RunGaveWay), *run);
                 let to = self.runs.get(to).map_or_else(|| to.0.to_string(), |row| row.run_id.clone());
