@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use common::Home;
 use crondag::dag::{DagId, RunNumber, RunState, RunType, TaskId, TaskState, Transition};
-use crondag::store::{NewAttempt, NewRun};
+use crondag::store::{LeftProcesses, NewAttempt, NewRun};
 use jiff::{SignedDuration, Timestamp};
 use snapbox::str;
 
@@ -98,7 +98,15 @@ impl Home {
             if state.is_final() {
                 let reason = reason.map(str::to_owned);
                 if *state != TaskState::UpstreamFailed {
-                    write.end_attempt(run, &task, 1, r#"{"how":"exited","code":0}"#, None, ended).unwrap();
+                    write
+                        .end_attempt(
+                            (run, &task, 1),
+                            r#"{"how":"exited","code":0}"#,
+                            None,
+                            LeftProcesses::default(),
+                            ended,
+                        )
+                        .unwrap();
                 }
                 write.apply(&Transition::TaskEnded { run, task, state: *state, reason }, ended).unwrap();
             }
@@ -696,7 +704,9 @@ fn tasks_of_a_date_as_json() {
     "duration": 12.345,
     "reason": null,
     "max_tries": 3,
-    "next_try_at": null
+    "next_try_at": null,
+    "left_behind": 0,
+    "left_running": 0
   },
   {
     "dag_id": "userprofile",
@@ -710,7 +720,9 @@ fn tasks_of_a_date_as_json() {
     "duration": 12.345,
     "reason": "exit status 99",
     "max_tries": 1,
-    "next_try_at": null
+    "next_try_at": null,
+    "left_behind": 0,
+    "left_running": 0
   },
   {
     "dag_id": "userprofile",
@@ -724,7 +736,9 @@ fn tasks_of_a_date_as_json() {
     "duration": 12.345,
     "reason": null,
     "max_tries": 1,
-    "next_try_at": null
+    "next_try_at": null,
+    "left_behind": 0,
+    "left_running": 0
   },
   {
     "dag_id": "userprofile",
@@ -738,7 +752,9 @@ fn tasks_of_a_date_as_json() {
     "duration": 12.345,
     "reason": "exit status 1",
     "max_tries": 1,
-    "next_try_at": null
+    "next_try_at": null,
+    "left_behind": 0,
+    "left_running": 0
   },
   {
     "dag_id": "userprofile",
@@ -752,7 +768,9 @@ fn tasks_of_a_date_as_json() {
     "duration": null,
     "reason": "merge failed",
     "max_tries": 1,
-    "next_try_at": null
+    "next_try_at": null,
+    "left_behind": 0,
+    "left_running": 0
   }
 ]
 

@@ -111,6 +111,8 @@ pub struct Task {
     pub working_dir: Option<String>,
     /// The user of the machine that it runs as; crondag's own by default.
     pub run_as: Option<String>,
+    /// Whether what its program has started lives on when that succeeds.
+    pub leave_processes: bool,
     /// What its process begins with, beside its environment and its directory; where it says nothing, the home does.
     pub process: ProcessSettings,
     /// Who gets its mail.

@@ -36,6 +36,7 @@ pub fn task(id: &str) -> Task {
         trigger_rule: TriggerRule::AllSuccess,
         depends_on_past: false,
         run_as: None,
+        leave_processes: false,
         process: ProcessSettings::default(),
         pool: None,
         pool_slots: 1,

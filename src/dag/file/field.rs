@@ -97,7 +97,7 @@ pub static DAG: Section = Section {
 };
 
 /// Settings that `[defaults]` shares with a task.
-static SHARED: [Field; 22] = [
+static SHARED: [Field; 23] = [
     with_default(
         "retries",
         Kind::Whole(0, MANY),
@@ -168,6 +168,14 @@ static SHARED: [Field; 22] = [
         "\"etl\"",
         "The user of this machine that it runs as, through sudo; crondag's own user when left out. Needs a line in sudoers, \
          which the error without it shows",
+    ),
+    with_default(
+        "leave_processes",
+        Kind::Flag,
+        "false",
+        "true",
+        "Whether processes that the program leaves behind live on when it succeeds, for a task that starts a service; otherwise \
+         they are ended, and the log and `tasks` say so",
     ),
     field(
         "umask",
