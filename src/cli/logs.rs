@@ -159,7 +159,7 @@ fn print_while_it_grows(
 ) -> Result<ExitCode, CliError> {
     let mut follower = follow(app, dag_id, task, question)?;
     loop {
-        match follower.next()? {
+        match follower.poll()? {
             Followed::Text(text) => {
                 if !write(&text)? {
                     return Ok(ExitCode::SUCCESS);
@@ -183,7 +183,7 @@ fn print_while_it_grows(
 /// Copies what is left of a log to standard output; false when nobody reads it any more.
 fn copy(log: &mut Log) -> Result<bool, CliError> {
     loop {
-        let text = log.next()?;
+        let text = log.next_piece()?;
         if text.is_empty() {
             return Ok(true);
         }

@@ -6,13 +6,11 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 
 use super::context::Global;
-
 use super::error::CliError;
 use super::layout::width;
-use super::list_tasks;
 use super::output::{Cell, Page, Table, Tone, print_json};
+use crate::app::query::graph::{of_run, tasks_of_dag};
 use crate::app::select;
-use crate::app::times::minute;
 use crate::dag::{Dag, TaskId, TaskState, TriggerRule};
 
 /// Options of `show`.
@@ -49,30 +47,16 @@ type States = BTreeMap<TaskId, TaskState>;
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     let app = global.open()?;
-    let mut heading = None;
-    let mut states = None;
-    let dag = match &args.run {
-        None => app.dag(&args.dag)?,
-        Some(text) => {
-            let dag_id = app.dag_id(&args.dag)?;
-            let store = app.store()?;
-            let run = select::run(&app, store.as_ref(), &dag_id, Some(text))?;
-            let mut tasks = States::new();
-            let mut dag = None;
-            if let Some(store) = &store {
-                dag = app.dag_of_run(store, &run)?;
-                tasks.extend(store.task_instances(run.number)?.into_iter().map(|task| (task.task_id, task.state)));
-            }
-            heading = Some(format!("{}: {}", minute(run.logical_date, &app.zone_of(&dag_id)), run.state));
-            states = Some(tasks);
-            match dag {
-                Some(dag) => dag,
-                None => app.dag(&args.dag)?,
-            }
+    let (dag, heading, states) = match &args.run {
+        None => (app.dag(&args.dag)?, None, None),
+        Some(run) => {
+            let graph = of_run(&app, &app.dag_id(&args.dag)?, run)?;
+            let heading = format!("{}: {}", graph.logical_date.minute(), graph.state);
+            (graph.dag, Some(heading), Some(graph.states))
         }
     };
     if args.json {
-        print_json(&list_tasks::rows(&dag))?;
+        print_json(&tasks_of_dag(&dag))?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut page = Page::new();
