@@ -87,7 +87,6 @@ fn record(token: &str, ending: Ending) -> Box<ExitRecord> {
         cpu_seconds: 0.0,
         max_rss_bytes: 0,
         left_behind: 0,
-        left_running: 0,
         log_failure: None,
     })
 }

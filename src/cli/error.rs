@@ -5,6 +5,7 @@ use std::io;
 use std::process::ExitCode;
 
 use super::diagnostic::{self, Style};
+use super::output::wants_colour;
 use crate::app::{AppError, Class};
 use crate::home::HomeError;
 use crate::runner::client::ClientError;
@@ -54,7 +55,7 @@ impl From<AppError> for CliError {
         let class = error.class();
         let text = match &error {
             AppError::Faulty { file, next } => {
-                let style = Style::of(&io::stderr());
+                let style = if wants_colour(&io::stderr()) { Style::Colour } else { Style::Plain };
                 let page = diagnostic::render(&file.faults, &file.path, &file.text, style);
                 format!("{}\n\nnext: {next}", page.trim_end())
             }

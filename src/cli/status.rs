@@ -4,11 +4,12 @@ use std::process::ExitCode;
 
 use super::context::Global;
 use super::error::CliError;
-use super::output::{Cell, Page, Table, Tone, print_json};
+use super::init::crontab_line;
+use super::output::{Cell, Page, Table, Tone, WIDTH, print_json, wrap};
+use crate::app::App;
 use crate::app::query::runs::RunAnswer;
 use crate::app::query::status::{DISK_LOW, StatusAnswer, TICK_LATE, status};
 use crate::app::times::span;
-use crate::app::{App, crontab_line};
 use crate::dag::DagId;
 use crate::dag::units::format_size;
 
@@ -42,10 +43,12 @@ fn show(app: &App, answer: &StatusAnswer, page: &mut Page) {
     let mut is_quiet = true;
     let mut say = |page: &mut Page, label: &str, tone: Tone, text: &str, next: Option<&str>| {
         is_quiet = false;
-        let lead = format!("{} ", page.paint(tone, &format!("{label:<9}")));
-        page.hanging(&lead, Tone::Plain, text);
+        for (nth, line) in wrap(text, WIDTH - 10).into_iter().enumerate() {
+            let label = page.paint(tone, &format!("{:<9}", if nth == 0 { label } else { "" }));
+            page.line(format!("{label} {line}"));
+        }
         if let Some(next) = next {
-            page.command(&format!("{:<9} next:", ""), next);
+            page.line(format!("{:<9} next: {next}", ""));
         }
     };
     if answer.driver_running {
@@ -77,6 +80,9 @@ fn show(app: &App, answer: &StatusAnswer, page: &mut Page) {
     if let Some(first) = answer.paused.first() {
         let names: Vec<&str> = answer.paused.iter().map(DagId::as_str).collect();
         say(page, "paused", Tone::Yellow, &names.join(", "), Some(&format!("crondag unpause {first}")));
+    }
+    for note in &answer.notes {
+        say(page, "schedule", Tone::Yellow, note, None);
     }
     for running in &answer.running {
         let tone = if running.failed_tasks > 0 { Tone::Red } else { Tone::Cyan };
@@ -129,7 +135,7 @@ fn ended(app: &App, title: &str, runs: &[RunAnswer], all: &str, page: &mut Page)
     page.gap();
     let title = page.paint(Tone::Red, title);
     page.line(title);
-    let mut table = Table::new(&["dag", "logical date", "ended", "reason"]).without_at_need(&["ended"]);
+    let mut table = Table::new(&["dag", "logical date", "ended", "reason"]);
     for run in runs.iter().take(MOST) {
         let ago = run.end_date.as_ref().map(|end| format!("{} ago", span(app.now.duration_since(end.at))));
         let reason = run.failures_despite_state().or(run.reason.clone()).unwrap_or_default();

@@ -7,8 +7,9 @@ use super::context::Global;
 
 use super::diagnostic::{self, Style};
 use super::error::CliError;
+use super::output::wants_colour;
 use crate::runner::client;
-use crate::runner::driver::{self, End, log};
+use crate::runner::driver::{self, End, Mode, log};
 use crate::runner::planner;
 
 /// Options of `tick`.
@@ -26,9 +27,12 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     let mut store = app.store_for_writing()?;
     let report = planner::plan(&app.home, &mut store, &app.config, app.now)?;
     planner::note_tick(&app.home);
-    let style = Style::of(&io::stderr());
+    let style = if wants_colour(&io::stderr()) { Style::Colour } else { Style::Plain };
     for file in &report.faulty {
         eprint!("{}", diagnostic::render(&file.faults, &file.path, &file.text, style));
+    }
+    for note in &report.notes {
+        eprintln!("note: {note}");
     }
     if !report.faulty.is_empty() {
         eprintln!("next: correct it, then type `crondag validate`; until then its last good version is scheduled");
@@ -37,12 +41,9 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
         drop(store);
         // tick prints nothing when all is well. A log that cannot be opened is not worth a missed run.
         let _ = log::keep_in_home(&app.home);
-        let end = driver::run_in_foreground(&app.home)?;
-        if end == End::Asked && client::needs_driver(&app.store_for_writing()?)? {
-            return Err(CliError::environment(
-                "a signal ended this tick before all was done; what has begun is recorded",
-                "the next `crondag tick` goes on with it",
-            ));
+        while driver::run(&app.home, Mode::UntilIdle)? == End::Taken {
+            // Another driver works; when it is gone, what it has left is ours.
+            client::wait_for_driver(&app.home)?;
         }
     } else {
         client::wake_if_needed(&app.home, &store)?;

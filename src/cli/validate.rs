@@ -1,11 +1,12 @@
 //! `crondag validate`: every fault of every file in one go, for people, programs and CI.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::{env, fs};
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::diagnostic::{Style, render};
@@ -16,6 +17,8 @@ use crate::dag::file::{Fault, Severity, read_config_leniently, read_dag, read_di
 use crate::home::{CONFIG_FILE, DIAGNOSIS_FILE, Home, HomeError};
 use crate::machine_zone::MachineZone;
 use crate::runner::attempt::secrets;
+use crate::runner::{catalog, planner};
+use crate::store::Store;
 
 /// How the faults are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -57,6 +60,8 @@ pub struct Report {
     files: Vec<Checked>,
     /// The zone of DAGs that name none, and who says so; of the first home.
     zone: Option<String>,
+    /// What is to be known of the next runs of good DAGs, one sentence each.
+    notes: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -71,7 +76,7 @@ struct Checked {
 ///
 /// `find_home` is only asked when no path is given. Exit code 2 when any file is faulty, 3 when the report cannot be written.
 pub fn run(args: &Args, find_home: impl FnOnce() -> Result<Home, HomeError>) -> ExitCode {
-    let report = if args.paths.is_empty() {
+    let mut report = if args.paths.is_empty() {
         match find_home() {
             Ok(home) => check(&[home.root().to_path_buf()]),
             Err(error) => {
@@ -83,11 +88,14 @@ pub fn run(args: &Args, find_home: impl FnOnce() -> Result<Home, HomeError>) -> 
     } else {
         check(&args.paths)
     };
+    report.foretell(Timestamp::now());
     let here = env::current_dir().unwrap_or_default();
     let stdout = io::stdout();
     let text = match if args.json { Format::Json } else { args.format } {
         Format::Human => {
-            let page = report.human(&here, Style::of(&stdout));
+            let no_colour = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+            let is_colour = stdout.is_terminal() && !no_colour;
+            let page = report.human(&here, if is_colour { Style::Colour } else { Style::Plain });
             match &report.zone {
                 Some(zone) if report.count(Severity::Error) == 0 => page + &format!("zone: {zone}\n"),
                 _ => page,
@@ -114,7 +122,7 @@ pub fn check(paths: &[PathBuf]) -> Report {
         work.path(path);
     }
     work.same_ids();
-    Report { files: work.files, zone: work.zone }
+    Report { files: work.files, zone: work.zone, notes: Vec::new() }
 }
 
 /// The settings that DAG files are read against.
@@ -361,6 +369,24 @@ struct Row<'r> {
 }
 
 impl Report {
+    /// Adds what will be special about the next runs: a schedule that was edited, runs that are to be caught up.
+    fn foretell(&mut self, now: Timestamp) {
+        let is_good =
+            |file: &&Checked| file.is_dag && file.faults.iter().all(|fault| fault.severity != Severity::Error);
+        for file in self.files.iter().filter(is_good) {
+            let Some(home) = home_of(&file.path) else { continue };
+            let home = Home::at(&home);
+            // A database that cannot be read is not what is validated here.
+            let Ok((config, _)) = catalog::load_config(&home) else { continue };
+            let Ok((dag, _)) = catalog::load_dag(&home, &file.path, &config) else { continue };
+            let path = home.database_path();
+            let store = if path.exists() { Store::open_read_only(&path).ok() } else { None };
+            let row = store.as_ref().and_then(|store| store.dag(&dag.id).ok()).flatten();
+            let notes = planner::notes(&store, &dag, row.as_ref(), now).unwrap_or_default();
+            self.notes.extend(notes.iter().map(ToString::to_string));
+        }
+    }
+
     /// How many faults of this severity there are.
     pub fn count(&self, severity: Severity) -> usize {
         self.files.iter().flat_map(|file| &file.faults).filter(|fault| fault.severity == severity).count()
@@ -388,7 +414,8 @@ impl Report {
             page + &format!("no DAG files found{counted_warnings}\n")
         } else {
             let verb = if dags == 1 { "is" } else { "are" };
-            page + &format!("{} {verb} valid{counted_warnings}\n", counted(dags, "DAG"))
+            let notes: Vec<String> = self.notes.iter().map(|note| format!("note: {note}\n")).collect();
+            page + &notes.concat() + &format!("{} {verb} valid{counted_warnings}\n", counted(dags, "DAG"))
         }
     }
 

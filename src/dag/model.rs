@@ -13,10 +13,8 @@ use super::graph::Graph;
 use super::id::{DagId, TaskId};
 use super::process::ProcessSettings;
 use super::schedule::Schedule;
-use super::sql::Sql;
 use super::trigger_rule::TriggerRule;
 use super::wait::Wait;
-use super::words::words;
 
 /// One DAG file.
 #[derive(Debug, Clone)]
@@ -39,6 +37,8 @@ pub struct Dag {
     pub end_date: Option<DateBound>,
     /// Whether all due intervals run after downtime, or only the latest.
     pub catchup: bool,
+    /// Scheduled runs start up to this long after their data interval has ended, always by the same time.
+    pub jitter: Option<Duration>,
     /// How many runs may be in state running at once.
     pub max_active_runs: u32,
     /// How many tasks may run at once, over all runs of this DAG.
@@ -111,8 +111,6 @@ pub struct Task {
     pub working_dir: Option<String>,
     /// The user of the machine that it runs as; crondag's own by default.
     pub run_as: Option<String>,
-    /// Whether what its program has started lives on when that succeeds.
-    pub leave_processes: bool,
     /// What its process begins with, beside its environment and its directory; where it says nothing, the home does.
     pub process: ProcessSettings,
     /// Who gets its mail.
@@ -143,35 +141,16 @@ pub enum Action {
 }
 
 impl Action {
-    /// Which of the actions it is.
-    pub fn kind(&self) -> ActionKind {
+    /// The key that the DAG file uses for it.
+    pub fn kind(&self) -> &'static str {
         match self {
-            Action::Shell(_) => ActionKind::Shell,
-            Action::Spark(_) => ActionKind::Spark,
-            Action::Sql(_) => ActionKind::Sql,
-            Action::Wait(_) => ActionKind::Wait,
-            Action::Check(_) => ActionKind::Check,
-            Action::Report(_) => ActionKind::Report,
+            Action::Shell(_) => "shell",
+            Action::Spark(_) => "spark",
+            Action::Sql(_) => "sql",
+            Action::Wait(_) => "wait",
+            Action::Check(_) => "check",
+            Action::Report(_) => "report",
         }
-    }
-}
-
-words! {
-    /// What a task can run, by the key that the DAG file uses for it. Who adds one is led by the compiler to every place
-    /// that must know it: its file below `file/action`, which reads it, and its file below `runner/actions`, which runs it.
-    pub enum ActionKind {
-        /// A script for `bash -c`.
-        Shell = "shell",
-        /// One `spark-submit`.
-        Spark = "spark",
-        /// SQL statements on one connection.
-        Sql = "sql",
-        /// Waits until a condition holds.
-        Wait = "wait",
-        /// Records values and judges them.
-        Check = "check",
-        /// One mail about the run.
-        Report = "report",
     }
 }
 
@@ -195,6 +174,29 @@ pub struct Report {
 pub struct Shell {
     /// The script, a template.
     pub script: String,
+}
+
+/// SQL statements, run in one transaction on one connection of crondag.toml.
+#[derive(Debug, Clone)]
+pub struct Sql {
+    /// The connection's name in crondag.toml.
+    pub connection: String,
+    /// Where the statements are.
+    pub source: SqlSource,
+    /// Values bound to `:name` in the statements; each is a template. The template variables that are plain texts
+    /// (`ds`, `ds_nodash`, ...) are bound without being named here.
+    pub params: BTreeMap<String, String>,
+    /// A CSV file, relative to the home, that gets the last result set. A template.
+    pub to: Option<String>,
+}
+
+/// Where SQL statements are.
+#[derive(Debug, Clone)]
+pub enum SqlSource {
+    /// In the DAG file. A template.
+    Inline(String),
+    /// In a file, relative to the home. The path and the text are templates.
+    File(String),
 }
 
 /// One `spark-submit`: crondag.toml's `[spark]`, the DAG's `[defaults.spark]` and the task's own table, merged.

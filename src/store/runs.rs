@@ -67,12 +67,14 @@ pub struct RunRow {
     pub reason: Option<String>,
 }
 
-impl RunRow {
-    /// Somebody stopped it before it began, so it has failed at nothing: any other end has a start.
-    pub fn was_cancelled(&self) -> bool {
-        self.state == RunState::Failed && self.start_date.is_none()
+impl NewRun {
+    /// The data that it is about.
+    pub fn interval(&self) -> DataInterval {
+        DataInterval { start: self.logical_date, end: self.data_interval_end }
     }
+}
 
+impl RunRow {
     /// The data that it is about.
     pub fn interval(&self) -> DataInterval {
         DataInterval { start: self.logical_date, end: self.data_interval_end }
@@ -221,6 +223,24 @@ fn intervals_from(connection: &Connection, dag_id: &DagId, from: Timestamp) -> R
     )?;
     let intervals = statement.query_map((dag_id.as_str(), Micros(from)), interval)?;
     Ok(intervals.collect::<rusqlite::Result<_>>()?)
+}
+
+fn last_scheduled(
+    connection: &Connection,
+    dag_id: &DagId,
+    until: Timestamp,
+) -> Result<Option<DataInterval>, StoreError> {
+    // The index of all runs but the manual ones gives the order.
+    let mut statement = connection.prepare_cached(
+        "SELECT logical_date, data_interval_end FROM runs WHERE dag_id = ?1 AND data_interval_end <= ?2
+         AND run_type <> 'manual' AND run_type = 'scheduled' ORDER BY data_interval_end DESC, logical_date DESC LIMIT 1",
+    )?;
+    Ok(statement.query_row((dag_id.as_str(), Micros(until)), interval).optional()?)
+}
+
+fn queued_scheduled_runs(connection: &Connection, dag_id: &DagId) -> Result<u32, StoreError> {
+    let sql = "SELECT count(*) FROM runs WHERE dag_id = ?1 AND state = 'queued' AND run_type = 'scheduled'";
+    Ok(connection.prepare_cached(sql)?.query_row([dag_id.as_str()], |row| row.get(0))?)
 }
 
 fn task_instance(row: &Row<'_>) -> Result<TaskInstance, StoreError> {
@@ -374,6 +394,16 @@ impl Store {
         intervals_from(&self.connection, dag_id, from)
     }
 
+    /// The interval of the DAG's scheduled run that ends last, of those that end at `until` or before.
+    pub fn last_scheduled(&self, dag_id: &DagId, until: Timestamp) -> Result<Option<DataInterval>, StoreError> {
+        last_scheduled(&self.connection, dag_id, until)
+    }
+
+    /// How many scheduled runs of a DAG wait for their turn.
+    pub fn queued_scheduled_runs(&self, dag_id: &DagId) -> Result<u32, StoreError> {
+        queued_scheduled_runs(&self.connection, dag_id)
+    }
+
     /// An interval run of the DAG that has a part of the interval, or all of it: the last such one.
     pub fn run_within(&self, dag_id: &DagId, interval: DataInterval) -> Result<Option<RunRow>, StoreError> {
         let tail = "WHERE dag_id = ?1 AND data_interval_end > ?3 AND logical_date < ?2 AND run_type <> 'manual'
@@ -475,23 +505,14 @@ impl Write<'_> {
         intervals_from(&self.tx, dag_id, from)
     }
 
-    /// The interval of the DAG's scheduled run that ends last, of those that end at `until` or before.
+    /// As [`Store::last_scheduled`], inside this transaction.
     pub fn last_scheduled(&self, dag_id: &DagId, until: Timestamp) -> Result<Option<DataInterval>, StoreError> {
-        Ok(self
-            .statement(
-                "SELECT logical_date, data_interval_end FROM runs WHERE dag_id = ?1 AND data_interval_end <= ?2
-                 AND run_type <> 'manual' AND run_type = 'scheduled'
-                 ORDER BY data_interval_end DESC, logical_date DESC LIMIT 1",
-            )?
-            .query_row((dag_id.as_str(), Micros(until)), interval)
-            .optional()?)
+        last_scheduled(&self.tx, dag_id, until)
     }
 
-    /// How many scheduled runs of a DAG wait for their turn.
+    /// As [`Store::queued_scheduled_runs`], inside this transaction.
     pub fn queued_scheduled_runs(&self, dag_id: &DagId) -> Result<u32, StoreError> {
-        Ok(self
-            .statement("SELECT count(*) FROM runs WHERE dag_id = ?1 AND state = 'queued' AND run_type = 'scheduled'")?
-            .query_row([dag_id.as_str()], |row| row.get(0))?)
+        queued_scheduled_runs(&self.tx, dag_id)
     }
 
     /// Begins a backfill and gives its number.

@@ -36,7 +36,6 @@ pub fn task(id: &str) -> Task {
         trigger_rule: TriggerRule::AllSuccess,
         depends_on_past: false,
         run_as: None,
-        leave_processes: false,
         process: ProcessSettings::default(),
         pool: None,
         pool_slots: 1,
@@ -62,6 +61,7 @@ pub fn dag(tasks: Vec<Task>, edges: &[(usize, usize)]) -> Dag {
         start_date: None,
         end_date: None,
         catchup: false,
+        jitter: None,
         max_active_runs: 16,
         max_active_tasks: 1_000,
         run_timeout: None,
@@ -157,9 +157,6 @@ impl World {
             }
             Transition::RunEnded { state, reason, .. } => {
                 self.runs.insert(run, (*state, reason.clone()));
-            }
-            Transition::RunCancelled { reason, .. } => {
-                self.runs.insert(run, (RunState::Failed, Some(reason.clone())));
             }
             Transition::RunReopened { .. } | Transition::RunGaveWay { .. } => {
                 self.runs.insert(run, (RunState::Queued, None));

@@ -331,7 +331,7 @@ impl World {
                     selection: selection.clone(),
                     backfill_id: Some(backfill),
                 };
-                if write.create_run(&run, now)?.is_some() {
+                if planner::create_run(write, run, &zone, now)?.is_some() {
                     continue;
                 }
                 let Some(known) = write.interval_run(&dag, DataInterval { start: *start, end: *end })? else {

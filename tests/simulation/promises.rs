@@ -126,6 +126,18 @@ impl Promises {
         dags
     }
 
+    /// How many scheduled runs of each DAG wait for their turn.
+    pub fn queued(&self) -> BTreeMap<String, u64> {
+        let mut statement = self
+            .connection
+            .prepare_cached(
+                "SELECT dag_id, count(*) FROM runs WHERE state = 'queued' AND run_type = 'scheduled' GROUP BY dag_id",
+            )
+            .unwrap();
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs()))).unwrap();
+        rows.map(Result::unwrap).collect()
+    }
+
     /// The newest runs of a DAG, newest first, with whether they have ended.
     pub fn newest_runs(&self, dag: &str) -> Vec<(i64, bool)> {
         let mut statement = self

@@ -212,9 +212,7 @@ impl Seed {
             self.wakes_at = None;
         }
         let mut world = self.world.borrow_mut();
-        if world.ticking != Ticking::Crontab {
-            world.compare_due_after_step();
-        }
+        world.compare_due_after_step();
     }
 
     fn start(&mut self) {

@@ -1,11 +1,22 @@
 //! Ticks, as `crondag tick` does them, and whether the runs that are due exist afterwards.
 
+use std::collections::BTreeMap;
+
 use crondag::runner::driver::Message;
 use crondag::runner::{client, planner};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
-use super::due::{Dags, Due};
+use super::due::{Dags, Due, Known, Room};
 use super::world::{HOUR, MINUTE, World, broken};
+
+/// As many runs of a DAG wait as may be running at once.
+fn room_of(queued: &BTreeMap<String, u64>) -> impl Fn(&str, &Known) -> Room + use<'_> {
+    |dag, known| {
+        let Some(version) = known.version.as_ref().filter(|version| version.catchup) else { return Room::Runs(1) };
+        let queued = queued.get(dag).copied().unwrap_or_default();
+        Room::Runs(u64::from(version.max_active_runs).saturating_sub(queued))
+    }
+}
 
 impl World {
     pub fn tick(&mut self) {
@@ -13,6 +24,7 @@ impl World {
         if self.is_driver_alive && self.fault.is_none() && self.elapsed - self.disturbed_at > 3 * MINUTE {
             self.check_waiting();
         }
+        let queued = self.promises.queued();
         let planned = planner::plan(&self.home, &mut self.store, &self.config, now);
         let report = match planned {
             Ok(report) => report,
@@ -28,7 +40,7 @@ impl World {
                 broken(format!("a good file is refused: {}\n{}", file.summary(), file.text));
             }
         }
-        if self.due.look(&self.files, now) || report.changed {
+        if self.due.look(Some(&self.files), now, &room_of(&queued)) || report.changed {
             self.compare_due("a tick");
         }
         self.count_many("scheduled runs", report.created as u64);
@@ -77,10 +89,25 @@ impl World {
         let found = self.promises.found();
         if self.due.runs != self.promises.intervals || self.due.dags() != found {
             let mut due = self.due.clone();
-            let fits = self.looks.iter().any(|now| {
-                due.clone_from(&self.due);
-                due.look(&self.files, *now);
-                due.runs == self.promises.intervals && due.dags() == found
+            let until = |dag: &str, _: &Known| {
+                Room::Until(found.get(dag).and_then(|row| row.3).map(|at| Timestamp::from_microsecond(at).unwrap()))
+            };
+            // Where the end of a run has made room it looks at the clock alone, and knows no more of a file than the last tick.
+            let at_once = |dag: &str, known: &Known| {
+                if found.get(dag) == Some(&known.row()) { Room::Unseen } else { until(dag, known) }
+            };
+            let is_as_found = |due: &Due| due.runs == self.promises.intervals && due.dags() == found;
+            let fits = [true, false].into_iter().any(|with_files| {
+                self.looks.iter().any(|now| {
+                    due.clone_from(&self.due);
+                    if with_files {
+                        due.look(Some(&self.files), *now, &until);
+                    }
+                    is_as_found(&due) || {
+                        due.look(None, *now, &at_once);
+                        is_as_found(&due)
+                    }
+                })
             });
             if !fits {
                 let wrong = self.differences(&due, &found);
@@ -99,9 +126,10 @@ impl World {
         }
         self.check_waiting();
         let before = self.now() - SignedDuration::from_secs(70);
-        if self.due.is_behind(&self.files, before) {
+        let queued = self.promises.queued();
+        if self.due.is_behind(&self.files, before, &room_of(&queued)) {
             let mut due = self.due.clone();
-            due.look(&self.files, before);
+            due.look(Some(&self.files), before, &room_of(&queued));
             let found = self.promises.found();
             let wrong = self.differences(&due, &found);
             broken(format!("promise 1: the resident driver does not look at the clock: {wrong}"));

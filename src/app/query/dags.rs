@@ -8,7 +8,7 @@ use crate::app::select::last_run;
 use crate::app::times::Moment;
 use crate::app::{App, AppError};
 use crate::dag::RunState;
-use crate::dag::schedule::Timetable;
+use crate::runner::planner;
 use crate::store::Store;
 
 /// A DAG file, good or faulty.
@@ -76,10 +76,13 @@ fn answer(app: &App, store: Option<&Store>, file: &DagFile) -> Result<DagAnswer,
     };
     let is_paused = row.is_some_and(|row| row.is_paused);
     let dag = file.dag.as_ref().ok();
-    let next = dag.and_then(|dag| {
-        let next = Timetable::of(dag).next_interval(app.now)?;
-        Some(Moment::new(next.end, &dag.timezone))
-    });
+    let next = match dag {
+        Some(dag) => {
+            let next = planner::next_run(&store, dag, app.now)?;
+            next.map(|next| Moment::new(planner::starts_at(dag, &next), &dag.timezone))
+        }
+        None => None,
+    };
     // The machine's zone may have no name; its offsets are in the times.
     let zone = dag.and_then(|dag| dag.timezone.iana_name().map(ToOwned::to_owned));
     Ok(DagAnswer {

@@ -6,11 +6,10 @@ use serde::Serialize;
 use super::runs::RunAnswer;
 use crate::app::times::{Moment, elapsed};
 use crate::app::{App, AppError};
-use crate::dag::schedule::Timetable;
 use crate::dag::units::format_duration;
 use crate::dag::{DagId, RunState, TaskState};
 use crate::runner::client::{self, Driver};
-use crate::runner::planner;
+use crate::runner::planner::{self, Note};
 use crate::store::{RunFilter, Store, UnfinishedRun};
 
 /// A crontab line that ticks each minute is late after this long.
@@ -58,6 +57,8 @@ pub struct StatusAnswer {
     pub mail_last_error: Option<String>,
     /// Free bytes for the state folder; `None` where the disk does not tell.
     pub disk_free_bytes: Option<u64>,
+    /// What is to be known of the next runs of DAGs, one sentence each.
+    pub notes: Vec<String>,
     /// The zone of DAGs that name none, and who says so.
     pub timezone: String,
     /// What cannot be understood of the machine's zone.
@@ -130,6 +131,7 @@ pub fn status(app: &App) -> Result<StatusAnswer, AppError> {
         disk_free_bytes: disk_free(app),
         timezone: app.default_zone_in_words(),
         timezone_warning: app.zone_warning(),
+        notes: Vec::new(),
         first_queued: None,
         next: None,
         is_parked: false,
@@ -146,10 +148,13 @@ pub fn status(app: &App) -> Result<StatusAnswer, AppError> {
         answer.dags += 1;
         match file.dag {
             Ok(dag) if !answer.paused.contains(&dag.id) => {
-                if let Some(next) = Timetable::of(&dag).next_interval(app.now)
-                    && answer.next.as_ref().is_none_or(|(_, first)| next.end < first.at)
+                let row = store.as_ref().map(|store| store.dag(&dag.id)).transpose()?.flatten();
+                answer.notes.extend(planner::notes(&store, &dag, row.as_ref(), app.now)?.iter().map(Note::to_string));
+                let next = planner::next_run(&store, &dag, app.now)?.map(|next| planner::starts_at(&dag, &next));
+                if let Some(next) = next
+                    && answer.next.as_ref().is_none_or(|(_, first)| next < first.at)
                 {
-                    answer.next = Some((dag.id, Moment::new(next.end, &dag.timezone)));
+                    answer.next = Some((dag.id, Moment::new(next, &dag.timezone)));
                 }
             }
             Ok(_) => {}
@@ -176,7 +181,6 @@ fn of_runs(app: &App, store: &Store, answer: &mut StatusAnswer) -> Result<(), Ap
         ..RunFilter::default()
     };
     let mut failed = store.runs(&filter)?;
-    failed.retain(|run| !run.was_cancelled());
     let mut in_spite = store.successes_with_failed_tasks(since)?;
     for runs in [&mut failed, &mut in_spite] {
         runs.sort_by_key(|run| std::cmp::Reverse((run.end_date, run.number)));

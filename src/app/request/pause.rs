@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::app::times::Moment;
 use crate::app::{App, AppError};
 use crate::dag::DagId;
-use crate::dag::schedule::Timetable;
+use crate::runner::planner;
 use crate::store::DagRow;
 
 /// Whether a DAG's schedule rests.
@@ -77,10 +77,13 @@ pub fn apply(app: &App, plan: PausePlan) -> Result<PauseReceipt, AppError> {
         }
         write.put_dag(&row)?;
         write.commit()?;
+    } else {
+        drop(write);
     }
     let next_start = match app.find(&dag_id) {
         Some(Ok(dag)) if !pause => {
-            Timetable::of(&dag).next_interval(app.now).map(|next| Moment::new(next.end, &dag.timezone))
+            let next = planner::next_run(&store, &dag, app.now)?;
+            next.map(|next| Moment::new(planner::starts_at(&dag, &next), &dag.timezone))
         }
         Some(Ok(_) | Err(_)) | None => None,
     };

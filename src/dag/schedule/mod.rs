@@ -2,12 +2,14 @@
 
 mod cron_field;
 mod fire;
+mod succession;
 mod timetable;
 mod when;
 mod zone;
 
 pub use cron_field::ScheduleFault;
 pub use fire::Schedule;
-pub use timetable::{DataInterval, Succession, Timetable};
+pub use succession::{Place, Upcoming};
+pub use timetable::{DataInterval, OutOfBounds, Succession, Timetable};
 pub use when::{When, WhenFault, parse_when, read_date};
 pub use zone::{ZoneFault, parse_zone};

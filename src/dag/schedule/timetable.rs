@@ -28,6 +28,25 @@ impl DataInterval {
     pub fn overlaps(&self, other: &DataInterval) -> bool {
         self.start < other.end && other.start < self.end
     }
+
+    /// Whether all of its data can be there.
+    pub fn has_ended(&self, now: Timestamp) -> bool {
+        self.end <= now
+    }
+
+    /// Those of some intervals that have ended, and those that have not.
+    pub fn split_at(intervals: Vec<DataInterval>, now: Timestamp) -> (Vec<DataInterval>, Vec<DataInterval>) {
+        intervals.into_iter().partition(|interval| interval.has_ended(now))
+    }
+}
+
+/// Why an interval is not for the schedule to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutOfBounds {
+    /// It begins before the instant at which `start_date` begins.
+    BeforeStartDate(Timestamp),
+    /// It begins after the instant at which `end_date` ends.
+    AfterEndDate(Timestamp),
 }
 
 /// The place of a data interval among all those of its DAG.
@@ -41,7 +60,7 @@ pub struct Succession {
 #[derive(Debug, Clone, Copy)]
 pub struct Timetable<'a> {
     schedule: Option<&'a Schedule>,
-    zone: &'a TimeZone,
+    pub(super) zone: &'a TimeZone,
     first: Option<Timestamp>,
     last: Option<Timestamp>,
 }
@@ -135,9 +154,30 @@ impl<'a> Timetable<'a> {
         if to < from { Vec::new() } else { self.intervals_from(from, to).collect() }
     }
 
-    /// The interval that `interval` follows.
+    /// The interval that `interval` follows. What is left of an interval after an edit of the schedule follows the one that
+    /// the whole would.
     pub fn before(&self, interval: &DataInterval) -> Option<DataInterval> {
-        self.interval_closed_by(interval.start)
+        self.interval_closed_by(self.fire_before(just_after(interval.start))?)
+    }
+
+    /// Whether `start_date` and `end_date` allow an interval.
+    ///
+    /// # Errors
+    /// Which of the two does not.
+    pub fn check_bounds(&self, interval: &DataInterval) -> Result<(), OutOfBounds> {
+        if let Some(first) = self.first.filter(|first| interval.start < *first) {
+            return Err(OutOfBounds::BeforeStartDate(first));
+        }
+        match self.last {
+            Some(last) if interval.start > last => Err(OutOfBounds::AfterEndDate(last)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the schedule has exactly this interval, bounds aside.
+    pub fn has(&self, interval: &DataInterval) -> bool {
+        self.fire_after(just_before(interval.start)) == Some(interval.start)
+            && self.fire_after(interval.start) == Some(interval.end)
     }
 
     /// The interval that follows `interval`.

@@ -32,10 +32,10 @@ use super::load::Loader;
 use super::planner::Lookout;
 use crate::dag::{Config, RunNumber, TaskId, Transition};
 use crate::home::Home;
-use crate::store::{LeftProcesses, RunRow, Store, StoreError};
+use crate::store::{RunRow, Store, StoreError};
 
 pub use host::Host;
-pub use work::{run, run_in_foreground};
+pub use work::run;
 
 use line::{Fresh, Happening, Line};
 
@@ -200,6 +200,8 @@ pub struct Driver<H> {
     mails: u64,
     next_plan_at: Option<Timestamp>,
     lookout: Lookout,
+    /// Since the last time that runs were made where there was room for them.
+    has_run_ended: bool,
     next_tidy_at: Timestamp,
     /// Nothing new is started any more.
     is_draining: bool,
@@ -244,6 +246,7 @@ impl<H: Host> Driver<H> {
             next_tidy_at: Timestamp::UNIX_EPOCH,
             next_plan_at: (mode == Mode::Resident).then_some(Timestamp::UNIX_EPOCH),
             lookout: Lookout::default(),
+            has_run_ended: false,
             is_draining: false,
             fresh: Fresh::default(),
         };
@@ -297,6 +300,7 @@ impl<H: Host> Driver<H> {
             self.plan_if_due();
         }
         self.settle();
+        self.fill_room();
         if self.is_done() {
             // A task rings when it has written mail, but its end may be heard first.
             self.read_anyway(Driver::look_for_mail);
@@ -325,7 +329,10 @@ impl<H: Host> Driver<H> {
 
     fn take_effect(&mut self, effect: Effect) {
         match effect {
-            Effect::Record(transition) => self.items.push(Item::Transition(transition)),
+            Effect::Record(transition) => {
+                self.has_run_ended |= matches!(transition, Transition::RunEnded { .. });
+                self.items.push(Item::Transition(transition));
+            }
             Effect::Start(start) => {
                 let starting = self.starting(start);
                 self.items.push(Item::Start(Box::new(starting)));
@@ -476,8 +483,7 @@ fn write(store: &mut Store, items: &[Item], now: Timestamp) -> Result<(), StoreE
                     Ending::Lost { .. } => None,
                     _ => Some((record.cpu_seconds, record.max_rss_bytes)),
                 };
-                let left = LeftProcesses { ended: record.left_behind, running: record.left_running };
-                write.end_attempt((*run, task, *try_number), &ending, usage, left, record.ended_at)?;
+                write.end_attempt(*run, task, *try_number, &ending, usage, record.ended_at)?;
             }
             Item::Mail { dag_id, mail, message_id } => {
                 write.put_mail(&crate::store::NewMail { dag_id, mail, message_id }, now)?;

@@ -10,7 +10,7 @@ use super::{Driver, End, Host};
 use crate::dag::Config;
 use crate::home::Home;
 use crate::runner::engine::Event;
-use crate::runner::planner::Lookout;
+use crate::runner::planner::{self, Lookout};
 use crate::store::Store;
 
 /// How often a resident driver looks at the clock: a clock that was set and a machine that slept are noticed at once. The
@@ -53,6 +53,19 @@ impl<H: Host> Driver<H> {
         }
         if changed {
             self.read_anyway(Driver::read_requests);
+        }
+    }
+
+    /// The end of a run makes room for one of its DAG that is due and not made yet.
+    pub(super) fn fill_room(&mut self) {
+        while std::mem::take(&mut self.has_run_ended) && !self.is_draining {
+            match planner::plan_known(&mut self.store, &self.config, self.host.now()) {
+                Ok(true) => self.read_anyway(Driver::read_requests),
+                Ok(false) => return,
+                // The next tick makes them.
+                Err(error) => return self.host.report(&Line::trouble("no run is made where one has ended", error)),
+            }
+            self.settle();
         }
     }
 

@@ -1,26 +1,34 @@
 //! One look at the clock: takes note of changed DAG files and creates the runs that are due. What `tick` does, and what
 //! the resident scheduler does again and again, as its [`Lookout`] says.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod fate;
+mod lookout;
+mod note;
+mod schedule;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::SystemTime;
 use std::{fs, io};
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp};
 
 use super::catalog::{self, FaultyFile};
 use crate::access::Exposed;
-use crate::dag::schedule::{DataInterval, Timetable};
+use crate::dag::schedule::Timetable;
 use crate::dag::template::iso;
-use crate::dag::{Config, Dag, DagId, RunType};
+use crate::dag::{Config, Dag, DagId, RunNumber, RunType};
 use crate::home::Home;
-use crate::store::{ChangeToken, DagRow, NewRun, Store, StoreError, Write};
+use crate::store::{DagRow, NewRun, Store, StoreError, Write};
 
-/// Due runs that one look creates per DAG at most; the next look goes on. Nobody has more due, except by a wrong
-/// `start_date`.
-const MOST_RUNS: usize = 100_000;
+pub use fate::{Fate, Never, fate_of};
+pub use lookout::Lookout;
+pub use note::{Note, NoteKind, notes};
+pub use schedule::{History, MOST_COUNTED, backlog, foretold, mark_ahead, next_run, start_delay, starts_at, upcoming};
+
+use schedule::{fires_until, heed_clock, next_fire, room, searched_until};
 
 /// What a look found.
 #[derive(Debug, Default)]
@@ -29,67 +37,14 @@ pub struct Report {
     pub created: usize,
     /// Files that changed and are faulty now. A file is reported once for each of its contents.
     pub faulty: Vec<FaultyFile>,
+    /// What is to be said of DAGs whose files changed, and of those whose marks were ahead of the clock.
+    pub notes: Vec<Note>,
     /// Any row was written.
     pub changed: bool,
     /// DAG files that were looked at.
     files: usize,
     /// When the first DAG fires next; not known after a change.
     next_fire: Option<Timestamp>,
-}
-
-/// How long a resident scheduler leaves DAG files alone, per file: a look at a file costs some microseconds, so watching
-/// takes no more of a core for many files than for few.
-const PAUSE_PER_FILE: SignedDuration = SignedDuration::from_millis(20);
-/// As often as cron looks at its crontabs.
-const LONGEST_PAUSE: SignedDuration = SignedDuration::from_secs(60);
-
-/// Knows whether a look would find anything, for one who could look every second.
-#[derive(Debug, Default)]
-pub struct Lookout {
-    quiet: Option<Quiet>,
-}
-
-/// Nothing is to be found before any of these.
-#[derive(Debug)]
-struct Quiet {
-    since: Timestamp,
-    files_at: Timestamp,
-    next_fire: Option<Timestamp>,
-    change_token: ChangeToken,
-}
-
-impl Lookout {
-    /// Whether it is time to look: something is due, somebody wrote to the database (who pauses a DAG, say), the clock was
-    /// set back, or the files were left alone for long enough.
-    pub fn is_worth_a_look(&self, store: &Store, now: Timestamp) -> bool {
-        let Some(quiet) = &self.quiet else { return true };
-        let is_calm = now >= quiet.since && now < quiet.files_at && quiet.next_fire.is_none_or(|fire| now < fire);
-        !is_calm || store.change_token().ok() != Some(quiet.change_token)
-    }
-
-    /// Looks, and remembers what the next look is to wait for.
-    ///
-    /// # Errors
-    /// As [`plan`]; then the next look is worth it at once.
-    pub fn look(
-        &mut self,
-        home: &Home,
-        store: &mut Store,
-        config: &Config,
-        now: Timestamp,
-    ) -> Result<Report, PlanError> {
-        self.quiet = None;
-        // Asked before: what is written meanwhile is worth the next look.
-        let change_token = store.change_token()?;
-        let report = plan(home, store, config, now)?;
-        if !report.changed {
-            let count = i32::try_from(report.files).unwrap_or(i32::MAX);
-            let pause = PAUSE_PER_FILE.saturating_mul(count).min(LONGEST_PAUSE);
-            let files_at = now.saturating_add(pause).unwrap_or(Timestamp::MAX);
-            self.quiet = Some(Quiet { since: now, files_at, next_fire: report.next_fire, change_token });
-        }
-        Ok(report)
-    }
 }
 
 /// Why there was no look. Reads after "error: ".
@@ -114,6 +69,25 @@ pub enum PlanError {
 /// The id of an interval's run: `scheduled__2018-07-01T07:00:00+08:00`.
 pub fn run_id(run_type: RunType, logical_date: Timestamp, zone: &TimeZone) -> String {
     format!("{run_type}__{}", iso(&logical_date.to_zoned(zone.clone())))
+}
+
+/// Creates the run of an interval, unless it has one. Where an interval of an earlier schedule begins at the same time, and
+/// so has taken the id, the end is added to it: `scheduled__2018-07-01T00:00:00+08:00--2018-07-02T00:00:00+08:00`.
+///
+/// # Errors
+/// The database.
+pub fn create_run(
+    write: &Write<'_>,
+    mut run: NewRun,
+    zone: &TimeZone,
+    now: Timestamp,
+) -> Result<Option<RunNumber>, StoreError> {
+    let created = write.create_run(&run, now)?;
+    if created.is_some() || write.interval_run(&run.dag_id, run.interval())?.is_some() {
+        return Ok(created);
+    }
+    run.run_id = format!("{}--{}", run.run_id, iso(&run.data_interval_end.to_zoned(zone.clone())));
+    write.create_run(&run, now)
 }
 
 /// Looks at the files and at the clock.
@@ -150,17 +124,18 @@ pub fn plan(home: &Home, store: &mut Store, config: &Config, now: Timestamp) -> 
     let gone: Vec<&DagRow> =
         known.values().filter(|row| row.is_active && !seen.contains(row.dag_id.as_str())).collect();
     let fires_at = |row: &DagRow| row.next_fire_at.filter(|_| row.is_active && !row.is_paused);
-    let is_due = |row: &DagRow| fires_at(row).is_some_and(|fire| fire <= now);
-    report.next_fire = known.values().filter_map(fires_at).min();
-    let due = report.next_fire.is_some_and(|fire| fire <= now);
+    let due = known.values().any(|row| is_due(row, now));
+    report.next_fire = known.values().filter(|row| !is_due(row, now)).filter_map(fires_at).min();
     if changed.is_empty() && gone.is_empty() && !due {
         return Ok(report);
     }
+    report.changed = !changed.is_empty() || !gone.is_empty();
     let write = store.write()?;
     for row in gone {
         write.put_dag(&DagRow { is_active: false, next_fire_at: None, ..row.clone() })?;
     }
-    let mut parsed: HashMap<String, Dag> = HashMap::new();
+    let edited: BTreeSet<String> = changed.iter().map(|(_, stem, _)| stem.clone()).collect();
+    let mut parsed: BTreeMap<String, Dag> = BTreeMap::new();
     for (path, stem, stamp) in changed {
         if let Some(dag) = take_note(home, &write, config, &path, &stem, stamp, now, &mut report)? {
             parsed.insert(stem, dag);
@@ -169,19 +144,60 @@ pub fn plan(home: &Home, store: &mut Store, config: &Config, now: Timestamp) -> 
     // Read again under the write lock: another tick may have been faster.
     for stem in seen {
         let Ok(dag_id) = DagId::new(stem.clone()) else { continue };
-        let Some(row) = write.dag(&dag_id)?.filter(|row| is_due(row)) else { continue };
-        let dag = match parsed.remove(&stem) {
+        let Some(row) = write.dag(&dag_id)?.filter(|row| is_due(row, now)) else { continue };
+        let dag = match parsed.get(&stem) {
             Some(dag) => dag,
             None => match stored(&write, &row, config)? {
-                Some(dag) => dag,
+                Some(dag) => parsed.entry(stem).or_insert(dag),
                 None => continue,
             },
         };
-        create_due(&write, &dag, row, now, &mut report)?;
+        if mark_ahead(&row, now).is_some() {
+            report.notes.extend(notes(&write, dag, Some(&row), now)?);
+        }
+        report.changed |= create_due(&write, dag, &row, now, &mut report)?;
     }
-    write.commit()?;
-    report.changed = true;
+    if report.changed {
+        write.commit()?;
+    } else {
+        drop(write);
+    }
+    for (stem, dag) in parsed.iter().filter(|(stem, _)| edited.contains(*stem)) {
+        let row = DagId::new(stem.as_str()).ok().map(|dag_id| store.dag(&dag_id)).transpose()?.flatten();
+        let further = notes(store, dag, row.as_ref(), now)?.into_iter().filter(|note| !report.notes.contains(note));
+        report.notes.extend(further.collect::<Vec<_>>());
+    }
     Ok(report)
+}
+
+/// Whether a DAG fires now or should have fired before, or what is remembered of it cannot be believed.
+fn is_due(row: &DagRow, now: Timestamp) -> bool {
+    row.is_active
+        && !row.is_paused
+        && (row.next_fire_at.is_some_and(|fire| fire <= now) || mark_ahead(row, now).is_some())
+}
+
+/// Creates what is due of the DAGs that are known, without looking at their files: what the driver does when the end of a
+/// run has made room. Gives whether anything was written.
+///
+/// # Errors
+/// The database.
+pub fn plan_known(store: &mut Store, config: &Config, now: Timestamp) -> Result<bool, StoreError> {
+    if !store.is_any_due(now)? {
+        return Ok(false);
+    }
+    let due: Vec<DagId> = store.dags()?.into_iter().filter(|row| is_due(row, now)).map(|row| row.dag_id).collect();
+    let write = store.write()?;
+    let mut report = Report::default();
+    for dag_id in due {
+        let Some(row) = write.dag(&dag_id)?.filter(|row| is_due(row, now)) else { continue };
+        let Some(dag) = stored(&write, &row, config)? else { continue };
+        report.changed |= create_due(&write, &dag, &row, now, &mut report)?;
+    }
+    if report.changed {
+        write.commit()?;
+    }
+    Ok(report.changed)
 }
 
 fn stored(write: &Write<'_>, row: &DagRow, config: &Config) -> Result<Option<Dag>, StoreError> {
@@ -230,56 +246,53 @@ fn take_note(
     Ok(dag)
 }
 
-/// Where the search for due intervals begins: after the newest one dealt with.
-fn searched_until(dag: &Dag, row: &DagRow) -> Timestamp {
-    let start = dag.start_date.as_ref().map(|bound| bound.first_instant(&dag.timezone));
-    match (row.scheduled_until, start) {
-        (Some(until), _) if dag.catchup => until,
-        (None, Some(start)) if dag.catchup => start,
-        (until, _) => until.map_or(row.schedule_from, |until| until.max(row.schedule_from)),
-    }
-}
-
-/// When the DAG fires next.
-pub fn next_fire(dag: &Dag, row: &DagRow) -> Option<Timestamp> {
-    Timetable::of(dag).next_interval(searched_until(dag, row)).map(|interval| interval.end)
-}
-
+/// Creates the runs that are due and have room. Gives whether anything was written.
 fn create_due(
     write: &Write<'_>,
     dag: &Dag,
-    mut row: DagRow,
+    before: &DagRow,
     now: Timestamp,
     report: &mut Report,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let timetable = Timetable::of(dag);
-    let from = searched_until(dag, &row);
-    let due: Vec<DataInterval> = if dag.catchup {
-        std::iter::successors(timetable.next_interval(from), |interval| timetable.next_interval(interval.end))
-            .take_while(|interval| interval.end <= now)
-            .take(MOST_RUNS)
-            .collect()
-    } else {
-        timetable.latest_interval(now).filter(|interval| interval.end > from).into_iter().collect()
-    };
-    for interval in &due {
-        let run = NewRun {
-            dag_id: dag.id.clone(),
-            run_id: run_id(RunType::Scheduled, interval.start, &dag.timezone),
-            run_type: RunType::Scheduled,
-            logical_date: interval.start,
-            data_interval_end: interval.end,
-            params: std::collections::BTreeMap::new(),
-            selection: None,
-            backfill_id: None,
-        };
-        if write.create_run(&run, now)?.is_some() {
-            report.created += 1;
+    let mut row = before.clone();
+    heed_clock(write, dag, &mut row, now)?;
+    let (from, until) = (searched_until(dag, &row), fires_until(dag, now));
+    let after =
+        if dag.catchup { from } else { timetable.latest_interval(until).map_or(from, |latest| latest.start).max(from) };
+    let mut room = if dag.catchup { room(write, dag)? } else { 1 };
+    if let Some(first) = timetable.next_interval(after) {
+        let ran = write.intervals_from(&dag.id, first.start)?;
+        for upcoming in timetable.upcoming(after, &ran).take_while(|upcoming| upcoming.interval.end <= until) {
+            if let Some(interval) = upcoming.to_run() {
+                if room == 0 {
+                    break;
+                }
+                room -= 1;
+                let run = NewRun {
+                    dag_id: dag.id.clone(),
+                    run_id: run_id(RunType::Scheduled, interval.start, &dag.timezone),
+                    run_type: RunType::Scheduled,
+                    logical_date: interval.start,
+                    data_interval_end: interval.end,
+                    params: BTreeMap::new(),
+                    selection: None,
+                    backfill_id: None,
+                };
+                if create_run(write, run, &dag.timezone, now)?.is_some() {
+                    report.created += 1;
+                }
+            }
+            row.scheduled_until = row.scheduled_until.max(Some(upcoming.interval.end));
         }
-        row.scheduled_until = row.scheduled_until.max(Some(interval.end));
     }
     row.next_fire_at = next_fire(dag, &row);
-    write.put_dag(&row)
+    if row == *before {
+        // It has a backlog and no room: the end of a run is what makes some.
+        return Ok(false);
+    }
+    write.put_dag(&row)?;
+    Ok(true)
 }
 
 /// Remembers that there was a look, for `status`. The time of a file is enough, and costs no transaction.
