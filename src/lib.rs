@@ -23,6 +23,7 @@ pub mod cli;
 pub mod dag;
 pub mod diagnose;
 pub mod home;
+pub mod import;
 pub mod machine_zone;
 pub mod mask;
 pub mod notify;

@@ -13,6 +13,7 @@ pub mod diagnostic;
 mod error;
 mod explain;
 mod gate;
+mod import;
 mod init;
 mod list_dags;
 mod list_tasks;
@@ -127,6 +128,8 @@ enum Command {
     Explain(explain::Args),
     /// Back up or check the database
     Db(db::Args),
+    /// Make DAG files of what another scheduler runs
+    Import(import::Args),
     /// Print the completions of a shell
     Completions(completions::Args),
     /// Print the manual, or write it as man pages
@@ -192,6 +195,7 @@ fn run(cli: &Cli) -> Result<ExitCode, CliError> {
         Command::Status(args) => status::run(args, global),
         Command::Explain(args) => explain::run(args, global),
         Command::Db(args) => db::run(args, global),
+        Command::Import(args) => import::run(args),
         Command::Completions(args) => completions::run(args),
         Command::Man(args) => man::run(args),
     }

@@ -73,7 +73,8 @@ pub struct User {
     pub uid: Option<u32>,
     /// The number of the first group.
     pub gid: Option<u32>,
-    home: String,
+    /// Its home folder.
+    pub home: String,
     shell: String,
 }
 
