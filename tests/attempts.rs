@@ -643,3 +643,47 @@ fn no_task_passes_for_a_driver() {
     assert!(home.state("d", "a").1.starts_with("timed out"), "{:?}", home.state("d", "a"));
     assert_eq!(pids(&long), Vec::<u32>::new());
 }
+
+#[test]
+fn what_a_successful_task_leaves_behind_is_ended_and_that_is_shown() {
+    let long = marker(86_431);
+    let home = Home::of(
+        "",
+        &format!("[tasks.a]\nshell = 'setsid sleep {long} & sleep {long} &'\n[tasks.b]\nshell = 'true'\n"),
+    );
+    assert_eq!(home.backfill(), Some(0));
+    assert_eq!(pids(&long), Vec::<u32>::new());
+    let shown = home.run("tasks d").success().out();
+    assert!(shown.contains("ended 2 processes that it had left behind\n"), "{shown}");
+    let rows = home.json("tasks d --json");
+    let left: Vec<(u64, u64)> =
+        rows.iter().map(|row| (row["left_behind"].as_u64().unwrap(), row["left_running"].as_u64().unwrap())).collect();
+    assert_eq!(left, [(2, 0), (0, 0)]);
+}
+
+#[test]
+fn a_task_that_starts_a_service_may_leave_it_running_when_it_succeeds() {
+    let [service, orphan] = [marker(86_441), marker(86_442)];
+    let dag = format!(
+        "[defaults]\nleave_processes = true\n[tasks.starts]\nshell = 'setsid sleep {service} > /dev/null 2>&1 &'\n\
+         [tasks.fails]\nshell = 'sleep {orphan} & exit 1'\n[tasks.prints]\nshell = 'sleep 0.2 &'\n"
+    );
+    let home = Home::of("", &dag);
+    assert_eq!(home.backfill(), Some(1));
+    assert_eq!(pids(&orphan), Vec::<u32>::new(), "a task that is tried again starts its service again");
+    until("the service has become its program", || pids(&service).len() == 1);
+    let services = pids(&service);
+    let log = home.log("starts");
+    assert!(log.contains("[crondag] exit status 0\n[crondag] left 1 process running\n"), "{log}");
+    assert!(!log.contains("goes nowhere"), "{log}");
+    assert!(home.log("prints").contains("what they print from here on goes nowhere"), "{}", home.log("prints"));
+    let shown = home.run("tasks d").success().out();
+    assert!(shown.contains("left 1 process running\n"), "{shown}");
+    let group = fs::read_to_string(format!("/proc/{}/cgroup", services[0])).unwrap();
+    assert!(!group.contains("crondag-attempt"), "who ends the groups of attempts would end it: {group}");
+    home.ends_clean();
+    let tested = home.run("test d starts 20240101").success();
+    assert!(tested.err().contains("left 1 process running\n"), "{}", tested.err());
+    until("both services have become their programs", || pids(&format!("sleep {service}")).len() == 2);
+    pids(&service).into_iter().for_each(|pid| signal(pid, "-KILL"));
+}

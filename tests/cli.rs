@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use common::Home;
 use crondag::dag::{DagId, RunNumber, RunState, RunType, TaskId, TaskState, Transition};
-use crondag::store::{NewAttempt, NewRun};
+use crondag::store::{LeftProcesses, NewAttempt, NewRun};
 use jiff::{SignedDuration, Timestamp};
 use snapbox::str;
 
@@ -98,7 +98,15 @@ impl Home {
             if state.is_final() {
                 let reason = reason.map(str::to_owned);
                 if *state != TaskState::UpstreamFailed {
-                    write.end_attempt(run, &task, 1, r#"{"how":"exited","code":0}"#, None, ended).unwrap();
+                    write
+                        .end_attempt(
+                            (run, &task, 1),
+                            r#"{"how":"exited","code":0}"#,
+                            None,
+                            LeftProcesses::default(),
+                            ended,
+                        )
+                        .unwrap();
                 }
                 write.apply(&Transition::TaskEnded { run, task, state: *state, reason }, ended).unwrap();
             }
@@ -696,7 +704,9 @@ fn tasks_of_a_date_as_json() {
     "duration": 12.345,
     "reason": null,
     "max_tries": 3,
-    "next_try_at": null
+    "next_try_at": null,
+    "left_behind": 0,
+    "left_running": 0
   },
   {
     "dag_id": "userprofile",
@@ -710,7 +720,9 @@ fn tasks_of_a_date_as_json() {
     "duration": 12.345,
     "reason": "exit status 99",
     "max_tries": 1,
-    "next_try_at": null
+    "next_try_at": null,
+    "left_behind": 0,
+    "left_running": 0
   },
   {
     "dag_id": "userprofile",
@@ -724,7 +736,9 @@ fn tasks_of_a_date_as_json() {
     "duration": 12.345,
     "reason": null,
     "max_tries": 1,
-    "next_try_at": null
+    "next_try_at": null,
+    "left_behind": 0,
+    "left_running": 0
   },
   {
     "dag_id": "userprofile",
@@ -738,7 +752,9 @@ fn tasks_of_a_date_as_json() {
     "duration": 12.345,
     "reason": "exit status 1",
     "max_tries": 1,
-    "next_try_at": null
+    "next_try_at": null,
+    "left_behind": 0,
+    "left_running": 0
   },
   {
     "dag_id": "userprofile",
@@ -752,7 +768,9 @@ fn tasks_of_a_date_as_json() {
     "duration": null,
     "reason": "merge failed",
     "max_tries": 1,
-    "next_try_at": null
+    "next_try_at": null,
+    "left_behind": 0,
+    "left_running": 0
   }
 ]
 
@@ -840,7 +858,8 @@ driver: it is not running, so nothing starts
 
 "#]]);
     home.run("explain userprofile 20180702").success().stdout_eq(str![[r#"
-run: 2018-07-02 07:00 +08:00 is queued and may start at any moment
+run: 2018-07-02 07:00 +08:00 is queued: no tick has read its DAG file yet
+  next: crondag tick
 driver: it is not running, so nothing starts
   next: crondag tick
 
@@ -852,7 +871,8 @@ driver: it is not running, so nothing starts
     write.set_meta("parked", &last_event.to_string()).unwrap();
     write.commit().unwrap();
     home.run("explain userprofile 20180702").success().stdout_eq(str![[r#"
-run: 2018-07-02 07:00 +08:00 is queued and may start at any moment
+run: 2018-07-02 07:00 +08:00 is queued: no tick has read its DAG file yet
+  next: crondag tick
 
 "#]]);
     let home = home.has_ticked();
@@ -995,8 +1015,8 @@ For more information, try '--help'.
 fn dates_that_mean_nothing_are_answered_with_those_that_do() {
     let home = Home::with_history().dag("weekly", "schedule = \"0 7 * * mon\"\n[tasks.a]\nshell = \"true\"\n");
     home.run("tasks userprofile 2018-13-01").code(2).stderr_eq(str![[r#"
-error: `2018-13-01` is not a date
-next: write it as 20180701, 2018-07-01, 2018-07-01T07:00 or 2018-07-01T07:00:00+08:00
+error: userprofile has no run `2018-13-01`, and that is not a date either
+next: crondag runs userprofile; a date is 20180701, 2018-07-01 or 2018-07-01T07:00
 
 "#]]);
     home.run("tasks userprofile 20180705").code(2).stderr_eq(str![[r#"

@@ -87,6 +87,7 @@ fn record(token: &str, ending: Ending) -> Box<ExitRecord> {
         cpu_seconds: 0.0,
         max_rss_bytes: 0,
         left_behind: 0,
+        left_running: 0,
         log_failure: None,
     })
 }

@@ -68,7 +68,7 @@ fn every_fault_is_shown_as_expected() {
         } else {
             format!("dags/{name}.toml")
         };
-        let page = render(&faults, Path::new(&file), &text, Style::Plain);
+        let page = render(&faults, Path::new(&file), &text, Style::PLAIN);
         let expected_path = path.with_extension("txt");
         if env::var_os("UPDATE").is_some() {
             fs::write(&expected_path, &page).unwrap();

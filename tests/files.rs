@@ -203,7 +203,7 @@ fn each_action_is_named_as_in_the_file() {
     let dag = dag(text);
     assert_eq!(dag.tasks.len(), 6);
     for task in &dag.tasks {
-        assert_eq!(task.action.kind(), task.id.as_str());
+        assert_eq!(task.action.kind().as_str(), task.id.as_str());
     }
 }
 

@@ -20,7 +20,7 @@ fn check(text: &str, is_good: bool, faults: &[Fault]) {
         }
         assert!(!fault.message.is_empty() && !fault.message.contains('\n'), "{fault:?}");
     }
-    let plain = render(faults, Path::new("a.toml"), text, Style::Plain);
+    let plain = render(faults, Path::new("a.toml"), text, Style::PLAIN);
     assert!(!plain.contains('\u{1b}'), "a control character reached the page: {plain:?}");
 }
 

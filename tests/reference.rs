@@ -196,7 +196,7 @@ fn the_documented_defaults_hold() {
     let schema: Value = serde_json::from_str(&schema::dag_schema()).unwrap();
     assert_eq!(with(&documented(&schema), ""), plain);
     let defaults = documented(&schema["$defs"]["defaults"]);
-    assert_eq!(defaults.lines().count(), 12, "{defaults}");
+    assert_eq!(defaults.lines().count(), 13, "{defaults}");
     assert_eq!(with("", &defaults), plain);
 
     let schema: Value = serde_json::from_str(&schema::config_schema()).unwrap();

@@ -25,7 +25,7 @@ fn home(files: &[(&str, &[u8])]) -> TempDir {
 }
 
 fn human(home: &TempDir) -> String {
-    report(home).human(home.path(), Style::Plain)
+    report(home).human(home.path(), Style::PLAIN)
 }
 
 fn report(home: &TempDir) -> Report {
@@ -109,7 +109,7 @@ fn dag_files_are_read_with_the_settings_of_the_home_above_them() {
     ]);
     for path in ["dags/a.toml", "dags"] {
         let report = check(&[home.path().join(path)]);
-        assert_eq!(report.human(home.path(), Style::Plain), "1 DAG is valid\n", "{path}");
+        assert_eq!(report.human(home.path(), Style::PLAIN), "1 DAG is valid\n", "{path}");
     }
 }
 
@@ -162,7 +162,7 @@ fn what_is_no_text_no_file_or_empty_has_clear_words() {
         "dags/gone.toml:1:1 not-found",
     ];
     assert_eq!(found, expected);
-    let page = report.human(home.path(), Style::Plain);
+    let page = report.human(home.path(), Style::PLAIN);
     assert!(page.contains("1 | description = \"na�ve\"\n  |                  ^ this byte is no character"), "{page}");
     assert!(page.contains("--> dags/gone.toml\n = help: check the name"), "{page}");
 }
@@ -195,5 +195,5 @@ fn columns_count_characters_from_one() {
 fn colour_is_only_where_it_is_asked_for() {
     let home = home(&[("crondag.toml", b"x = 1")]);
     assert!(!human(&home).contains('\u{1b}'));
-    assert!(report(&home).human(Path::new(""), Style::Colour).contains('\u{1b}'));
+    assert!(report(&home).human(Path::new(""), Style::COLOUR).contains('\u{1b}'));
 }

@@ -44,7 +44,7 @@ fn check(text: &str, is_good: bool, faults: &[Fault]) {
         let (line, column) = fault.position(text);
         assert!(line >= 1 && column >= 1 && line <= text.matches('\n').count() + 1, "{fault:?}");
     }
-    let page = render(faults, Path::new("a.toml"), text, Style::Plain);
+    let page = render(faults, Path::new("a.toml"), text, Style::PLAIN);
     assert!(!page.contains(|c: char| c.is_control() && c != '\n'), "a control character reached the page: {page:?}");
 }
 

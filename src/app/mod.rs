@@ -4,6 +4,7 @@
 //! No command line is parsed here, nothing is printed, nothing is coloured.
 
 pub mod catalog;
+mod crontab_line;
 mod error;
 pub mod query;
 pub mod request;
@@ -17,6 +18,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+pub use crontab_line::crontab_line;
 pub use error::{AppError, Class};
 
 use crate::dag::{Config, DagId};

@@ -81,11 +81,13 @@ pub fn runs(app: &App, store: Option<&Store>, dag_id: &DagId, text: Option<&str>
     if let Some(run) = store.run_by_id(dag_id, text)? {
         return Ok(vec![run]);
     }
-    if text.contains("__") {
-        return Err(AppError::usage(format!("{dag_id} has no run `{text}`"), format!("crondag runs {dag_id}")));
-    }
     let zone = app.zone_of(dag_id);
-    let when = date(text, &zone)?;
+    let Ok(when) = parse_when(text, &zone) else {
+        return Err(AppError::usage(
+            format!("{dag_id} has no run `{text}`, and that is not a date either"),
+            format!("crondag runs {dag_id}; a date is 20180701, 2018-07-01 or 2018-07-01T07:00"),
+        ));
+    };
     let filter = RunFilter {
         dag_id: Some(dag_id.clone()),
         from: Some(when.first_instant(&zone)),

@@ -23,6 +23,11 @@ impl Moment {
         Moment { at, zone: zone.clone() }
     }
 
+    /// As [`rfc3339`].
+    pub fn rfc3339(&self) -> String {
+        rfc3339(self.at, &self.zone)
+    }
+
     /// As [`minute`].
     pub fn minute(&self) -> String {
         minute(self.at, &self.zone)
@@ -41,7 +46,7 @@ impl Moment {
 
 impl Serialize for Moment {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&rfc3339(self.at, &self.zone))
+        serializer.serialize_str(&self.rfc3339())
     }
 }
 

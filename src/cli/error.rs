@@ -5,7 +5,6 @@ use std::io;
 use std::process::ExitCode;
 
 use super::diagnostic::{self, Style};
-use super::output::wants_colour;
 use crate::app::{AppError, Class};
 use crate::home::HomeError;
 use crate::runner::client::ClientError;
@@ -55,7 +54,7 @@ impl From<AppError> for CliError {
         let class = error.class();
         let text = match &error {
             AppError::Faulty { file, next } => {
-                let style = if wants_colour(&io::stderr()) { Style::Colour } else { Style::Plain };
+                let style = Style::of(&io::stderr());
                 let page = diagnostic::render(&file.faults, &file.path, &file.text, style);
                 format!("{}\n\nnext: {next}", page.trim_end())
             }

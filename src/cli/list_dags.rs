@@ -27,7 +27,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
         return Ok(ExitCode::SUCCESS);
     }
     let mut page = Page::new();
-    let mut table = Table::new(&["dag", "schedule", "next start", "last run", "owner", "tags"]);
+    let mut table = Table::new(&["dag", "schedule", "next start", "last run", "owner", "tags"])
+        .without_at_need(&["tags", "owner", "schedule"]);
     for answer in &answers {
         table.row(row(answer));
     }

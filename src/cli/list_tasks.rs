@@ -2,12 +2,10 @@
 
 use std::process::ExitCode;
 
-use serde::Serialize;
-
 use super::context::Global;
-
 use super::error::CliError;
 use super::output::{Page, Tone, print_json};
+use crate::app::query::graph::tasks_of_dag;
 use crate::dag::Dag;
 
 /// Options of `list_tasks`.
@@ -24,24 +22,11 @@ pub struct Args {
     json: bool,
 }
 
-/// A task of `list_tasks --json`.
-#[derive(Serialize)]
-pub(super) struct Row<'a> {
-    task_id: &'a str,
-    description: Option<&'a str>,
-    action: &'static str,
-    trigger_rule: &'static str,
-    upstream: Vec<&'a str>,
-    downstream: Vec<&'a str>,
-    retries: u32,
-    pool: Option<&'a str>,
-}
-
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     let app = global.open()?;
     let dag = app.dag(&args.dag)?;
     if args.json {
-        print_json(&rows(&dag))?;
+        print_json(&tasks_of_dag(&dag))?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut page = Page::new();
@@ -54,28 +39,6 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     }
     page.print()?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// The tasks as `--json` shows them.
-pub(super) fn rows(dag: &Dag) -> Vec<Row<'_>> {
-    let names = |tasks: &[usize]| tasks.iter().map(|&task| dag.tasks[task].id.as_str()).collect();
-    dag.graph
-        .order()
-        .iter()
-        .map(|&index| {
-            let task = &dag.tasks[index];
-            Row {
-                task_id: task.id.as_str(),
-                description: task.description.as_deref(),
-                action: task.action.kind(),
-                trigger_rule: task.trigger_rule.as_str(),
-                upstream: names(dag.graph.upstream(index)),
-                downstream: names(dag.graph.downstream(index)),
-                retries: task.retries,
-                pool: task.pool.as_deref(),
-            }
-        })
-        .collect()
 }
 
 /// Roots first, each task under every task that it waits for. What hangs below a task is shown once: where it comes

@@ -97,7 +97,8 @@ fn list(app: &App, answers: &[RunAttempts]) -> Result<(), CliError> {
         if answers.len() > 1 {
             page.line(&answer.run.run.run_id);
         }
-        let mut table = Table::new(&["task", ">try", "started", ">duration", "file"]);
+        let mut table =
+            Table::new(&["task", ">try", "started", ">duration", "file"]).without_at_need(&["started", "duration"]);
         for attempt in &answer.attempts {
             let end = attempt.end_date.as_ref().map_or(app.now, |end| end.at);
             table.row(vec![
@@ -158,7 +159,7 @@ fn print_while_it_grows(
 ) -> Result<ExitCode, CliError> {
     let mut follower = follow(app, dag_id, task, question)?;
     loop {
-        match follower.next()? {
+        match follower.poll()? {
             Followed::Text(text) => {
                 if !write(&text)? {
                     return Ok(ExitCode::SUCCESS);
@@ -182,7 +183,7 @@ fn print_while_it_grows(
 /// Copies what is left of a log to standard output; false when nobody reads it any more.
 fn copy(log: &mut Log) -> Result<bool, CliError> {
     loop {
-        let text = log.next()?;
+        let text = log.next_piece()?;
         if text.is_empty() {
             return Ok(true);
         }

@@ -15,6 +15,7 @@ mod explain;
 mod gate;
 mod import;
 mod init;
+mod layout;
 mod list_dags;
 mod list_tasks;
 mod logs;
@@ -32,6 +33,7 @@ mod show;
 mod status;
 mod stop;
 mod stuck;
+mod table;
 mod tasks;
 mod test;
 mod tick;
@@ -45,6 +47,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use self::layout::Layout;
 use crate::app::request::pause::Schedule;
 use crate::home::Home;
 pub use context::Global;
@@ -147,19 +150,20 @@ pub fn main() -> ExitCode {
     match first {
         Some("__spawner") => return crate::runner::attempt::local::spawner::main(),
         Some("__exec") => return crate::runner::attempt::local::run_as::main(),
-        Some("__sql") => return crate::runner::actions::sql::main(),
-        Some("__check") => return crate::runner::actions::check::main(),
-        Some("__report") => return crate::runner::actions::report::main(),
-        Some("__look") => return crate::runner::actions::look::main(),
         Some("__driver") => return scheduler::driver(),
-        _ => {}
+        Some(name) => {
+            if let Some(status) = crate::runner::actions::inner_program(name) {
+                return status;
+            }
+        }
+        None => {}
     }
     let cli = Cli::parse();
     match run(&cli) {
         Ok(code) => code,
         Err(error) => {
             // With standard error closed there is nobody to tell; the exit code still says it.
-            let _ = writeln!(io::stderr(), "{error}");
+            let _ = writeln!(io::stderr(), "{}", Layout::of(&io::stderr()).text(&error.to_string()));
             error.exit_code()
         }
     }

@@ -50,7 +50,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
             dag_id: rehearsal.dag.id.as_str(),
             task_id: task.id.as_str(),
             logical_date: rfc3339(rehearsal.interval.start, zone),
-            action: task.action.kind(),
+            action: task.action.kind().as_str(),
             argv: prepared.argv.clone(),
             working_dir: prepared.working_dir.display().to_string(),
             env: prepared.env.clone(),
@@ -60,13 +60,13 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     }
     let mut page = Page::new();
     let name = page.paint(Tone::Bold, &format!("{} {}", rehearsal.dag.id, task.id));
-    page.line(format!("{name} ({}) for {}", task.action.kind(), minute(rehearsal.interval.start, zone)));
+    page.line(format!("{name} ({}) for {}", task.action.kind().as_str(), minute(rehearsal.interval.start, zone)));
     section(&mut page, "directory", [prepared.working_dir.display().to_string()]);
     section(&mut page, "command", prepared.argv.clone());
     match task.action {
         // What goes to the inner program is JSON; people want the statements.
         Action::Sql(_) | Action::Wait(_) | Action::Check(_) | Action::Report(_) => {
-            section(&mut page, task.action.kind(), [prepared.display.clone()]);
+            section(&mut page, task.action.kind().as_str(), [prepared.display.clone()]);
         }
         Action::Shell(_) | Action::Spark(_) => {
             if let Some(stdin) = &prepared.stdin {

@@ -64,7 +64,10 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
         page.next(&dag_id.map_or_else(|| "crondag list_dags".to_owned(), |dag| format!("crondag next {dag}")));
     } else {
         page.table(&table(&app, &answers));
-        let needs_a_look = |run: &&RunAnswer| run.state == RunState::Failed || run.failed_tasks > 0;
+        let needs_a_look = |run: &&RunAnswer| {
+            // One that was stopped before it began has nothing to show.
+            (run.state == RunState::Failed && run.start_date.is_some()) || run.failed_tasks > 0
+        };
         if let Some(failed) = answers.iter().rev().find(needs_a_look) {
             page.gap();
             page.next(&format!("crondag tasks {} {}", failed.dag_id, failed.run_id));
@@ -75,7 +78,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
 }
 
 fn table(app: &App, runs: &[RunAnswer]) -> Table {
-    let mut table = Table::new(&["dag", "logical date", "type", "state", "started", ">duration", "reason"]);
+    let mut table = Table::new(&["dag", "logical date", "type", "state", "started", ">duration", "reason"])
+        .without_at_need(&["started", "type", "duration"]);
     for run in runs {
         let failures = run.failures_despite_state();
         let tone = if failures.is_some() { Tone::Red } else { Tone::of_run(run.state) };

@@ -6,12 +6,11 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 
 use super::context::Global;
-
 use super::error::CliError;
-use super::list_tasks;
-use super::output::{Cell, Page, Table, Tone, print_json, width};
+use super::layout::width;
+use super::output::{Cell, Page, Table, Tone, print_json};
+use crate::app::query::graph::{of_run, tasks_of_dag};
 use crate::app::select;
-use crate::app::times::minute;
 use crate::dag::{Dag, TaskId, TaskState, TriggerRule};
 
 /// Options of `show`.
@@ -48,30 +47,16 @@ type States = BTreeMap<TaskId, TaskState>;
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     let app = global.open()?;
-    let mut heading = None;
-    let mut states = None;
-    let dag = match &args.run {
-        None => app.dag(&args.dag)?,
-        Some(text) => {
-            let dag_id = app.dag_id(&args.dag)?;
-            let store = app.store()?;
-            let run = select::run(&app, store.as_ref(), &dag_id, Some(text))?;
-            let mut tasks = States::new();
-            let mut dag = None;
-            if let Some(store) = &store {
-                dag = app.dag_of_run(store, &run)?;
-                tasks.extend(store.task_instances(run.number)?.into_iter().map(|task| (task.task_id, task.state)));
-            }
-            heading = Some(format!("{}: {}", minute(run.logical_date, &app.zone_of(&dag_id)), run.state));
-            states = Some(tasks);
-            match dag {
-                Some(dag) => dag,
-                None => app.dag(&args.dag)?,
-            }
+    let (dag, heading, states) = match &args.run {
+        None => (app.dag(&args.dag)?, None, None),
+        Some(run) => {
+            let graph = of_run(&app, &app.dag_id(&args.dag)?, run)?;
+            let heading = format!("{}: {}", graph.logical_date.minute(), graph.state);
+            (graph.dag, Some(heading), Some(graph.states))
         }
     };
     if args.json {
-        print_json(&list_tasks::rows(&dag))?;
+        print_json(&tasks_of_dag(&dag))?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut page = Page::new();
@@ -98,7 +83,7 @@ fn text(dag: &Dag, heading: Option<&str>, states: Option<&States>, page: &mut Pa
     page.gap();
     let layers = layers(dag);
     let widest = dag.tasks.iter().map(|task| width(task.id.as_str())).max().unwrap_or(0);
-    let mut table = Table::new(&["layer", "task", "runs", "state", "waits for"]);
+    let mut table = Table::new(&["layer", "task", "runs", "state", "waits for"]).without_at_need(&["runs"]);
     for (number, layer) in layers.iter().enumerate() {
         for (nth, &index) in layer.iter().enumerate() {
             let task = &dag.tasks[index];
@@ -120,7 +105,7 @@ fn text(dag: &Dag, heading: Option<&str>, states: Option<&States>, page: &mut Pa
             table.row(vec![
                 Cell::new(format!("{label:>4} {corner}"), Tone::Dim),
                 Cell::new(format!("{:widest$}", task.id.as_str()), state.map_or(Tone::Plain, Tone::of_task)),
-                Cell::new(task.action.kind(), Tone::Dim),
+                Cell::new(task.action.kind().as_str(), Tone::Dim),
                 match state {
                     None => "".into(),
                     Some(TaskState::None) => Cell::new("-", Tone::Dim),
@@ -165,9 +150,9 @@ fn edges(dag: &Dag) -> impl Iterator<Item = (usize, usize)> + '_ {
 
 fn dot(dag: &Dag, states: Option<&States>, page: &mut Page) {
     // Ids hold letters, digits, `_`, `-` and `.` only, so quotes suffice.
-    page.line(format!("digraph \"{}\" {{", dag.id));
-    page.line("  rankdir=LR;");
-    page.line("  node [shape=box, style=\"rounded,filled\", fillcolor=white, fontname=\"sans-serif\"];");
+    page.raw(format!("digraph \"{}\" {{", dag.id));
+    page.raw("  rankdir=LR;");
+    page.raw("  node [shape=box, style=\"rounded,filled\", fillcolor=white, fontname=\"sans-serif\"];");
     for &index in dag.graph.order() {
         let task = &dag.tasks[index];
         let mut attributes = Vec::new();
@@ -178,16 +163,16 @@ fn dot(dag: &Dag, states: Option<&States>, page: &mut Page) {
             attributes.push(format!("fillcolor=\"{colour}\""));
         }
         let attributes = if attributes.is_empty() { String::new() } else { format!(" [{}]", attributes.join(", ")) };
-        page.line(format!("  \"{}\"{attributes};", task.id));
+        page.raw(format!("  \"{}\"{attributes};", task.id));
     }
     for (from, to) in edges(dag) {
-        page.line(format!("  \"{}\" -> \"{}\";", dag.tasks[from].id, dag.tasks[to].id));
+        page.raw(format!("  \"{}\" -> \"{}\";", dag.tasks[from].id, dag.tasks[to].id));
     }
-    page.line("}");
+    page.raw("}");
 }
 
 fn mermaid(dag: &Dag, states: Option<&States>, page: &mut Page) {
-    page.line("flowchart LR");
+    page.raw("flowchart LR");
     for &index in dag.graph.order() {
         let task = &dag.tasks[index];
         let rule = if task.trigger_rule == TriggerRule::default() {
@@ -196,12 +181,12 @@ fn mermaid(dag: &Dag, states: Option<&States>, page: &mut Page) {
             format!("<br/><i>{}</i>", task.trigger_rule.as_str())
         };
         // Mermaid has reserved words such as `end`; numbered nodes cannot meet them.
-        page.line(format!("  t{index}[\"{}{rule}\"]", task.id));
+        page.raw(format!("  t{index}[\"{}{rule}\"]", task.id));
         if let Some(colour) = states.and_then(|states| states.get(&task.id)).and_then(|&state| fill(state)) {
-            page.line(format!("  style t{index} fill:{colour}"));
+            page.raw(format!("  style t{index} fill:{colour}"));
         }
     }
     for (from, to) in edges(dag) {
-        page.line(format!("  t{from} --> t{to}"));
+        page.raw(format!("  t{from} --> t{to}"));
     }
 }

@@ -4,12 +4,11 @@ use std::process::ExitCode;
 
 use super::context::Global;
 use super::error::CliError;
-use super::init::crontab_line;
-use super::output::{Cell, Page, Table, Tone, WIDTH, print_json, wrap};
-use crate::app::App;
+use super::output::{Cell, Page, Table, Tone, print_json};
 use crate::app::query::runs::RunAnswer;
 use crate::app::query::status::{DISK_LOW, StatusAnswer, TICK_LATE, status};
 use crate::app::times::span;
+use crate::app::{App, crontab_line};
 use crate::dag::DagId;
 use crate::dag::units::format_size;
 
@@ -43,12 +42,10 @@ fn show(app: &App, answer: &StatusAnswer, page: &mut Page) {
     let mut is_quiet = true;
     let mut say = |page: &mut Page, label: &str, tone: Tone, text: &str, next: Option<&str>| {
         is_quiet = false;
-        for (nth, line) in wrap(text, WIDTH - 10).into_iter().enumerate() {
-            let label = page.paint(tone, &format!("{:<9}", if nth == 0 { label } else { "" }));
-            page.line(format!("{label} {line}"));
-        }
+        let lead = format!("{} ", page.paint(tone, &format!("{label:<9}")));
+        page.hanging(&lead, Tone::Plain, text);
         if let Some(next) = next {
-            page.line(format!("{:<9} next: {next}", ""));
+            page.command(&format!("{:<9} next:", ""), next);
         }
     };
     if answer.driver_running {
@@ -135,7 +132,7 @@ fn ended(app: &App, title: &str, runs: &[RunAnswer], all: &str, page: &mut Page)
     page.gap();
     let title = page.paint(Tone::Red, title);
     page.line(title);
-    let mut table = Table::new(&["dag", "logical date", "ended", "reason"]);
+    let mut table = Table::new(&["dag", "logical date", "ended", "reason"]).without_at_need(&["ended"]);
     for run in runs.iter().take(MOST) {
         let ago = run.end_date.as_ref().map(|end| format!("{} ago", span(app.now.duration_since(end.at))));
         let reason = run.failures_despite_state().or(run.reason.clone()).unwrap_or_default();

@@ -11,6 +11,7 @@ use crate::app::query::tasks::{Standing, TaskAnswer, tasks};
 use crate::app::times::Moment;
 use crate::dag::TaskState;
 use crate::dag::units::format_duration;
+use crate::runner::attempt::counted_processes;
 
 /// Options of `tasks`.
 #[derive(Debug, clap::Args)]
@@ -71,7 +72,8 @@ fn head(page: &mut Page, app: &App, run: &RunAnswer) {
 }
 
 fn table(app: &App, tasks: &[TaskAnswer]) -> Table {
-    let mut table = Table::new(&["task", "state", ">try", "started", ">duration", "reason"]);
+    let mut table = Table::new(&["task", "state", ">try", "started", ">duration", "reason"])
+        .without_at_need(&["started", "duration", "try"]);
     for task in tasks {
         let state = match task.state {
             Standing::In(TaskState::None) => Cell::new("-", Tone::of_task(TaskState::None)),
@@ -83,6 +85,11 @@ fn table(app: &App, tasks: &[TaskAnswer]) -> Table {
             (Some(reason), None) => reason.clone(),
             (None, _) => String::new(),
         };
+        let left = [(task.left_behind, "ended", " that it had left behind"), (task.left_running, "left", " running")];
+        let left = left.into_iter().filter(|(count, ..)| *count > 0);
+        let left = left.map(|(count, did, what)| format!("{did} {}{what}", counted_processes(count)));
+        let reason =
+            Some(reason).filter(|reason| !reason.is_empty()).into_iter().chain(left).collect::<Vec<_>>().join("; ");
         table.row(vec![
             task.task_id.to_string().into(),
             state,

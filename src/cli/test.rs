@@ -53,6 +53,8 @@ const LOOK: Duration = Duration::from_millis(50);
 /// How long the last output is waited for when all processes are gone.
 const OUTLET_WAIT: Duration = Duration::from_secs(2);
 
+/// The same when some live on that may have it open.
+const LEFT_OUTLET_WAIT: Duration = Duration::from_millis(200);
 /// So many looks in a row must find nobody.
 const EMPTY_LOOKS: u32 = 5;
 
@@ -102,7 +104,7 @@ fn spec(rehearsal: Rehearsal) -> AttemptSpec {
         task_id: task.id.clone(),
         try_number: 1,
     };
-    let timeout = task.timeout;
+    let (timeout, leave_processes) = (task.timeout, task.leave_processes);
     let kill_grace = task.kill_grace.unwrap_or(rehearsal.app.config.kill_grace);
     let logical_date = rfc3339(rehearsal.interval.start, &rehearsal.dag.timezone);
     let prepared = rehearsal.prepared;
@@ -119,6 +121,7 @@ fn spec(rehearsal: Rehearsal) -> AttemptSpec {
         run_as: prepared.run_as,
         process: prepared.process,
         working_dir: prepared.working_dir,
+        leave_processes,
         timeout,
         kill_grace,
         log_file: "/dev/null".into(),
@@ -162,7 +165,18 @@ fn start(spec: &AttemptSpec, mask: &Mask) -> Result<Ending, String> {
     drop(ended);
     let (asked, status) = watch(main, spec, &stop);
     let user = spec.run_as.as_deref();
-    let left = process::end_all(&mut Rehearsed { token: &spec.token, user, empty_looks: 0 }, spec.kill_grace);
+    let mut tree = Rehearsed { token: &spec.token, user, empty_looks: 0 };
+    if spec.leave_processes && status.is_some_and(|status| status.success()) {
+        let left = u32::try_from(tree.find().len()).unwrap_or(u32::MAX);
+        // What lives on may keep the pipes open: nobody knows when the last of the output has come.
+        let wait = if left == 0 { OUTLET_WAIT } else { LEFT_OUTLET_WAIT };
+        while done.recv_timeout(wait).is_ok() {}
+        if left > 0 {
+            note(&format!("left {} running", counted_processes(left)));
+        }
+        return answers.and_then(|answers| answers.failure()).map_or_else(|| Ok(exit(status)), Err);
+    }
+    let left = process::end_all(&mut tree, spec.kill_grace);
     // What was printed must be on the screen before the outcome. A process that could not be ended may keep an outlet open.
     while done.recv_timeout(OUTLET_WAIT).is_ok() {}
     if asked.is_none() && left.count > 0 {

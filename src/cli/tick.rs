@@ -7,9 +7,8 @@ use super::context::Global;
 
 use super::diagnostic::{self, Style};
 use super::error::CliError;
-use super::output::wants_colour;
 use crate::runner::client;
-use crate::runner::driver::{self, End, Mode, log};
+use crate::runner::driver::{self, End, log};
 use crate::runner::planner;
 
 /// Options of `tick`.
@@ -27,7 +26,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     let mut store = app.store_for_writing()?;
     let report = planner::plan(&app.home, &mut store, &app.config, app.now)?;
     planner::note_tick(&app.home);
-    let style = if wants_colour(&io::stderr()) { Style::Colour } else { Style::Plain };
+    let style = Style::of(&io::stderr());
     for file in &report.faulty {
         eprint!("{}", diagnostic::render(&file.faults, &file.path, &file.text, style));
     }
@@ -41,9 +40,12 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
         drop(store);
         // tick prints nothing when all is well. A log that cannot be opened is not worth a missed run.
         let _ = log::keep_in_home(&app.home);
-        while driver::run(&app.home, Mode::UntilIdle)? == End::Taken {
-            // Another driver works; when it is gone, what it has left is ours.
-            client::wait_for_driver(&app.home)?;
+        let end = driver::run_in_foreground(&app.home)?;
+        if end == End::Asked && client::needs_driver(&app.store_for_writing()?)? {
+            return Err(CliError::environment(
+                "a signal ended this tick before all was done; what has begun is recorded",
+                "the next `crondag tick` goes on with it",
+            ));
         }
     } else {
         client::wake_if_needed(&app.home, &store)?;

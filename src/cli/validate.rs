@@ -1,7 +1,7 @@
 //! `crondag validate`: every fault of every file in one go, for people, programs and CI.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::{env, fs};
@@ -93,9 +93,7 @@ pub fn run(args: &Args, find_home: impl FnOnce() -> Result<Home, HomeError>) -> 
     let stdout = io::stdout();
     let text = match if args.json { Format::Json } else { args.format } {
         Format::Human => {
-            let no_colour = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-            let is_colour = stdout.is_terminal() && !no_colour;
-            let page = report.human(&here, if is_colour { Style::Colour } else { Style::Plain });
+            let page = report.human(&here, Style::of(&stdout));
             match &report.zone {
                 Some(zone) if report.count(Severity::Error) == 0 => page + &format!("zone: {zone}\n"),
                 _ => page,

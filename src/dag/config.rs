@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::model::SparkOptions;
 use super::process::ProcessSettings;
+use super::words::words;
 
 /// The settings of one home.
 #[derive(Debug, Clone)]
@@ -114,6 +115,22 @@ pub enum Connection {
     Hive(Hive),
     /// Spark SQL through `spark-sql`.
     SparkSql(Box<SparkSql>),
+}
+
+words! {
+    /// The types of connections, as crondag.toml names them.
+    pub enum ConnectionKind {
+        /// [`Connection::Sqlite`]
+        Sqlite = "sqlite",
+        /// [`Connection::Server`] of [`ServerKind::Postgres`]
+        Postgres = "postgres",
+        /// [`Connection::Server`] of [`ServerKind::Mysql`]
+        Mysql = "mysql",
+        /// [`Connection::Hive`]
+        Hive = "hive",
+        /// [`Connection::SparkSql`]
+        SparkSql = "spark_sql",
+    }
 }
 
 impl Connection {
@@ -232,6 +249,18 @@ pub enum MailTransport {
         /// Where, relative to the home; created when missing.
         path: PathBuf,
     },
+}
+
+words! {
+    /// The ways of mail, as crondag.toml names them.
+    pub enum TransportKind {
+        /// [`MailTransport::Smtp`]
+        Smtp = "smtp",
+        /// [`MailTransport::Sendmail`]
+        Sendmail = "sendmail",
+        /// [`MailTransport::Folder`]
+        Folder = "folder",
+    }
 }
 
 /// An SMTP server.

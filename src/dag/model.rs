@@ -13,8 +13,10 @@ use super::graph::Graph;
 use super::id::{DagId, TaskId};
 use super::process::ProcessSettings;
 use super::schedule::Schedule;
+use super::sql::Sql;
 use super::trigger_rule::TriggerRule;
 use super::wait::Wait;
+use super::words::words;
 
 /// One DAG file.
 #[derive(Debug, Clone)]
@@ -111,6 +113,8 @@ pub struct Task {
     pub working_dir: Option<String>,
     /// The user of the machine that it runs as; crondag's own by default.
     pub run_as: Option<String>,
+    /// Whether what its program has started lives on when that succeeds.
+    pub leave_processes: bool,
     /// What its process begins with, beside its environment and its directory; where it says nothing, the home does.
     pub process: ProcessSettings,
     /// Who gets its mail.
@@ -141,16 +145,35 @@ pub enum Action {
 }
 
 impl Action {
-    /// The key that the DAG file uses for it.
-    pub fn kind(&self) -> &'static str {
+    /// Which of the actions it is.
+    pub fn kind(&self) -> ActionKind {
         match self {
-            Action::Shell(_) => "shell",
-            Action::Spark(_) => "spark",
-            Action::Sql(_) => "sql",
-            Action::Wait(_) => "wait",
-            Action::Check(_) => "check",
-            Action::Report(_) => "report",
+            Action::Shell(_) => ActionKind::Shell,
+            Action::Spark(_) => ActionKind::Spark,
+            Action::Sql(_) => ActionKind::Sql,
+            Action::Wait(_) => ActionKind::Wait,
+            Action::Check(_) => ActionKind::Check,
+            Action::Report(_) => ActionKind::Report,
         }
+    }
+}
+
+words! {
+    /// What a task can run, by the key that the DAG file uses for it. Who adds one is led by the compiler to every place
+    /// that must know it: its file below `file/action`, which reads it, and its file below `runner/actions`, which runs it.
+    pub enum ActionKind {
+        /// A script for `bash -c`.
+        Shell = "shell",
+        /// One `spark-submit`.
+        Spark = "spark",
+        /// SQL statements on one connection.
+        Sql = "sql",
+        /// Waits until a condition holds.
+        Wait = "wait",
+        /// Records values and judges them.
+        Check = "check",
+        /// One mail about the run.
+        Report = "report",
     }
 }
 
@@ -174,29 +197,6 @@ pub struct Report {
 pub struct Shell {
     /// The script, a template.
     pub script: String,
-}
-
-/// SQL statements, run in one transaction on one connection of crondag.toml.
-#[derive(Debug, Clone)]
-pub struct Sql {
-    /// The connection's name in crondag.toml.
-    pub connection: String,
-    /// Where the statements are.
-    pub source: SqlSource,
-    /// Values bound to `:name` in the statements; each is a template. The template variables that are plain texts
-    /// (`ds`, `ds_nodash`, ...) are bound without being named here.
-    pub params: BTreeMap<String, String>,
-    /// A CSV file, relative to the home, that gets the last result set. A template.
-    pub to: Option<String>,
-}
-
-/// Where SQL statements are.
-#[derive(Debug, Clone)]
-pub enum SqlSource {
-    /// In the DAG file. A template.
-    Inline(String),
-    /// In a file, relative to the home. The path and the text are templates.
-    File(String),
 }
 
 /// One `spark-submit`: crondag.toml's `[spark]`, the DAG's `[defaults.spark]` and the task's own table, merged.

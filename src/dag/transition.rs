@@ -36,6 +36,13 @@ pub enum Transition {
         /// Why it failed.
         reason: Option<String>,
     },
+    /// Queued -> failed: somebody stopped the run before it began. It keeps no time of a start, and is no failure to be told.
+    RunCancelled {
+        /// The run.
+        run: RunNumber,
+        /// Who stopped it.
+        reason: String,
+    },
     /// Any state -> queued: tasks of the run were cleared, or more tasks were asked for.
     RunReopened {
         /// The run.
@@ -117,6 +124,7 @@ impl Transition {
         match self {
             Transition::RunStarted { run, .. }
             | Transition::RunEnded { run, .. }
+            | Transition::RunCancelled { run, .. }
             | Transition::RunReopened { run }
             | Transition::RunGaveWay { run, .. }
             | Transition::TaskStarted { run, .. }
@@ -133,6 +141,7 @@ impl Transition {
         match self {
             Transition::RunStarted { .. }
             | Transition::RunEnded { .. }
+            | Transition::RunCancelled { .. }
             | Transition::RunReopened { .. }
             | Transition::RunGaveWay { .. } => None,
             Transition::TaskStarted { task, .. }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::units::format_duration;
+use super::words::words;
 
 /// How a look says "not yet" where exit statuses other than 0 may mean more than that: `EX_TEMPFAIL` of sysexits(3).
 pub const NOT_YET: i32 = 75;
@@ -57,6 +58,24 @@ pub enum Condition {
     Command(String),
     /// A gate is open for the date.
     Gate(String),
+}
+
+words! {
+    /// What can be waited for, by the key that the DAG file uses for it.
+    pub enum ConditionKind {
+        /// [`Condition::File`]
+        File = "file",
+        /// [`Condition::Query`]
+        Query = "query",
+        /// [`Condition::Dag`]
+        Dag = "dag",
+        /// [`Condition::Url`]
+        Url = "url",
+        /// [`Condition::Command`]
+        Command = "command",
+        /// [`Condition::Gate`]
+        Gate = "gate",
+    }
 }
 
 impl Wait {

@@ -1,5 +1,7 @@
 //! Attempts: one row for each execution of a task instance.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use rusqlite::Row;
 
@@ -21,6 +23,15 @@ pub struct NewAttempt<'a> {
     pub token: &'a str,
     /// Relative to the home.
     pub log_file: &'a str,
+}
+
+/// Processes that were alive when an attempt's program had ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LeftProcesses {
+    /// Those that were ended.
+    pub ended: u32,
+    /// Those that were left, because the task says so.
+    pub running: u32,
 }
 
 /// One row of `attempts`.
@@ -71,6 +82,21 @@ impl Store {
     /// Attempts whose end is not recorded.
     pub fn open_attempts(&self) -> Result<Vec<Attempt>, StoreError> {
         self.attempts_where("ended_at IS NULL ORDER BY run", [])
+    }
+
+    /// What the attempts of a run had left when they ended, by task and number; those that had left nothing are not there.
+    pub fn left_processes(&self, run: RunNumber) -> Result<BTreeMap<(TaskId, u32), LeftProcesses>, StoreError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT task_id, try_number, left_behind, left_running FROM attempts
+             WHERE run = ?1 AND left_behind + left_running > 0",
+        )?;
+        let mut rows = statement.query([run.0])?;
+        let mut found = BTreeMap::new();
+        while let Some(row) = rows.next()? {
+            let left = LeftProcesses { ended: row.get(2)?, running: row.get(3)? };
+            found.insert((task_id(row, 0)?, row.get(1)?), left);
+        }
+        Ok(found)
     }
 
     /// Whether any attempt's end is not recorded.
@@ -135,20 +161,29 @@ impl Write<'_> {
     /// Records how an attempt ended. `ending` is JSON; CPU time in seconds, memory in bytes.
     pub fn end_attempt(
         &self,
-        run: RunNumber,
-        task: &TaskId,
-        try_number: u32,
+        (run, task, try_number): (RunNumber, &TaskId, u32),
         ending: &str,
         usage: Option<(f64, u64)>,
+        left: LeftProcesses,
         ended_at: Timestamp,
     ) -> Result<(), StoreError> {
         let cpu_seconds = usage.map(|(cpu, _)| cpu);
         let max_rss_bytes = usage.map(|(_, rss)| i64::try_from(rss).unwrap_or(i64::MAX));
         self.statement(
-            "UPDATE attempts SET ended_at = ?4, ending = ?5, cpu_seconds = ?6, max_rss_bytes = ?7
+            "UPDATE attempts SET ended_at = ?4, ending = ?5, cpu_seconds = ?6, max_rss_bytes = ?7, left_behind = ?8, left_running = ?9
              WHERE run = ?1 AND task_id = ?2 AND try_number = ?3",
         )?
-        .execute((run.0, task.as_str(), try_number, Micros(ended_at), ending, cpu_seconds, max_rss_bytes))?;
+        .execute((
+            run.0,
+            task.as_str(),
+            try_number,
+            Micros(ended_at),
+            ending,
+            cpu_seconds,
+            max_rss_bytes,
+            left.ended,
+            left.running,
+        ))?;
         Ok(())
     }
 }

@@ -72,6 +72,7 @@ fn fold(runs: &mut BTreeMap<RunNumber, Rebuilt>, number: RunNumber, event: &Even
     match (transition, task) {
         (Transition::RunStarted { .. }, _) => run.state = RunState::Running,
         (Transition::RunEnded { state, .. }, _) => run.state = *state,
+        (Transition::RunCancelled { .. }, _) => run.state = RunState::Failed,
         (Transition::RunReopened { .. } | Transition::RunGaveWay { .. }, _) => run.state = RunState::Queued,
         (Transition::TaskStarted { try_number, .. }, Some(task)) => match task.0 {
             TaskState::None | TaskState::UpForRetry | TaskState::UpForReschedule => {
@@ -160,6 +161,10 @@ impl Write<'_> {
                     "UPDATE runs SET state = ?2, end_date = ?3, reason = ?4, start_date = coalesce(start_date, ?3) WHERE id = ?1",
                 )?
                 .execute((run, state.as_str(), at, reason))?;
+            }
+            Transition::RunCancelled { reason, .. } => {
+                self.statement("UPDATE runs SET state = 'failed', end_date = ?2, reason = ?3 WHERE id = ?1")?
+                    .execute((run, at, reason))?;
             }
             Transition::RunReopened { .. } => {
                 self.statement(

@@ -26,7 +26,7 @@ use jiff::Timestamp;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
-pub use attempts::{Attempt, NewAttempt};
+pub use attempts::{Attempt, LeftProcesses, NewAttempt};
 pub use checks::{CheckFilter, CheckRow, CheckValue};
 pub use dags::{DagRow, DagVersion};
 pub use error::StoreError;
@@ -43,6 +43,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002.sql"),
     include_str!("migrations/0003.sql"),
     include_str!("migrations/0004.sql"),
+    include_str!("migrations/0005.sql"),
 ];
 
 /// How long a writer waits for another one.

@@ -75,6 +75,11 @@ impl NewRun {
 }
 
 impl RunRow {
+    /// Somebody stopped it before it began, so it has failed at nothing: any other end has a start.
+    pub fn was_cancelled(&self) -> bool {
+        self.state == RunState::Failed && self.start_date.is_none()
+    }
+
     /// The data that it is about.
     pub fn interval(&self) -> DataInterval {
         DataInterval { start: self.logical_date, end: self.data_interval_end }

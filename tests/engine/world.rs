@@ -36,6 +36,7 @@ pub fn task(id: &str) -> Task {
         trigger_rule: TriggerRule::AllSuccess,
         depends_on_past: false,
         run_as: None,
+        leave_processes: false,
         process: ProcessSettings::default(),
         pool: None,
         pool_slots: 1,
@@ -157,6 +158,9 @@ impl World {
             }
             Transition::RunEnded { state, reason, .. } => {
                 self.runs.insert(run, (*state, reason.clone()));
+            }
+            Transition::RunCancelled { reason, .. } => {
+                self.runs.insert(run, (RunState::Failed, Some(reason.clone())));
             }
             Transition::RunReopened { .. } | Transition::RunGaveWay { .. } => {
                 self.runs.insert(run, (RunState::Queued, None));

@@ -107,7 +107,7 @@ impl Promises {
         let was_asked = self.asked.contains(&number);
         let may_give_way = self.runs.get(&number).is_some_and(|run| self.may_give_way(run));
         match transition {
-            Transition::RunEnded { .. } => drop(self.open.remove(&number)),
+            Transition::RunEnded { .. } | Transition::RunCancelled { .. } => drop(self.open.remove(&number)),
             Transition::RunReopened { .. } | Transition::RunGaveWay { .. } => drop(self.open.insert(number)),
             _ => {}
         }
@@ -163,6 +163,12 @@ impl Promises {
                 self.counts.entry("runs that gave way").and_modify(|many| *many += 1).or_insert(1);
                 run.state = RunState::Queued;
                 run.gave_way = true;
+            }
+            Transition::RunCancelled { reason, .. } => {
+                if run.state != RunState::Queued || run.gave_way || !was_asked || !reason.starts_with("stopped by") {
+                    broken(format!("{place}: {reason}, while it is {}", run.state));
+                }
+                run.state = RunState::Failed;
             }
             Transition::RunEnded { state, reason, .. } => {
                 let before = std::mem::replace(&mut run.state, *state);

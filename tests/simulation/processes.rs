@@ -194,6 +194,7 @@ impl World {
             cpu_seconds: 0.5,
             max_rss_bytes: 1 << 20,
             left_behind: 0,
+            left_running: 0,
             log_failure: None,
         });
         process.record = Some(record.clone());
@@ -324,6 +325,7 @@ pub fn lost(token: &str, started_at: Timestamp, ended_at: Timestamp) -> ExitReco
         cpu_seconds: 0.0,
         max_rss_bytes: 0,
         left_behind: 0,
+        left_running: 0,
         log_failure: None,
     }
 }

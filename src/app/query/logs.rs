@@ -239,7 +239,7 @@ impl Log {
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn next(&mut self) -> Result<Vec<u8>, AppError> {
+    pub fn next_piece(&mut self) -> Result<Vec<u8>, AppError> {
         let mut buffer = vec![0; 64 << 10];
         let length = self.file.read(&mut buffer).map_err(|error| unreadable(&self.path, &error))?;
         buffer.truncate(length);
@@ -277,7 +277,7 @@ impl Follower<'_> {
     ///
     /// # Errors
     /// The log or the database cannot be read, or the run ended without the task.
-    pub fn next(&mut self) -> Result<Followed, AppError> {
+    pub fn poll(&mut self) -> Result<Followed, AppError> {
         if self.attempt.is_none() {
             let attempts = self.store.attempts(self.run.number, &self.task)?;
             let is_next = |attempt: &Attempt| match self.wanted {
@@ -307,7 +307,7 @@ impl Follower<'_> {
             }
             None => open(&path)?,
         };
-        let text = log.next()?;
+        let text = log.next_piece()?;
         if !text.is_empty() {
             self.attempt = Some((attempt, Some(log)));
             return Ok(Followed::Text(text));
@@ -317,7 +317,7 @@ impl Follower<'_> {
             return Ok(Followed::Nothing);
         }
         self.read_until = Some(attempt.try_number);
-        if self.wanted.is_some() { Ok(Followed::AttemptEnded) } else { self.next() }
+        if self.wanted.is_some() { Ok(Followed::AttemptEnded) } else { self.poll() }
     }
 
     fn without_attempt(&self) -> Result<Followed, AppError> {

@@ -1,8 +1,14 @@
 //! Questions and their answers. An answer serialises to the objects of `--json`, which are a contract: fields are added, never
 //! renamed or taken away. Times in it know their zone, so that every front end shows the same.
 
+pub mod checks;
 pub mod dags;
+pub mod diagnose;
+pub mod explain;
+pub mod gates;
+pub mod graph;
 pub mod logs;
+pub mod next;
 pub mod runs;
 pub mod status;
 pub mod tasks;

@@ -181,6 +181,7 @@ fn of_runs(app: &App, store: &Store, answer: &mut StatusAnswer) -> Result<(), Ap
         ..RunFilter::default()
     };
     let mut failed = store.runs(&filter)?;
+    failed.retain(|run| !run.was_cancelled());
     let mut in_spite = store.successes_with_failed_tasks(since)?;
     for runs in [&mut failed, &mut in_spite] {
         runs.sort_by_key(|run| std::cmp::Reverse((run.end_date, run.number)));

@@ -64,6 +64,10 @@ pub struct TaskAnswer {
     pub max_tries: u32,
     /// When the next attempt may start.
     pub next_try_at: Option<Moment>,
+    /// Processes that were alive when the program of the newest attempt had ended, and were ended too.
+    pub left_behind: u32,
+    /// Those that were left alive (`leave_processes`).
+    pub left_running: u32,
 }
 
 impl TaskAnswer {
@@ -119,6 +123,7 @@ pub(crate) fn of_run(app: &App, store: &Store, run: &RunRow) -> Result<RunTasks,
     let dag = app.dag_of_run(store, run)?;
     let zone = app.zone_of(&run.dag_id);
     let moment = |at| Moment::new(at, &zone);
+    let left = store.left_processes(run.number)?;
     let tasks = in_order(dag.as_ref(), store, run)?.into_iter().map(|task| {
         let exact = match (task.start_date, task.end_date) {
             (Some(start), Some(end)) => {
@@ -126,6 +131,7 @@ pub(crate) fn of_run(app: &App, store: &Store, run: &RunRow) -> Result<RunTasks,
             }
             _ => None,
         };
+        let left = left.get(&(task.task_id.clone(), task.try_number)).copied().unwrap_or_default();
         TaskAnswer {
             dag_id: run.dag_id.clone(),
             run_id: run.run_id.clone(),
@@ -139,6 +145,8 @@ pub(crate) fn of_run(app: &App, store: &Store, run: &RunRow) -> Result<RunTasks,
             reason: task.reason,
             max_tries: task.max_tries,
             next_try_at: task.next_try_at.map(moment),
+            left_behind: left.ended,
+            left_running: left.running,
         }
     });
     Ok(RunTasks { tasks: tasks.collect(), run: RunAnswer::new(app, store, run)? })

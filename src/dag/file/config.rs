@@ -6,15 +6,17 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
+use super::document::{parse, settle};
 use super::fault::{Fault, Severity};
 use super::field::CONFIG;
 use super::reader::{Open, Reader};
+use super::unknown_key::unknown_key;
 use super::value::{bad_address, bad_identifier, bad_variable, is_address};
-use super::{newline, parse, process, settle, spark};
+use super::{newline, process, spark};
 use crate::dag::Config;
 use crate::dag::config::{
-    Connection, DatabaseServer, Email, Hive, Logs, MailTransport, SecretSource, ServerKind, Smtp, SparkSettings,
-    SparkSql, Tls,
+    Connection, ConnectionKind, DatabaseServer, Email, Hive, Logs, MailTransport, SecretSource, ServerKind, Smtp,
+    SparkSettings, SparkSql, Tls, TransportKind,
 };
 use crate::dag::model::SparkOptions;
 use crate::dag::template::Checker;
@@ -33,7 +35,7 @@ pub fn read_config(text: &str) -> (Option<Config>, Vec<Fault>) {
 /// To look on at DAG files that stand beside a faulty crondag.toml, never to run anything.
 pub fn read_config_leniently(text: &str) -> (Config, Vec<Fault>) {
     newline::normalised(text, |text| {
-        let mut reader = Reader::new(text);
+        let mut reader = Reader::new(text, unknown_key);
         let root = parse(&mut reader);
         let config = read(&mut reader, root.get_ref());
         (config, settle(text, reader.faults))
@@ -99,24 +101,26 @@ const SERVER_KEYS: &[&str] =
     &["host", "port", "database", "username", "password_env", "password_file", "password_command", "tls_ca"];
 
 /// Which keys of a connection belong to which type.
-const CONNECTION_KEYS: [(&str, &[&str]); 5] = [
-    ("sqlite", &["path"]),
-    ("postgres", SERVER_KEYS),
-    ("mysql", SERVER_KEYS),
-    ("hive", &["url", "program", "username", "password_env", "password_file", "password_command"]),
-    ("spark_sql", &["program", "database", "spark"]),
-];
+fn connection_keys(kind: ConnectionKind) -> &'static [&'static str] {
+    match kind {
+        ConnectionKind::Sqlite => &["path"],
+        ConnectionKind::Postgres | ConnectionKind::Mysql => SERVER_KEYS,
+        ConnectionKind::Hive => &["url", "program", "username", "password_env", "password_file", "password_command"],
+        ConnectionKind::SparkSql => &["program", "database", "spark"],
+    }
+}
 
 /// A key of another type does nothing: a `tls_ca` that is not used must not look as if it were.
-fn refuse_foreign(reader: &mut Reader<'_>, open: &Open<'_, '_>, kind: &str) {
-    let Some((_, keys)) = CONNECTION_KEYS.iter().find(|(name, _)| *name == kind) else { return };
+fn refuse_foreign(reader: &mut Reader<'_>, open: &Open<'_, '_>, kind: ConnectionKind) {
+    let keys = connection_keys(kind);
     for entry in open.entries() {
         let key = entry.field.key;
         if key == "type" || keys.contains(&key) {
             continue;
         }
-        let owners: Vec<&str> =
-            CONNECTION_KEYS.iter().filter(|(_, keys)| keys.contains(&key)).map(|(owner, _)| *owner).collect();
+        let owners = ConnectionKind::ALL.into_iter().filter(|owner| connection_keys(*owner).contains(&key));
+        let owners: Vec<&str> = owners.map(ConnectionKind::as_str).collect();
+        let kind = kind.as_str();
         let expected = keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
         let message = format!("`{key}` is no key of a connection to {kind}");
         reader.push(
@@ -132,20 +136,20 @@ fn read_connections<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>) -> BTreeMa
     for (name, table) in reader.tables(&entry) {
         let Some(table) = table else { continue };
         require(reader, &table, "type", "a connection", CONNECTION_TYPES);
-        let kind = reader.choice(&table, "type").map(|word| word.value);
+        let kind = reader.choice(&table, "type").and_then(|word| ConnectionKind::parse(word.value));
         if let Some(kind) = kind {
             refuse_foreign(reader, &table, kind);
         }
         let connection = match kind {
-            Some("postgres") => read_server(reader, &table, ServerKind::Postgres).map(Connection::Server),
-            Some("mysql") => read_server(reader, &table, ServerKind::Mysql).map(Connection::Server),
-            Some("hive") => read_hive(reader, &table).map(Connection::Hive),
-            Some("spark_sql") => Some(Connection::SparkSql(Box::new(SparkSql {
+            Some(ConnectionKind::Postgres) => read_server(reader, &table, ServerKind::Postgres).map(Connection::Server),
+            Some(ConnectionKind::Mysql) => read_server(reader, &table, ServerKind::Mysql).map(Connection::Server),
+            Some(ConnectionKind::Hive) => read_hive(reader, &table).map(Connection::Hive),
+            Some(ConnectionKind::SparkSql) => Some(Connection::SparkSql(Box::new(SparkSql {
                 program: reader.text(&table, "program").map(|text| text.value),
                 database: reader.text(&table, "database").map(|text| text.value),
                 options: read_spark_options(reader, &table),
             }))),
-            Some(_) => {
+            Some(ConnectionKind::Sqlite) => {
                 require(reader, &table, "path", "a connection to sqlite", "write for example path = \"warehouse.db\"");
                 path(reader, &table, "path").map(|path| Connection::Sqlite { path })
             }
@@ -276,12 +280,14 @@ fn read_spark<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>) -> SparkSettings
     }
 }
 
-/// Which keys of `[email]` belong to which transport.
-const TRANSPORT_KEYS: [(&str, &[&str]); 3] = [
-    ("smtp", &["host", "port", "tls", "tls_verify", "tls_ca", "username", "password_env", "timeout"]),
-    ("sendmail", &["command"]),
-    ("folder", &["path"]),
-];
+/// Which keys of `[email]` belong to which transport alone.
+fn transport_keys(kind: TransportKind) -> &'static [&'static str] {
+    match kind {
+        TransportKind::Smtp => &["host", "port", "tls", "tls_verify", "tls_ca", "username", "password_env", "timeout"],
+        TransportKind::Sendmail => &["command"],
+        TransportKind::Folder => &["path"],
+    }
+}
 
 fn read_email<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>) -> Option<Email> {
     let entry = open.get("email").cloned()?;
@@ -297,20 +303,20 @@ fn read_email<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>) -> Option<Email>
     if chosen.is_none() && open.get("transport").is_some() {
         return None;
     }
-    let transport = chosen.map_or("smtp", |word| word.value);
+    let transport = chosen.and_then(|word| TransportKind::parse(word.value)).unwrap_or(TransportKind::Smtp);
     warn_unused(reader, &open, transport);
     let smtp = read_smtp(reader, &open);
     let command = reader.text(&open, "command");
     let folder = path(reader, &open, "path");
     let transport = match transport {
-        "sendmail" => MailTransport::Sendmail {
+        TransportKind::Sendmail => MailTransport::Sendmail {
             command: command.map_or_else(|| "/usr/sbin/sendmail".to_owned(), |command| command.value),
         },
-        "folder" => {
+        TransportKind::Folder => {
             require(reader, &open, "path", "transport \"folder\"", "write for example path = \"mail\"");
             MailTransport::Folder { path: folder? }
         }
-        _ => {
+        TransportKind::Smtp => {
             require(reader, &open, "host", "transport \"smtp\"", "write for example host = \"mail.example.com\"");
             MailTransport::Smtp(smtp?)
         }
@@ -318,17 +324,17 @@ fn read_email<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>) -> Option<Email>
     Some(Email { from: from?.value, transport })
 }
 
-fn warn_unused(reader: &mut Reader<'_>, open: &Open<'_, '_>, transport: &str) {
+fn warn_unused(reader: &mut Reader<'_>, open: &Open<'_, '_>, transport: TransportKind) {
     for entry in open.entries() {
         let key = entry.field.key;
-        let owner = TRANSPORT_KEYS.iter().find(|(_, keys)| keys.contains(&key)).map(|(owner, _)| *owner);
+        let owner = TransportKind::ALL.into_iter().find(|owner| transport_keys(*owner).contains(&key));
         if let Some(owner) = owner
             && owner != transport
         {
-            let message = format!("`{key}` does nothing with transport \"{transport}\"");
+            let message = format!("`{key}` does nothing with transport \"{}\"", transport.as_str());
             reader.push(
                 Fault::warning("unused-key", entry.key.clone(), message, "not used")
-                    .help(format!("remove it, or write transport = \"{owner}\"")),
+                    .help(format!("remove it, or write transport = \"{}\"", owner.as_str())),
             );
         }
     }

@@ -6,13 +6,16 @@ use std::path::Path;
 use jiff::tz::TimeZone;
 use toml::de::DeTable;
 
+use super::document::{parse, settle};
 use super::edges::Edges;
 use super::fault::{Fault, Severity};
 use super::field::DAG;
+use super::newline;
 use super::reader::{At, Open, Reader};
-use super::task::{self, Defaults, Surroundings};
+use super::surroundings::Surroundings;
+use super::task::{self, Defaults};
+use super::unknown_key::unknown_key;
 use super::value::bad_variable;
-use super::{newline, parse, settle};
 use crate::dag::graph::Graph;
 use crate::dag::model::{Action, DateBound, Task};
 use crate::dag::template::Checker;
@@ -27,7 +30,7 @@ pub fn read_dag(id: &str, text: &str, config: &Config, exists: &dyn Fn(&Path) ->
 }
 
 fn read_text(id: &str, text: &str, config: &Config, exists: &dyn Fn(&Path) -> bool) -> (Option<Dag>, Vec<Fault>) {
-    let mut reader = Reader::new(text);
+    let mut reader = Reader::new(text, unknown_key);
     let id = match DagId::new(id) {
         Ok(id) => Some(id),
         Err(wrong) => {
@@ -73,7 +76,7 @@ fn read<'f>(
         id: id?,
         description: reader.text(&open, "description").map(|text| text.value),
         owner: reader.text(&open, "owner").map(|text| text.value),
-        tags: values(reader.texts(&open, "tags")),
+        tags: reader.list(&open, "tags"),
         schedule: reader.schedule(&open, "schedule"),
         timezone,
         start_date: start_date.map(|date| date.value),
@@ -93,14 +96,10 @@ fn read<'f>(
         Some(entry) => reader.table(&entry).map(|open| task::read_defaults(reader, &open)).unwrap_or_default(),
         None => Defaults::default(),
     };
-    let surroundings = Surroundings { config, defaults: &defaults, exists, checks: &[] };
-    let (tasks, graph) = read_tasks(reader, &open, &surroundings)?;
+    let surroundings = Surroundings { config, spark: &defaults.spark, exists, checks: &[] };
+    let (tasks, graph) = read_tasks(reader, &open, &defaults, &surroundings)?;
     warn_of_baselines(reader, &open, &dag, &tasks);
     Some(Dag { tasks, graph, ..dag })
-}
-
-pub(super) fn values(texts: Option<Vec<At<String>>>) -> Vec<String> {
-    texts.unwrap_or_default().into_iter().map(|text| text.value).collect()
 }
 
 fn check_bounds(reader: &mut Reader<'_>, start: Option<&At<DateBound>>, end: Option<&At<DateBound>>, zone: &TimeZone) {
@@ -155,6 +154,7 @@ fn warn_of_baselines(reader: &mut Reader<'_>, open: &Open<'_, '_>, dag: &Dag, ta
 fn read_tasks<'f>(
     reader: &mut Reader<'f>,
     open: &Open<'_, 'f>,
+    defaults: &Defaults,
     surroundings: &Surroundings<'_>,
 ) -> Option<(Vec<Task>, Graph)> {
     let tables = if let Some(entry) = open.get("tasks").cloned() {
@@ -183,7 +183,7 @@ fn read_tasks<'f>(
         let Some(table) = table else { continue };
         let after = reader.task_ids(table, "after");
         edges.add_after(reader, position, &after);
-        tasks.extend(task::read_task(reader, name, table, surroundings));
+        tasks.extend(task::read_task(reader, name, table, defaults, surroundings));
     }
     let graph = edges.graph(reader)?;
     (tasks.len() == tables.len()).then_some((tasks, graph))

@@ -2,10 +2,12 @@
 
 use regex::RegexBuilder;
 
+use super::document::{parse, settle};
 use super::fault::{Fault, Severity};
 use super::field::DIAGNOSIS;
+use super::newline;
 use super::reader::{At, Open, Reader};
-use super::{newline, parse, settle};
+use super::unknown_key::unknown_key;
 use crate::dag::{Cause, CauseClass, CauseEnding};
 
 /// What to type about a failure when a cause does not say better.
@@ -23,7 +25,7 @@ pub fn read_diagnosis(text: &str) -> (Vec<Cause>, Vec<Fault>) {
 }
 
 fn read_text(text: &str) -> (Vec<Cause>, Vec<Fault>) {
-    let mut reader = Reader::new(text);
+    let mut reader = Reader::new(text, unknown_key);
     let root = parse(&mut reader);
     let open = reader.open(&DIAGNOSIS, root.get_ref(), 0..0);
     let mut causes = Vec::new();

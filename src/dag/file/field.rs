@@ -1,125 +1,13 @@
 //! Every key of DAG files and of crondag.toml: the one table from which the reader, the reference and the JSON Schema are
 //! made. A key that is not here does not exist.
 
+use super::action;
+use super::section::{Field, Kind, MANY, Section, field, with_default};
+use super::spark::OPTIONS as SPARK_OPTIONS;
 use crate::dag::cause::{CauseClass, CauseEnding};
+use crate::dag::config::{ConnectionKind, TransportKind};
+use crate::dag::model::ActionKind;
 use crate::dag::trigger_rule::TriggerRule;
-
-/// One key.
-#[derive(Debug)]
-pub struct Field {
-    /// As it is written.
-    pub key: &'static str,
-    /// What may stand behind `=`.
-    pub kind: Kind,
-    /// What holds when the key is left out, as JSON; `None` when that is nothing.
-    pub default: Option<&'static str>,
-    /// A value, as TOML.
-    pub example: &'static str,
-    /// What it does, in Markdown, without a closing dot.
-    pub doc: &'static str,
-}
-
-/// The type and unit of a value.
-#[derive(Debug, Clone, Copy)]
-pub enum Kind {
-    /// A string.
-    Text,
-    /// A string that is a template.
-    Template,
-    /// A list of strings.
-    Texts,
-    /// A list of templates; one string stands for a list of one.
-    Templates,
-    /// Names of tasks: a list, or one string.
-    TaskIds,
-    /// Addresses: a list, or one string.
-    Emails,
-    /// `true` or `false`.
-    Flag,
-    /// A whole number between two bounds, both included.
-    Whole(i64, i64),
-    /// A number between two bounds, both included.
-    Number(f64, f64),
-    /// A time span with its unit: `"10m"`.
-    Duration,
-    /// A time span, or `"forever"`.
-    DurationOrForever,
-    /// A number of bytes with its unit: `"100MB"`.
-    Size,
-    /// A size in the JVM's notation: `"4g"`.
-    Memory,
-    /// One of some words.
-    Choice(&'static [&'static str]),
-    /// A date, a local time or an instant.
-    Date,
-    /// A name of the tz database.
-    Zone,
-    /// A crontab schedule.
-    Schedule,
-    /// Chains of tasks: `a >> [b, c] >> d`.
-    Order,
-    /// Variables of the environment; the values are templates.
-    Env,
-    /// Texts by name; the values are templates.
-    TextMap,
-    /// Like [`Kind::TextMap`], where names have dots.
-    Properties,
-    /// Any TOML values by name.
-    Values,
-    /// Slots by name.
-    Pools,
-    /// A list of whole numbers, 0 to 255.
-    Bytes,
-    /// A table with keys of its own.
-    Table(&'static Section),
-    /// Tables by name, each with these keys.
-    Tables(&'static Section),
-}
-
-/// A table of a file.
-#[derive(Debug)]
-pub struct Section {
-    /// Its header, as the reference writes it.
-    pub header: &'static str,
-    /// What it is called in a message: "in ...".
-    pub place: &'static str,
-    /// What it is for.
-    pub doc: &'static str,
-    /// Keys that must be there.
-    pub required: &'static [&'static str],
-    /// Exactly one of these keys must be there; empty when there is no such rule.
-    pub one_of: &'static [&'static str],
-    /// Its keys, in groups that other tables share.
-    pub groups: &'static [&'static [Field]],
-}
-
-impl Section {
-    /// All keys.
-    pub fn fields(&self) -> impl Iterator<Item = &'static Field> + use<> {
-        self.groups.iter().flat_map(|group| group.iter())
-    }
-
-    /// The key of that name.
-    pub fn field(&self, key: &str) -> Option<&'static Field> {
-        self.fields().find(|field| field.key == key)
-    }
-}
-
-const fn field(key: &'static str, kind: Kind, example: &'static str, doc: &'static str) -> Field {
-    Field { key, kind, default: None, example, doc }
-}
-
-const fn with_default(
-    key: &'static str,
-    kind: Kind,
-    default: &'static str,
-    example: &'static str,
-    doc: &'static str,
-) -> Field {
-    Field { key, kind, default: Some(default), example, doc }
-}
-
-const MANY: i64 = 10_000;
 
 /// Names of trigger rules, in the order of [`TriggerRule::ALL`].
 static TRIGGER_RULES: [&str; 12] = {
@@ -216,7 +104,7 @@ pub static DAG: Section = Section {
 };
 
 /// Settings that `[defaults]` shares with a task.
-static SHARED: [Field; 22] = [
+static SHARED: [Field; 23] = [
     with_default(
         "retries",
         Kind::Whole(0, MANY),
@@ -288,6 +176,14 @@ static SHARED: [Field; 22] = [
         "The user of this machine that it runs as, through sudo; crondag's own user when left out. Needs a line in sudoers, \
          which the error without it shows",
     ),
+    with_default(
+        "leave_processes",
+        Kind::Flag,
+        "false",
+        "true",
+        "Whether processes that the program leaves behind live on when it succeeds, for a task that starts a service; otherwise \
+         they are ended, and the log and `tasks` say so",
+    ),
     field(
         "umask",
         Kind::Text,
@@ -331,42 +227,12 @@ pub static DEFAULTS: Section = Section {
 pub static TASK: Section = Section {
     header: "[tasks.NAME]",
     place: "a task",
-    doc: "One task. It has exactly one action: `shell`, `spark`, `sql`, `wait`, `check` or `report`.",
+    doc: "One task. It has exactly one action.",
     required: &[],
-    one_of: &["shell", "spark", "sql", "wait", "check", "report"],
+    one_of: &ActionKind::WORDS,
     groups: &[
+        &action::FIELDS,
         &[
-            field(
-                "shell",
-                Kind::Template,
-                "\"python3 jobs/load.py {{ ds }}\"",
-                "Action: a script for `bash -c`. A template; `{{ params.x | sh }}` quotes a value for the shell",
-            ),
-            field("spark", Kind::Table(&SPARK), "{ application = \"jobs/load.py\" }", "Action: one `spark-submit`"),
-            field(
-                "sql",
-                Kind::Table(&SQL),
-                "{ connection = \"warehouse\", file = \"sql/load.sql\" }",
-                "Action: SQL statements in one transaction",
-            ),
-            field(
-                "wait",
-                Kind::Table(&WAIT),
-                "{ file = \"data/{{ ds_nodash }}/_SUCCESS\" }",
-                "Action: waits until a condition holds",
-            ),
-            field(
-                "check",
-                Kind::Table(&CHECK),
-                "{ connection = \"warehouse\", query = \"SELECT tag, count(*) FROM tags GROUP BY tag\" }",
-                "Action: records values and judges them against their history",
-            ),
-            field(
-                "report",
-                Kind::Table(&REPORT),
-                "{ to = [\"profile@example.com\"] }",
-                "Action: one mail with the values that the run's checks recorded, what failed and what was late",
-            ),
             field(
                 "after",
                 Kind::TaskIds,
@@ -384,28 +250,6 @@ pub static TASK: Section = Section {
     ],
 };
 
-/// `[tasks.NAME.spark]`
-pub static SPARK: Section = Section {
-    header: "[tasks.NAME.spark]",
-    place: "a spark table",
-    doc: "One `spark-submit`, started without a shell. Lists take the place of those in `[defaults.spark]` and in \
-          crondag.toml's `[spark]`; `conf` is merged key by key. All texts are templates.",
-    required: &["application"],
-    one_of: &[],
-    groups: &[
-        &[
-            field(
-                "application",
-                Kind::Template,
-                "\"jobs/load.py\"",
-                "The Python file or jar. Relative to the home, or with a scheme such as `hdfs://`",
-            ),
-            field("args", Kind::Templates, "[\"{{ ds_nodash }}\"]", "Arguments of the application"),
-        ],
-        &SPARK_OPTIONS,
-    ],
-};
-
 /// `[defaults.spark]`
 pub static DEFAULTS_SPARK: Section = Section {
     header: "[defaults.spark]",
@@ -415,320 +259,6 @@ pub static DEFAULTS_SPARK: Section = Section {
     one_of: &[],
     groups: &[&SPARK_OPTIONS],
 };
-
-static SPARK_OPTIONS: [Field; 19] = [
-    field("master", Kind::Template, "\"yarn\"", "`--master`"),
-    field("deploy_mode", Kind::Choice(&["client", "cluster"]), "\"client\"", "`--deploy-mode`"),
-    field("name", Kind::Template, "\"load {{ ds }}\"", "`--name`"),
-    field("class", Kind::Template, "\"com.example.Load\"", "`--class`"),
-    field("jars", Kind::Templates, "[\"lib/a.jar\"]", "`--jars`"),
-    field("packages", Kind::Templates, "[\"org.apache.spark:spark-avro_2.12:3.5.6\"]", "`--packages`"),
-    field("py_files", Kind::Templates, "[\"lib.zip\"]", "`--py-files`"),
-    field("files", Kind::Templates, "[\"conf/hive-site.xml\"]", "`--files`"),
-    field("archives", Kind::Templates, "[\"env.tar.gz#env\"]", "`--archives`"),
-    field("conf", Kind::Properties, "{ \"spark.sql.shuffle.partitions\" = 200 }", "`--conf`, one for each key"),
-    field("queue", Kind::Template, "\"etl\"", "`--queue`"),
-    field("driver_memory", Kind::Memory, "\"4g\"", "`--driver-memory`"),
-    field("driver_cores", Kind::Whole(1, MANY), "2", "`--driver-cores`"),
-    field("executor_memory", Kind::Memory, "\"8g\"", "`--executor-memory`"),
-    field("executor_cores", Kind::Whole(1, MANY), "2", "`--executor-cores`"),
-    field("num_executors", Kind::Whole(1, 1_000_000), "100", "`--num-executors`"),
-    field("principal", Kind::Template, "\"etl@EXAMPLE.COM\"", "`--principal`"),
-    field("keytab", Kind::Template, "\"/etc/security/etl.keytab\"", "`--keytab`"),
-    field("proxy_user", Kind::Template, "\"etl\"", "`--proxy-user`"),
-];
-
-/// `[tasks.NAME.sql]`
-pub static SQL: Section = Section {
-    header: "[tasks.NAME.sql]",
-    place: "an sql table",
-    doc: "SQL statements, run in one transaction. Either `statements` or `file`.",
-    required: &["connection"],
-    one_of: &["statements", "file"],
-    groups: &[&[
-        field("connection", Kind::Text, "\"warehouse\"", "A connection of crondag.toml"),
-        field(
-            "statements",
-            Kind::Template,
-            "\"DELETE FROM tags WHERE data_date = :ds\"",
-            "The statements, separated by `;`. A template",
-        ),
-        field(
-            "file",
-            Kind::Template,
-            "\"sql/load.sql\"",
-            "A file of statements, relative to the home. The path and the text are templates",
-        ),
-        field(
-            "to",
-            Kind::Template,
-            "\"export/audience_{{ ds_nodash }}.csv\"",
-            "A CSV file, relative to the home, that gets the last result set, whole or not at all. NULL is an empty cell, an \
-             empty text is `\"\"`. A template",
-        ),
-        field(
-            "params",
-            Kind::TextMap,
-            "{ window = \"{{ params.window }}\" }",
-            "Values of `:NAME` in the statements; the values are templates. `:ds`, `:ds_nodash` and the other template \
-             variables that are plain texts need not be named",
-        ),
-    ]],
-};
-
-/// `[tasks.NAME.wait]`
-pub static WAIT: Section = Section {
-    header: "[tasks.NAME.wait]",
-    place: "a wait table",
-    doc: "Waits until a condition holds: exactly one of `file`, `query`, `dag`, `url`, `command` and `gate`. Between two \
-          looks the task is `up_for_reschedule` and holds no process and no slot; files, DAGs and gates are looked at \
-          without any process. The task's `timeout` is that of one look. What cannot be looked at at all (no such table, no \
-          such program) fails the attempt, and `retries` apply; the patience then counts anew.",
-    required: &[],
-    one_of: &["file", "query", "dag", "url", "command", "gate"],
-    groups: &[&[
-        field(
-            "file",
-            Kind::Template,
-            "\"data/{{ ds_nodash }}/_SUCCESS\"",
-            "Until the file or folder is there, or one that the pattern (`*`, `?`, `[a-z]`) matches; relative to the home. A \
-             template",
-        ),
-        field(
-            "query",
-            Kind::Template,
-            "\"SELECT count(*) > 0 FROM orders WHERE day = :ds\"",
-            "Until the first cell of the first row is true: neither NULL, false, 0 nor an empty text. A template; `:ds` and its \
-             like are bound as in `sql`",
-        ),
-        field("connection", Kind::Text, "\"warehouse\"", "The connection of crondag.toml for `query`"),
-        field("params", Kind::TextMap, "{ shop = \"{{ params.shop }}\" }", "Values of `:NAME` in `query`"),
-        field(
-            "dag",
-            Kind::Text,
-            "\"orders\"",
-            "Until another DAG has succeeded for the matching date: its run of the same logical date if its schedule has one, \
-             else all its runs whose logical date lies on the same `ds`",
-        ),
-        field(
-            "task",
-            Kind::Text,
-            "\"load\"",
-            "With `dag`: until this task of it has succeeded; the whole run when left out",
-        ),
-        with_default(
-            "offset",
-            Kind::Whole(-MANY, MANY),
-            "0",
-            "-1",
-            "With `dag`: the date is shifted by so many intervals of this DAG; -1 is the run before",
-        ),
-        field(
-            "url",
-            Kind::Template,
-            "\"http://api.example.com/ready?day={{ ds }}\"",
-            "Until a web server answers as expected. A template",
-        ),
-        field(
-            "status",
-            Kind::Whole(100, 599),
-            "204",
-            "With `url`: the status that is expected; any from 200 to 299 when left out",
-        ),
-        field("contains", Kind::Template, "\"complete\"", "With `url`: a text that the answer must contain"),
-        field(
-            "command",
-            Kind::Template,
-            "\"hdfs dfs -test -e /dw/orders/{{ ds }}/_SUCCESS\"",
-            "Until a script for `bash -c` exits with 0; 126 and 127 (no such program) fail the attempt. A template",
-        ),
-        field("gate", Kind::Template, "\"tags_ok\"", "Until a gate is open for the run's `ds`. A template"),
-        with_default("every", Kind::Duration, "\"1m\"", "\"30s\"", "How long after a look the next one follows"),
-        with_default(
-            "for_at_most",
-            Kind::Duration,
-            "\"12h\"",
-            "\"2h\"",
-            "How long after the first look the wait is over",
-        ),
-        with_default(
-            "soft_fail",
-            Kind::Flag,
-            "false",
-            "true",
-            "When the wait is over: `true` skips the task, `false` fails it. There are no retries then",
-        ),
-    ]],
-};
-
-/// `[tasks.NAME.check]`
-pub static CHECK: Section = Section {
-    header: "[tasks.NAME.check]",
-    place: "a check table",
-    doc: "Runs a query that returns a row for each key, records the numbers in its other columns for the run's date, and judges \
-          them. Either `query` or `file`. A value is ok, warn or fail: warn sends mail and goes on, fail fails the task. A run \
-          of the same date replaces its values. Without any rule the values are only recorded.",
-    required: &["connection"],
-    one_of: &["query", "file"],
-    groups: &[
-        &SOURCE,
-        &[
-            field(
-                "key",
-                Kind::Texts,
-                "[\"tagid\"]",
-                "The columns that make up the key; the first column when left out",
-            ),
-            field(
-                "metrics",
-                Kind::Texts,
-                "[\"tag_count\"]",
-                "The columns that are recorded; all but the key's when left out",
-            ),
-            field("gate", Kind::Text, "\"tags_ok\"", "The gate that gets the verdict for the date; warn opens it"),
-            with_default(
-                "no_rows",
-                Kind::Choice(&VERDICTS),
-                "\"fail\"",
-                "\"warn\"",
-                "The verdict when the query returns nothing",
-            ),
-            with_default(
-                "duplicate_keys",
-                Kind::Choice(&VERDICTS),
-                "\"fail\"",
-                "\"ok\"",
-                "The verdict when a key has several rows: a join has multiplied them",
-            ),
-            with_default(
-                "missing_keys",
-                Kind::Choice(&VERDICTS),
-                "\"warn\"",
-                "\"fail\"",
-                "The verdict when a key of the newest good date before has no row",
-            ),
-            with_default(
-                "new_keys",
-                Kind::Choice(&VERDICTS),
-                "\"ok\"",
-                "\"warn\"",
-                "The verdict when a key was never there before",
-            ),
-            field(
-                "rules",
-                Kind::Tables(&RULE),
-                "{ jump = { max_change = 0.3 } }",
-                "What the values must keep, by name",
-            ),
-            field(
-                "reconcile",
-                Kind::Table(&RECONCILE),
-                "{ connection = \"serving\", query = \"SELECT tagid, count(*) FROM tagsmap GROUP BY tagid\" }",
-                "A second query whose values must agree, key by key",
-            ),
-        ],
-    ],
-};
-
-/// `[tasks.NAME.check.rules.NAME]`
-pub static RULE: Section = Section {
-    header: "[tasks.NAME.check.rules.NAME]",
-    place: "a rule",
-    doc: "One rule. It holds for all metrics and keys unless it names some; every bound in it must be kept. A baseline is made of \
-          earlier dates whose check did not fail; without enough of them `max_change` and `max_deviations` judge nothing.",
-    required: &[],
-    one_of: &[],
-    groups: &[&[
-        field("metrics", Kind::Texts, "[\"tag_count\"]", "The metrics that it is for"),
-        field("keys", Kind::Texts, "[\"A111*\"]", "The keys that it is for; `*` and `?` stand for any characters"),
-        field("min", Kind::Number(-FAR, FAR), "1", "The value must not be below this"),
-        field("max", Kind::Number(-FAR, FAR), "0.95", "The value must not be above this"),
-        field(
-            "max_change",
-            Kind::Number(0.0, FAR),
-            "0.3",
-            "The value may differ from its baseline by this share of it, up or down: 0.3 is 30 %",
-        ),
-        field(
-            "max_deviations",
-            Kind::Number(0.0, FAR),
-            "5",
-            "The value may differ from the median of `last` dates by so many robust standard deviations (1.4826 times the median \
-             absolute deviation)",
-        ),
-        with_default(
-            "against",
-            Kind::Choice(&BASELINES),
-            "\"median\"",
-            "\"same_weekday\"",
-            "The baseline of `max_change`: the median of `last` dates, the previous date, or the same weekday a week before",
-        ),
-        with_default("last", Kind::Whole(1, 366), "7", "28", "How many earlier dates make the baseline"),
-        with_default("at_least", Kind::Whole(1, 366), "3", "7", "A median of fewer dates than this judges nothing"),
-        field(
-            "max_null_share",
-            Kind::Number(0.0, FAR),
-            "0.01",
-            "At most this share of the rows may be NULL or no number in the metric",
-        ),
-        field(
-            "max_age",
-            Kind::Duration,
-            "\"26h\"",
-            "The metric is a time; at the end of the data interval it must not be older than this",
-        ),
-        with_default("verdict", Kind::Choice(&JUDGEMENTS), "\"fail\"", "\"warn\"", "The verdict when it is broken"),
-    ]],
-};
-
-/// `[tasks.NAME.check.reconcile]`
-pub static RECONCILE: Section = Section {
-    header: "[tasks.NAME.check.reconcile]",
-    place: "a reconcile table",
-    doc: "A second query on a connection of its own, with the same columns. Every key and metric of either side must be on the \
-          other and agree.",
-    required: &["connection"],
-    one_of: &["query", "file"],
-    groups: &[
-        &SOURCE,
-        &[
-            with_default(
-                "tolerance",
-                Kind::Number(0.0, FAR),
-                "0",
-                "0.001",
-                "The values may differ by this share of the larger one: 0.001 is one in a thousand",
-            ),
-            with_default(
-                "verdict",
-                Kind::Choice(&JUDGEMENTS),
-                "\"fail\"",
-                "\"warn\"",
-                "The verdict when they do not agree",
-            ),
-        ],
-    ],
-};
-
-/// Beyond any number that a check meets.
-const FAR: f64 = 1e15;
-
-static VERDICTS: [&str; 3] = ["ok", "warn", "fail"];
-static JUDGEMENTS: [&str; 2] = ["warn", "fail"];
-static BASELINES: [&str; 3] = ["median", "previous", "same_weekday"];
-
-/// Where values come from.
-static SOURCE: [Field; 4] = [
-    field("connection", Kind::Text, "\"warehouse\"", "A connection of crondag.toml"),
-    field(
-        "query",
-        Kind::Template,
-        "\"SELECT tagid, tag_count FROM tag_counts WHERE data_date = :ds\"",
-        "The query; of several statements the last result set counts. A template",
-    ),
-    field("file", Kind::Template, "\"sql/tag_counts.sql\"", "A file with the query, relative to the home. A template"),
-    field("params", Kind::TextMap, "{ shop = \"{{ params.shop }}\" }", "Values of `:NAME` in the query"),
-];
 
 /// The keys of `limits`.
 static LIMITS: [Field; 6] = [
@@ -771,24 +301,6 @@ pub static HOME_LIMITS: Section = Section {
     required: &[],
     one_of: &[],
     groups: &[&LIMITS],
-};
-
-/// `[tasks.NAME.report]`
-pub static REPORT: Section = Section {
-    header: "[tasks.NAME.report]",
-    place: "a report table",
-    doc: "One mail about the run: its checks with value, baseline, change and verdict, charts of the values as pictures, the gates, \
-          what failed, what took longer than usual. Its task needs a `trigger_rule` such as \"all_done\" to be sent on bad days \
-          too.",
-    required: &[],
-    one_of: &[],
-    groups: &[&[
-        field("to", Kind::Emails, "[\"profile@example.com\"]", "Who gets it; the task's `email` when left out"),
-        field("subject", Kind::Template, "\"Tags of {{ ds }}\"", "Its subject, after the verdict. A template"),
-        field("checks", Kind::TaskIds, "[\"tag_counts\"]", "The checks that it shows; all of the DAG when left out"),
-        with_default("charts", Kind::Whole(0, 100), "12", "0", "How many charts at most; the worst values first"),
-        with_default("history", Kind::Whole(2, 366), "30", "90", "How many dates a chart shows"),
-    ]],
 };
 
 /// crondag.toml
@@ -921,12 +433,7 @@ pub static CONNECTION: Section = Section {
     required: &["type"],
     one_of: &[],
     groups: &[&[
-        field(
-            "type",
-            Kind::Choice(&["sqlite", "postgres", "mysql", "hive", "spark_sql"]),
-            "\"postgres\"",
-            "What it is",
-        ),
+        field("type", Kind::Choice(&ConnectionKind::WORDS), "\"postgres\"", "What it is"),
         field("path", Kind::Text, "\"warehouse.db\"", "The database file, relative to the home; made when missing"),
         with_default("host", Kind::Text, "\"localhost\"", "\"db.example.com\"", "The server"),
         field("port", Kind::Whole(1, 65_535), "5433", "The server's port; else 5432 for postgres, 3306 for mysql"),
@@ -999,7 +506,7 @@ pub static EMAIL: Section = Section {
         field("from", Kind::Text, "\"crondag <etl@example.com>\"", "The sender, `Name <address>` or bare"),
         with_default(
             "transport",
-            Kind::Choice(&["smtp", "sendmail", "folder"]),
+            Kind::Choice(&TransportKind::WORDS),
             "\"smtp\"",
             "\"sendmail\"",
             "An SMTP server, the local sendmail program, or a folder of `.eml` files",

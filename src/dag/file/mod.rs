@@ -3,10 +3,11 @@
 //! Files reach it as text and leave it as values in which nothing is left to look up. It must not touch the disk: whether
 //! a file exists is asked through a function.
 
-mod check;
+mod action;
 mod config;
 mod dag;
 mod diagnosis;
+mod document;
 mod edges;
 mod fault;
 mod field;
@@ -16,58 +17,19 @@ mod process;
 mod reader;
 pub mod reference;
 pub mod schema;
+mod section;
+mod source;
 mod spark;
 mod suggest;
+mod surroundings;
 mod syntax;
 mod task;
 mod text;
+mod unknown_key;
 mod value;
-mod wait;
 
 pub use config::{read_config, read_config_leniently};
 pub use dag::read_dag;
 pub use diagnosis::read_diagnosis;
 pub use fault::{Fault, Severity};
 pub(crate) use value::OWN_VARIABLES;
-
-use toml::Spanned;
-use toml::de::DeTable;
-
-use reader::Reader;
-
-/// Parses the TOML; its faults go into the reader.
-fn parse<'f>(reader: &mut Reader<'f>) -> Spanned<DeTable<'f>> {
-    let (root, errors) = DeTable::parse_recoverable(reader.text);
-    reader.faults.extend(syntax::faults(reader.text, root.get_ref(), &errors));
-    root
-}
-
-/// What is said about a file: sorted by place, and without what only follows from broken syntax.
-fn settle(text: &str, mut faults: Vec<Fault>) -> Vec<Fault> {
-    // Where a line cannot be read, whatever misses something or names something may be right after all. A value that is
-    // wrong by itself stays wrong, wherever it belongs.
-    const SURE: [&str; 8] = [
-        "syntax",
-        "duplicate-key",
-        "bad-duration",
-        "bad-schedule",
-        "bad-zone",
-        "bad-size",
-        "bad-address",
-        "out-of-range",
-    ];
-    let starts = syntax::line_starts(text);
-    let lines: std::collections::HashSet<usize> = faults
-        .iter()
-        .filter(|fault| fault.code == "syntax")
-        .map(|fault| syntax::line_of(&starts, fault.span.start))
-        .collect();
-    if !lines.is_empty() {
-        faults.retain(|fault| {
-            let is_same_line = lines.contains(&syntax::line_of(&starts, fault.span.start));
-            SURE.contains(&fault.code) && (fault.code == "syntax" || !is_same_line)
-        });
-    }
-    faults.sort_by_key(|fault| (fault.span.start, fault.span.end));
-    faults
-}

@@ -12,8 +12,8 @@ use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue};
 
 use super::fault::Fault;
-use super::field::{Field, Kind, Section};
-use super::suggest::{or_known, unknown_key};
+use super::section::{Field, Kind, Section};
+use super::suggest::or_known;
 use super::text::Places;
 use super::value::{
     bad_address, bad_identifier, date_of_toml, integer, is_address, is_memory, is_template, quoted_key, scalar,
@@ -52,12 +52,16 @@ pub(super) struct At<T> {
     pub(super) span: Range<usize>,
 }
 
+/// What is said of a key that its section does not have, and the key of the section that was probably meant.
+pub(super) type UnknownKey = fn(&'static Section, &str, Range<usize>, &DeValue<'_>) -> (Fault, Option<&'static str>);
+
 /// The file that is read, and what was found wrong with it so far.
 pub(super) struct Reader<'f> {
     pub(super) text: &'f str,
     pub(super) faults: Vec<Fault>,
     /// Checks templates; `None` until `params` are known.
     pub(super) checker: Option<Checker>,
+    unknown_key: UnknownKey,
     /// The texts that are read become arguments of a program, which `ps` shows to everybody.
     pub(super) is_command_line: bool,
 }
@@ -134,8 +138,8 @@ fn expected(kind: Kind) -> String {
 }
 
 impl<'f> Reader<'f> {
-    pub(super) fn new(text: &'f str) -> Reader<'f> {
-        Reader { text, faults: Vec::new(), checker: None, is_command_line: false }
+    pub(super) fn new(text: &'f str, unknown_key: UnknownKey) -> Reader<'f> {
+        Reader { text, faults: Vec::new(), checker: None, unknown_key, is_command_line: false }
     }
 
     pub(super) fn push(&mut self, fault: Fault) {
@@ -156,7 +160,7 @@ impl<'f> Reader<'f> {
             if let Some(field) = section.field(name) {
                 entries.push(Entry { field, key: key.span(), value });
             } else {
-                let (fault, key) = unknown_key(section, name, key.span(), value.get_ref());
+                let (fault, key) = (self.unknown_key)(section, name, key.span(), value.get_ref());
                 self.push(fault);
                 meant.extend(key);
             }
@@ -248,10 +252,15 @@ impl<'f> Reader<'f> {
     /// A template that is not empty, checked.
     pub(super) fn template(&mut self, open: &Open<'_, 'f>, key: &str) -> Option<At<String>> {
         let entry = open.get(key)?.clone();
-        let text = self.string(&entry)?;
+        self.template_at(&entry)
+    }
+
+    /// The template behind a key.
+    pub(super) fn template_at(&mut self, entry: &Entry<'_, 'f>) -> Option<At<String>> {
+        let text = self.string(entry)?;
         self.check_template(entry.value, text);
-        self.check_length(&entry, text);
-        self.filled(&entry, text)
+        self.check_length(entry, text);
+        self.filled(entry, text)
     }
 
     /// A text that Linux takes for no argument of a program, however much memory there is.
@@ -335,6 +344,11 @@ impl<'f> Reader<'f> {
             }
         }
         Some(strings.into_iter().map(|(text, value)| At { value: text.to_owned(), span: value.span() }).collect())
+    }
+
+    /// A list of strings; empty when the key is absent.
+    pub(super) fn list(&mut self, open: &Open<'_, 'f>, key: &str) -> Vec<String> {
+        self.texts(open, key).unwrap_or_default().into_iter().map(|text| text.value).collect()
     }
 
     /// Task ids, each with the place of the word.

@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::field::{CONFIG, DAG, DIAGNOSIS, Field, Kind, Section};
+use super::field::{CONFIG, DAG, DIAGNOSIS};
+use super::section::{Field, Kind, Section};
 
 const DAG_INTRODUCTION: &str = "\
 # DAG files

@@ -5,7 +5,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::field::{CONFIG, DAG, DIAGNOSIS, Field, Kind, Section};
+use super::field::{CONFIG, DAG, DIAGNOSIS};
+use super::section::{Field, Kind, Section};
 
 /// The schema of a DAG file, as indented JSON with a line end.
 pub fn dag_schema() -> String {

@@ -1,40 +1,32 @@
-//! `spark` tables: of a task, of `[defaults]` and of crondag.toml.
+//! Options of `spark` tables: of a task, of `[defaults]` and of crondag.toml.
 
-use super::dag::values;
-use super::fault::Fault;
-use super::reader::{Entry, Open, Reader};
-use super::task::{Surroundings, check_file};
+use super::reader::{Open, Reader};
+use super::section::{Field, Kind, MANY, field};
 use super::value::any_name;
-use crate::dag::model::{Spark, SparkOptions};
+use crate::dag::model::SparkOptions;
 
-/// Reads the `spark` action of a task.
-pub(super) fn read<'f>(
-    reader: &mut Reader<'f>,
-    entry: &Entry<'_, 'f>,
-    surroundings: &Surroundings<'_>,
-) -> Option<Spark> {
-    let open = reader.table(entry)?;
-    reader.is_command_line = true;
-    let application = reader.template(&open, "application");
-    if let Some(application) = &application {
-        check_file(reader, application, "application", surroundings);
-    } else if open.lacks("application") {
-        reader.push(
-            Fault::error(
-                "missing-key",
-                open.at.clone(),
-                "a spark action needs an `application`",
-                "expected `application` in this table",
-            )
-            .help("write for example application = \"jobs/load.py\""),
-        );
-    }
-    let args = values(reader.texts(&open, "args"));
-    reader.is_command_line = false;
-    let own = options(reader, &open);
-    let options = surroundings.config.spark.options.clone().with(&surroundings.defaults.spark).with(&own);
-    Some(Spark { application: application?.value, args, options })
-}
+/// Options of `spark-submit`, in every table that has some.
+pub(super) static OPTIONS: [Field; 19] = [
+    field("master", Kind::Template, "\"yarn\"", "`--master`"),
+    field("deploy_mode", Kind::Choice(&["client", "cluster"]), "\"client\"", "`--deploy-mode`"),
+    field("name", Kind::Template, "\"load {{ ds }}\"", "`--name`"),
+    field("class", Kind::Template, "\"com.example.Load\"", "`--class`"),
+    field("jars", Kind::Templates, "[\"lib/a.jar\"]", "`--jars`"),
+    field("packages", Kind::Templates, "[\"org.apache.spark:spark-avro_2.12:3.5.6\"]", "`--packages`"),
+    field("py_files", Kind::Templates, "[\"lib.zip\"]", "`--py-files`"),
+    field("files", Kind::Templates, "[\"conf/hive-site.xml\"]", "`--files`"),
+    field("archives", Kind::Templates, "[\"env.tar.gz#env\"]", "`--archives`"),
+    field("conf", Kind::Properties, "{ \"spark.sql.shuffle.partitions\" = 200 }", "`--conf`, one for each key"),
+    field("queue", Kind::Template, "\"etl\"", "`--queue`"),
+    field("driver_memory", Kind::Memory, "\"4g\"", "`--driver-memory`"),
+    field("driver_cores", Kind::Whole(1, MANY), "2", "`--driver-cores`"),
+    field("executor_memory", Kind::Memory, "\"8g\"", "`--executor-memory`"),
+    field("executor_cores", Kind::Whole(1, MANY), "2", "`--executor-cores`"),
+    field("num_executors", Kind::Whole(1, 1_000_000), "100", "`--num-executors`"),
+    field("principal", Kind::Template, "\"etl@EXAMPLE.COM\"", "`--principal`"),
+    field("keytab", Kind::Template, "\"/etc/security/etl.keytab\"", "`--keytab`"),
+    field("proxy_user", Kind::Template, "\"etl\"", "`--proxy-user`"),
+];
 
 /// Reads the options that every `spark` table takes.
 pub(super) fn options<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>) -> SparkOptions {
@@ -42,7 +34,7 @@ pub(super) fn options<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>) -> Spark
     let mut text = |key| reader.template(open, key).map(|text| text.value);
     let (master, name, class, queue) = (text("master"), text("name"), text("class"), text("queue"));
     let (principal, keytab, proxy_user) = (text("principal"), text("keytab"), text("proxy_user"));
-    let mut list = |key| values(reader.texts(open, key));
+    let mut list = |key| reader.list(open, key);
     let (jars, packages, py_files) = (list("jars"), list("packages"), list("py_files"));
     let (files, archives) = (list("files"), list("archives"));
     let options = SparkOptions {

@@ -1,26 +1,16 @@
 //! `[defaults]` and `[tasks.NAME]`.
 
-use std::path::Path;
 use std::time::Duration;
 
 use super::fault::Fault;
-use super::reader::{At, Entry, Open, Reader};
+use super::reader::{At, Open, Reader};
 use super::suggest::or_known;
-use super::value::{any_name, bad_variable, is_template, quoted_key};
-use super::{check, process, spark, wait};
-use crate::dag::model::{Action, Report, Shell, Sql, SqlSource, Task};
+use super::surroundings::Surroundings;
+use super::value::{bad_variable, quoted_key};
+use super::{action, process, spark};
+use crate::dag::model::Task;
 use crate::dag::trigger_rule::TriggerRule;
 use crate::dag::{Config, ProcessSettings, SparkOptions, TaskId};
-
-/// What a task is read against.
-#[derive(Clone, Copy)]
-pub(super) struct Surroundings<'s> {
-    pub(super) config: &'s Config,
-    pub(super) defaults: &'s Defaults,
-    pub(super) exists: &'s dyn Fn(&Path) -> bool,
-    /// The tasks of the file that are checks.
-    pub(super) checks: &'s [&'s str],
-}
 
 /// `[defaults]`
 #[derive(Default)]
@@ -47,6 +37,7 @@ struct Settings {
     shell_options: Option<Vec<String>>,
     working_dir: Option<String>,
     run_as: Option<String>,
+    leave_processes: Option<bool>,
     process: ProcessSettings,
     email: Option<Vec<String>>,
     email_on_failure: Option<bool>,
@@ -72,6 +63,7 @@ impl Settings {
             shell_options: reader.shell_options(open),
             working_dir: reader.template(open, "working_dir").map(|text| text.value),
             run_as: read_user(reader, open),
+            leave_processes: reader.flag(open, "leave_processes"),
             process: process::read(reader, open),
             email: reader.emails(open, "email"),
             email_on_failure: reader.flag(open, "email_on_failure"),
@@ -107,6 +99,7 @@ pub(super) fn read_task<'f>(
     reader: &mut Reader<'f>,
     name: &At<&str>,
     open: &Open<'_, 'f>,
+    defaults: &Defaults,
     surroundings: &Surroundings<'_>,
 ) -> Option<Task> {
     let id = match TaskId::new(name.value) {
@@ -120,12 +113,12 @@ pub(super) fn read_task<'f>(
         }
     };
     let own = Settings::read(reader, open);
-    let default = &surroundings.defaults.settings;
+    let default = &defaults.settings;
     let pool = own.pool.as_ref().or(default.pool.as_ref());
     let pool_slots = own.pool_slots.as_ref().or(default.pool_slots.as_ref());
     check_pool(reader, name, pool, pool_slots, surroundings.config);
     let env = reader.text_map(open, "env", bad_variable).unwrap_or_default();
-    let action = read_action(reader, name, open, surroundings);
+    let action = action::read(reader, name, open, surroundings);
     Some(Task {
         id: id?,
         description: own.description.or_else(|| default.description.clone()),
@@ -145,6 +138,7 @@ pub(super) fn read_task<'f>(
         shell_options: own.shell_options.or_else(|| default.shell_options.clone()),
         working_dir: own.working_dir.or_else(|| default.working_dir.clone()),
         run_as: own.run_as.or_else(|| default.run_as.clone()),
+        leave_processes: own.leave_processes.or(default.leave_processes).unwrap_or(false),
         process: own.process.or(default.process),
         email: own.email.or_else(|| default.email.clone()).unwrap_or_default(),
         email_on_failure: own.email_on_failure.or(default.email_on_failure).unwrap_or(true),
@@ -184,177 +178,4 @@ fn check_pool(
                 .help("ask for fewer, or give the pool more slots in crondag.toml"),
         );
     }
-}
-
-fn read_action<'f>(
-    reader: &mut Reader<'f>,
-    name: &At<&str>,
-    open: &Open<'_, 'f>,
-    surroundings: &Surroundings<'_>,
-) -> Option<Action> {
-    let found: Vec<Entry<'_, 'f>> =
-        open.entries().iter().filter(|entry| super::field::TASK.one_of.contains(&entry.field.key)).cloned().collect();
-    let mut actions = Vec::with_capacity(found.len());
-    for entry in &found {
-        actions.push(match entry.field.key {
-            "shell" => reader.template(open, "shell").map(|script| Action::Shell(Shell { script: script.value })),
-            "spark" => spark::read(reader, entry, surroundings).map(|spark| Action::Spark(Box::new(spark))),
-            "sql" => read_sql(reader, entry, surroundings).map(Action::Sql),
-            "wait" => wait::read(reader, entry, surroundings).map(Action::Wait),
-            "check" => check::read(reader, entry, surroundings).map(|check| Action::Check(Box::new(check))),
-            _ => read_report(reader, entry, surroundings).map(Action::Report),
-        });
-    }
-    match found.as_slice() {
-        [] if !super::field::TASK.one_of.iter().all(|action| open.lacks(action)) => {}
-        [] => {
-            let message = format!("task `{}` has no action", name.value);
-            reader.push(
-                Fault::error(
-                    "no-action",
-                    open.at.clone(),
-                    message,
-                    "expected one of `shell`, `spark`, `sql`, `wait`, `check` and `report`",
-                )
-                .help("write for example shell = \"echo {{ ds }}\""),
-            );
-        }
-        [_] => return actions.pop().flatten(),
-        [first, others @ ..] => {
-            for other in others {
-                let message = format!("task `{}` has two actions", name.value);
-                reader.push(
-                    Fault::error("two-actions", other.key.clone(), message, "a second action")
-                        .also(first.key.clone(), "the first action")
-                        .help("make two tasks of it, one `after` the other"),
-                );
-            }
-        }
-    }
-    None
-}
-
-/// The connection that an action names.
-pub(super) fn read_connection<'f>(
-    reader: &mut Reader<'f>,
-    open: &Open<'_, 'f>,
-    what: &str,
-    surroundings: &Surroundings<'_>,
-) -> Option<String> {
-    let connection = reader.text(open, "connection");
-    let connections = &surroundings.config.connections;
-    match &connection {
-        Some(connection) if !connections.contains_key(&connection.value) => {
-            let message = format!("unknown connection `{}`", connection.value);
-            let fault = Fault::error(
-                "unknown-connection",
-                connection.span.clone(),
-                message,
-                "crondag.toml has no such connection",
-            );
-            let name = quoted_key(&connection.value);
-            let add = format!("add it to crondag.toml: [connections.{name}] with type = \"sqlite\" and path");
-            reader.push(or_known(fault, &connection.value, connections.keys().map(String::as_str), &add));
-        }
-        None if open.lacks("connection") => {
-            let fault = Fault::error(
-                "missing-key",
-                open.at.clone(),
-                format!("{what} needs a `connection`"),
-                "expected `connection` in this table",
-            );
-            let mut names = connections.keys();
-            reader.push(match names.next() {
-                Some(name) => fault.help(format!("write for example connection = \"{name}\"")),
-                None => fault.help("crondag.toml has no connections yet: add [connections.NAME]"),
-            });
-        }
-        _ => {}
-    }
-    connection.map(|connection| connection.value)
-}
-
-fn read_sql<'f>(reader: &mut Reader<'f>, entry: &Entry<'_, 'f>, surroundings: &Surroundings<'_>) -> Option<Sql> {
-    let open = reader.table(entry)?;
-    let connection = read_connection(reader, &open, "an sql action", surroundings);
-    let params = reader.text_map(&open, "params", any_name).unwrap_or_default();
-    let to = reader.template(&open, "to").map(|to| to.value);
-    let source = read_source(reader, &open, "statements", "an sql action", surroundings);
-    Some(Sql { connection: connection?, source: source?, params, to })
-}
-
-/// Where the SQL of an action is: below `inline`, or in a `file`.
-pub(super) fn read_source<'f>(
-    reader: &mut Reader<'f>,
-    open: &Open<'_, 'f>,
-    inline: &'static str,
-    what: &str,
-    surroundings: &Surroundings<'_>,
-) -> Option<SqlSource> {
-    let text = reader.template(open, inline);
-    let file = reader.template(open, "file");
-    match (open.get(inline), open.get("file")) {
-        (Some(first), Some(second)) => {
-            reader.push(
-                Fault::error(
-                    "two-sources",
-                    second.key.clone(),
-                    format!("{what} has both `{inline}` and `file`"),
-                    "expected only one of them",
-                )
-                .also(first.key.clone(), "the other one"),
-            );
-            None
-        }
-        (None, None) if !(open.lacks(inline) && open.lacks("file")) => None,
-        (None, None) => {
-            reader.push(
-                Fault::error(
-                    "missing-key",
-                    open.at.clone(),
-                    format!("{what} needs `{inline}` or `file`"),
-                    "expected one of them in this table",
-                )
-                .help("write for example file = \"sql/load.sql\""),
-            );
-            None
-        }
-        (Some(_), None) => text.map(|text| SqlSource::Inline(text.value)),
-        (None, Some(_)) => file.map(|file| {
-            check_file(reader, &file, "SQL file", surroundings);
-            SqlSource::File(file.value)
-        }),
-    }
-}
-
-fn read_report<'f>(reader: &mut Reader<'f>, entry: &Entry<'_, 'f>, surroundings: &Surroundings<'_>) -> Option<Report> {
-    let open = reader.table(entry)?;
-    let checks = reader.task_ids(&open, "checks");
-    for check in checks.iter().filter(|check| !surroundings.checks.contains(&check.value.as_str())) {
-        let message = format!("there is no check `{}`", check.value);
-        let fault =
-            Fault::error("unknown-check", check.span.clone(), message, "no task of this file is a check of this name");
-        reader.push(or_known(fault, &check.value, surroundings.checks.iter().copied(), "leave it out"));
-    }
-    Some(Report {
-        to: reader.emails(&open, "to").unwrap_or_default(),
-        subject: reader.template(&open, "subject").map(|subject| subject.value),
-        checks: checks.into_iter().map(|check| check.value).collect(),
-        charts: reader.count(&open, "charts").unwrap_or(12),
-        history: reader.count(&open, "history").unwrap_or(30),
-    })
-}
-
-/// Warns about a file that is not there, unless its name is only known at run time.
-pub(super) fn check_file(reader: &mut Reader<'_>, file: &At<String>, what: &str, surroundings: &Surroundings<'_>) {
-    let path = file.value.strip_prefix("file://").unwrap_or(&file.value);
-    if is_template(path) || path.contains("://") || path.starts_with("local:") || (surroundings.exists)(Path::new(path))
-    {
-        return;
-    }
-    let message = format!("the {what} `{path}` does not exist");
-    reader.push(
-        Fault::warning("missing-file", file.span.clone(), message, "not found from the home")
-            .help("the task will fail until the file is there; relative paths begin at the home"),
-    );
 }

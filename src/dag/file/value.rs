@@ -16,6 +16,16 @@ pub(super) fn quoted_key(name: &str) -> String {
     if is_bare { name.to_owned() } else { format!("{name:?}") }
 }
 
+/// Keys for people: "`a`, `b` and `c`".
+pub(super) fn listed(keys: &[&str]) -> String {
+    let keys: Vec<String> = keys.iter().map(|key| format!("`{key}`")).collect();
+    match keys.as_slice() {
+        [] => String::new(),
+        [key] => key.clone(),
+        [keys @ .., last] => format!("{} and {last}", keys.join(", ")),
+    }
+}
+
 /// A whole number; `None` when it does not fit.
 pub(super) fn integer(number: &DeInteger<'_>) -> Option<i64> {
     i64::from_str_radix(number.as_str(), number.radix()).ok()

@@ -34,6 +34,7 @@ fn render_with(text: &str, secrets: Secrets) -> Result<String, RenderError> {
         shell_options: None,
         working_dir: None,
         run_as: None,
+        leave_processes: false,
         process: ProcessSettings::default(),
         email: Vec::new(),
         email_on_failure: true,

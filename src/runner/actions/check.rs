@@ -1,7 +1,6 @@
 //! `check`: queries, judges and records, by a process of its own (`crondag __check`).
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -9,10 +8,9 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
-use super::sql::say;
-use super::sql::session::Value;
-use super::sql::{SqlJob, Table};
-use super::{Materials, PrepareError};
+use super::job::{InnerProgram, Job};
+use super::materials::{Materials, PrepareError};
+use super::sql::{SqlJob, Table, Value, say};
 use crate::check::{self, Cell, EarlierDate, Judgement, Reconciliation, Rows};
 use crate::dag::check::{Check, Rule, Rules, Source};
 use crate::dag::schedule::DataInterval;
@@ -53,12 +51,8 @@ impl CheckJob {
     pub(super) fn of(check: &Check, materials: &Materials<'_>) -> Result<CheckJob, PrepareError> {
         let scope = materials.scope;
         let query = |source: &Source| {
-            materials.sql(&Sql {
-                connection: source.connection.clone(),
-                source: source.query.clone(),
-                params: source.params.clone(),
-                to: None,
-            })
+            let (connection, params) = (source.connection.clone(), source.params.clone());
+            SqlJob::of(&Sql { connection, source: source.query.clone(), params, to: None }, materials)
         };
         let reconcile = match &check.reconcile {
             Some(second) => Some((query(&second.source)?, second.tolerance, second.verdict)),
@@ -82,16 +76,8 @@ impl CheckJob {
         })
     }
 
-    pub(super) fn describe(&self) -> String {
-        let mut text = format!("check: {}", self.query.describe());
-        if let Some((second, ..)) = &self.reconcile {
-            text = format!("{text}\nreconcile with {}", second.describe());
-        }
-        text
-    }
-
     /// Queries, judges, records; gives the verdict.
-    fn run(&self) -> Result<Verdict, String> {
+    fn verdict(&self) -> Result<Verdict, String> {
         let rows = collect(&self.query)?;
         let second = match &self.reconcile {
             Some((query, tolerance, verdict)) => Some((collect(query)?, *tolerance, *verdict)),
@@ -262,21 +248,26 @@ fn cell(value: Value) -> Cell {
     }
 }
 
-/// Runs the job on standard input. Exit status 1 when the verdict is fail, or when there is none.
-pub fn main() -> ExitCode {
-    let mut json = String::new();
-    let job: Option<CheckJob> =
-        std::io::stdin().read_to_string(&mut json).ok().and_then(|_| serde_json::from_str(&json).ok());
-    let Some(job) = job else {
-        eprintln!("error: crondag __check reads its job from standard input; it is not for people");
-        return ExitCode::from(2);
-    };
-    match job.run() {
-        Ok(Verdict::Ok | Verdict::Warn) => ExitCode::SUCCESS,
-        Ok(Verdict::Fail) => ExitCode::FAILURE,
-        Err(reason) => {
-            say(&format!("error: {reason}"));
-            ExitCode::FAILURE
+impl Job for CheckJob {
+    const PROGRAM: InnerProgram = InnerProgram::Check;
+
+    fn describe(&self) -> String {
+        let mut text = format!("check: {}", self.query.describe());
+        if let Some((second, ..)) = &self.reconcile {
+            text = format!("{text}\nreconcile with {}", second.describe());
+        }
+        text
+    }
+
+    /// Exit status 1 when the verdict is fail, or when there is none.
+    fn run(&self) -> ExitCode {
+        match self.verdict() {
+            Ok(Verdict::Ok | Verdict::Warn) => ExitCode::SUCCESS,
+            Ok(Verdict::Fail) => ExitCode::FAILURE,
+            Err(reason) => {
+                say(&format!("error: {reason}"));
+                ExitCode::FAILURE
+            }
         }
     }
 }

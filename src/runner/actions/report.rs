@@ -1,7 +1,6 @@
 //! `report`: gathers what the run's checks and tasks did and writes one mail, by a process of its own (`crondag __report`).
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -9,7 +8,8 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
-use super::{Materials, PrepareError};
+use super::job::{InnerProgram, Job};
+use super::materials::{Materials, PrepareError};
 use crate::check;
 use crate::dag::schedule::DataInterval;
 use crate::dag::template::iso;
@@ -100,12 +100,7 @@ impl ReportJob {
         })
     }
 
-    pub(super) fn describe(&self) -> String {
-        let checks: Vec<&str> = self.checks.iter().map(TaskId::as_str).collect();
-        format!("report to {}: {}", self.to.join(", "), checks.join(", "))
-    }
-
-    fn run(&self) -> Result<(), String> {
+    fn write(&self) -> Result<(), String> {
         let home = Home::at(self.home.clone());
         let mut store = Store::open(&home.database_path()).map_err(|error| error.to_string())?;
         let report = self.gather(&store).map_err(|error| error.to_string())?;
@@ -266,20 +261,21 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
     values.get(values.len() / 2).copied()
 }
 
-/// Writes the mail that standard input asks for.
-pub fn main() -> ExitCode {
-    let mut json = String::new();
-    let job: Option<ReportJob> =
-        std::io::stdin().read_to_string(&mut json).ok().and_then(|_| serde_json::from_str(&json).ok());
-    let Some(job) = job else {
-        eprintln!("error: crondag __report reads its job from standard input; it is not for people");
-        return ExitCode::from(2);
-    };
-    match job.run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(reason) => {
-            eprintln!("error: {reason}");
-            ExitCode::FAILURE
+impl Job for ReportJob {
+    const PROGRAM: InnerProgram = InnerProgram::Report;
+
+    fn describe(&self) -> String {
+        let checks: Vec<&str> = self.checks.iter().map(TaskId::as_str).collect();
+        format!("report to {}: {}", self.to.join(", "), checks.join(", "))
+    }
+
+    fn run(&self) -> ExitCode {
+        match self.write() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(reason) => {
+                eprintln!("error: {reason}");
+                ExitCode::FAILURE
+            }
         }
     }
 }

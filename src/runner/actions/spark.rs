@@ -1,13 +1,21 @@
 //! `spark-submit`: every option as an argument of its own, no shell in between.
 
-use super::PrepareError;
+use super::materials::{Command, Materials, PrepareError};
 use crate::dag::Spark;
 use crate::dag::model::SparkOptions;
 use crate::dag::template::{RenderError, Renderer, quote};
 
+/// The command of a `spark` action. Nothing secret can be in it: `validate` refuses that.
+pub(super) fn command(spark: &Spark, materials: &Materials<'_>) -> Result<Command, PrepareError> {
+    let Materials { config, env, default_name, shown, .. } = *materials;
+    let spark_home = env.get("SPARK_HOME").map(String::as_str);
+    let argv = argv(config.spark.spark_submit.as_deref(), spark_home, spark, default_name, shown)?;
+    Ok(Command { display: display(&argv), argv, stdin: None, variable: None })
+}
+
 /// The argument vector: the program of crondag.toml, else the one of the task's `SPARK_HOME`, else the one on its `PATH`;
 /// options in the order of `spark-submit --help`.
-pub(super) fn argv(
+fn argv(
     spark_submit: Option<&str>,
     spark_home: Option<&str>,
     spark: &Spark,
@@ -96,7 +104,7 @@ pub(super) fn arguments(options: &SparkOptions) -> Vec<String> {
 }
 
 /// The command as it could be typed: one option a line.
-pub(super) fn display(argv: &[String]) -> String {
+fn display(argv: &[String]) -> String {
     let mut text = String::new();
     let mut after_flag = false;
     for (position, argument) in argv.iter().enumerate() {

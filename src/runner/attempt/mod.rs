@@ -62,6 +62,8 @@ pub struct AttemptSpec {
     pub process: ProcessAttributes,
     /// Where the program runs; absolute.
     pub working_dir: PathBuf,
+    /// Whether what the program has started lives on when it succeeds.
+    pub leave_processes: bool,
     /// How long it may take.
     pub timeout: Option<Duration>,
     /// Time between TERM and KILL.
@@ -158,6 +160,9 @@ pub struct ExitRecord {
     pub max_rss_bytes: u64,
     /// Processes that were still alive when the program had ended, and were ended too.
     pub left_behind: u32,
+    /// Processes that were still alive when the program had succeeded, and were left so (`leave_processes`).
+    #[serde(default)]
+    pub left_running: u32,
     /// Why the log is not whole, if it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_failure: Option<String>,

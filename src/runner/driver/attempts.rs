@@ -123,6 +123,7 @@ impl<H: Host> Driver<H> {
             cpu_seconds: 0.0,
             max_rss_bytes: 0,
             left_behind: 0,
+            left_running: 0,
             log_failure: None,
         };
         self.attempt_ended(key, Box::new(record));
@@ -270,6 +271,7 @@ impl Recipe {
             run_as: prepared.run_as,
             process: prepared.process,
             working_dir: prepared.working_dir,
+            leave_processes: task.leave_processes,
             timeout: task.timeout,
             kill_grace: task.kill_grace.unwrap_or(config.kill_grace),
             log_file: home.root().join(log_file),

@@ -105,7 +105,7 @@ impl Happening {
             AttemptStarted => "`dag`, `run`, `task`, `try`, `log`",
             AttemptAdopted => "Another driver had started it: `dag`, `run`, `task`, `try`, `log`",
             AttemptEnded => {
-                "`dag`, `run`, `task`, `try`, `how`, `seconds`, `left_behind` processes. A warning when it failed"
+                "`dag`, `run`, `task`, `try`, `how`, `seconds`, `left_behind` processes that were ended, `left_running` ones that live on. A warning when it failed"
             }
             MailSent => "`mail`",
             MailFailed => "`mail`, `error`, `next` (when it is tried again) or `given_up`",

@@ -32,10 +32,10 @@ use super::load::Loader;
 use super::planner::Lookout;
 use crate::dag::{Config, RunNumber, TaskId, Transition};
 use crate::home::Home;
-use crate::store::{RunRow, Store, StoreError};
+use crate::store::{LeftProcesses, RunRow, Store, StoreError};
 
 pub use host::Host;
-pub use work::run;
+pub use work::{run, run_in_foreground};
 
 use line::{Fresh, Happening, Line};
 
@@ -483,7 +483,8 @@ fn write(store: &mut Store, items: &[Item], now: Timestamp) -> Result<(), StoreE
                     Ending::Lost { .. } => None,
                     _ => Some((record.cpu_seconds, record.max_rss_bytes)),
                 };
-                write.end_attempt(*run, task, *try_number, &ending, usage, record.ended_at)?;
+                let left = LeftProcesses { ended: record.left_behind, running: record.left_running };
+                write.end_attempt((*run, task, *try_number), &ending, usage, left, record.ended_at)?;
             }
             Item::Mail { dag_id, mail, message_id } => {
                 write.put_mail(&crate::store::NewMail { dag_id, mail, message_id }, now)?;

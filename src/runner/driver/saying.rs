@@ -19,6 +19,10 @@ impl<H: Host> Driver<H> {
                     None => line,
                 });
             }
+            Transition::RunCancelled { run, reason } => {
+                let line = self.about_run(Line::new(Happening::RunEnded), *run).with("state", RunState::Failed);
+                self.host.report(&line.with("reason", reason));
+            }
             Transition::RunGaveWay { run, to } => {
                 let line = self.about_run(Line::new(Happening::RunGaveWay), *run);
                 let to = self.runs.get(to).map_or_else(|| to.0.to_string(), |row| row.run_id.clone());
@@ -51,6 +55,7 @@ impl<H: Host> Driver<H> {
         let line = self.about_attempt(Happening::AttemptEnded, key).with("how", &record.ending);
         let line = line.with("seconds", format!("{:.3}", took.max(0.0)));
         let line = if record.left_behind > 0 { line.with("left_behind", record.left_behind) } else { line };
+        let line = if record.left_running > 0 { line.with("left_running", record.left_running) } else { line };
         let is_good = matches!(record.ending, Ending::Exited { code: 0 | SKIP_EXIT_STATUS });
         self.host.report(&if is_good { line } else { line.at(Level::Warn) });
     }

@@ -364,6 +364,7 @@ fn record_of(
                 cpu_seconds: 0.0,
                 max_rss_bytes: 0,
                 left_behind: ended.count,
+                left_running: 0,
                 log_failure: None,
             }))
         }

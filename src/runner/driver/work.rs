@@ -33,7 +33,7 @@ pub fn run(home: &Home, mode: Mode) -> Result<End, DriverError> {
     let (sender, receiver) = channel();
     listen_to_signals(&sender)?;
     let supervisor = if mode == Mode::Resident { Supervisor::of_environment() } else { Supervisor::default() };
-    let mut lock = match (client::try_lock(home)?, mode) {
+    let lock = match (client::try_lock(home)?, mode) {
         (Some(lock), _) => lock,
         (None, Mode::UntilIdle) => return Ok(End::Taken),
         (None, Mode::Resident) => match stand_by(home, &supervisor, &sender, &receiver)? {
@@ -41,14 +41,47 @@ pub fn run(home: &Home, mode: Mode) -> Result<End, DriverError> {
             None => return Ok(End::Asked),
         },
     };
+    drive(home, mode, lock, &supervisor, (&sender, &receiver))
+}
+
+/// As [`run`] until there is nothing left to do. While another process is the driver it is waited for: when that is gone, what it
+/// has left is ours.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_in_foreground(home: &Home) -> Result<End, DriverError> {
+    let (sender, receiver) = channel();
+    listen_to_signals(&sender)?;
+    let lock = loop {
+        if let Some(lock) = client::try_lock(home)? {
+            break lock;
+        }
+        wait_for_lock(home, &sender)?;
+        // Only the lock rings here: the bell is the driver's.
+        let mut heard = receiver.iter().filter(|message| matches!(message, Message::Doorbell | Message::Terminate));
+        if !matches!(heard.next(), Some(Message::Doorbell)) {
+            return Ok(End::Asked);
+        }
+    };
+    drive(home, Mode::UntilIdle, lock, &Supervisor::default(), (&sender, &receiver))
+}
+
+/// Works under the lock until there is nothing left to do, or until a signal asks it to go.
+fn drive(
+    home: &Home,
+    mode: Mode,
+    mut lock: DriverLock,
+    supervisor: &Supervisor,
+    (sender, receiver): (&Sender<Message>, &Receiver<Message>),
+) -> Result<End, DriverError> {
     race_delay();
-    listen_to_doorbell(home, &sender)?;
+    listen_to_doorbell(home, sender)?;
     loop {
         let (config, file) = load_config(home)?;
         let store = Store::open(&home.database_path())?;
         let system = System::new(home.clone(), sender.clone(), supervisor.clone());
         let mut driver = Driver::take_up(system, home.clone(), mode, store, (config, file.text))?;
-        if work(&mut driver, &receiver, &supervisor) == End::Asked {
+        if work(&mut driver, receiver, supervisor) == End::Asked {
             return Ok(End::Asked);
         }
         let (loaded_until, store) = driver.park();

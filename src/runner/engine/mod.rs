@@ -333,6 +333,19 @@ impl Engine {
         self.forget_if_over(number);
     }
 
+    /// Ends a queued run that has not begun. Nobody is told: it is as somebody wanted it.
+    fn cancel_run(&mut self, number: RunNumber, reason: &str, step: &mut Step) {
+        let Some(run) = self.runs.get_mut(&number).filter(|run| run.phase == Phase::Queued) else { return };
+        self.lanes.dequeue(&run.lane, run.queue_key(), number);
+        run.phase = Phase::Ended;
+        step.effects.push(Effect::Record(Transition::RunCancelled {
+            run: number,
+            reason: format!("{reason} before it began"),
+        }));
+        self.pass_on_past(number, step);
+        self.forget_if_over(number);
+    }
+
     fn forget_if_over(&mut self, number: RunNumber) {
         let over =
             self.runs.get(&number).is_some_and(|run| run.phase == Phase::Ended && run.live() == 0 && !run.is_awaited);

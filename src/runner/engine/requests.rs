@@ -209,6 +209,7 @@ impl Engine {
             self.forget_if_over(number);
             return;
         }
+        let has_begun = run.phase == Phase::Running || run.kept.is_some();
         let open: Vec<(usize, TaskState)> = run
             .tasks
             .iter()
@@ -233,7 +234,11 @@ impl Engine {
             self.stop_live(number, index, step);
             self.set_ended(number, index, becomes(state), reason, step);
         }
-        self.end_run(number, RunState::Failed, Some(reason.to_owned()), step);
+        if has_begun {
+            self.end_run(number, RunState::Failed, Some(reason.to_owned()), step);
+        } else {
+            self.cancel_run(number, reason, step);
+        }
     }
 
     /// A final state without consequences downstream: the run is being ended as a whole.

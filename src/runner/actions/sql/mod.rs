@@ -1,19 +1,20 @@
 //! `sql`: statements on one connection, in one transaction, by a process of their own (`crondag __sql`), so that timeout
 //! and stop end them like any other task.
 
+mod connect;
 mod mysql;
 mod output;
 mod postgres;
 mod printed;
 mod program;
 mod say;
-pub mod script;
-pub mod session;
+mod script;
+mod session;
 mod sqlite;
+mod sqlite_script;
 
 use std::collections::BTreeMap;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,17 +22,21 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use self::output::Output;
+use self::connect::connect;
+use self::output::{Output, rows};
 use self::say::keep_secret;
 pub(super) use self::say::say;
 use self::script::{Dialect, Statement, line_and_column, split};
-use self::session::{Canceller, Outcome, Rows, SqlError, Value, connect};
-use super::{PrepareError, path};
+pub(super) use self::session::Value;
+use self::session::{Canceller, Outcome, Rows, SqlError};
+use super::job::{InnerProgram, Job};
+use super::materials::{Materials, PrepareError, path};
 use crate::dag::config::Connection;
 use crate::dag::template::Renderer;
 use crate::dag::units::format_duration;
 use crate::dag::{Config, Sql, SqlSource};
 use crate::mask::Mask;
+use crate::runner::attempt::secrets::Keyring;
 
 /// How long a cancelled statement may take to end; less than the time between TERM and KILL usually is.
 const CANCEL_GRACE: Duration = Duration::from_secs(8);
@@ -57,18 +62,41 @@ pub struct SqlJob {
 }
 
 impl SqlJob {
-    /// Names the values that must not be seen.
-    pub(super) fn hide(&mut self, secrets: Vec<String>) {
-        self.secrets = secrets;
-    }
-
-    /// The job for people.
-    pub fn describe(&self) -> String {
-        let (name, statements) = (&self.connection, self.statements.trim_end());
-        match &self.file {
-            Some(file) => format!("sql on {name}, from {file}\n{statements}"),
-            None => format!("sql on {name}\n{statements}"),
+    /// The job of these statements, with the password of their connection.
+    pub(super) fn of(sql: &Sql, materials: &Materials<'_>) -> Result<SqlJob, PrepareError> {
+        let Materials { home, config, renderer, default_name, keyring, env, .. } = *materials;
+        let source = config.connections.get(&sql.connection).and_then(Connection::password);
+        let password = match (keyring, source) {
+            (Some(keyring), Some(source)) => {
+                Some(keyring.password(&sql.connection, source, env).map_err(PrepareError::Secret)?)
+            }
+            _ => None,
+        };
+        let (file, statements) = match &sql.source {
+            SqlSource::Inline(statements) => (None, statements.clone()),
+            SqlSource::File(file) => {
+                let file = path(renderer, file)?;
+                let place = home.join(&file);
+                let text = std::fs::read_to_string(&place)
+                    .map_err(|source| PrepareError::File { path: place.display().to_string(), source })?;
+                (Some(file), text)
+            }
+        };
+        let mut params = renderer.variables().clone();
+        for (name, value) in &sql.params {
+            params.insert(name.clone(), renderer.render(value)?);
         }
+        Ok(SqlJob {
+            connection: sql.connection.clone(),
+            database: database(config, &sql.connection, renderer, default_name)?,
+            home: home.to_path_buf(),
+            file,
+            statements: renderer.render(&statements)?,
+            params,
+            to: sql.to.as_ref().map(|to| path(renderer, to).map(|to| home.join(to))).transpose()?,
+            password,
+            secrets: keyring.map(Keyring::values).unwrap_or_default(),
+        })
     }
 
     /// File and line of a byte of the statements.
@@ -92,12 +120,7 @@ impl SqlJob {
 
 /// A connection of crondag.toml, complete: with the options of `[spark]` under its own, and all templates filled in.
 /// `default_name` is what Spark shows the application as.
-pub(super) fn database(
-    config: &Config,
-    name: &str,
-    renderer: &Renderer,
-    default_name: &str,
-) -> Result<Connection, PrepareError> {
+fn database(config: &Config, name: &str, renderer: &Renderer, default_name: &str) -> Result<Connection, PrepareError> {
     let mut connection =
         config.connections.get(name).cloned().ok_or_else(|| PrepareError::Connection(name.to_owned()))?;
     if let Connection::SparkSql(spark) = &mut connection {
@@ -110,56 +133,25 @@ pub(super) fn database(
     Ok(connection)
 }
 
-/// Renders the job; `password` is that of the connection.
-pub(super) fn job(
-    home: &Path,
-    config: &Config,
-    sql: &Sql,
-    renderer: &Renderer,
-    default_name: &str,
-    password: Option<String>,
-) -> Result<SqlJob, PrepareError> {
-    let (file, statements) = match &sql.source {
-        SqlSource::Inline(statements) => (None, statements.clone()),
-        SqlSource::File(file) => {
-            let file = path(renderer, file)?;
-            let place = home.join(&file);
-            let text = std::fs::read_to_string(&place)
-                .map_err(|source| PrepareError::File { path: place.display().to_string(), source })?;
-            (Some(file), text)
-        }
-    };
-    let mut params = renderer.variables().clone();
-    for (name, value) in &sql.params {
-        params.insert(name.clone(), renderer.render(value)?);
-    }
-    Ok(SqlJob {
-        connection: sql.connection.clone(),
-        database: database(config, &sql.connection, renderer, default_name)?,
-        home: home.to_path_buf(),
-        file,
-        statements: renderer.render(&statements)?,
-        params,
-        to: sql.to.as_ref().map(|to| path(renderer, to).map(|to| home.join(to))).transpose()?,
-        password,
-        secrets: Vec::new(),
-    })
-}
+impl Job for SqlJob {
+    const PROGRAM: InnerProgram = InnerProgram::Sql;
 
-/// Runs the job on standard input; prints row counts and the last result set. Exit status 1 when it fails.
-pub fn main() -> ExitCode {
-    let mut json = String::new();
-    let job: Option<SqlJob> =
-        std::io::stdin().read_to_string(&mut json).ok().and_then(|_| serde_json::from_str(&json).ok());
-    let Some(job) = job else {
-        eprintln!("error: crondag __sql reads its job from standard input; it is not for people");
-        return ExitCode::from(2);
-    };
-    match run(&job) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            say(&format!("error: {message}"));
-            ExitCode::FAILURE
+    fn describe(&self) -> String {
+        let (name, statements) = (&self.connection, self.statements.trim_end());
+        match &self.file {
+            Some(file) => format!("sql on {name}, from {file}\n{statements}"),
+            None => format!("sql on {name}\n{statements}"),
+        }
+    }
+
+    /// Runs the statements; prints row counts and the last result set. Exit status 1 when one fails.
+    fn run(&self) -> ExitCode {
+        match run(self) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(message) => {
+                say(&format!("error: {message}"));
+                ExitCode::FAILURE
+            }
         }
     }
 }
@@ -309,10 +301,6 @@ fn commits_implicitly(statement: &Statement) -> bool {
     let is_temporary = words.get(1).is_some_and(|word| word == "TEMPORARY");
     let commits = ["CREATE", "ALTER", "DROP", "TRUNCATE", "RENAME", "GRANT", "REVOKE", "LOCK", "BEGIN", "START"];
     commits.contains(&first) && !is_temporary
-}
-
-fn rows(count: u64) -> String {
-    if count == 1 { "1 row".to_owned() } else { format!("{count} rows") }
 }
 
 /// The beginning of a statement, on one line.

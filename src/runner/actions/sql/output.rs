@@ -5,7 +5,6 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use super::rows;
 use super::say::say;
 use super::session::{Rows, Value};
 
@@ -76,6 +75,11 @@ impl Rows for Output<'_> {
         }
         Ok(())
     }
+}
+
+/// So many rows, for people.
+pub(super) fn rows(count: u64) -> String {
+    if count == 1 { "1 row".to_owned() } else { format!("{count} rows") }
 }
 
 fn named(error: &std::io::Error, to: &Path) -> std::io::Error {

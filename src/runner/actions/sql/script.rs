@@ -105,7 +105,10 @@ pub fn line_and_column(script: &str, at: usize) -> (usize, usize) {
 /// A quote or comment is not closed. `SQLite` itself says so better, when it runs the statement.
 pub fn split(script: &str, dialect: Dialect) -> Result<Vec<Statement>, Unclosed> {
     if dialect == Dialect::Sqlite {
-        return Ok(super::sqlite::split(script).into_iter().map(|span| Statement::verbatim(script, span)).collect());
+        return Ok(super::sqlite_script::split(script)
+            .into_iter()
+            .map(|span| Statement::verbatim(script, span))
+            .collect());
     }
     Scanner { script, dialect, at: 0, delimiter: ";".to_owned() }.statements()
 }

@@ -1,12 +1,10 @@
-//! The seam between actions that need a database and the kinds of database: open a connection, run statements with bound
+//! The seam between actions that need a database and the kinds of database: run statements with bound
 //! parameters, take rows as typed values. Prints nothing and knows no task.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use super::script::{Dialect, Statement};
-use super::{mysql, postgres, program, sqlite};
-use crate::dag::config::{Connection, DatabaseServer, ServerKind};
+use crate::dag::config::DatabaseServer;
 
 /// Values of `:name`, as texts; the server converts them.
 pub type Params = BTreeMap<String, String>;
@@ -165,27 +163,6 @@ pub trait Session {
 
 /// Cancels what a session runs. Does nothing when it runs nothing.
 pub type Canceller = Box<dyn Fn() -> Result<(), SqlError> + Send>;
-
-/// Opens a connection. Relative paths are relative to the home.
-///
-/// # Errors
-/// The server cannot be reached, or does not let us in.
-pub fn connect(
-    name: &str,
-    connection: &Connection,
-    password: Option<&str>,
-    home: &Path,
-) -> Result<Box<dyn Session>, SqlError> {
-    match connection {
-        Connection::Sqlite { path } => Ok(Box::new(sqlite::Sqlite::open(name, &home.join(path))?)),
-        Connection::Server(server) => match server.kind {
-            ServerKind::Postgres => Ok(Box::new(postgres::Postgres::open(server, password, home)?)),
-            ServerKind::Mysql => Ok(Box::new(mysql::Mysql::open(server, password.map(str::to_owned), home)?)),
-        },
-        Connection::Hive(hive) => Ok(Box::new(program::Program::beeline(hive, password)?)),
-        Connection::SparkSql(spark) => Ok(Box::new(program::Program::spark_sql(spark))),
-    }
-}
 
 /// Where a server is, for people.
 pub(super) fn address(server: &DatabaseServer) -> String {

@@ -13,6 +13,9 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 
 use super::process;
 
+/// How often the processes of a group are looked up to be moved: those that fork meanwhile are found again.
+const RELEASES: u32 = 100;
+
 /// Attempts' groups are called `crondag-attempt-PID-TICKS-NUMBER`, after the spawner of their shims and when it started.
 const PREFIX: &str = "crondag-attempt-";
 
@@ -132,6 +135,22 @@ impl Group {
             found.extend(below.processes());
         }
         found
+    }
+
+    /// Moves the processes in it to the group above, where nobody ends them. Gives whether that is all of them: one may fork
+    /// meanwhile.
+    pub(super) fn release(&self) -> bool {
+        let Some(above) = self.folder.parent() else { return false };
+        for _ in 0..RELEASES {
+            for pid in self.processes() {
+                // One that is gone already is fine.
+                let _ = fs::write(above.join("cgroup.procs"), pid.to_string());
+            }
+            if self.is_empty() {
+                return true;
+            }
+        }
+        false
     }
 
     /// Ends them all at once; none can fork meanwhile.

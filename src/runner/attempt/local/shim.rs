@@ -114,17 +114,18 @@ impl Shim<'_> {
         let mut log = AttemptLog::open(&self.spec.log_file, self.spec.log_max_size, &mask);
         self.write_header(&mut log, started_at);
         let clock = Instant::now();
-        let (ending, left_behind) = match self.spawn() {
+        let not_started = |reason: &str| Ending::NotStarted { reason: mask.text(reason) };
+        let Outcome { ending, left_behind, left_running } = match self.spawn() {
             Ok((main, pipe, helper)) => {
-                let (ending, left_behind) = self.watch(main, pipe, signals, &mut log);
-                match (&ending, helper.and_then(|answers| answers.failure())) {
+                let outcome = self.watch(main, pipe, signals, &mut log);
+                match (&outcome.ending, helper.and_then(|answers| answers.failure())) {
                     (Ending::Exited { .. } | Ending::Signaled { .. }, Some(reason)) => {
-                        (Ending::NotStarted { reason: mask.text(&reason) }, left_behind)
+                        Outcome { ending: not_started(&reason), ..outcome }
                     }
-                    _ => (ending, left_behind),
+                    _ => outcome,
                 }
             }
-            Err(reason) => (Ending::NotStarted { reason: mask.text(&reason) }, 0),
+            Err(reason) => Outcome { ending: not_started(&reason), left_behind: 0, left_running: 0 },
         };
         let (cpu_seconds, max_rss_bytes) = sys::children_usage();
         let mut record = ExitRecord {
@@ -135,6 +136,7 @@ impl Shim<'_> {
             cpu_seconds,
             max_rss_bytes,
             left_behind,
+            left_running,
             log_failure: None,
         };
         write_footer(&mut log, &record, clock.elapsed());
@@ -198,7 +200,7 @@ impl Shim<'_> {
         Ok((program.start(self.group.as_ref()).map_err(failed)?, read, answers))
     }
 
-    fn watch(&self, main: i32, pipe: OwnedFd, signals: &Signals, log: &mut AttemptLog) -> (Ending, u32) {
+    fn watch(&self, main: i32, pipe: OwnedFd, signals: &Signals, log: &mut AttemptLog) -> Outcome {
         let deadline = self.spec.timeout.map(|timeout| Instant::now() + timeout);
         let mut pump = Pump { pipe: Some(pipe), buffer: Vec::with_capacity(64 << 10) };
         pump.do_not_block();
@@ -223,30 +225,38 @@ impl Shim<'_> {
             pump.read(log);
         }
         let group = self.group.as_ref();
-        let (mut left_behind, mut is_clean) = (0, true);
         let is_alone = status.is_some() && why.is_none() && !sys::has_children() && group.is_none_or(Group::is_empty);
+        let (mut left_behind, mut left_running, mut is_clean) = (0, 0, true);
         if !is_alone {
             let shim = i32::try_from(std::process::id()).unwrap_or(0);
             let is_thorough = why.is_some();
+            let has_succeeded = why.is_none() && status.is_some_and(|status| status.success());
             let (pump, status) = (&mut pump, &mut status);
             let user = self.spec.run_as.as_deref();
             let mut tree = Attempt { token: &self.spec.token, shim, main, user, group, is_thorough, pump, log, status };
-            let ended = process::end_all(&mut tree, self.spec.kill_grace);
-            left_behind = ended.count;
-            is_clean = ended.is_clean;
-            if !ended.is_clean {
-                log.note("[crondag] not all processes took the KILL; some of them still live");
+            if self.spec.leave_processes && has_succeeded {
+                left_running = u32::try_from(tree.find().len()).unwrap_or(u32::MAX);
+                is_clean = group.is_none_or(Group::release);
+            } else {
+                let ended = process::end_all(&mut tree, self.spec.kill_grace);
+                (left_behind, is_clean) = (ended.count, ended.is_clean);
+                if !is_clean {
+                    log.note("[crondag] not all processes took the KILL; some of them still live");
+                }
             }
         }
         pump.read(log);
         log.end_of_output();
+        if left_running > 0 && pump.pipe.is_some() {
+            log.note("[crondag] what they print from here on goes nowhere, and may end them: send it to a file");
+        }
         // What is to begin in a group that was ended once is killed at birth by some kernels (seen on Linux 6.18). Who else may
         // have ended it shows in how the program ended. Made anew, a group has no past.
         let was_ended = !is_alone || status.and_then(|status| status.signal()) == Some(libc::SIGKILL);
         self.is_group_fit.set(is_clean && (!was_ended || group.is_none_or(Group::remove)));
-        match (why, status) {
-            (Some(why), _) => (why, 0),
-            (None, status) => (ending(status), left_behind),
+        match why {
+            Some(ending) => Outcome { ending, left_behind: 0, left_running: 0 },
+            None => Outcome { ending: ending(status), left_behind, left_running },
         }
     }
 
@@ -268,6 +278,15 @@ impl Shim<'_> {
         }
         reported
     }
+}
+
+/// How an attempt ended, and what it had left.
+struct Outcome {
+    ending: Ending,
+    /// Processes that were ended after the program.
+    left_behind: u32,
+    /// Those that live on.
+    left_running: u32,
 }
 
 /// The program of an attempt, and where the helper that becomes another user, if it is one, says what went wrong.
@@ -423,11 +442,15 @@ fn footer(record: &ExitRecord, took: Duration, failure: Option<&io::Error>) -> S
         0 => String::new(),
         count => format!("[crondag] ended {} that it had left behind\n", counted_processes(count)),
     };
+    let left_running = match record.left_running {
+        0 => String::new(),
+        count => format!("[crondag] left {} running\n", counted_processes(count)),
+    };
     let cut = failure.map_or_else(String::new, |error| {
         format!("[crondag] the log is not whole, the disk did not take it: {error}\n")
     });
     format!(
-        "\n[crondag] {}\n{left_behind}{cut}[crondag] took {}, cpu {:.2}s, peak memory {} (largest process)",
+        "\n[crondag] {}\n{left_behind}{left_running}{cut}[crondag] took {}, cpu {:.2}s, peak memory {} (largest process)",
         record.ending,
         format_duration(took),
         record.cpu_seconds,

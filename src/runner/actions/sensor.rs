@@ -1,17 +1,16 @@
-//! `wait`: one look, by a process of its own (`crondag __look`) where it asks a database or a web server. `crondag test` takes
-//! every look this way.
+//! `wait`: one poll, by a process of its own (`crondag __sensor`) where it asks a database or a web server. `crondag test`
+//! polls every condition this way.
 
-use std::io::Read;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::sql::SqlJob;
-use super::sql::say;
-use super::sql::session::Value;
-use super::{Materials, PrepareError};
+use super::job::{InnerProgram, Job};
+use super::materials::{Command, Materials, PrepareError};
+use super::shell;
+use super::sql::{SqlJob, Value, say};
 use crate::dag::schedule::DataInterval;
 use crate::dag::wait::NOT_YET;
 use crate::dag::{Condition, Sql, SqlSource};
@@ -28,7 +27,7 @@ const BODY: u64 = 10 << 20;
 
 /// What the process is told on its standard input.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) enum LookJob {
+pub(super) enum Poll {
     Query(Box<SqlJob>),
     Url { url: String, status: Option<u16>, contains: Option<String> },
     File { home: PathBuf, path: String },
@@ -36,58 +35,43 @@ pub(super) enum LookJob {
     Dag { home: PathBuf, own: String, interval: DataInterval, dag: String, task: Option<String>, offset: i32 },
 }
 
-impl LookJob {
-    pub(super) fn describe(&self) -> String {
-        match self {
-            LookJob::Query(job) => format!("wait: the first cell is true of\n{}", job.describe()),
-            LookJob::Url { url, .. } => format!("wait: {url}"),
-            LookJob::File { path, .. } => format!("wait: file {path}"),
-            LookJob::Gate { gate, ds, .. } => format!("wait: gate {gate} of {ds}"),
-            LookJob::Dag { dag, task: None, .. } => format!("wait: DAG {dag}"),
-            LookJob::Dag { dag, task: Some(task), .. } => format!("wait: task {task} of DAG {dag}"),
+/// The command that polls a condition: bash itself where the condition is a script, else an inner program.
+pub(super) fn command(condition: &Condition, materials: &Materials<'_>) -> Result<Command, PrepareError> {
+    let home = || materials.home.to_path_buf();
+    match condition {
+        Condition::Command(script) => shell::command(script, materials),
+        Condition::Query { connection, query, params } => materials.job(|materials| {
+            let source = SqlSource::Inline(query.clone());
+            let sql = Sql { connection: connection.clone(), source, params: params.clone(), to: None };
+            Ok(Poll::Query(Box::new(SqlJob::of(&sql, materials)?)))
+        }),
+        Condition::Url { url, status, contains } => materials.job(|materials| {
+            let contains = contains.as_ref().map(|text| materials.renderer.render(text)).transpose()?;
+            Ok(Poll::Url { url: materials.renderer.render(url)?, status: *status, contains })
+        }),
+        Condition::File(path) => {
+            materials.job(|materials| Ok(Poll::File { home: home(), path: materials.renderer.render(path)? }))
         }
-    }
-
-    /// The look at a condition that is no command.
-    pub(super) fn of(condition: &Condition, materials: &Materials<'_>) -> Result<LookJob, PrepareError> {
-        let Materials { scope, renderer, .. } = materials;
-        let home = materials.home.to_path_buf();
-        Ok(match condition {
-            Condition::Command(_) => return Err(PrepareError::NoLook),
-            Condition::Query { connection, query, params } => LookJob::Query(Box::new(materials.sql(&Sql {
-                connection: connection.clone(),
-                source: SqlSource::Inline(query.clone()),
-                params: params.clone(),
-                to: None,
-            })?)),
-            Condition::Url { url, status, contains } => LookJob::Url {
-                url: renderer.render(url)?,
-                status: *status,
-                contains: contains.as_ref().map(|text| renderer.render(text)).transpose()?,
-            },
-            Condition::File(path) => LookJob::File { home, path: renderer.render(path)? },
-            Condition::Gate(gate) => LookJob::Gate { home, gate: renderer.render(gate)?, ds: materials.variable("ds") },
-            Condition::Dag { dag, task, offset } => LookJob::Dag {
-                home,
-                own: scope.dag.id.to_string(),
-                interval: scope.interval,
+        Condition::Gate(gate) => materials.job(|materials| {
+            Ok(Poll::Gate { home: home(), gate: materials.renderer.render(gate)?, ds: materials.variable("ds") })
+        }),
+        Condition::Dag { dag, task, offset } => materials.job(|materials| {
+            Ok(Poll::Dag {
+                home: home(),
+                own: materials.scope.dag.id.to_string(),
+                interval: materials.scope.interval,
                 dag: dag.clone(),
                 task: task.clone(),
                 offset: *offset,
-            },
-        })
+            })
+        }),
     }
+}
 
-    fn look(&self) -> Look {
-        match self.try_look() {
-            Ok(look) => look,
-            Err(reason) => Look::Failed(reason),
-        }
-    }
-
-    fn try_look(&self) -> Result<Look, String> {
+impl Poll {
+    fn poll(&self) -> Result<Look, String> {
         match self {
-            LookJob::Query(job) => {
+            Poll::Query(job) => {
                 let table = job.collect(1)?;
                 let cell = table.rows.first().and_then(|row| row.first());
                 Ok(match cell {
@@ -96,17 +80,17 @@ impl LookJob {
                     Some(cell) => Look::NotYet(format!("the first cell is {cell}")),
                 })
             }
-            LookJob::Url { url, status, contains } => Ok(ask(url, *status, contains.as_deref())),
-            LookJob::File { home, path } => match files::exists(&home.join(path)) {
+            Poll::Url { url, status, contains } => Ok(ask(url, *status, contains.as_deref())),
+            Poll::File { home, path } => match files::exists(&home.join(path)) {
                 Ok(true) => Ok(Look::Found),
                 Ok(false) => Ok(Look::NotYet(format!("file {path}"))),
                 Err(error) => Err(format!("cannot look for {path}: {error}")),
             },
-            LookJob::Gate { home, gate, ds } => {
+            Poll::Gate { home, gate, ds } => {
                 let store = open(&Home::at(home.clone()))?;
                 awaited::look_at_gate(&store, gate, ds).map_err(|error| error.to_string())
             }
-            LookJob::Dag { home, own, interval, dag, task, offset } => {
+            Poll::Dag { home, own, interval, dag, task, offset } => {
                 let home = Home::at(home.clone());
                 let (config, _) = catalog::load_config(&home).map_err(|file| file.summary())?;
                 let (own, _) = catalog::load_dag(&home, &home.dag_path(own), &config).map_err(|file| file.summary())?;
@@ -168,27 +152,35 @@ fn ask(url: &str, status: Option<u16>, contains: Option<&str>) -> Look {
     }
 }
 
-/// Takes the look that standard input names. Exit status 0: it is there; 75: not yet; 1: it cannot be looked at.
-pub fn main() -> ExitCode {
-    let mut json = String::new();
-    let job: Option<LookJob> =
-        std::io::stdin().read_to_string(&mut json).ok().and_then(|_| serde_json::from_str(&json).ok());
-    let Some(job) = job else {
-        eprintln!("error: crondag __look reads its job from standard input; it is not for people");
-        return ExitCode::from(2);
-    };
-    match job.look() {
-        Look::Found => {
-            say("it is there");
-            ExitCode::SUCCESS
+impl Job for Poll {
+    const PROGRAM: InnerProgram = InnerProgram::Sensor;
+
+    fn describe(&self) -> String {
+        match self {
+            Poll::Query(job) => format!("wait: the first cell is true of\n{}", job.describe()),
+            Poll::Url { url, .. } => format!("wait: {url}"),
+            Poll::File { path, .. } => format!("wait: file {path}"),
+            Poll::Gate { gate, ds, .. } => format!("wait: gate {gate} of {ds}"),
+            Poll::Dag { dag, task: None, .. } => format!("wait: DAG {dag}"),
+            Poll::Dag { dag, task: Some(task), .. } => format!("wait: task {task} of DAG {dag}"),
         }
-        Look::NotYet(what) => {
-            say(&format!("not yet: {what}"));
-            ExitCode::from(u8::try_from(NOT_YET).unwrap_or(1))
-        }
-        Look::Failed(reason) => {
-            say(&format!("error: {reason}"));
-            ExitCode::FAILURE
+    }
+
+    /// Exit status 0: it is there; 75: not yet; 1: it cannot be polled.
+    fn run(&self) -> ExitCode {
+        match self.poll() {
+            Ok(Look::Found) => {
+                say("it is there");
+                ExitCode::SUCCESS
+            }
+            Ok(Look::NotYet(what)) => {
+                say(&format!("not yet: {what}"));
+                ExitCode::from(u8::try_from(NOT_YET).unwrap_or(1))
+            }
+            Ok(Look::Failed(reason)) | Err(reason) => {
+                say(&format!("error: {reason}"));
+                ExitCode::FAILURE
+            }
         }
     }
 }

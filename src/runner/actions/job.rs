@@ -1,0 +1,48 @@
+//! Inner programs: what crondag itself runs for an action, by a process of its own, so that a timeout and a stop end it like
+//! any other task. Its job reaches it on standard input, where nobody else sees it: it may hold secrets.
+
+use std::io::Read as _;
+use std::process::ExitCode;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::dag::words::words;
+
+words! {
+    /// The inner programs, by the first argument that runs one.
+    pub enum InnerProgram {
+        /// Statements on a connection.
+        Sql = "__sql",
+        /// One poll of a condition.
+        Sensor = "__sensor",
+        /// Values and their verdicts.
+        Check = "__check",
+        /// One mail about a run.
+        Report = "__report",
+    }
+}
+
+/// What an inner program is told.
+pub(super) trait Job: Serialize + DeserializeOwned {
+    /// The program that understands it.
+    const PROGRAM: InnerProgram;
+
+    /// What it does, for people.
+    fn describe(&self) -> String;
+
+    /// Does it; the status is that of the attempt.
+    fn run(&self) -> ExitCode;
+}
+
+/// Reads a job from standard input and does it.
+pub(super) fn main<J: Job>() -> ExitCode {
+    let mut json = String::new();
+    let job: Option<J> = std::io::stdin().read_to_string(&mut json).ok().and_then(|_| serde_json::from_str(&json).ok());
+    let Some(job) = job else {
+        let program = J::PROGRAM.as_str();
+        eprintln!("error: crondag {program} reads its job from standard input; it is not for people");
+        return ExitCode::from(2);
+    };
+    job.run()
+}

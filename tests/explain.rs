@@ -1,0 +1,166 @@
+//! What `explain` says is what the engine does: it answers from the same state by the same rules.
+
+#![allow(clippy::unwrap_used)] // a test that cannot go on has failed
+#![allow(clippy::needless_raw_string_hashes)] // as snapbox writes them
+
+mod common;
+
+use common::Home;
+use crondag::dag::{DagId, RunNumber, RunType, TaskId, TaskState, Transition};
+use crondag::store::{NewAttempt, NewRun, Store};
+use jiff::{SignedDuration, Timestamp};
+use snapbox::str;
+
+/// Runs and attempts as a driver leaves them, made through the store: no driver may change them while they are looked at.
+struct Stage {
+    home: Home,
+    store: Store,
+}
+
+const CONFIG: &str = "[pools]\ndb = 4\n";
+
+impl Stage {
+    fn new(dag: &str) -> Stage {
+        let home = Home::new().config(CONFIG).dag("d", dag).has_ticked();
+        let store = home.store();
+        Stage { home, store }
+    }
+
+    /// A run of a day in July 2018 that has begun, with its tasks.
+    fn run(&mut self, day: i8, run_type: RunType, backfill_id: Option<i64>, begun: bool) -> RunNumber {
+        let text = self.home.read("dags/d.toml");
+        let tasks: Vec<(TaskId, u32)> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("[tasks.")?.strip_suffix(']'))
+            .map(|task| (TaskId::new(task).unwrap(), 1))
+            .collect();
+        let start: Timestamp = format!("2018-07-{day:02}T00:00:00Z").parse().unwrap();
+        let end = start + SignedDuration::from_hours(24);
+        let write = self.store.write().unwrap();
+        let dag_id = DagId::new("d").unwrap();
+        let version = write.keep_version(&dag_id, &text, end).unwrap();
+        let mut row = write.dag(&dag_id).unwrap().unwrap_or_else(|| crondag::store::DagRow::new(dag_id.clone(), end));
+        row.version_id = Some(version);
+        write.put_dag(&row).unwrap();
+        let new = NewRun {
+            dag_id,
+            run_id: format!("{run_type}__2018-07-{day:02}"),
+            run_type,
+            logical_date: start,
+            data_interval_end: end,
+            params: [].into(),
+            selection: None,
+            backfill_id,
+        };
+        let run = write.create_run(&new, end).unwrap().unwrap();
+        if begun {
+            write.apply(&Transition::RunStarted { run, version, tasks }, end).unwrap();
+        }
+        write.commit().unwrap();
+        run
+    }
+
+    /// An attempt that lives.
+    fn live(&mut self, run: RunNumber, task: &str) {
+        let task = TaskId::new(task).unwrap();
+        let token = format!("token-{}-{task}", run.0);
+        let write = self.store.write().unwrap();
+        let now = Timestamp::now();
+        write
+            .begin_attempt(&NewAttempt { run, task: &task, try_number: 1, token: &token, log_file: "log" }, now)
+            .unwrap();
+        write.apply(&Transition::TaskStarted { run, task, try_number: 1 }, now).unwrap();
+        write.commit().unwrap();
+    }
+
+    fn backfill(&mut self, max_active_runs: Option<u32>, is_held: bool) -> i64 {
+        let write = self.store.write().unwrap();
+        let backfill =
+            write.create_backfill(&DagId::new("d").unwrap(), max_active_runs, false, Timestamp::now()).unwrap();
+        write.hold_backfill(backfill, is_held).unwrap();
+        write.commit().unwrap();
+        backfill
+    }
+}
+
+#[test]
+fn a_begun_run_whose_backfill_is_held_does_not_go_on() {
+    let mut stage = Stage::new("schedule = '@daily'\n[tasks.a]\nshell = 'true'\n");
+    let held = stage.backfill(None, true);
+    stage.run(1, RunType::Backfill, Some(held), true);
+    stage.home.run("explain d 20180701").success().stdout_eq(str![[r#"
+run: 2018-07-01 00:00 +00:00 is running for [..], but its backfill was interrupted
+  next: crondag backfill -s 2018-07-01 -e 2018-07-01 d
+a: its backfill was interrupted
+  next: crondag backfill -s 2018-07-01 -e 2018-07-01 d
+
+"#]]);
+}
+
+#[test]
+fn a_small_task_does_not_overtake_a_larger_one_of_its_pool() {
+    let mut stage = Stage::new(
+        "schedule = '@daily'\n[tasks.holder]\nshell = 'true'\npool = 'db'\npool_slots = 2\n\
+         [tasks.large]\nshell = 'true'\npool = 'db'\npool_slots = 3\npriority = 1\n\
+         [tasks.small]\nshell = 'true'\npool = 'db'\n",
+    );
+    let run = stage.run(1, RunType::Scheduled, None, true);
+    stage.live(run, "holder");
+    stage.home.run("explain d 20180701").success().stdout_eq(str![[r#"
+run: 2018-07-01 00:00 +00:00 is running for [..]
+holder: is running for [..] (try 1 of 1)
+  next: crondag logs d holder scheduled__2018-07-01 -f
+large: waits: pool `db` has 2 of 4 slots taken, it wants 3; held by d holder 2018-07-01 00:00 +00:00
+  next: raise `db` under [pools] in crondag.toml, or wait
+small: waits: d large 2018-07-01 00:00 +00:00 stands before it in the queue of pool `db` and wants 3
+  slots; it is not overtaken
+  next: raise `db` under [pools] in crondag.toml, or wait
+driver: it is not running, so nothing starts
+  next: crondag tick
+
+"#]]);
+}
+
+#[test]
+fn a_scheduled_run_is_not_held_back_by_a_backfill_with_a_limit_of_its_own() {
+    let mut stage = Stage::new("schedule = '@daily'\nmax_active_runs = 1\n[tasks.a]\nshell = 'true'\n");
+    let own = stage.backfill(Some(1), false);
+    stage.run(1, RunType::Backfill, Some(own), true);
+    stage.run(2, RunType::Backfill, Some(own), false);
+    stage.run(3, RunType::Scheduled, None, false);
+    stage.home.run("explain d 20180702").success().stdout_eq(str![[r#"
+run: 2018-07-02 00:00 +00:00 is queued: max_active_runs of its backfill is 1, and 1 of them is going
+  on (2018-07-01 00:00 +00:00)
+  next: crondag explain d backfill__2018-07-01
+driver: it is not running, so nothing starts
+  next: crondag tick
+
+"#]]);
+    stage.home.run("explain d 20180703").success().stdout_eq(str![[r#"
+run: 2018-07-03 00:00 +00:00 is queued and may start at any moment
+driver: it is not running, so nothing starts
+  next: crondag tick
+
+"#]]);
+}
+
+#[test]
+fn a_cleared_task_waits_for_its_old_attempt() {
+    let mut stage = Stage::new("schedule = '@daily'\n[tasks.a]\nshell = 'true'\n");
+    let run = stage.run(1, RunType::Scheduled, None, true);
+    stage.live(run, "a");
+    let write = stage.store.write().unwrap();
+    let cleared = Transition::TaskCleared { run, task: TaskId::new("a").unwrap(), max_tries: 2, reason: None };
+    write.apply(&cleared, Timestamp::now()).unwrap();
+    write.commit().unwrap();
+    stage.home.run("explain d 20180701").success().stdout_eq(str![[r#"
+run: 2018-07-01 00:00 +00:00 is running for [..]
+a: waits for its try 1 to end: it was cleared or stopped, and its processes still live
+  next: crondag tasks d scheduled__2018-07-01
+driver: it is not running, so nothing starts
+  next: crondag tick
+
+"#]]);
+    let states = stage.store.task_instances(run).unwrap();
+    assert_eq!(states[0].state, TaskState::None);
+}

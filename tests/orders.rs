@@ -1,0 +1,288 @@
+//! What people order: backfills, triggers, clears, marks, stops. Each says what it does, does that and nothing else, and ends.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a test may fail
+#![allow(clippy::needless_raw_string_hashes)] // as snapbox writes them
+
+mod common;
+
+use std::process::Stdio;
+
+use common::{Home, until};
+use serde_json::json;
+use snapbox::str;
+
+const DAILY: &str =
+    "schedule = '@daily'\nstart_date = 2024-01-02\nend_date = 2024-01-04\n[tasks.a]\nshell = 'echo {{ ds }} >> ran'\n";
+
+impl Home {
+    fn daily() -> Home {
+        Home::new().dag("d", DAILY)
+    }
+
+    /// `date state run_type` of each run.
+    fn runs(&self, dag: &str) -> Vec<String> {
+        let rows = self.json(&["runs", dag, "--json"]);
+        let text = |row: &serde_json::Value, key: &str| row[key].as_str().unwrap_or_default().to_owned();
+        rows.iter()
+            .map(|row| format!("{} {} {}", &text(row, "logical_date")[..10], text(row, "state"), text(row, "run_type")))
+            .collect()
+    }
+
+    /// `task state` of each task of a run.
+    fn tasks(&self, dag: &str, date: &str) -> Vec<String> {
+        let rows = self.json(&["tasks", dag, date, "--json"]);
+        rows.iter().map(|row| format!("{} {}", row["task_id"], row["state"]).replace('"', "")).collect()
+    }
+}
+
+#[test]
+fn a_backfill_stays_within_start_date_and_end_date_unless_it_is_told_otherwise() {
+    let home = Home::daily();
+    home.run("backfill -s 2024-01-01 -e 2024-01-05 d --dry-run").success().stdout_eq(str![[r#"
+2024-01-02 00:00 +00:00  would run
+2024-01-03 00:00 +00:00  would run
+2024-01-04 00:00 +00:00  would run
+left out: 2024-01-01 00:00 +00:00 lies before start_date (2024-01-02 00:00 +00:00); --ignore-bounds runs it
+left out: 2024-01-05 00:00 +00:00 lies after end_date (2024-01-04 23:59:59 +00:00); --ignore-bounds runs it
+
+3 runs of 1 task: a
+
+"#]]);
+    home.run("backfill -s 2024-01-01 -e 2024-01-01 d").code(2).stderr_eq(str![[r#"
+left out: 2024-01-01 00:00 +00:00 lies before start_date (2024-01-02 00:00 +00:00); --ignore-bounds runs it
+error: no data interval of d from 2024-01-01 to 2024-01-01 may run now
+next: crondag next d
+
+"#]]);
+    assert_eq!(home.runs("d"), [""; 0]);
+    home.run("backfill -s 2024-01-01 -e 2024-01-02 d --ignore-bounds --max-active-runs 1").success();
+    assert_eq!(home.read("ran"), "2024-01-01\n2024-01-02\n");
+}
+
+#[test]
+fn an_interval_that_has_not_ended_is_left_out_or_run_beside_the_scheduled_run() {
+    let home = Home::new().dag("d", "schedule = '@daily'\n[tasks.a]\nshell = 'echo {{ ds }} >> ran'\n");
+    home.run("backfill -s 2090-07-01 -e 2090-07-02 d").code(2).stderr_eq(str![[r#"
+left out: 2 intervals from 2090-07-01 00:00 +00:00 to 2090-07-02 00:00 +00:00, the first of which ends at 2090-07-02 00:00 +00:00; --unfinished runs them now, as manual runs
+error: no data interval of d from 2090-07-01 to 2090-07-02 may run now
+next: crondag next d
+
+"#]]);
+    let rows = home.json("backfill -s 2090-07-01 -e 2090-07-01 d --unfinished --json");
+    assert_eq!((rows.len(), &rows[0]["state"], &rows[0]["run_type"]), (1, &json!("success"), &json!("manual")));
+    assert_eq!(home.runs("d"), ["2090-07-01 success manual"], "the place of the scheduled run is free");
+}
+
+#[test]
+fn trigger_keeps_to_the_bounds_and_asks_before_it_runs_the_future() {
+    let home = Home::daily().dag("open", "[tasks.a]\nshell = 'true'\n");
+    home.run("trigger d --date 2023-12-31").code(2).stderr_eq(str![[r#"
+error: the data interval from 2023-12-31 00:00 +00:00 lies before the start_date of d (2024-01-02 00:00 +00:00)
+next: give --ignore-bounds to run it all the same
+
+"#]]);
+    home.run("trigger d --date 2024-01-05").code(2).stderr_eq(str![[r#"
+error: the data interval from 2024-01-05 00:00 +00:00 lies after the end_date of d (2024-01-04 23:59:59 +00:00)
+next: give --ignore-bounds to run it all the same
+
+"#]]);
+    home.run("trigger open --date 2090-01-01").code(2).stderr_eq(str![[r#"
+error: nothing was done: "The data interval from 2090-01-01 00:00 +00:00 to 2090-01-02 00:00 +00:00 has not begun. Run open for it?" must be answered, and there is no terminal to ask on
+next: the same again with -y, which means yes
+
+"#]]);
+    assert_eq!((home.runs("d"), home.runs("open")), (Vec::new(), Vec::new()));
+    home.run("trigger d --date 2023-12-31 --ignore-bounds --wait").success();
+    home.run("trigger open --date 2090-01-01 -y --wait").success();
+    assert_eq!(home.runs("open"), ["2090-01-01 success manual"]);
+}
+
+const PAST: &str = "schedule = '@daily'\n[tasks.a]\ndepends_on_past = true\nshell = 'test {{ ds }} != 2024-01-02'\n";
+
+#[test]
+fn a_backfill_that_waits_for_a_failed_past_says_for_which_task_and_ends() {
+    let home = Home::new().dag("d", PAST);
+    let ran = home.run("backfill -s 2024-01-01 -e 2024-01-04 d").code(1);
+    let said = ran.err();
+    let (progress, error) = said.split_at(said.find("error:").unwrap());
+    assert_eq!(progress.lines().count(), 2, "{progress}");
+    assert_eq!(
+        error,
+        "error: 2 runs wait for what will not come by itself:\n  \
+         2024-01-03 00:00 +00:00: a waits for a of 2024-01-02 00:00 +00:00, which failed (depends_on_past)\n  \
+         1 more wait behind it\n\
+         next: crondag clear d backfill__2024-01-02T00:00:00+00:00 --task a, or \
+         crondag mark d backfill__2024-01-02T00:00:00+00:00 success --task a\n"
+    );
+    home.run("mark d backfill__2024-01-02T00:00:00+00:00 success --task a").success();
+    home.run("backfill -s 2024-01-01 -e 2024-01-04 d").success();
+    home.is_sound();
+}
+
+#[test]
+fn a_backfill_whose_driver_cannot_start_says_what_the_driver_said() {
+    let home = Home::new().dag("d", "[tasks.a]\nshell = 'true'\n").folder(".crondag/doorbell");
+    let ran = home.run("backfill -s 2024-01-01 -e 2024-01-01 d").code(3);
+    let said = ran.err();
+    assert!(said.starts_with("error: the driver ends as soon as it is started; it says: "), "{said}");
+    assert!(said.contains(".crondag/doorbell"), "{said}");
+    assert!(said.contains("\nnext: what you asked for is recorded; correct what "), "{said}");
+}
+
+#[test]
+fn a_backfill_that_does_runs_again_shows_only_how_they_end_now() {
+    let home = Home::new().dag("d", "[tasks.a]\nshell = 'test -e good'\n");
+    home.run("backfill -s 2024-01-01 -e 2024-01-02 d").code(1);
+    home.write("good", "");
+    let ran = home.run("backfill -s 2024-01-01 -e 2024-01-02 d --rerun failed").success();
+    let said = ran.err();
+    assert_eq!(said.matches(" success (").count(), 2, "{said}");
+    assert!(!said.contains("failed"), "{said}");
+    ran.stdout_eq("d: 2 runs succeeded, 0 failed, in [..]\n");
+}
+
+const TWO: &str = "[tasks.a]\nshell = 'echo a >> ran'\n[tasks.b]\nafter = 'a'\nshell = 'echo b >> ran; test -e good'\n";
+
+#[test]
+fn clearing_starts_no_task_that_it_did_not_list() {
+    let home = Home::new().dag("d", TWO);
+    home.run("backfill -s 2024-01-01 -e 2024-01-01 d").code(1);
+    let newer = format!("{TWO}[tasks.new]\nshell = 'echo new >> ran'\n[tasks.newer]\nshell = 'echo newer >> ran'\n");
+    home.write("dags/d.toml", newer).write("good", "");
+    home.run("clear d 2024-01-01 --failed").code(2).stdout_eq(str![[r#"
+d 2024-01-01 00:00 +00:00: these tasks start again as if they had never run
+task  state
+b     failed
+
+"#]]);
+    assert_eq!(home.tasks("d", "2024-01-01"), ["a success", "b failed"], "it was not answered");
+    home.run("clear d 2024-01-01 --failed -y").success();
+    until("it has ended", || home.runs("d") == ["2024-01-01 success backfill"]);
+    assert_eq!(home.read("ran"), "a\nb\nb\n");
+    home.run("clear d 2024-01-01 --task new -y").success();
+    until("it has ended", || home.tasks("d", "2024-01-01").contains(&"new success".to_owned()));
+    assert_eq!(home.tasks("d", "2024-01-01"), ["a success", "b success", "new success"]);
+    // Of the run as a whole all tasks start again, the new one too.
+    home.run("clear d 2024-01-01 -y").success();
+    until("it has ended", || home.runs("d") == ["2024-01-01 success backfill"]);
+}
+
+#[test]
+fn a_task_that_is_new_is_filled_into_runs_that_lack_it() {
+    let home = Home::new().dag("d", TWO).with("good", "");
+    home.run("backfill -s 2024-01-01 -e 2024-01-02 d").success();
+    let newer =
+        format!("{TWO}[tasks.new]\nshell = 'echo new {{{{ ds }}}} >> filled'\n[tasks.newer]\nshell = 'false'\n");
+    home.write("dags/d.toml", newer);
+    home.run("backfill -s 2024-01-01 -e 2024-01-03 d --only new --dry-run").success().stdout_eq(str![[r#"
+2024-01-01 00:00 +00:00  success; would get new
+2024-01-02 00:00 +00:00  success; would get new
+2024-01-03 00:00 +00:00  would run
+
+3 runs of 1 task: new
+
+"#]]);
+    home.run("backfill -s 2024-01-01 -e 2024-01-03 d --only new --max-active-runs 1").success();
+    let mut filled = home.lines("filled");
+    filled.sort();
+    assert_eq!(filled, ["new 2024-01-01", "new 2024-01-02", "new 2024-01-03"]);
+    assert_eq!(home.tasks("d", "2024-01-01"), ["a success", "b success", "new success"]);
+    assert_eq!(home.tasks("d", "2024-01-03"), ["new success"]);
+    home.run("backfill -s 2024-01-01 -e 2024-01-03 d --only new").success().stdout_eq(str![[r#"
+nothing to do: all 3 runs of d ended before
+
+"#]]);
+}
+
+#[test]
+fn a_date_that_never_ran_is_marked_without_being_run() {
+    let home = Home::new().dag("d", PAST);
+    home.run("mark d 2024-01-02 skipped").success().stdout_eq(str![[r#"
+d 2024-01-02 00:00 +00:00 never ran: recorded as skipped, nothing is started
+next: crondag tasks d backfill__2024-01-02T00:00:00+00:00
+
+"#]]);
+    assert_eq!(home.runs("d"), ["2024-01-02 success backfill"]);
+    assert_eq!(home.state("d 2024-01-02", "a"), ("skipped".to_owned(), "marked skipped by ana".to_owned()));
+    home.run("backfill -s 2024-01-01 -e 2024-01-03 d").success();
+    assert_eq!(home.state("d 2024-01-02", "a").0, "skipped", "it was left alone");
+    home.run("mark d 2090-01-01 skipped").code(2).stderr_eq(str![[r#"
+error: the data interval of d from 2090-01-01 00:00 +00:00 ends at 2090-01-02 00:00 +00:00; only one that has ended can be marked
+next: crondag next d
+
+"#]]);
+    home.run("mark d 2024-01-05 failed").code(2).stderr_eq(str![[r#"
+error: d has no run for 2024-01-05 00:00 +00:00: without one, only the whole interval can be marked, as success or skipped
+next: crondag backfill -s 2024-01-05 -e 2024-01-05 d, or crondag mark d 2024-01-05 skipped
+
+"#]]);
+    home.is_sound();
+}
+
+#[test]
+fn a_mark_of_a_missing_day_lets_the_days_after_it_go_on() {
+    let home = Home::new().dag("d", "schedule = '@daily'\n[tasks.a]\ndepends_on_past = true\nshell = 'test -e good'\n");
+    home.run("backfill -s 2024-01-01 -e 2024-01-01 d").code(1);
+    home.run("backfill -s 2024-01-03 -e 2024-01-03 d").code(1);
+    assert_eq!(home.state("d 2024-01-03", "a").0, "none", "it waits for the first");
+    home.write("good", "");
+    home.run("mark d 2024-01-02 success").success();
+    until("it has run", || home.state("d 2024-01-03", "a").0 == "success");
+}
+
+#[test]
+fn a_queued_run_that_is_stopped_is_no_failure() {
+    let dag = "max_active_runs = 1\n[tasks.a]\nshell = 'touch begun; until [ -e go ]; do sleep 0.05; done'\n";
+    let home = Home::new().dag("d", dag);
+    home.run("trigger d --date 2024-01-01").success();
+    until("the first run has begun", || home.has("begun"));
+    let second = home.json("trigger d --date 2024-01-02 --json")[0]["run_id"].as_str().unwrap().to_owned();
+    home.run(&["stop", "d", &second]).code(2);
+    home.run(&["stop", "d", &second, "-y"]).success();
+    until("it is stopped", || home.runs("d")[1] == "2024-01-02 failed manual");
+    let row = home.json("runs d --json").pop().unwrap();
+    assert_eq!((&row["start_date"], &row["reason"]), (&json!(null), &json!("stopped by ana before it began")));
+    let status = home.run("status --json").json().pop().unwrap();
+    assert_eq!(status["failed_last_24h"], json!([]));
+    home.write("go", "");
+    until("the first run has ended", || home.runs("d")[0] == "2024-01-01 success manual");
+    home.is_sound();
+}
+
+#[test]
+fn a_tick_in_the_foreground_that_is_ended_with_work_left_does_not_succeed() {
+    let home = Home::new().dag("d", "[tasks.a]\nshell = 'touch begun; until [ -e go ]; do sleep 0.05; done'\n");
+    let begin = || home.command("tick --foreground").stderr(Stdio::piped()).spawn().unwrap();
+    // One that works, and one that waits for it.
+    home.run("trigger d --date 2024-01-01").success();
+    until("the task runs", || home.has("begun"));
+    let waits = begin();
+    let driver = home.driver_pid().expect("a driver");
+    until("it listens", || listens(waits.id()));
+    common::signal(waits.id(), "-TERM");
+    let output = waits.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    common::signal(driver, "-TERM");
+    until("the driver has gone", || home.driver_pid().is_none());
+    let works = begin();
+    until("it is the driver", || home.driver_pid() == Some(works.id()));
+    until("it listens", || listens(works.id()));
+    common::signal(works.id(), "-TERM");
+    let output = works.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    assert_eq!(
+        String::from_utf8_lossy(&output.stderr),
+        "error: a signal ended this tick before all was done; what has begun is recorded\n\
+         next: the next `crondag tick` goes on with it\n"
+    );
+    home.write("go", "");
+    home.run("tick --foreground").success();
+    assert_eq!(home.runs("d"), ["2024-01-01 success manual"]);
+}
+
+/// Whether a process catches SIGTERM by now.
+fn listens(pid: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap_or("0").trim().to_owned();
+    u64::from_str_radix(&caught, 16).unwrap_or(0) & (1 << 14) != 0
+}
