@@ -13,3 +13,4 @@ pub mod files;
 pub mod load;
 pub mod planner;
 mod race_delay;
+mod random;

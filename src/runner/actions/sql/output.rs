@@ -1,12 +1,15 @@
 //! Where result sets go: the last one is shown, its first rows, and written to a CSV file if one is named. Rows pass
 //! through; only those that are shown are held.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{BufWriter, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use super::say::say;
 use super::session::{Rows, Value};
+use crate::runner::random;
 
 /// How many rows of a result set are printed.
 const SHOWN_ROWS: usize = 1_000;
@@ -92,27 +95,41 @@ struct Csv {
     temporary: PathBuf,
 }
 
-/// Where the rows are until they are whole; a file beside `to`.
-pub(super) fn temporary(to: &Path) -> PathBuf {
-    let name = to.file_name().unwrap_or_default().to_string_lossy();
-    to.with_file_name(format!(".{name}.{}", std::process::id()))
+/// How the names begin that the rows have until they are whole; beside `to`, for its name is changed without a copy.
+fn beginning(to: &Path) -> String {
+    format!(".{}.", to.file_name().unwrap_or_default().to_string_lossy())
 }
 
-/// Removes what writers of the same file left that were killed; those that live hold a lock.
+/// Where the rows are until they are whole: always the same in one process.
+pub(super) fn temporary(to: &Path) -> PathBuf {
+    static END: OnceLock<String> = OnceLock::new();
+    to.with_file_name(beginning(to) + END.get_or_init(random::digits))
+}
+
+/// Removes what writers of the same file left that were killed; those that live hold a lock. Who else may write there may have put
+/// anything there under such a name.
 fn remove_stale(to: &Path) {
-    let Some(mine) = temporary(to).file_stem().map(|stem| stem.to_string_lossy().into_owned()) else { return };
+    let beginning = beginning(to);
     let entries = to.parent().and_then(|folder| folder.read_dir().ok());
-    for path in entries.into_iter().flatten().flatten().map(|entry| entry.path()) {
-        let is_number = |end: &std::ffi::OsStr| end.to_string_lossy().parse::<u32>().is_ok();
-        let is_like_mine = path.file_stem().is_some_and(|stem| stem.to_string_lossy() == mine);
-        if is_like_mine
-            && path.extension().is_some_and(is_number)
-            && File::open(&path).is_ok_and(|file| file.try_lock().is_ok())
-        {
+    for entry in entries.into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let end = name.to_str().and_then(|name| name.strip_prefix(&beginning)).unwrap_or_default();
+        let is_like_mine = !end.is_empty() && end.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if is_like_mine && is_left(&entry.path()) {
             // What cannot be removed is in nobody's way.
-            let _ = std::fs::remove_file(&path);
+            let _ = std::fs::remove_file(entry.path());
         }
     }
+}
+
+/// Whether a file is one of this user's and nobody writes it. Opening a link would lock what it leads to, opening a FIFO would wait for
+/// its other end.
+fn is_left(path: &Path) -> bool {
+    let file = File::options().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path);
+    file.is_ok_and(|file| {
+        let is_ours = |found: &Metadata| found.is_file() && found.uid() == rustix::process::geteuid().as_raw();
+        file.metadata().is_ok_and(|found| is_ours(&found)) && file.try_lock().is_ok()
+    })
 }
 
 impl Csv {
@@ -121,7 +138,8 @@ impl Csv {
         std::fs::create_dir_all(folder)?;
         remove_stale(to);
         let temporary = temporary(to);
-        let file = File::create(&temporary)?;
+        // Only a new file: a link that somebody has put there is not followed.
+        let file = File::options().write(true).create_new(true).open(&temporary)?;
         // It tells others that somebody still writes. Where a file system has no locks, leftovers of others are theirs to clear.
         let _ = file.try_lock();
         Ok(Csv { file: Some(BufWriter::new(file)), temporary })
@@ -162,6 +180,8 @@ impl Drop for Csv {
 
 #[cfg(test)]
 mod tests {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
     use super::*;
 
     #[test]
@@ -173,10 +193,16 @@ mod tests {
         for other in ["out.csv", ".out.csv.4000000000", ".out.csv.bak", ".in.csv.4000000000"] {
             File::create(folder.path().join(other)).unwrap();
         }
+        // Neither waits for a FIFO nor follows a link.
+        mknodat(CWD, folder.path().join(".out.csv.1"), FileType::Fifo, Mode::RWXU, 0).unwrap();
+        std::os::unix::fs::symlink(folder.path().join("out.csv"), folder.path().join(".out.csv.2")).unwrap();
         drop(Csv::create(&to).unwrap());
         let mut left: Vec<String> =
             folder.path().read_dir().unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         left.sort();
-        assert_eq!(left, [".in.csv.4000000000", ".out.csv.4000000001", ".out.csv.bak", "out.csv"]);
+        assert_eq!(
+            left,
+            [".in.csv.4000000000", ".out.csv.1", ".out.csv.2", ".out.csv.4000000001", ".out.csv.bak", "out.csv"]
+        );
     }
 }

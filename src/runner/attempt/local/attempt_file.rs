@@ -10,18 +10,17 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 use rustix::process::Signal;
-use rustix::rand::GetRandomFlags;
 use serde::{Deserialize, Serialize};
 
 use super::cgroup::Group;
 use super::process::{self, Ended, Processes, Tree};
 use super::run_as;
 use crate::runner::attempt::ExitRecord;
+use crate::runner::random;
 
 /// Room for the holder and the exit record, taken from the disk before a task starts.
 pub(super) const ATTEMPT_FILE_SIZE: usize = 4_096;
@@ -143,7 +142,7 @@ impl AttemptFiles {
 
     /// `None` while the last shim of the file is still syncing its record: its turn comes later.
     fn claim_number(&mut self, number: u32) -> Option<Claim> {
-        let token = format!("{number}.{}", random());
+        let token = format!("{number}.{}", random::digits());
         match lock_file(&self.path(&token)) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.free.push_back(number);
@@ -174,16 +173,6 @@ impl AttemptFiles {
 
 fn number_of(token: &str) -> Option<u32> {
     token.split('.').next()?.parse().ok()
-}
-
-/// Random hexadecimal digits.
-fn random() -> String {
-    let mut bytes = [0_u8; 8];
-    match rustix::rand::getrandom(&mut bytes, GetRandomFlags::empty()) {
-        Ok(8) => format!("{:016x}", u64::from_ne_bytes(bytes)),
-        // Time and process tell attempts apart as well, only not from those of other machines.
-        _ => format!("{:x}{:x}", Timestamp::now().as_nanosecond(), std::process::id()),
-    }
 }
 
 /// Opens, or makes with all its room, and locks an attempt file.
