@@ -687,3 +687,32 @@ fn a_task_that_starts_a_service_may_leave_it_running_when_it_succeeds() {
     until("both services have become their programs", || pids(&format!("sleep {service}")).len() == 2);
     pids(&service).into_iter().for_each(|pid| signal(pid, "-KILL"));
 }
+
+#[test]
+fn a_task_that_stops_its_shim_is_ended_at_its_timeout_and_by_a_stop_all_the_same() {
+    let [once, again, asked] = [marker(86_451), marker(86_452), marker(86_453)];
+    let home = Home::of(
+        "",
+        &format!(
+            "[tasks.once]\ntimeout = '1s'\nshell = 'kill -STOP $PPID; sleep {once}; true'\n\
+             [tasks.again]\ntimeout = '1s'\nshell = 'while :; do kill -STOP $PPID; done 2> /dev/null & sleep {again}; true'\n\
+             [tasks.asked]\nshell = 'kill -STOP $PPID; touch begun; sleep {asked}; true'\n"
+        ),
+    );
+    home.run("trigger d").success();
+    until("it has begun", || home.has("begun"));
+    until("those with a timeout have ended", || {
+        ["once", "again"].iter().all(|task| home.state("d", task).0 == "failed")
+    });
+    let (_, reason) = home.state("d", "once");
+    assert!(reason.starts_with("timed out after "), "{reason}");
+    let (_, reason) = home.state("d", "again");
+    assert!(reason.contains("shim was killed") || reason.starts_with("timed out after "), "{reason}");
+    home.run("stop d -y").success();
+    until("the last one has ended", || home.state("d", "asked").0 == "failed");
+    assert_eq!(home.state("d", "asked").1, "stopped");
+    for long in [once, again, asked] {
+        until("its processes are gone", || pids(&long).is_empty());
+    }
+    home.ends_clean();
+}

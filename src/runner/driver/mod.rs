@@ -11,6 +11,7 @@ pub mod line;
 pub mod log;
 mod looks;
 mod mailer;
+mod overdue;
 mod requests;
 mod resident;
 mod saying;

@@ -7,13 +7,14 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::mpsc::Sender;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::host::Host;
 use super::line::Line;
 use super::log;
+use super::overdue::Overdue;
 use super::supervisor::Supervisor;
 use super::{Key, Message};
 use crate::dag::config::Email;
@@ -54,6 +55,7 @@ pub(super) struct System {
     /// Folders of logs that are known to be there.
     folders: HashSet<String>,
     supervisor: Supervisor,
+    overdue: Overdue,
     ticked_at: Timestamp,
 }
 
@@ -67,6 +69,7 @@ impl System {
             spawner: None,
             folders: HashSet::new(),
             supervisor,
+            overdue: Overdue::new(),
             ticked_at: Timestamp::MIN,
         }
     }
@@ -182,7 +185,11 @@ impl Host for System {
         let Some(file) = self.claims.remove(&spec.token) else {
             return Err("the attempt was not claimed; this is a bug of crondag".to_owned());
         };
-        file.and_then(|file| self.spawn(spec, &file)).map_err(|error| launch_error(&error))
+        file.and_then(|file| self.spawn(spec, &file)).map_err(|error| launch_error(&error))?;
+        if let Some(ends_at) = spec.timeout.and_then(|timeout| Instant::now().checked_add(timeout)) {
+            self.overdue.watch(&spec.token, self.attempt_files.path(&spec.token), ends_at);
+        }
+        Ok(())
     }
 
     fn log_failed_start(&mut self, log_file: &str, reason: &str) {
@@ -227,6 +234,7 @@ impl Host for System {
 
     fn stop(&mut self, token: &str) {
         let path = self.attempt_files.path(token);
+        self.overdue.watch(token, path.clone(), Instant::now());
         let token = token.to_owned();
         in_background("stop", move || {
             race_delay();
@@ -239,6 +247,7 @@ impl Host for System {
 
     fn release(&mut self, token: &str) {
         self.claims.remove(token);
+        self.overdue.forget(token);
         self.attempt_files.give_back(token);
     }
 

@@ -79,6 +79,13 @@ impl Reporter {
     }
 }
 
+impl Holder {
+    /// Whether its number still means it.
+    fn is_known(&self) -> bool {
+        self.boot_id == process::boot_id() && process::start_ticks(self.pid) == Some(self.start_ticks)
+    }
+}
+
 /// What an attempt file says.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Found {
@@ -233,9 +240,10 @@ pub fn stop(path: &Path, token: &str, pauses: impl IntoIterator<Item = Duration>
         let silent = match holder_of(path) {
             Ok(Lock::Free) => return Ok(()),
             Ok(Lock::Held(Some(holder))) if holder.token == token => {
-                if holder.boot_id == process::boot_id() && process::start_ticks(holder.pid) == Some(holder.start_ticks)
-                {
+                if holder.is_known() {
                     process::signal(holder.pid, Signal::TERM);
+                    // One that its task has stopped takes TERM only when it goes on.
+                    process::signal(holder.pid, Signal::CONT);
                 }
                 return Ok(());
             }
@@ -253,6 +261,44 @@ pub fn stop(path: &Path, token: &str, pauses: impl IntoIterator<Item = Duration>
             Some(pause) => thread::sleep(pause),
             None => return Err(silent),
         }
+    }
+}
+
+/// How a shim was found that should have ended its attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Urged {
+    /// It has.
+    Gone,
+    /// It is at it.
+    Goes,
+    /// Somebody had stopped it (SIGSTOP); now it goes on.
+    WasStopped,
+}
+
+/// Lets a shim go on that somebody has stopped.
+pub(crate) fn urge(path: &Path, token: &str) -> Urged {
+    match shim_of(path, token) {
+        None => Urged::Gone,
+        Some(pid) if process::is_stopped(pid) => {
+            process::signal(pid, Signal::CONT);
+            Urged::WasStopped
+        }
+        Some(_) => Urged::Goes,
+    }
+}
+
+/// Ends a shim; who watches its lock ends what it leaves.
+pub(crate) fn end_shim(path: &Path, token: &str) {
+    if let Some(pid) = shim_of(path, token) {
+        process::signal(pid, Signal::KILL);
+    }
+}
+
+/// The living shim of an attempt.
+fn shim_of(path: &Path, token: &str) -> Option<i32> {
+    match holder_of(path) {
+        Ok(Lock::Held(Some(holder))) if holder.token == token && holder.is_known() => Some(holder.pid),
+        _ => None,
     }
 }
 

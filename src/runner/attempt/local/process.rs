@@ -33,6 +33,7 @@ struct Stat {
     group: i32,
     session: i32,
     is_zombie: bool,
+    is_stopped: bool,
     start_ticks: u64,
 }
 
@@ -40,6 +41,11 @@ struct Stat {
 /// number.
 pub fn start_ticks(pid: i32) -> Option<u64> {
     stat(pid).map(|stat| stat.start_ticks)
+}
+
+/// Whether a signal or a debugger has stopped a process.
+pub(super) fn is_stopped(pid: i32) -> bool {
+    stat(pid).is_some_and(|stat| stat.is_stopped)
 }
 
 /// The id of this boot of the machine.
@@ -71,6 +77,7 @@ fn stat(pid: i32) -> Option<Stat> {
     Some(Stat {
         pid,
         is_zombie: matches!(*fields.first()?, "Z" | "X"),
+        is_stopped: matches!(*fields.first()?, "T" | "t"),
         parent: fields.get(1)?.parse().ok()?,
         group: fields.get(2)?.parse().ok()?,
         session: fields.get(3)?.parse().ok()?,

@@ -1,0 +1,101 @@
+//! Sees to shims that do not end their attempts though it is time: a task may have stopped its shim (SIGSTOP), which then hears
+//! neither its clock nor a request.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::line::Line;
+use super::log;
+use crate::runner::attempt::local::attempt_file::{self, Urged};
+
+/// How long after its time, and how often from then on, a shim is urged on. To one that is at it nothing happens.
+const MARGIN: Duration = Duration::from_secs(5);
+/// A shim that was stopped so many times in a row is not let go on by its task: it is ended, and what it has left as well.
+const STOPPED_TIMES: u32 = 3;
+
+/// The attempts that have to end at a time.
+pub(super) struct Overdue {
+    sender: Option<Sender<Message>>,
+    /// The newest time of each attempt.
+    due: HashMap<String, Instant>,
+}
+
+enum Message {
+    Watch { due: Instant, token: String, path: PathBuf },
+    Forget { due: Instant, token: String },
+}
+
+struct Entry {
+    path: PathBuf,
+    stopped: u32,
+}
+
+impl Overdue {
+    pub(super) fn new() -> Overdue {
+        Overdue { sender: None, due: HashMap::new() }
+    }
+
+    /// This attempt has to end from this time on.
+    pub(super) fn watch(&mut self, token: &str, path: PathBuf, ends_at: Instant) {
+        let Some(due) = ends_at.checked_add(MARGIN) else { return };
+        self.forget(token);
+        self.due.insert(token.to_owned(), due);
+        let sender = match &self.sender {
+            Some(sender) => sender,
+            None => {
+                let (sender, receiver) = channel();
+                // Without a thread there is only what the shim does itself.
+                let _ = thread::Builder::new().name("overdue".to_owned()).spawn(move || urge(&receiver));
+                self.sender.insert(sender)
+            }
+        };
+        let _ = sender.send(Message::Watch { due, token: token.to_owned(), path });
+    }
+
+    /// This attempt has ended.
+    pub(super) fn forget(&mut self, token: &str) {
+        if let (Some(due), Some(sender)) = (self.due.remove(token), &self.sender) {
+            let _ = sender.send(Message::Forget { due, token: token.to_owned() });
+        }
+    }
+}
+
+/// Works until the driver is gone.
+fn urge(receiver: &Receiver<Message>) {
+    let mut open: BTreeMap<(Instant, String), Entry> = BTreeMap::new();
+    loop {
+        let message = match open.first_key_value() {
+            None => receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(((due, _), _)) => receiver.recv_timeout(due.saturating_duration_since(Instant::now())),
+        };
+        match message {
+            Ok(Message::Watch { due, token, path }) => {
+                open.insert((due, token), Entry { path, stopped: 0 });
+            }
+            Ok(Message::Forget { due, token }) => {
+                open.remove(&(due, token));
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+        let now = Instant::now();
+        while let Some(first) = open.first_entry().filter(|first| first.key().0 <= now) {
+            let ((_, token), mut entry) = first.remove_entry();
+            match attempt_file::urge(&entry.path, &token) {
+                Urged::Gone => continue,
+                Urged::Goes => entry.stopped = 0,
+                Urged::WasStopped => entry.stopped += 1,
+            }
+            if entry.stopped >= STOPPED_TIMES {
+                log::say(
+                    &Line::trouble("a shim is stopped again and again, it is ended", "SIGSTOP").with("attempt", &token),
+                );
+                attempt_file::end_shim(&entry.path, &token);
+            }
+            open.insert((now + MARGIN, token), entry);
+        }
+    }
+}
