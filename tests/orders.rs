@@ -286,3 +286,94 @@ fn listens(pid: u32) -> bool {
     let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap_or("0").trim().to_owned();
     u64::from_str_radix(&caught, 16).unwrap_or(0) & (1 << 14) != 0
 }
+
+#[test]
+fn a_dag_is_renamed_with_its_file_its_runs_and_its_logs() {
+    let home = Home::new()
+        .dag("old", "schedule = '@daily'\n[tasks.a]\nshell = 'echo printed'\n")
+        .dag("behind", "[tasks.w]\nwait = { dag = 'old' }\n")
+        .dag("other", "[tasks.a]\nshell = 'touch begun; until [ -e go ]; do sleep 0.05; done'\n");
+    home.run("backfill -s 2024-01-01 -e 2024-01-02 old").success();
+    home.run("pause old").success();
+    home.run("dag rename old other").code(2).stderr_eq(str![[r#"
+error: there are files of both names, dags/old.toml and dags/other.toml
+next: remove the one that is not wanted, or keep old and choose another name
+
+"#]]);
+    home.run("dag rename old new").success().stdout_eq(str![[r#"
+old is new now, with 2 runs
+renamed: dags/old.toml to dags/new.toml
+dags/behind.toml still waits for old: correct it
+next: crondag validate
+
+"#]]);
+    assert_eq!(home.runs("new"), ["2024-01-01 success backfill", "2024-01-02 success backfill"]);
+    assert!(home.run("logs new a 2024-01-01").success().out().contains("printed"));
+    assert!(!home.has(".crondag/logs/old") && !home.has("dags/old.toml"));
+    home.run("runs old").code(2);
+    home.run("tick").success();
+    let rows = home.json("list_dags --json");
+    let row = rows.iter().find(|row| row["dag_id"] == "new").unwrap();
+    assert_eq!(row["is_paused"], json!(true), "the schedule of the new name is that of the old one");
+    home.run("backfill -s 2024-01-01 -e 2024-01-02 new --rerun all").success();
+    home.is_sound();
+}
+
+#[test]
+fn a_dag_whose_runs_have_not_ended_keeps_its_name_and_its_history() {
+    let home = Home::new().dag("d", "[tasks.a]\nshell = 'touch begun; until [ -e go ]; do sleep 0.05; done'\n");
+    home.run("trigger d --date 2024-01-01").success();
+    until("the task runs", || home.has("begun"));
+    for order in ["dag rename d e", "dag delete d -y"] {
+        home.run(order).code(2).stderr_eq(str![[r#"
+error: d has 1 run that has not ended
+next: wait (crondag runs d), or crondag stop d
+
+"#]]);
+    }
+    home.write("go", "");
+    until("it has ended", || home.runs("d") == ["2024-01-01 success manual"]);
+}
+
+#[test]
+fn a_dag_whose_history_is_deleted_goes_on_from_where_it_is() {
+    let home = Home::new()
+        .dag("d", "schedule = '@daily'\nstart_date = 2024-01-01\nend_date = 2024-01-02\ncatchup = true\n[tasks.a]\nshell = 'true'\n")
+        .dag("other", "[tasks.a]\nshell = 'true'\n");
+    home.run("tick --foreground").success();
+    assert_eq!(home.runs("d").len(), 2);
+    home.run("dag delete d").code(2).stderr_eq(str![[r#"
+error: nothing was done: "Remove 2 runs of d, their logs and what its checks recorded?" must be answered, and there is no terminal to ask on
+next: the same again with -y, which means yes
+
+"#]]);
+    home.run("dag delete d -y").success().stdout_eq(str![[r#"
+removed: 2 runs of d
+dags/d.toml stays, and goes on from where it is
+next: crondag list_dags
+
+"#]]);
+    assert!(!home.has(".crondag/logs/d"));
+    home.run("tick --foreground").success();
+    assert_eq!(home.runs("d"), [""; 0], "what was caught up is not caught up again");
+    home.run("backfill -s 2024-01-01 -e 2024-01-01 d").success();
+    home.run("trigger other --date 2024-01-01 --wait").success();
+    home.run("dag delete d --with-file -y").success().stdout_eq(str![[r#"
+removed: 1 run of d and the file dags/d.toml
+next: crondag list_dags
+
+"#]]);
+    home.run("runs d").code(2);
+    home.is_sound();
+}
+
+#[test]
+fn no_number_of_a_run_is_given_twice_after_the_newest_was_deleted() {
+    let home = Home::new().dag("d", "[tasks.a]\nshell = 'true'\n").dag("e", "[tasks.a]\nshell = 'true'\n");
+    home.run("trigger d --date 2024-01-01 --wait").success();
+    let last = home.store().last_run().unwrap();
+    home.run("dag delete d -y").success();
+    home.run("trigger e --date 2024-01-01 --wait").success();
+    assert!(home.store().last_run().unwrap() > last);
+    home.is_sound();
+}

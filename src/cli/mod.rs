@@ -7,6 +7,7 @@ mod clear;
 mod completions;
 mod confirm;
 mod context;
+mod dag;
 mod db;
 mod diagnose;
 pub mod diagnostic;
@@ -129,6 +130,8 @@ enum Command {
     Status(status::Args),
     /// Say why a task is not running, and what would change that
     Explain(explain::Args),
+    /// Rename a DAG with its history, or remove its history
+    Dag(dag::Args),
     /// Back up or check the database
     Db(db::Args),
     /// Make DAG files of what another scheduler runs
@@ -198,6 +201,7 @@ fn run(cli: &Cli) -> Result<ExitCode, CliError> {
         Command::Gate(args) => gate::run(args, global),
         Command::Status(args) => status::run(args, global),
         Command::Explain(args) => explain::run(args, global),
+        Command::Dag(args) => dag::run(args, global),
         Command::Db(args) => db::run(args, global),
         Command::Import(args) => import::run(args),
         Command::Completions(args) => completions::run(args),

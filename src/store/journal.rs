@@ -7,7 +7,7 @@ use rusqlite::{CachedStatement, Row};
 use serde::{Deserialize, Serialize};
 
 use super::{Micros, Store, StoreError, Write};
-use crate::dag::{RunNumber, RunState, TaskId, TaskState, Transition};
+use crate::dag::{DagId, RunNumber, RunState, TaskId, TaskState, Transition};
 
 /// What the event log says about one run when it is folded from the beginning.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +29,30 @@ pub(super) enum Event {
     },
     /// The engine decided.
     Transition(Transition),
+    /// What became of the history of a whole DAG. Such a line belongs to no run: its number is 0.
+    History(HistoryEvent),
+}
+
+/// What somebody did to the history of a DAG.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "history", rename_all = "snake_case")]
+pub(super) enum HistoryEvent {
+    /// It has another name.
+    DagRenamed {
+        /// The name before.
+        from: DagId,
+        /// The name since.
+        to: DagId,
+        /// Who did it.
+        by: String,
+    },
+    /// Its runs were removed.
+    DagDeleted {
+        /// The DAG.
+        dag: DagId,
+        /// Who did it.
+        by: String,
+    },
 }
 
 /// Folds the event log.
@@ -57,6 +81,7 @@ fn fold(runs: &mut BTreeMap<RunNumber, Rebuilt>, number: RunNumber, event: &Even
                 Some(_) => Err("a run is created twice".to_owned()),
             };
         }
+        Event::History(_) => return Ok(()),
         Event::Transition(transition) => transition,
     };
     let run = runs.get_mut(&number).ok_or("the run was never created")?;

@@ -473,8 +473,12 @@ impl Write<'_> {
     pub fn create_run(&self, run: &NewRun, now: Timestamp) -> Result<Option<RunNumber>, StoreError> {
         let number: Option<i64> = self
             .statement(
-                "INSERT INTO runs (dag_id, run_id, run_type, logical_date, data_interval_end, state, params, selection,
-                 backfill_id, queued_at) VALUES (?1, ?2, ?3, ?4, ?5, 'queued', ?6, ?7, ?8, ?9)
+                // No number is given twice, also after the newest run was removed.
+                "INSERT INTO runs (id, dag_id, run_id, run_type, logical_date, data_interval_end, state, params, selection,
+                 backfill_id, queued_at) VALUES (
+                 (SELECT 1 + max(coalesce((SELECT max(id) FROM runs), 0), CAST(value AS INTEGER))
+                  FROM meta WHERE key = ?10),
+                 ?1, ?2, ?3, ?4, ?5, 'queued', ?6, ?7, ?8, ?9)
                  ON CONFLICT DO NOTHING RETURNING id",
             )?
             .query_row(
@@ -488,6 +492,7 @@ impl Write<'_> {
                     run.selection.as_ref().map(json).transpose()?,
                     run.backfill_id,
                     Micros(now),
+                    super::history::LAST_NUMBER,
                 ),
                 |row| row.get(0),
             )

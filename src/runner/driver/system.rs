@@ -120,10 +120,11 @@ impl System {
 
     fn make_log_folder(&mut self, log_file: &str) -> Result<(), String> {
         let folder = log_file.rsplit_once('/').map_or("", |(folder, _)| folder);
-        if self.folders.contains(folder) {
+        let path = self.home.root().join(folder);
+        // Somebody may have renamed or deleted the history of its DAG.
+        if self.folders.contains(folder) && path.is_dir() {
             return Ok(());
         }
-        let path = self.home.root().join(folder);
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)

@@ -1,0 +1,193 @@
+//! The history of a DAG under another name, or gone.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::app::{App, AppError};
+use crate::dag::wait::Condition;
+use crate::dag::{DagId, Task};
+use crate::store::History;
+
+/// What will be renamed.
+#[derive(Debug, Clone, Serialize)]
+pub struct RenamePlan {
+    /// The name that the DAG has.
+    pub from: DagId,
+    /// The name that it gets.
+    pub to: DagId,
+    /// Its runs.
+    pub runs: u32,
+    /// Whether its file is renamed; otherwise that has the new name already, or there is none.
+    pub renames_file: bool,
+    /// Other DAGs that wait for it under the old name.
+    pub waiting: Vec<DagId>,
+}
+
+/// What will be removed.
+#[derive(Debug, Clone, Serialize)]
+pub struct DeletePlan {
+    /// The DAG.
+    pub dag_id: DagId,
+    /// Its runs.
+    pub runs: u32,
+    /// Its file, if there is one.
+    pub file: Option<PathBuf>,
+    /// Whether that is removed as well. Otherwise the DAG goes on from where it is.
+    pub deletes_file: bool,
+}
+
+/// Works out what would be renamed.
+///
+/// # Errors
+/// No such DAG; the new name is none or is taken; runs have not ended.
+pub fn plan_rename(app: &App, from: &str, to: &str) -> Result<RenamePlan, AppError> {
+    let from = app.dag_id(from)?;
+    let to = DagId::new(to).map_err(|error| AppError::usage(error, "choose another name"))?;
+    if from == to {
+        return Err(AppError::usage(format!("{from} has that name already"), "crondag list_dags"));
+    }
+    let (has_old, has_new) = (app.home.dag_path(from.as_str()).exists(), app.home.dag_path(to.as_str()).exists());
+    if has_old && has_new {
+        return Err(AppError::usage(
+            format!("there are files of both names, dags/{from}.toml and dags/{to}.toml"),
+            format!("remove the one that is not wanted, or keep {from} and choose another name"),
+        ));
+    }
+    let (mut known, mut taken) = (History::default(), History::default());
+    if let Some(store) = app.store()? {
+        (known, taken) = (store.history(&from)?, store.history(&to)?);
+    }
+    check_rename(&from, &to, known, taken)?;
+    let waits_for_it = |task: &Task| {
+        let condition = task.wait().map(|wait| &wait.condition);
+        matches!(condition, Some(Condition::Dag { dag, .. }) if *dag == from.as_str())
+    };
+    let others = app.dag_files()?.into_iter().filter_map(|file| file.dag.ok());
+    let waiting = others.filter(|dag| dag.tasks.iter().any(waits_for_it)).map(|dag| dag.id);
+    let waiting = waiting.collect();
+    Ok(RenamePlan { from, to, runs: known.runs, renames_file: has_old, waiting })
+}
+
+fn check_rename(from: &DagId, to: &DagId, known: History, taken: History) -> Result<(), AppError> {
+    refuse_unfinished(from, known)?;
+    if taken.runs > 0 {
+        return Err(AppError::usage(
+            format!("{to} has {} of its own", runs(taken.runs)),
+            format!("choose another name, or remove them: crondag dag delete {to}"),
+        ));
+    }
+    Ok(())
+}
+
+fn refuse_unfinished(dag_id: &DagId, history: History) -> Result<(), AppError> {
+    if history.unfinished == 0 {
+        return Ok(());
+    }
+    let what = match history.unfinished {
+        1 => "1 run that has not ended".to_owned(),
+        count => format!("{count} runs that have not ended"),
+    };
+    Err(AppError::usage(
+        format!("{dag_id} has {what}"),
+        format!("wait (crondag runs {dag_id}), or crondag stop {dag_id}"),
+    ))
+}
+
+/// `1 run`, `3 runs`.
+pub fn runs(count: u32) -> String {
+    if count == 1 { "1 run".to_owned() } else { format!("{count} runs") }
+}
+
+/// Renames the history, the folder of logs and the file. Typed again after it was broken off, it ends what it began.
+///
+/// # Errors
+/// The database or the disk; the world has changed so that it may not be done any more. Then nothing is renamed.
+pub fn rename(app: &App, plan: &RenamePlan, by: &str) -> Result<(), AppError> {
+    let (from, to) = (&plan.from, &plan.to);
+    let mut store = app.store_for_writing()?;
+    // Ticks wait from here on, so that none sees the file without its history.
+    let write = store.write()?;
+    check_rename(from, to, write.history(from)?, write.history(to)?)?;
+    write.rename_dag((from, to), |dag| format!(".crondag/logs/{dag}/"), by, app.now)?;
+    let logs = app.home.logs_dir();
+    let file = (app.home.dag_path(from.as_str()), app.home.dag_path(to.as_str()));
+    let moves = [(logs.join(from.as_str()), logs.join(to.as_str())), file];
+    let mut finished: Vec<&(PathBuf, PathBuf)> = Vec::new();
+    let mut done = Ok(());
+    for pair in &moves {
+        match move_file(&pair.0, &pair.1) {
+            Ok(true) => finished.push(pair),
+            Ok(false) => {}
+            Err(error) => {
+                done = Err(AppError::environment(
+                    format!("cannot rename {} to {}: {error}", pair.0.display(), pair.1.display()),
+                    "nothing was renamed; check who owns the folders, and whether the new name is free",
+                ));
+                break;
+            }
+        }
+    }
+    let done = done.and_then(|()| write.commit().map_err(AppError::from));
+    if done.is_err() {
+        for (old, new) in finished {
+            // What is left under the new name is found there when the same is typed again.
+            let _ = fs::rename(new, old);
+        }
+    }
+    done
+}
+
+/// Says whether there was anything to move.
+fn move_file(from: &Path, to: &Path) -> io::Result<bool> {
+    if !from.exists() {
+        return Ok(false);
+    }
+    if to.is_file() {
+        return Err(io::Error::from(io::ErrorKind::AlreadyExists));
+    }
+    fs::rename(from, to).map(|()| true)
+}
+
+/// Works out what would be removed.
+///
+/// # Errors
+/// No such DAG; runs have not ended.
+pub fn plan_delete(app: &App, dag: &str, deletes_file: bool) -> Result<DeletePlan, AppError> {
+    let dag_id = app.dag_id(dag)?;
+    let history = match app.store()? {
+        Some(store) => store.history(&dag_id)?,
+        None => History::default(),
+    };
+    refuse_unfinished(&dag_id, history)?;
+    let file = Some(app.home.dag_path(dag_id.as_str())).filter(|path| path.exists());
+    Ok(DeletePlan { dag_id, runs: history.runs, file, deletes_file })
+}
+
+/// Removes the history and the logs, and the file where that was asked.
+///
+/// # Errors
+/// The database or the disk; a run has begun meanwhile.
+pub fn delete(app: &App, plan: &DeletePlan, by: &str) -> Result<(), AppError> {
+    let dag_id = &plan.dag_id;
+    let mut store = app.store_for_writing()?;
+    let write = store.write()?;
+    refuse_unfinished(dag_id, write.history(dag_id)?)?;
+    let stays = plan.file.is_some() && !plan.deletes_file;
+    write.forget_dag(dag_id, stays, by, app.now)?;
+    let remove = |path: &Path, removed: io::Result<()>| match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(AppError::environment(
+            format!("cannot remove {}: {error}", path.display()),
+            "check who owns it, and type the same again",
+        )),
+        _ => Ok(()),
+    };
+    if let (Some(file), true) = (&plan.file, plan.deletes_file) {
+        remove(file, fs::remove_file(file))?;
+    }
+    write.commit()?;
+    let logs = app.home.logs_dir().join(dag_id.as_str());
+    remove(&logs, fs::remove_dir_all(&logs))
+}
