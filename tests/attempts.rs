@@ -710,7 +710,8 @@ fn a_task_that_stops_its_shim_is_ended_at_its_timeout_and_by_a_stop_all_the_same
     assert!(reason.contains("shim was killed") || reason.starts_with("timed out after "), "{reason}");
     home.run("stop d -y").success();
     until("the last one has ended", || home.state("d", "asked").0 == "failed");
-    assert_eq!(home.state("d", "asked").1, "stopped");
+    let (_, reason) = home.state("d", "asked");
+    assert!(reason.starts_with("stopped"), "{reason}");
     for long in [once, again, asked] {
         until("its processes are gone", || pids(&long).is_empty());
     }
