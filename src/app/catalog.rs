@@ -91,7 +91,7 @@ impl App {
         match self.find(&id) {
             None => Err(self.unknown_dag(text)),
             Some(Ok(dag)) => Ok(dag),
-            Some(Err(file)) => Err(faulty(file)),
+            Some(Err(file)) => Err(file.into()),
         }
     }
 
@@ -126,7 +126,7 @@ impl App {
     /// The file cannot be read, or the database not be written.
     pub fn keep_version(&self, write: &Write<'_>, dag: &Dag) -> Result<i64, AppError> {
         let path = self.home.dag_path(dag.id.as_str());
-        let (_, file) = files::load_dag(&self.home, &path, &self.config).map_err(faulty)?;
+        let (_, file) = files::load_dag(&self.home, &path, &self.config)?;
         let version = write.keep_version(&dag.id, &file.text, self.now)?;
         let mut row = write.dag(&dag.id)?.unwrap_or_else(|| DagRow::new(dag.id.clone(), self.now));
         row.version_id = Some(version);
@@ -134,10 +134,4 @@ impl App {
         write.put_dag(&row)?;
         Ok(version)
     }
-}
-
-/// A file that cannot be used, with what to do about it.
-pub(super) fn faulty(file: FaultyFile) -> AppError {
-    let next = format!("correct {}, then type `crondag validate`", file.path.display());
-    AppError::Faulty { file, next }
 }

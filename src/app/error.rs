@@ -89,6 +89,13 @@ impl fmt::Display for AppError {
 
 impl std::error::Error for AppError {}
 
+impl From<FaultyFile> for AppError {
+    fn from(file: FaultyFile) -> AppError {
+        let next = format!("correct {}, then type `crondag validate`", file.path.display());
+        AppError::Faulty { file, next }
+    }
+}
+
 impl From<HomeError> for AppError {
     fn from(error: HomeError) -> AppError {
         let class = match &error {

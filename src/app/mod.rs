@@ -49,7 +49,7 @@ impl App {
         home.refuse_world_writable().map_err(crate::home::HomeError::from)?;
         match files::load_config(&home) {
             Ok((config, _)) => Ok(App { home, config, now: Timestamp::now(), zones: RefCell::default() }),
-            Err(file) => Err(catalog::faulty(file)),
+            Err(file) => Err(file.into()),
         }
     }
 
@@ -60,7 +60,7 @@ impl App {
 
     /// The name of the zone of DAGs that name none, and who says so: `Asia/Shanghai (crondag.toml)`.
     pub fn default_zone_in_words(&self) -> String {
-        let name = select::zone_name(self.config.default_zone());
+        let name = times::zone_name(self.config.default_zone());
         let source = match self.config.timezone {
             Some(_) => crate::home::CONFIG_FILE,
             None => MachineZone::find().source,

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::times::{minute, rfc3339};
+use super::times::{minute, rfc3339, zone_name};
 use super::{App, AppError};
 use crate::dag::nearest::nearest;
 use crate::dag::schedule::{DataInterval, Timetable, When, parse_when};
@@ -58,14 +58,6 @@ pub fn interval(dag: &Dag, text: &str) -> Result<DataInterval, AppError> {
         format!("no data interval of {} starts at {text} (schedule: {schedule}, zone {})", dag.id, zone_name(zone)),
         if near.is_empty() { format!("crondag next {}", dag.id) } else { format!("nearest: {}", near.join(" or ")) },
     ))
-}
-
-/// A zone's name, or its offset where it has no name.
-pub fn zone_name(zone: &TimeZone) -> String {
-    match zone.iana_name() {
-        Some(name) => name.to_owned(),
-        None => zone.to_fixed_offset().map_or_else(|_| "local time".to_owned(), |offset| offset.to_string()),
-    }
 }
 
 /// The runs that a date or a run id means, oldest first; without one, the newest run. Never empty.

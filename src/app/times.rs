@@ -8,6 +8,14 @@ use serde::{Serialize, Serializer};
 
 use crate::dag::units::format_duration;
 
+/// A zone's name, or its offset where it has no name.
+pub fn zone_name(zone: &TimeZone) -> String {
+    match zone.iana_name() {
+        Some(name) => name.to_owned(),
+        None => zone.to_fixed_offset().map_or_else(|_| "local time".to_owned(), |offset| offset.to_string()),
+    }
+}
+
 /// An instant and the zone in which it is shown. For programs it is RFC 3339 with the zone's offset.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Moment {

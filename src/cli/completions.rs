@@ -15,9 +15,9 @@ pub struct Args {
     shell: Shell,
 }
 
-pub(super) fn run(args: &Args) -> Result<ExitCode, CliError> {
+pub(super) fn run(args: &Args, mut command: clap::Command) -> Result<ExitCode, CliError> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut super::command(), "crondag", &mut script);
+    clap_complete::generate(args.shell, &mut command, "crondag", &mut script);
     write_out(&String::from_utf8_lossy(&script))?;
     Ok(ExitCode::SUCCESS)
 }

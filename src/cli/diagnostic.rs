@@ -8,8 +8,7 @@ use std::path::Path;
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
-use super::layout::{Layout, hanging, width};
-use super::output::wants_colour;
+use super::layout::{Layout, hanging, wants_colour, width};
 use crate::dag::file::{Fault, Severity};
 
 /// How the text is shown where it goes.

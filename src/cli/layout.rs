@@ -13,6 +13,13 @@ pub const PIPE: usize = 100;
 /// A narrower terminal gets lines of this width, which it breaks itself.
 const NARROWEST: usize = 60;
 
+/// Whether colours go to a stream: it is a terminal that knows them, and `NO_COLOR` is unset or empty.
+pub fn wants_colour(stream: &impl IsTerminal) -> bool {
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb");
+    stream.is_terminal() && !no_color && !dumb
+}
+
 /// Where output goes, and how wide it is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {

@@ -18,8 +18,7 @@ pub struct Args {
     dir: Option<PathBuf>,
 }
 
-pub(super) fn run(args: &Args) -> Result<ExitCode, CliError> {
-    let command = super::command();
+pub(super) fn run(args: &Args, command: clap::Command) -> Result<ExitCode, CliError> {
     let Some(dir) = &args.dir else {
         let mut text = Vec::new();
         Man::new(command)

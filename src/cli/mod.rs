@@ -204,8 +204,8 @@ fn run(cli: &Cli) -> Result<ExitCode, CliError> {
         Command::Dag(args) => dag::run(args, global),
         Command::Db(args) => db::run(args, global),
         Command::Import(args) => import::run(args),
-        Command::Completions(args) => completions::run(args),
-        Command::Man(args) => man::run(args),
+        Command::Completions(args) => completions::run(args, command()),
+        Command::Man(args) => man::run(args, command()),
     }
 }
 

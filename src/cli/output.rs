@@ -2,12 +2,12 @@
 //!
 //! A page is built whole and printed once, so that a failure half-way prints nothing and a closed pipe is no panic.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 
 use serde::Serialize;
 
 use super::error::CliError;
-use super::layout::{Layout, hanging, printable, width};
+use super::layout::{Layout, hanging, printable, wants_colour, width};
 pub use super::table::{Cell, Table};
 use crate::dag::{RunState, TaskState};
 
@@ -63,13 +63,6 @@ impl Tone {
             RunState::Failed => Tone::Red,
         }
     }
-}
-
-/// Whether colours go to a stream: it is a terminal that knows them, and `NO_COLOR` is unset or empty.
-pub fn wants_colour(stream: &impl IsTerminal) -> bool {
-    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb");
-    stream.is_terminal() && !no_color && !dumb
 }
 
 /// Text on its way to standard output.

@@ -10,7 +10,6 @@ use super::error::CliError;
 use super::layout::width;
 use super::output::{Cell, Page, Table, Tone, print_json};
 use crate::app::query::graph::{of_run, tasks_of_dag};
-use crate::app::select;
 use crate::dag::{Dag, TaskId, TaskState, TriggerRule};
 
 /// Options of `show`.
@@ -73,7 +72,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
 fn text(dag: &Dag, heading: Option<&str>, states: Option<&States>, page: &mut Page) {
     let schedule = dag.schedule.as_ref().map_or("no schedule", |schedule| schedule.text());
     let name = page.paint(Tone::Bold, dag.id.as_str());
-    page.line(format!("{name}  {schedule} ({})", select::zone_name(&dag.timezone)));
+    page.line(format!("{name}  {schedule} ({})", crate::app::times::zone_name(&dag.timezone)));
     if let Some(description) = &dag.description {
         page.line(description);
     }

@@ -19,7 +19,7 @@ use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 
 use super::context::Global;
 use super::error::CliError;
-use super::output::wants_colour;
+use super::layout::wants_colour;
 use super::rehearsal::Rehearsal;
 use crate::app::times::{minute, rfc3339};
 use crate::dag::SKIP_EXIT_STATUS;

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::diagnostic::{Style, render};
 use crate::access::{self, Exposed};
-use crate::app::select::zone_name;
+use crate::app::times::zone_name;
 use crate::dag::Config;
 use crate::dag::file::{Fault, Severity, read_config_leniently, read_dag, read_diagnosis};
 use crate::home::{CONFIG_FILE, DIAGNOSIS_FILE, Home, HomeError};

@@ -6,8 +6,9 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, civil};
 use serde::Serialize;
 
-use crate::app::select::{self, zone_name};
-use crate::app::times::{Moment, minute};
+use crate::app::select;
+
+use crate::app::times::{Moment, minute, zone_name};
 use crate::app::{App, AppError};
 use crate::dag::Dag;
 use crate::dag::schedule::{DataInterval, Schedule};

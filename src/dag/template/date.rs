@@ -7,8 +7,6 @@ use jiff::{Span, Zoned};
 use minijinja::value::{Kwargs, Object, ObjectRepr, from_args};
 use minijinja::{Error, ErrorKind, State, Value};
 
-use super::iso;
-
 #[derive(Debug)]
 pub(super) struct DateTimeValue(pub(super) Zoned);
 
@@ -74,3 +72,8 @@ const UNITS: [(&str, Put); 6] = [
     ("minutes", |span, number| span.try_minutes(number)),
     ("seconds", |span, number| span.try_seconds(number)),
 ];
+
+/// RFC 3339 with the offset, without the zone's name: `2018-07-01T07:00:00+08:00`.
+pub fn iso(zoned: &Zoned) -> String {
+    zoned.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
+}

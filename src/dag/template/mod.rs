@@ -18,6 +18,7 @@ use super::schedule::{DataInterval, Timetable};
 
 pub use check::{Checker, TemplateFault};
 use date::DateTimeValue;
+pub use date::iso;
 pub use secrets::Secrets;
 
 /// Bounds the work of one rendering, in minijinja's instructions: a template is text with holes, not a program.
@@ -183,11 +184,6 @@ impl Dates {
         put("run_id", run_id.to_owned());
         texts
     }
-}
-
-/// RFC 3339 with the offset, without the zone's name: `2018-07-01T07:00:00+08:00`.
-pub fn iso(zoned: &Zoned) -> String {
-    zoned.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
 }
 
 #[allow(clippy::too_many_arguments)] // one for each root of names

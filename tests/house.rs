@@ -1,0 +1,406 @@
+//! The house as docs/architecture.md draws it: which folder may use which, what belongs to one folder alone, and no circles
+//! between files but those that a record argues for.
+//!
+//! It reads the sources as text: `use` trees and paths that begin with `crate`, `super`, `self` or a module of the same file.
+//! What stands under `#[cfg(test)]` does not count, nor does a `pub use` that only gives a name another home.
+
+#![allow(clippy::unwrap_used)] // a test that cannot go on has failed
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+/// Each folder or file of `src/`, and what it may use besides itself. `cli` and what is not named may use everything.
+const MAY_USE: &[(&str, &[&str])] = &[
+    ("dag", &[]),
+    ("access", &["dag"]),
+    ("mask", &[]),
+    ("machine_zone", &["dag"]),
+    ("home", &["dag", "access", "machine_zone"]),
+    ("check", &["dag"]),
+    ("diagnose", &["dag"]),
+    ("store", &["dag", "check", "notify", "access", "home"]),
+    ("notify", &["dag", "check", "diagnose", "mask", "access", "home"]),
+    ("runner/engine", &["dag"]),
+    ("runner/attempt", &["dag", "mask", "access", "home", "runner/race_delay", "runner/backoff"]),
+    ("runner", &["dag", "check", "diagnose", "store", "notify", "mask", "access", "home", "machine_zone"]),
+    ("import", &["dag", "home", "access", "machine_zone"]),
+    (
+        "app",
+        &["import", "dag", "check", "diagnose", "store", "notify", "runner", "mask", "access", "home", "machine_zone"],
+    ),
+];
+
+/// Words of the sources that belong to some folders alone.
+const BELONGS: &[(&str, &[&str])] = &[
+    // What is unsafe is all in `sys`, the parser of statements too.
+    (r"\brusqlite::", &["store", "runner/actions/sql/sqlite.rs", "runner/attempt/local/sys.rs"]),
+    (r"\bclap::|derive\(.*Parser", &["cli"]),
+    // Inner programs speak to their logs and the driver to its own.
+    (r"\be?print(ln)?!", &["cli", "runner/actions", "runner/driver", "runner/attempt"]),
+    (r"\bindicatif::", &["cli"]),
+];
+
+/// Arrows that run back, until they are turned: `file -> folder`.
+const BACK: &[&str] = &[];
+
+/// Files that use one another in a circle, with the record that argues for it.
+const CIRCLES: &[(&[&str], &str)] = &[
+    (&["runner/driver/host.rs", "runner/driver/mod.rs", "runner/driver/resident.rs"], RECORD),
+    (&["runner/engine/message.rs", "runner/engine/mod.rs", "runner/engine/run.rs"], RECORD),
+    (&["import/crontab/mod.rs", "import/crontab/write.rs"], RECORD),
+];
+
+const RECORD: &str = "docs/decisions/0031-the-house-is-tested.md";
+
+#[derive(Default)]
+struct Source {
+    /// The module's path: `runner`, `engine`, `run`.
+    module: Vec<String>,
+    code: String,
+    uses: Vec<Vec<String>>,
+    /// What a `pub use` gives a name here, and where it comes from.
+    names: Vec<(String, Vec<String>)>,
+}
+
+type Sources = BTreeMap<String, Source>;
+
+static SOURCES: LazyLock<Sources> = LazyLock::new(read_sources);
+
+#[test]
+fn arrows_never_run_back() {
+    let sources = &*SOURCES;
+    let mut back = Vec::new();
+    for (file, targets) in arrows(sources) {
+        let Some((folder, may_use)) = rule_of(&file) else { continue };
+        for target in targets {
+            let is_own = belongs_to(&target, folder);
+            if !is_own && !may_use.iter().any(|allowed| belongs_to(&target, allowed)) {
+                back.push(format!("{file} -> {target}"));
+            }
+        }
+    }
+    let unknown: Vec<_> = back.iter().filter(|arrow| !BACK.contains(&arrow.as_str())).collect();
+    assert!(unknown.is_empty(), "arrows that run back:\n{unknown:#?}");
+    let turned: Vec<_> = BACK.iter().filter(|arrow| !back.iter().any(|found| found == **arrow)).collect();
+    assert!(turned.is_empty(), "these do not run back any more, take them out of the list:\n{turned:#?}");
+}
+
+#[test]
+fn what_belongs_to_one_folder_is_nowhere_else() {
+    let sources = &*SOURCES;
+    let mut strays = Vec::new();
+    for (word, homes) in BELONGS {
+        let word = Regex::new(word).unwrap();
+        for (file, source) in sources {
+            if word.is_match(&source.code) && !homes.iter().any(|home| belongs_to(file, home)) {
+                strays.push(format!("{file}: {}", word.find(&source.code).unwrap().as_str()));
+            }
+        }
+    }
+    assert!(strays.is_empty(), "{strays:#?}");
+}
+
+#[test]
+fn no_files_use_one_another_in_a_circle() {
+    let sources = &*SOURCES;
+    let arrows = arrows(sources);
+    let found = circles(&arrows);
+    let argued = |circle: &BTreeSet<String>| {
+        CIRCLES.iter().any(|(files, record)| {
+            let files: BTreeSet<String> = files.iter().map(|&file| file.to_owned()).collect();
+            assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(record).is_file(), "{record}: there is no such record");
+            circle.is_subset(&files)
+        })
+    };
+    let mut text = String::new();
+    for circle in found.iter().filter(|circle| !argued(circle)) {
+        writeln!(text, "\na circle of {} files:", circle.len()).unwrap();
+        for file in circle {
+            let within: Vec<&str> = arrows[file].iter().filter(|to| circle.contains(*to)).map(String::as_str).collect();
+            writeln!(text, "  {file} -> {}", within.join(", ")).unwrap();
+        }
+    }
+    assert!(text.is_empty(), "{text}");
+    assert_eq!(found.len(), CIRCLES.len(), "a circle of the list is cut: take it out");
+}
+
+#[test]
+fn links_and_named_pages_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut pages = vec![root.join("Cargo.toml")];
+    for folder in ["docs", "examples", "src", "install"] {
+        below(&root.join(folder), &["md", "rs", "sh"], &mut pages);
+    }
+    let entries = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path());
+    pages.extend(entries.filter(|path| path.extension().is_some_and(|end| end == "md")));
+    let link = Regex::new(r"\]\(([^)#\s]+)(?:#[^)]*)?\)").unwrap();
+    let named = Regex::new(r"\bdocs/[\w/.-]*\w").unwrap();
+    let mut dead = Vec::new();
+    for page in &pages {
+        let text = fs::read_to_string(page).unwrap();
+        let is_page = page.extension().is_some_and(|end| end == "md");
+        let links = link
+            .captures_iter(&text)
+            .map(|found| found.get(1).unwrap().as_str())
+            .filter(|to| is_page && !to.contains(':'));
+        let beside = links.map(|to| (to, page.parent().unwrap().join(to)));
+        let from_root = named.find_iter(&text).map(|found| (found.as_str(), root.join(found.as_str())));
+        for (to, path) in beside.chain(from_root) {
+            if !path.exists() {
+                dead.push(format!("{}: {to}", page.strip_prefix(root).unwrap().display()));
+            }
+        }
+    }
+    assert!(dead.is_empty(), "{dead:#?}");
+}
+
+/// Whether the reading of sources, on which all of this rests, sees what it should.
+#[test]
+fn the_sources_are_read_as_they_are() {
+    let code = without_tests(&without_comments_and_texts(
+        "use crate::a::{b, c::{self, d as e}}; // crate::no\nfn f<'a>() { super::g::h('\"', \"crate::no\"); }\n\
+         #[cfg(test)]\nmod tests { use crate::no; }\nuse self::last;",
+    ));
+    let mut source = Source { code, ..Source::default() };
+    read_uses(&mut source);
+    let uses: Vec<String> = source.uses.iter().map(|path| path.join("::")).collect();
+    assert_eq!(uses, ["crate::a::b", "crate::a::c", "crate::a::c::d", "self::last", "super::g::h"]);
+    assert!(SOURCES.len() > 100);
+}
+
+// ---- reading --------------------------------------------------------------------------------------------------------
+
+fn read_sources() -> Sources {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    below(&root, &["rs"], &mut files);
+    let mut sources = Sources::new();
+    for path in files {
+        let name = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+        let text = fs::read_to_string(&path).unwrap();
+        let mut module: Vec<String> = name.trim_end_matches(".rs").split('/').map(str::to_owned).collect();
+        if module.last().is_some_and(|last| ["mod", "lib", "main"].contains(&last.as_str())) {
+            module.pop();
+        }
+        // A module that is wholly of tests.
+        if ["tests", "query_plans"].contains(&module.last().map_or("", String::as_str)) || name == "main.rs" {
+            continue;
+        }
+        let mut source =
+            Source { module, code: without_tests(&without_comments_and_texts(&text)), ..Source::default() };
+        read_uses(&mut source);
+        sources.insert(name, source);
+    }
+    sources
+}
+
+fn below(folder: &Path, ends: &[&str], files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            below(&path, ends, files);
+        } else if path.extension().is_some_and(|end| ends.iter().any(|&wanted| end == wanted)) {
+            files.push(path);
+        }
+    }
+}
+
+fn without_comments_and_texts(text: &str) -> String {
+    let skipped = Regex::new(
+        r#"(?sx) //[^\n]* | /\*.*?\*/ | b?r\#\#"  .*? "\#\# | b?r\#" .*? "\# | b?r" [^"]* " | b?" (?:\\.|[^"\\])* " | b?'(?:\\.[^']*|[^'\\])' "#,
+    )
+    .unwrap();
+    skipped.replace_all(text, " ").into_owned()
+}
+
+/// Without the items that are compiled for tests only.
+fn without_tests(code: &str) -> String {
+    let mut rest = code;
+    let mut kept = String::new();
+    while let Some(at) = rest.find("#[cfg(test)]") {
+        kept.push_str(&rest[..at]);
+        let item = &rest[at..];
+        let mut depth = 0;
+        let mut end = item.len();
+        for (at, c) in item.char_indices().skip("#[cfg(test)]".len()) {
+            match c {
+                '{' | '[' | '(' => depth += 1,
+                '}' | ']' | ')' => depth -= 1,
+                _ => {}
+            }
+            if depth == 0 && (c == '}' || c == ';') {
+                end = at + 1;
+                break;
+            }
+        }
+        rest = &item[end..];
+    }
+    kept + rest
+}
+
+fn read_uses(source: &mut Source) {
+    let statement = Regex::new(r"(?s)\b(pub(?:\([^)]*\))?\s+)?use\s+([^;]+);").unwrap();
+    let code = source.code.clone();
+    for found in statement.captures_iter(&code) {
+        let mut paths = Vec::new();
+        expand(&found[2], &[], &mut paths);
+        for (path, name) in paths {
+            if found.get(1).is_some() {
+                source.names.push((name, path));
+            } else {
+                source.uses.push(path);
+            }
+        }
+    }
+    let rest =
+        Regex::new(r"pub\(in [^)]*\)").unwrap().replace_all(&statement.replace_all(&code, ""), "pub").into_owned();
+    let inline = Regex::new(r"\b(?:crate|super|self)(?:\s*::\s*\w+)+").unwrap();
+    let segments = |path: &str| path.split("::").map(|part| part.trim().to_owned()).collect::<Vec<_>>();
+    source.uses.extend(inline.find_iter(&rest).map(|found| segments(found.as_str())));
+    let module = Regex::new(r"\bmod\s+(\w+)\s*;").unwrap();
+    for child in module.captures_iter(&rest) {
+        let of_child = Regex::new(&format!(r"(?:^|[^:\w])({}(?:::\w+)+)", &child[1])).unwrap();
+        for found in of_child.captures_iter(&rest) {
+            source.uses.push([vec!["self".to_owned()], segments(&found[1])].concat());
+        }
+    }
+}
+
+/// The paths of a `use` tree, each with the name that it has from then on.
+fn expand(tree: &str, before: &[String], paths: &mut Vec<(Vec<String>, String)>) {
+    let tree = tree.trim();
+    if tree.is_empty() {
+        return;
+    }
+    if let Some((head, inner)) = tree.split_once('{') {
+        let head: Vec<String> =
+            head.split("::").map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect();
+        let before = [before, &head].concat();
+        let inner = &inner[..inner.rfind('}').unwrap()];
+        let (mut depth, mut start) = (0, 0);
+        for (at, c) in inner.char_indices() {
+            match c {
+                '{' => depth += 1,
+                '}' => depth -= 1,
+                ',' if depth == 0 => {
+                    expand(&inner[start..at], &before, paths);
+                    start = at + 1;
+                }
+                _ => {}
+            }
+        }
+        expand(&inner[start..], &before, paths);
+        return;
+    }
+    let (path, name) = tree.split_once(" as ").map_or((tree, None), |(path, name)| (path, Some(name.trim())));
+    let mut path: Vec<String> =
+        [before, &path.split("::").map(|part| part.trim().to_owned()).collect::<Vec<_>>()].concat();
+    if path.len() > 1 && path.last().is_some_and(|last| last == "self") {
+        path.pop();
+    }
+    let name = name.map_or_else(|| path.last().unwrap().clone(), str::to_owned);
+    paths.push((path, name));
+}
+
+// ---- the graph ------------------------------------------------------------------------------------------------------
+
+/// Which files each file uses.
+fn arrows(sources: &Sources) -> BTreeMap<String, BTreeSet<String>> {
+    let by_module: BTreeMap<&[String], &String> =
+        sources.iter().map(|(file, source)| (source.module.as_slice(), file)).collect();
+    sources
+        .iter()
+        .map(|(file, source)| {
+            let targets = source.uses.iter().filter_map(|path| target(path, source, sources, &by_module, 0));
+            (file.clone(), targets.filter(|to| to != file && to != "lib.rs").collect())
+        })
+        .collect()
+}
+
+fn target(
+    path: &[String],
+    from: &Source,
+    sources: &Sources,
+    by_module: &BTreeMap<&[String], &String>,
+    depth: usize,
+) -> Option<String> {
+    let mut at = from.module.clone();
+    let mut rest = path;
+    match path.first()?.as_str() {
+        "crate" => {
+            at.clear();
+            rest = &path[1..];
+        }
+        "self" => rest = &path[1..],
+        "super" => {
+            while let Some((_, tail)) = rest.split_first().filter(|(first, _)| *first == "super") {
+                at.pop();
+                rest = tail;
+            }
+        }
+        child => {
+            at.push(child.to_owned());
+            by_module.get(at.as_slice())?;
+            rest = &path[1..];
+        }
+    }
+    while let Some((next, tail)) = rest.split_first() {
+        at.push(next.clone());
+        if by_module.contains_key(at.as_slice()) {
+            rest = tail;
+        } else {
+            at.pop();
+            break;
+        }
+    }
+    let file = *by_module.get(at.as_slice())?;
+    let here = &sources[file];
+    let renamed = rest.first().filter(|_| depth < 8).and_then(|name| {
+        let (_, origin) = here.names.iter().find(|(other, _)| other == name)?;
+        target(origin, here, sources, by_module, depth + 1)
+    });
+    Some(renamed.unwrap_or_else(|| file.clone()))
+}
+
+fn belongs_to(file: &str, folder: &str) -> bool {
+    file == folder || file == format!("{folder}.rs") || file.starts_with(&format!("{folder}/"))
+}
+
+/// The narrowest rule that is of a file.
+fn rule_of(file: &str) -> Option<(&'static str, &'static [&'static str])> {
+    let of_it = MAY_USE.iter().filter(|(folder, _)| belongs_to(file, folder));
+    of_it.max_by_key(|(folder, _)| folder.len()).copied()
+}
+
+/// The files that reach one another, for each such set of more than one.
+fn circles(arrows: &BTreeMap<String, BTreeSet<String>>) -> Vec<BTreeSet<String>> {
+    let reached: BTreeMap<&String, BTreeSet<&String>> = arrows.keys().map(|file| (file, reach(file, arrows))).collect();
+    let mut found: Vec<BTreeSet<String>> = Vec::new();
+    for file in arrows.keys() {
+        if found.iter().any(|circle| circle.contains(file)) {
+            continue;
+        }
+        let circle: BTreeSet<String> =
+            reached[file].iter().filter(|other| reached[**other].contains(file)).map(|&other| other.clone()).collect();
+        if circle.len() > 1 {
+            found.push(circle);
+        }
+    }
+    found
+}
+
+fn reach<'a>(file: &String, arrows: &'a BTreeMap<String, BTreeSet<String>>) -> BTreeSet<&'a String> {
+    let mut reached = BTreeSet::new();
+    let mut open: Vec<&String> = arrows[file].iter().collect();
+    while let Some(next) = open.pop() {
+        if reached.insert(next) {
+            open.extend(arrows.get(next).into_iter().flatten());
+        }
+    }
+    reached
+}
