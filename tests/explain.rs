@@ -164,3 +164,28 @@ driver: it is not running, so nothing starts
     let states = stage.store.task_instances(run).unwrap();
     assert_eq!(states[0].state, TaskState::None);
 }
+
+/// `2018-07-01`, so many days before today in UTC.
+fn days_ago(days: i64) -> String {
+    (Timestamp::now() - SignedDuration::from_hours(24 * days)).strftime("%Y-%m-%d").to_string()
+}
+
+#[test]
+fn a_date_that_no_tick_will_make_is_not_called_due() {
+    let dag = |start: i64, catchup: bool| {
+        format!(
+            "schedule = '@daily'\nstart_date = {}\ncatchup = {catchup}\n[tasks.a]\nshell = 'true'\n",
+            days_ago(start)
+        )
+    };
+    let home = Home::new().dag("moved", dag(3, true)).dag("skipped", dag(9, false));
+    home.run("tick --foreground").success();
+    let home = home.dag("moved", dag(6, true));
+    home.run("tick --foreground").success();
+    let why =
+        |dag: &str| home.json(&["explain", dag, &days_ago(5), "--json"])[0]["reason"].as_str().unwrap().to_owned();
+    let moved = why("moved");
+    assert!(moved.starts_with("no tick makes it: the scheduler has dealt with everything until "), "{moved}");
+    let skipped = why("skipped");
+    assert!(skipped.starts_with("it was due before the DAG was first seen or last unpaused ("), "{skipped}");
+}
