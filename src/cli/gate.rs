@@ -9,9 +9,9 @@ use super::context::Global;
 use super::error::CliError;
 use super::output::{Page, Tone, print_json};
 use crate::app::App;
-use crate::app::query::gates::{GateAnswer, gate, gate_date, gates};
+use crate::app::query::gates::{GateAnswer, gate, gates};
+use crate::app::request::gate as request;
 use crate::dag::Verdict;
-use crate::store::GateDecision;
 
 /// Options of `gate`.
 #[derive(Debug, clap::Args)]
@@ -118,20 +118,9 @@ fn list(names: &[String], json: bool) -> Result<ExitCode, CliError> {
 }
 
 fn set(args: &SetArgs, app: &App) -> Result<ExitCode, CliError> {
-    let ds = gate_date(app, &args.date)?;
-    if args.reason.trim().is_empty() {
-        return Err(CliError::usage("a decision needs a reason", "--reason \"the drop is the holiday\""));
-    }
-    let mut store = app.store_for_writing()?;
-    let decision = GateDecision {
-        verdict: Verdict::parse(&args.verdict),
-        by: who(),
-        reason: args.reason.trim().to_owned(),
-        at: app.now,
-    };
-    let write = store.write()?;
-    write.decide_gate(&args.gate, &ds, &decision)?;
-    write.commit()?;
-    show(&gate(app, &args.gate, &ds)?)?;
+    let verdict = Verdict::parse(&args.verdict);
+    let plan = request::plan(app, (&args.gate, &args.date), verdict, &args.reason)?;
+    request::apply(app, &plan, &who())?;
+    show(&gate(app, &plan.gate, &plan.ds)?)?;
     Ok(ExitCode::SUCCESS)
 }

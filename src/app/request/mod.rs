@@ -6,6 +6,7 @@
 
 pub mod backfill;
 pub mod clear;
+pub mod gate;
 pub mod history;
 pub mod import;
 pub mod mark;
