@@ -26,7 +26,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("store", &["dag", "check", "notify", "access", "home"]),
     ("notify", &["dag", "check", "diagnose", "mask", "access", "home"]),
     ("runner/engine", &["dag"]),
-    ("runner/attempt", &["dag", "mask", "access", "home", "runner/race_delay", "runner/backoff"]),
+    ("runner/attempt", &["dag", "mask", "access", "home", "runner/race_delay", "runner/backoff", "runner/random"]),
     ("runner", &["dag", "check", "diagnose", "store", "notify", "mask", "access", "home", "machine_zone"]),
     ("import", &["dag", "home", "access", "machine_zone"]),
     (
