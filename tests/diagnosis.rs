@@ -67,6 +67,8 @@ fn the_causes_of_real_failures_are_named() {
             upstreams: Vec::new(),
             files: Vec::new(),
             history: Vec::new(),
+            gaps: Vec::new(),
+            action: if name.contains("-spark-") { "spark" } else { "shell" },
         });
         let found = diagnosis.findings.first().map_or("unknown", |first| first.id.as_str());
         let rate = if expected.holdout { &mut held_out } else { &mut developed };

@@ -11,14 +11,12 @@ use std::time::Duration;
 
 use crondag::dag::config::Email;
 use crondag::dag::{Config, DagId, RunNumber, RunState, RunType, TaskId, TaskState, Transition};
-use crondag::diagnose::Diagnosis;
 use crondag::home::Home;
 use crondag::runner::attempt::{AttemptSpec, Ending, ExitRecord};
 use crondag::runner::catalog;
 use crondag::runner::driver::line::Line;
 use crondag::runner::driver::{Driver, Host, Key, Message, Mode};
-use crondag::runner::evidence::Failed;
-use crondag::store::{DagRow, Intent, NewAttempt, NewMail, NewRun, OutboxMail, Store};
+use crondag::store::{DagRow, Intent, NewAttempt, NewNotice, NewRun, Store, WaitingNotice, Way};
 use jiff::{Timestamp, ToSpan};
 use tempfile::TempDir;
 
@@ -58,14 +56,8 @@ impl Host for Idle {
     fn release(&mut self, _: &str) {}
     fn release_all(&mut self) {}
     fn look_for(&mut self, _: Vec<(Key, String)>) {}
-    fn deliver(&mut self, due: Vec<OutboxMail>, _: &Email, _: &Config) {
-        self.mailed.borrow_mut().extend(due.into_iter().map(|mail| mail.message_id));
-    }
-    fn log_tail(&self, _: &str) -> Vec<String> {
-        Vec::new()
-    }
-    fn diagnose(&self, _: &Failed<'_>) -> Option<Diagnosis> {
-        None
+    fn deliver(&mut self, due: Vec<WaitingNotice>, _: &Email, _: &Config) {
+        self.mailed.borrow_mut().extend(due.into_iter().map(|waiting| waiting.notice));
     }
     fn delete_logs(&mut self, _: &DagId, _: &str) {}
 }
@@ -183,9 +175,10 @@ impl World {
     }
 
     /// What a report does.
-    fn writes_mail(&mut self, message_id: &str, now: Timestamp) {
+    fn writes_mail(&mut self, notice: &str, now: Timestamp) {
         let write = self.store.write().unwrap();
-        write.put_mail(&NewMail { dag_id: "d", mail: "{}", message_id }, now).unwrap();
+        let new = NewNotice { dag_id: "d", kind: "report", notice, host: "host", way: Way::Now("email") };
+        write.put_notice(&new, now).unwrap();
         write.commit().unwrap();
     }
 

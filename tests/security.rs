@@ -459,41 +459,46 @@ fn no_value_leads_out_of_the_folder_that_a_template_names() {
 
 #[test]
 fn nothing_adds_a_header_to_a_mail() {
+    use crondag::dag::RunNumber;
     use crondag::dag::config::{Email, MailTransport};
-    use crondag::notify::deliver;
-    use crondag::notify::render::{Incident, IncidentKind, TaskIncident, compose};
+    use crondag::notify::render::{Evidence, LogTail, Place, render};
+    use crondag::notify::{Notice, NoticeEvent, RunFacts, Standing, TaskFacts, deliver};
 
     let home = tempfile::tempdir().unwrap();
     let evil = "x\r\nBcc: evil@example.com\r\n\r\n<script>";
-    let task = TaskIncident {
+    let task = TaskFacts {
         task_id: evil.to_owned(),
         try_number: 1,
         max_tries: 1,
         reason: evil.to_owned(),
         started: evil.to_owned(),
-        duration: std::time::Duration::ZERO,
+        milliseconds: 0,
         log_file: evil.to_owned(),
-        log_tail: vec![evil.to_owned()],
-        diagnosis: None,
-        blocks: vec![evil.to_owned()],
     };
-    let incident = Incident {
-        kind: IncidentKind::TaskFailed(task),
+    let run = RunFacts {
+        number: RunNumber(1),
         dag_id: evil.to_owned(),
         run_id: evil.to_owned(),
         ds: evil.to_owned(),
         data_interval: (evil.to_owned(), evil.to_owned()),
-        to: vec!["good@example.com".to_owned(), "a@b.c\r\nBcc: evil@example.com".to_owned(), format!("{evil} <a@b.c>")],
-        host: evil.to_owned(),
-        home: home.path().join(evil),
     };
-    let mail = compose(&incident);
-    assert!(!mail.subject.contains(['\r', '\n']) && !mail.html.contains("<script>"), "{mail:?}");
+    let to =
+        vec!["good@example.com".to_owned(), "a@b.c\r\nBcc: evil@example.com".to_owned(), format!("{evil} <a@b.c>")];
+    let (blocks, standing) = (vec![evil.to_owned()], Standing::default());
+    let notice = Notice::new(to, NoticeEvent::TaskFailed { run, task, blocks, standing });
+    let place = Place { home: home.path().join(evil), host: evil.to_owned() };
+    for log in [LogTail::Lines(vec![evil.to_owned()]), LogTail::Unreadable(evil.to_owned())] {
+        let undiagnosed = Some(evil.to_owned());
+        let mail = render(&notice, &Evidence { log, undiagnosed, ..Evidence::default() }, &place);
+        assert!(!mail.subject.contains(['\r', '\n']) && !mail.html.contains("<script>"), "{mail:?}");
+    }
+    let mail = render(&notice, &Evidence::default(), &place);
     // A subject as an older database may have it.
     let mail = crondag::notify::Mail { subject: evil.to_owned(), ..mail };
     let settings = Email {
         from: "crondag <etl@example.com>".to_owned(),
         transport: MailTransport::Folder { path: "mail".into() },
+        max_per_hour: 30,
     };
     let error = deliver(&mail, "1.2@host\r\nBcc: evil@example.com", &settings, home.path(), &|_| None).unwrap_err();
     assert!(error.message.contains("is not a mail address"), "{error}");

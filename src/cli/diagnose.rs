@@ -74,6 +74,11 @@ fn show(answer: &DiagnosisAnswer) -> Result<(), CliError> {
             page.hanging("  | ", Tone::Plain, line);
         }
     }
+    // Where there is no finding the headline says it.
+    for gap in diagnosis.gaps.iter().filter(|_| !diagnosis.findings.is_empty()) {
+        page.gap();
+        page.hanging("", Tone::Yellow, gap);
+    }
     page.gap();
     page.next(diagnosis.findings.first().map_or(&diagnosis.command, |first| &first.command));
     page.print()

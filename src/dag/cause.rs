@@ -100,6 +100,8 @@ pub struct Cause {
     pub is_certain: bool,
     /// From 1 to 9: of two causes that match, the more specific one is the root and the other one a consequence.
     pub specificity: u8,
+    /// The actions of tasks that can have it, as DAG files name them; all of them when it names none.
+    pub actions: Vec<String>,
     /// Any of them in a line of the log tells of it. A group named `path` catches a file that is missing.
     pub patterns: Vec<Regex>,
     /// Exit statuses that tell of it; by themselves they only make it likely.
@@ -110,12 +112,21 @@ pub struct Cause {
     pub ending: Option<CauseEnding>,
     /// Whether what is missing is what an upstream makes, so that a late upstream explains it.
     pub is_of_upstream: bool,
-    /// Keys of the task's `spark` table, or `timeout`, to raise.
+    /// Keys of the task's `spark` table, if it has one, or `timeout`, to raise.
     pub raise: Vec<String>,
     /// What to do.
     pub advice: String,
+    /// What to do beside, when it is a spark task.
+    pub spark_advice: Option<String>,
     /// What to type; `{dag}`, `{task}` and `{run}` are filled in.
     pub command: String,
+}
+
+impl Cause {
+    /// Whether a task with this action can have it.
+    pub fn is_of(&self, action: &str) -> bool {
+        self.actions.is_empty() || self.actions.iter().any(|own| own == action)
+    }
 }
 
 #[cfg(test)]

@@ -232,6 +232,13 @@ pub struct Email {
     pub from: String,
     /// How mail leaves.
     pub transport: MailTransport,
+    /// How many mails may go out in an hour; what is beyond them is told of in a digest.
+    pub max_per_hour: u32,
+}
+
+impl Email {
+    /// How many mails go out in an hour when `max_per_hour` does not say.
+    pub const USUAL_MAX_PER_HOUR: u32 = 30;
 }
 
 /// How mail leaves the machine.

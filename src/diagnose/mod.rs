@@ -104,6 +104,10 @@ pub struct Evidence {
     pub files: Vec<FileTime>,
     /// Values that checks have recorded.
     pub history: Vec<Series>,
+    /// What could not be read, a clause each.
+    pub gaps: Vec<String>,
+    /// What the task does, as DAG files name it: `shell`.
+    pub action: &'static str,
 }
 
 /// One cause that the evidence speaks for.
@@ -126,7 +130,7 @@ pub struct Finding {
 }
 
 /// The causes, the most probable first; none when nothing fits.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Diagnosis {
     /// The causes.
     pub findings: Vec<Finding>,
@@ -134,6 +138,8 @@ pub struct Diagnosis {
     pub error_lines: Vec<String>,
     /// What to type when there is no cause.
     pub command: String,
+    /// What could not be read, a clause each: `the log cannot be read: Permission denied`.
+    pub gaps: Vec<String>,
 }
 
 impl Diagnosis {
@@ -149,7 +155,7 @@ impl Diagnosis {
             advice: format!("ask who answers for {what}; once it is there, let the task wait again"),
             command: command.clone(),
         };
-        Diagnosis { findings: vec![finding], error_lines: Vec::new(), command }
+        Diagnosis { findings: vec![finding], error_lines: Vec::new(), command, gaps: Vec::new() }
     }
 
     /// How sure the first cause is.
@@ -161,6 +167,7 @@ impl Diagnosis {
     pub fn headline(&self) -> String {
         match self.findings.first() {
             Some(first) => format!("{}: {} ({})", first.confidence.as_str(), first.name, first.class.as_str()),
+            None if !self.gaps.is_empty() => format!("unknown: {}", self.gaps.join("; ")),
             None => "unknown: nothing in the log or the end fits a known cause".to_owned(),
         }
     }

@@ -91,6 +91,7 @@ impl Catalogue {
             error_lines: if is_certain { Vec::new() } else { evidence.log.error_lines() },
             command: format!("crondag logs {dag} {task} {run}"),
             findings,
+            gaps: evidence.gaps.clone(),
         }
     }
 
@@ -99,7 +100,7 @@ impl Catalogue {
         let end = log.end();
         let suspects: Vec<usize> = (0..log.lines().len()).filter(|&at| self.may_match(&log.lines()[at].text)).collect();
         let mut candidates: Vec<Candidate<'_>> = Vec::new();
-        for cause in self.causes() {
+        for cause in self.causes().iter().filter(|cause| cause.is_of(evidence.action)) {
             let matches = |text: &str| cause.patterns.iter().any(|pattern| pattern.is_match(text));
             let lines: Vec<usize> = suspects.iter().copied().filter(|&at| matches(&log.lines()[at].text)).collect();
             let is_of_end = match &evidence.end {
@@ -153,26 +154,36 @@ fn finding(candidate: &Candidate<'_>, confidence: Confidence, evidence: &Evidenc
         class: cause.class,
         confidence,
         evidence: told,
-        advice: advice(cause, &evidence.subject),
+        advice: advice(cause, evidence),
         command: filled(&cause.command, &evidence.subject),
     }
 }
 
-/// `raise executor_memory (now 8g) of [tasks.merge.spark], or ...`.
-fn advice(cause: &Cause, subject: &Subject) -> String {
+/// `raise executor_memory (now 8g) of [tasks.merge.spark], or ...`. What only a spark task has is not spoken of to others.
+fn advice(cause: &Cause, evidence: &Evidence) -> String {
+    let subject = &evidence.subject;
+    let is_spark = evidence.action == "spark";
     let keys: Vec<String> = cause
         .raise
         .iter()
+        .filter(|key| is_spark || *key == "timeout")
         .map(|key| {
             let now = subject.settings.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str());
             format!("`{key}` ({})", now.map_or("not set".to_owned(), |now| format!("now {now}")))
         })
         .collect();
-    if keys.is_empty() {
-        return cause.advice.clone();
+    let mut text = if keys.is_empty() {
+        // What follows on raising begins with "or".
+        cause.advice.strip_prefix("or ").unwrap_or(&cause.advice).to_owned()
+    } else {
+        let table = if cause.raise.iter().all(|key| key == "timeout") { "" } else { ".spark" };
+        format!("raise {} in [tasks.{}{table}]; {}", keys.join(" or "), subject.task, cause.advice)
+    };
+    if let Some(more) = cause.spark_advice.as_ref().filter(|_| is_spark) {
+        text.push_str("; ");
+        text.push_str(more);
     }
-    let table = if cause.raise.iter().all(|key| key == "timeout") { "" } else { ".spark" };
-    format!("raise {} in [tasks.{}{table}]; {}", keys.join(" or "), subject.task, cause.advice)
+    text
 }
 
 fn filled(command: &str, subject: &Subject) -> String {

@@ -2,9 +2,14 @@
 //! is kept by the store, the retries are the driver's.
 
 mod channel;
+pub mod incident;
 mod line;
 mod mail;
+mod notice;
+mod outbox;
 pub mod render;
 
 pub use channel::{DeliveryError, deliver};
 pub use mail::{Mail, Picture};
+pub use notice::{Notice, NoticeEvent, RunFacts, Standing, TaskFacts};
+pub use outbox::Outbox;

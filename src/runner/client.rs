@@ -145,7 +145,7 @@ pub fn needs_driver(store: &Store) -> Result<bool, StoreError> {
     if store.has_intents_until(i64::MAX)? || store.has_open_attempts()? {
         return Ok(true);
     }
-    if store.next_mail_at()?.is_some() {
+    if store.next_notice_at()?.is_some() {
         return Ok(true);
     }
     Ok(store.has_unfinished_runs()? && !is_parked(store)?)

@@ -91,8 +91,19 @@ pub fn catalogue(home: &Home) -> (Catalogue, Vec<Fault>) {
 /// All that is known of a failed attempt.
 pub fn gather(failed: &Failed<'_>, catalogue: &Catalogue) -> Evidence {
     let task = &failed.dag.tasks[failed.task];
-    // A log that is gone leaves the end and the times to judge by.
-    let log = read_log(&failed.home.root().join(failed.log_file)).unwrap_or_default();
+    // Without the log or the database the end and the times are left to judge by, and the diagnosis says so.
+    let mut gaps = Vec::new();
+    let log = read_log(&failed.home.root().join(failed.log_file)).unwrap_or_else(|error| {
+        gaps.push(match error.kind() {
+            io::ErrorKind::NotFound => "the log has been removed".to_owned(),
+            _ => format!("the log cannot be read: {error}"),
+        });
+        Log::default()
+    });
+    let history = read_history(failed).unwrap_or_else(|error| {
+        gaps.push(format!("what checks recorded cannot be read: {error}"));
+        Vec::new()
+    });
     let folder = failed.home.root();
     let files = catalogue
         .missing_paths(&log)
@@ -121,17 +132,14 @@ pub fn gather(failed: &Failed<'_>, catalogue: &Catalogue) -> Evidence {
         log,
         upstreams,
         files,
-        history: history(failed),
+        history,
+        gaps,
+        action: task.action.kind().as_str(),
     }
 }
 
 /// The values that checks have recorded: those of the checks before this task are of its upstreams, those of the checks that
 /// follow it directly are its own; when it is a check itself, its values are of the task before it.
-fn history(failed: &Failed<'_>) -> Vec<Series> {
-    // Without the database there is less evidence, and the diagnosis says less.
-    read_history(failed).unwrap_or_default()
-}
-
 fn read_history(failed: &Failed<'_>) -> Result<Vec<Series>, StoreError> {
     let dag = failed.dag;
     let is_check = |index: &usize| matches!(dag.tasks[*index].action, Action::Check(_));

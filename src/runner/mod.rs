@@ -11,6 +11,7 @@ pub mod engine;
 pub mod evidence;
 pub mod files;
 pub mod load;
+mod mail;
 pub mod planner;
 mod race_delay;
 mod random;

@@ -47,7 +47,7 @@ impl Write<'_> {
         by: &str,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        for table in ["dags", "dag_versions"] {
+        for table in ["dags", "dag_versions", "incidents"] {
             self.tx.execute(&format!("DELETE FROM {table} WHERE dag_id = ?1"), [to.as_str()])?;
         }
         for table in self.tables_about_dags()? {
@@ -82,7 +82,7 @@ impl Write<'_> {
                 "dag_versions" if keeps_schedule => {
                     " AND id NOT IN (SELECT version_id FROM dags WHERE version_id IS NOT NULL)"
                 }
-                "outbox" => " AND next_try_at IS NULL",
+                "outbox" => " AND next_try_at IS NULL AND (digest IS NULL OR sent_at IS NOT NULL)",
                 _ => "",
             };
             self.tx.execute(&format!("DELETE FROM {table} WHERE dag_id = ?1{rest}"), id)?;

@@ -9,6 +9,7 @@ mod dags;
 mod error;
 mod gates;
 mod history;
+mod incidents;
 mod intents;
 mod journal;
 mod maintenance;
@@ -33,10 +34,11 @@ pub use dags::{DagRow, DagVersion};
 pub use error::StoreError;
 pub use gates::{Gate, GateDecision, Published};
 pub use history::History;
+pub use incidents::Incident;
 pub use intents::{Intent, IntentRow, Rerun};
 pub use journal::{Rebuilt, rebuild};
 pub use maintenance::CheckReport;
-pub use outbox::{NewMail, OutboxMail, OutboxSummary};
+pub use outbox::{NewNotice, OutboxSummary, WaitingNotice, Way};
 pub use runs::{BackfillRow, NewRun, Progress, RunFilter, RunRow, StateCounts, TaskInstance, UnfinishedRun};
 
 /// The migrations, oldest first; `PRAGMA user_version` says how many have been applied.
@@ -46,6 +48,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0003.sql"),
     include_str!("migrations/0004.sql"),
     include_str!("migrations/0005.sql"),
+    include_str!("migrations/0006.sql"),
 ];
 
 /// How long a writer waits for another one.

@@ -1,29 +1,46 @@
-//! Mail on its way: written with the failure that causes it, kept until delivered or given up.
+//! Notices on their way to people: written with what caused them, kept until delivered or given up.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rusqlite::OptionalExtension;
 
 use super::runs::optional_time;
 use super::{Micros, Store, StoreError, Write};
 
-/// A mail to be sent.
+/// A notice to be delivered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewMail<'a> {
+pub struct NewNotice<'a> {
     /// The DAG that it is about.
     pub dag_id: &'a str,
-    /// The mail, as JSON.
-    pub mail: &'a str,
-    /// Stays the same however often delivery is tried.
-    pub message_id: &'a str,
+    /// What it tells of, by name.
+    pub kind: &'a str,
+    /// The notice, as JSON.
+    pub notice: &'a str,
+    /// Names the machine in the id under which the notice is delivered.
+    pub host: &'a str,
+    /// How it goes.
+    pub way: Way<'a>,
 }
 
-/// A mail that waits for delivery.
+/// How a notice reaches people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way<'a> {
+    /// Through this channel, at once: also for a driver whose clock was set back since.
+    Now(&'a str),
+    /// Through this channel, from that time on.
+    From(&'a str, Timestamp),
+    /// In the digest with this number.
+    Digest(&'a str, i64),
+    /// Not at all, for this reason.
+    Nowhere(&'a str),
+}
+
+/// A notice that waits for delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OutboxMail {
+pub struct WaitingNotice {
     /// Its number.
     pub id: i64,
-    /// The mail, as JSON.
-    pub mail: String,
+    /// The notice, as JSON.
+    pub notice: String,
     /// Stays the same however often delivery is tried.
     pub message_id: String,
     /// Deliveries tried so far.
@@ -39,23 +56,25 @@ pub struct OutboxSummary {
     pub pending: u32,
     /// Given up.
     pub given_up: u32,
+    /// For nobody, because there was no channel.
+    pub undeliverable: u32,
     /// What the newest failed delivery said, of those pending or given up.
     pub last_error: Option<String>,
 }
 
 impl Store {
-    /// Mail whose delivery is due at `now`, oldest first.
-    pub fn due_mail(&self, now: Timestamp) -> Result<Vec<OutboxMail>, StoreError> {
+    /// Notices whose delivery is due at `now`, oldest first.
+    pub fn due_notices(&self, now: Timestamp) -> Result<Vec<WaitingNotice>, StoreError> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT id, mail, message_id, tries, created_at FROM outbox
+            "SELECT id, notice, message_id, tries, created_at FROM outbox
              WHERE next_try_at IS NOT NULL AND next_try_at <= ?1 ORDER BY id LIMIT 100",
         )?;
         let mut rows = statement.query([Micros(now)])?;
         let mut due = Vec::new();
         while let Some(row) = rows.next()? {
-            due.push(OutboxMail {
+            due.push(WaitingNotice {
                 id: row.get(0)?,
-                mail: row.get(1)?,
+                notice: row.get(1)?,
                 message_id: row.get(2)?,
                 tries: row.get(3)?,
                 created_at: row.get::<_, Micros>(4)?.0,
@@ -65,7 +84,7 @@ impl Store {
     }
 
     /// When the next delivery is due; `None` when nothing waits.
-    pub fn next_mail_at(&self) -> Result<Option<Timestamp>, StoreError> {
+    pub fn next_notice_at(&self) -> Result<Option<Timestamp>, StoreError> {
         let mut statement =
             self.connection.prepare_cached("SELECT min(next_try_at) FROM outbox WHERE next_try_at IS NOT NULL")?;
         let mut rows = statement.query([])?;
@@ -75,18 +94,32 @@ impl Store {
         }
     }
 
+    /// The notices, as JSON, that a digest tells of, with the times when they were written; oldest first.
+    pub fn held_back(&self, digest: i64) -> Result<Vec<(Timestamp, String)>, StoreError> {
+        let sql = "SELECT created_at, notice FROM outbox WHERE digest = ?1 ORDER BY id";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let rows = statement.query_map([digest], |row| Ok((row.get::<_, Micros>(0)?.0, row.get(1)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     /// How the outbox stands.
     pub fn outbox_summary(&self) -> Result<OutboxSummary, StoreError> {
         let mut summary = self.connection.query_row(
-            "SELECT coalesce(sum(next_try_at IS NOT NULL), 0), coalesce(sum(next_try_at IS NULL), 0)
+            "SELECT coalesce(sum(next_try_at IS NOT NULL), 0),
+                    coalesce(sum(next_try_at IS NULL AND channel IS NOT NULL AND digest IS NULL), 0),
+                    coalesce(sum(channel IS NULL), 0)
              FROM outbox WHERE sent_at IS NULL",
             [],
-            |row| Ok(OutboxSummary { pending: row.get(0)?, given_up: row.get(1)?, last_error: None }),
+            |row| {
+                let (pending, given_up, undeliverable) = (row.get(0)?, row.get(1)?, row.get(2)?);
+                Ok(OutboxSummary { pending, given_up, undeliverable, last_error: None })
+            },
         )?;
         summary.last_error = self
             .connection
             .query_row(
-                "SELECT last_error FROM outbox WHERE sent_at IS NULL AND last_error IS NOT NULL ORDER BY id DESC LIMIT 1",
+                "SELECT last_error FROM outbox
+                 WHERE sent_at IS NULL AND last_error IS NOT NULL AND channel IS NOT NULL ORDER BY id DESC LIMIT 1",
                 [],
                 |row| row.get(0),
             )
@@ -96,26 +129,70 @@ impl Store {
 }
 
 impl Write<'_> {
-    /// Puts a mail into the outbox, due at once: also for a driver whose clock was set back since.
-    pub fn put_mail(&self, mail: &NewMail<'_>, now: Timestamp) -> Result<(), StoreError> {
+    /// Puts a notice into the outbox; gives its number.
+    pub fn put_notice(&self, new: &NewNotice<'_>, now: Timestamp) -> Result<i64, StoreError> {
+        let (channel, next_try_at, digest, error) = match new.way {
+            Way::Now(channel) => (Some(channel), Some(0), None, None),
+            Way::From(channel, at) => (Some(channel), Some(at.as_microsecond()), None, None),
+            Way::Digest(channel, digest) => (Some(channel), None, Some(digest), None),
+            Way::Nowhere(reason) => (None, None, None, Some(reason)),
+        };
         self.statement(
-            "INSERT INTO outbox (created_at, dag_id, mail, message_id, next_try_at) VALUES (?1, ?2, ?3, ?4, 0)",
+            "INSERT INTO outbox
+                 (created_at, dag_id, kind, notice, channel, next_try_at, digest, last_error, message_id)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8,
+                     ?1 || '.' || (SELECT coalesce(max(id), 0) + 1 FROM outbox) || '@' || ?9)",
         )?
-        .execute((Micros(now), mail.dag_id, mail.mail, mail.message_id))?;
-        Ok(())
+        .execute((
+            Micros(now),
+            new.dag_id,
+            new.kind,
+            new.notice,
+            channel,
+            next_try_at,
+            digest,
+            error,
+            new.host,
+        ))?;
+        Ok(self.tx.last_insert_rowid())
     }
 
-    /// Records a delivery.
-    pub fn mail_sent(&self, id: i64, now: Timestamp) -> Result<(), StoreError> {
+    /// How many notices of other than these kinds were to be delivered in the hour up to `now`.
+    pub fn notices_within_an_hour(&self, now: Timestamp) -> Result<u32, StoreError> {
+        let since = now.checked_sub(SignedDuration::from_hours(1)).unwrap_or(Timestamp::MIN);
+        let sql = "SELECT count(*) FROM outbox WHERE created_at > ?1 AND created_at <= ?2
+                   AND channel IS NOT NULL AND digest IS NULL AND kind NOT IN ('report', 'digest', 'rendered')";
+        Ok(self.statement(sql)?.query_row((Micros(since), Micros(now)), |row| row.get(0))?)
+    }
+
+    /// The digest that still takes notices at `now`: nobody has begun to deliver it.
+    pub fn open_digest(&self, now: Timestamp) -> Result<Option<i64>, StoreError> {
+        let sql =
+            "SELECT id FROM outbox WHERE next_try_at > ?1 AND kind = 'digest' AND tries = 0 ORDER BY id DESC LIMIT 1";
+        Ok(self.statement(sql)?.query_row([Micros(now)], |row| row.get(0)).optional()?)
+    }
+
+    /// When the newest digest before `now` was begun.
+    pub fn last_digest_at(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        let since = now.checked_sub(SignedDuration::from_hours(2)).unwrap_or(Timestamp::MIN);
+        let sql = "SELECT max(created_at) FROM outbox WHERE created_at > ?1 AND created_at <= ?2 AND kind = 'digest'";
+        let mut statement = self.statement(sql)?;
+        let mut rows = statement.query((Micros(since), Micros(now)))?;
+        rows.next()?.map_or(Ok(None), |row| optional_time(row, 0))
+    }
+
+    /// Records a delivery, of a digest with all that it told of.
+    pub fn notice_sent(&self, id: i64, now: Timestamp) -> Result<(), StoreError> {
         self.statement(
             "UPDATE outbox SET sent_at = ?2, next_try_at = NULL, tries = tries + 1, last_error = NULL WHERE id = ?1",
         )?
         .execute((id, Micros(now)))?;
+        self.statement("UPDATE outbox SET sent_at = ?2 WHERE digest = ?1")?.execute((id, Micros(now)))?;
         Ok(())
     }
 
     /// Records a failed delivery; `next_try_at` is `None` when it is given up.
-    pub fn mail_failed(&self, id: i64, error: &str, next_try_at: Option<Timestamp>) -> Result<(), StoreError> {
+    pub fn notice_failed(&self, id: i64, error: &str, next_try_at: Option<Timestamp>) -> Result<(), StoreError> {
         self.statement("UPDATE outbox SET next_try_at = ?2, tries = tries + 1, last_error = ?3 WHERE id = ?1")?
             .execute((id, next_try_at.map(Micros), error))?;
         Ok(())

@@ -59,7 +59,7 @@ fn a_tick_with_nothing_due_reads_no_history() {
         plans(Store::has_open_attempts),
         ["SCAN CONSTANT ROW", "SCALAR SUBQUERY 1", "SCAN attempts USING INDEX attempts_open"]
     );
-    assert_eq!(plans(Store::next_mail_at), ["SEARCH outbox USING COVERING INDEX outbox_pending (next_try_at>?)"]);
+    assert_eq!(plans(Store::next_notice_at), ["SEARCH outbox USING COVERING INDEX outbox_pending (next_try_at>?)"]);
     assert_eq!(
         plans(Store::has_unfinished_runs),
         [
@@ -130,7 +130,7 @@ fn the_outbox_is_read_by_what_is_unsent() {
     let steps = plans(Store::outbox_summary);
     assert_eq!(steps, ["SCAN outbox USING INDEX outbox_unsent", "SCAN outbox USING INDEX outbox_unsent"]);
     assert_eq!(
-        plans(|store| store.due_mail(Timestamp::UNIX_EPOCH)).first().map(String::as_str),
+        plans(|store| store.due_notices(Timestamp::UNIX_EPOCH)).first().map(String::as_str),
         Some("SEARCH outbox USING INDEX outbox_pending (next_try_at>? AND next_try_at<?)")
     );
 }

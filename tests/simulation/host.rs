@@ -6,12 +6,10 @@ use std::time::Duration;
 
 use crondag::dag::config::Email;
 use crondag::dag::{Config, DagId};
-use crondag::diagnose::Diagnosis;
 use crondag::runner::attempt::AttemptSpec;
 use crondag::runner::driver::line::Line;
 use crondag::runner::driver::{Host, Key, Message};
-use crondag::runner::evidence::Failed;
-use crondag::store::OutboxMail;
+use crondag::store::WaitingNotice;
 use jiff::{SignedDuration, Timestamp};
 
 use super::world::{Arrival, Elapsed, Happening, Killed, SECOND, World, broken};
@@ -158,7 +156,7 @@ impl Host for SimHost {
         }
     }
 
-    fn deliver(&mut self, due: Vec<OutboxMail>, _: &Email, _: &Config) {
+    fn deliver(&mut self, due: Vec<WaitingNotice>, _: &Email, _: &Config) {
         self.acts();
         let mut world = self.world.borrow_mut();
         let driver = world.driver;
@@ -178,16 +176,6 @@ impl Host for SimHost {
             world.after(delay, Happening::Arrives(driver, Arrival::Mail(mail.id, mail.tries, mail.created_at, works)));
         }
         world.after(delay + 1_000, Happening::Arrives(driver, Arrival::MailerDone));
-    }
-
-    fn log_tail(&self, _: &str) -> Vec<String> {
-        self.acts();
-        Vec::new()
-    }
-
-    fn diagnose(&self, _: &Failed<'_>) -> Option<Diagnosis> {
-        self.acts();
-        None
     }
 
     fn delete_logs(&mut self, _: &DagId, _: &str) {

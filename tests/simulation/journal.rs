@@ -7,7 +7,7 @@ use crondag::dag::{RunState, RunType, TaskState, Transition};
 use crondag::runner::attempt::Ending;
 use jiff::{SignedDuration, Timestamp};
 
-use super::promises::{Facts, Promises};
+use super::promises::{Caused, Facts, Promises};
 use super::rules::decide;
 use super::version::{Condition, Task, Version};
 use super::world::broken;
@@ -89,7 +89,7 @@ impl Promises {
         version
     }
 
-    pub fn transition(&mut self, transition: &Transition, at: Timestamp, facts: &Facts<'_>, mails: &mut Vec<String>) {
+    pub fn transition(&mut self, transition: &Transition, at: Timestamp, facts: &Facts<'_>, caused: &mut Vec<Caused>) {
         let number = transition.run().0;
         let name = transition.task().map(ToString::to_string).unwrap_or_default();
         if let Transition::RunStarted { version, tasks, .. } = transition {
@@ -189,6 +189,9 @@ impl Promises {
                         broken(format!("{place}: ends as {state}, should be {verdict:?}"));
                     }
                 }
+                if *state == RunState::Success {
+                    caused.push(Caused::of("recovered", &run.dag, number, ""));
+                }
                 if before == RunState::Running && *state == RunState::Failed {
                     let failed = run
                         .tasks
@@ -197,7 +200,7 @@ impl Promises {
                     let mut wanted =
                         failed.filter_map(|(id, _)| version.task(id)).filter(|it| it.has_email && it.mail_on_failure);
                     if wanted.next().is_some() {
-                        mails.push(format!("[crondag] {} run failed (ds {},", run.dag, run.ds(&version)));
+                        caused.push(Caused::of("run_failed", &run.dag, number, ""));
                     }
                 }
             }
@@ -222,7 +225,6 @@ impl Promises {
             }
             Transition::TaskRetry { next_try_at, .. } => {
                 let Some((_, version)) = run.version.clone() else { broken(format!("{place}: no version")) };
-                let ds = run.ds(&version);
                 let Some(task) = run.tasks.get_mut(&name) else { broken(format!("{place}: retried, unknown")) };
                 let settings = version.task(&name).unwrap();
                 // A look at another DAG fails where that cannot have such a run.
@@ -245,13 +247,11 @@ impl Promises {
                 task.state = TaskState::UpForRetry;
                 task.next_try_at = Some(*next_try_at);
                 if settings.has_email && settings.mail_on_retry {
-                    let tries = format!("(ds {ds}, try {} of {})", task.tries, task.max_tries);
-                    mails.push(format!("[crondag] {} {name} failed, will retry {tries}", version.dag));
+                    caused.push(Caused::of("task_retry", &version.dag, number, &name));
                 }
             }
             Transition::TaskEnded { state, reason, .. } => {
                 let Some((_, version)) = run.version.clone() else { broken(format!("{place}: no version")) };
-                let ds = run.ds(&version);
                 let decision = run.decide(&version, &name);
                 let started_at = run.started_at;
                 let Some(task) = run.tasks.get_mut(&name) else { broken(format!("{place}: ended, unknown")) };
@@ -271,7 +271,6 @@ impl Promises {
                     }
                     return;
                 }
-                let tries = format!("(ds {ds}, try {} of {})", task.tries, task.max_tries);
                 let settings = version.task(&name).unwrap();
                 let is_early = at < task.began_at + SignedDuration::from_secs(settings.patience());
                 match (before, state) {
@@ -289,13 +288,13 @@ impl Promises {
                             broken(format!("{place}: {reason}, is {state}"));
                         }
                         if *state == TaskState::Failed && settings.has_email && settings.mail_on_failure {
-                            mails.push(format!("[crondag] {} {name} failed {tries}", version.dag));
+                            caused.push(Caused::of("task_failed", &version.dag, number, &name));
                         }
                         self.counts.entry("waits in vain").and_modify(|many| *many += 1).or_insert(1);
                     }
                     (TaskState::UpForReschedule, TaskState::Success) => {
                         if settings.has_email && settings.mail_on_success {
-                            mails.push(format!("[crondag] {} {name} succeeded {tries}", version.dag));
+                            caused.push(Caused::of("task_succeeded", &version.dag, number, &name));
                         }
                         self.counts.entry("waits that found").and_modify(|many| *many += 1).or_insert(1);
                     }
@@ -303,13 +302,13 @@ impl Promises {
                         if looks_at_dag(settings) && task.tries >= task.max_tries =>
                     {
                         if settings.has_email && settings.mail_on_failure {
-                            mails.push(format!("[crondag] {} {name} failed {tries}", version.dag));
+                            caused.push(Caused::of("task_failed", &version.dag, number, &name));
                         }
                     }
                     (TaskState::Running, TaskState::Success) => {
                         check_end(&place, task, facts, "succeeds", |it| matches!(it, Ending::Exited { code: 0 }));
                         if settings.has_email && settings.mail_on_success {
-                            mails.push(format!("[crondag] {} {name} succeeded {tries}", version.dag));
+                            caused.push(Caused::of("task_succeeded", &version.dag, number, &name));
                         }
                     }
                     (TaskState::Running, TaskState::Skipped) => {
@@ -321,7 +320,7 @@ impl Promises {
                         }
                         check_end(&place, task, facts, "fails", |ending| fails(settings, ending));
                         if settings.has_email && settings.mail_on_failure {
-                            mails.push(format!("[crondag] {} {name} failed {tries}", version.dag));
+                            caused.push(Caused::of("task_failed", &version.dag, number, &name));
                         }
                     }
                     (TaskState::None, TaskState::Skipped | TaskState::UpstreamFailed) => {

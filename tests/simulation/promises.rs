@@ -29,6 +29,21 @@ pub struct Facts<'a> {
     pub latest: Timestamp,
 }
 
+/// Something that people want to hear of, by the kind of its notice.
+#[derive(Debug, PartialEq)]
+pub struct Caused {
+    kind: &'static str,
+    dag: String,
+    run: i64,
+    task: String,
+}
+
+impl Caused {
+    pub fn of(kind: &'static str, dag: &str, run: i64, task: &str) -> Caused {
+        Caused { kind, dag: dag.to_owned(), run, task: task.to_owned() }
+    }
+}
+
 /// See the module.
 pub struct Promises {
     pub connection: Connection,
@@ -41,7 +56,9 @@ pub struct Promises {
     /// [`commits`](Self::commits) when nothing was found waiting that could go on.
     rested: u64,
     last_event: i64,
-    last_mail: i64,
+    last_notice: i64,
+    /// Of DAGs that failed: when the incident was opened, and its failures.
+    incidents: BTreeMap<String, (i64, u32)>,
     parallelism: u32,
     pub texts: BTreeMap<String, Rc<Version>>,
     pub versions: BTreeMap<i64, Rc<Version>>,
@@ -79,7 +96,8 @@ impl Promises {
             commits: 0,
             rested: 0,
             last_event: 0,
-            last_mail: 0,
+            last_notice: 0,
+            incidents: BTreeMap::new(),
             parallelism,
             texts: BTreeMap::new(),
             versions: BTreeMap::new(),
@@ -208,7 +226,7 @@ impl Promises {
     }
 
     fn look_at_commits(&mut self, facts: &Facts<'_>) {
-        let mut mails = Vec::new();
+        let mut caused = Vec::new();
         let events: Vec<(i64, i64, i64, String)> = self
             .connection
             .prepare_cached("SELECT id, at, run, data FROM events WHERE id > ?1 ORDER BY id")
@@ -228,12 +246,12 @@ impl Promises {
                     self.created(run);
                 } else {
                     let transition: Transition = serde_json::from_str(&data).unwrap();
-                    self.transition(&transition, at, facts, &mut mails);
+                    self.transition(&transition, at, facts, &mut caused);
                 }
             }
             self.check_runs(&touched);
         }
-        self.check_mails(mails);
+        self.check_notices(caused);
         self.check_slots(facts);
     }
 
@@ -246,27 +264,80 @@ impl Promises {
             .unwrap()
     }
 
-    fn check_mails(&mut self, mut expected: Vec<String>) {
-        let found: Vec<(i64, String, String)> = self
+    /// Each notice has its cause; each cause that people want to hear of has its notice, or is counted in an incident of
+    /// which they have been told.
+    fn check_notices(&mut self, mut caused: Vec<Caused>) {
+        let found: Vec<(i64, String, String, String)> = self
             .connection
-            .prepare_cached("SELECT id, mail, message_id FROM outbox WHERE id > ?1 ORDER BY id")
+            .prepare_cached("SELECT id, kind, dag_id, notice FROM outbox WHERE id > ?1 ORDER BY id")
             .unwrap()
-            .query_map([self.last_mail], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .query_map([self.last_notice], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
             .unwrap()
             .map(Result::unwrap)
             .collect();
-        for (id, mail, _) in found {
-            self.last_mail = id;
-            self.count("mails");
-            let mail: serde_json::Value = serde_json::from_str(&mail).unwrap();
-            let subject = mail["subject"].as_str().unwrap().to_owned();
-            match expected.iter().position(|expected| subject.starts_with(expected.as_str())) {
-                Some(at) => drop(expected.swap_remove(at)),
-                None => broken(format!("promise 4: a mail that nothing caused: {subject}: {}", self.last_events())),
+        let mut failing: BTreeMap<String, u32> = BTreeMap::new();
+        for cause in caused.iter().filter(|cause| cause.kind == "task_failed") {
+            *failing.entry(cause.dag.clone()).or_default() += 1;
+        }
+        let mut told = BTreeSet::new();
+        for (id, kind, dag, notice) in found {
+            self.last_notice = id;
+            self.count("notices");
+            if kind == "digest" {
+                self.count("digests");
+                continue;
+            }
+            let notice: serde_json::Value = serde_json::from_str(&notice).unwrap();
+            let event = &notice["event"];
+            let is_it = |cause: &Caused| {
+                cause.kind == kind
+                    && cause.dag == dag
+                    && (kind == "recovered"
+                        || event["run"]["number"] == cause.run
+                            && event["task"]["task_id"].as_str().unwrap_or_default() == cause.task)
+            };
+            match caused.iter().position(is_it) {
+                Some(at) => drop(caused.swap_remove(at)),
+                None => {
+                    broken(format!("promise 4: a notice that nothing caused: {kind} {event}: {}", self.last_events()))
+                }
+            }
+            if kind == "recovered" {
+                self.count("recoveries");
+            } else if kind.ends_with("failed") {
+                told.insert(dag);
             }
         }
-        if let Some(missing) = expected.first() {
-            broken(format!("promise 4: committed without its mail: {missing}"));
+        if let Some(missing) = caused.iter().find(|cause| matches!(cause.kind, "task_retry" | "task_succeeded")) {
+            broken(format!("promise 4: committed without its notice: {missing:?}"));
+        }
+        for (dag, now) in failing {
+            self.check_counted(&dag, now, told.contains(&dag));
+        }
+    }
+
+    /// Failures without a notice of their own are counted in the incident of their DAG, of which people have been told.
+    fn check_counted(&mut self, dag: &str, now: u32, is_told: bool) {
+        let found = self
+            .connection
+            .prepare_cached("SELECT opened_at, failures, told FROM incidents WHERE dag_id = ?1")
+            .unwrap()
+            .query_row([dag], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, u32>(1)?, row.get::<_, String>(2)?)));
+        let Ok((opened_at, failures, people)) = found else {
+            broken(format!("promise 4: {dag} failed without an incident"))
+        };
+        let before = self.incidents.insert(dag.to_owned(), (opened_at, failures));
+        let is_counted = match before {
+            Some((opened, before)) if opened == opened_at && before <= failures => failures - before >= now,
+            _ => is_told && failures > 0,
+        };
+        if !is_told {
+            self.count("failures counted in incidents");
+        }
+        if !is_counted || people == "[]" {
+            broken(format!(
+                "promise 4: {now} failures of {dag} are not counted: {before:?}, {failures}, told {people}"
+            ));
         }
     }
 
@@ -496,7 +567,8 @@ impl Promises {
             broken("promise 1: the runs are not those whose creation was recorded");
         }
         drop(statement);
-        let mut statement = self.connection.prepare("SELECT message_id, sent_at IS NOT NULL FROM outbox").unwrap();
+        let mut statement =
+            self.connection.prepare("SELECT message_id, sent_at IS NOT NULL FROM outbox WHERE digest IS NULL").unwrap();
         let mails = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, bool>(1)?))).unwrap();
         let mut ids = BTreeSet::new();
         for mail in mails {

@@ -321,7 +321,8 @@ fn read_email<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>) -> Option<Email>
             MailTransport::Smtp(smtp?)
         }
     };
-    Some(Email { from: from?.value, transport })
+    let max_per_hour = reader.whole(&open, "max_per_hour").and_then(|number| u32::try_from(number.value).ok());
+    Some(Email { from: from?.value, transport, max_per_hour: max_per_hour.unwrap_or(Email::USUAL_MAX_PER_HOUR) })
 }
 
 fn warn_unused(reader: &mut Reader<'_>, open: &Open<'_, '_>, transport: TransportKind) {

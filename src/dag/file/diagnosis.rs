@@ -4,10 +4,11 @@ use regex::RegexBuilder;
 
 use super::document::{parse, settle};
 use super::fault::{Fault, Severity};
-use super::field::DIAGNOSIS;
+use super::field::{DIAGNOSIS, TASK};
 use super::newline;
 use super::reader::{At, Open, Reader};
 use super::unknown_key::unknown_key;
+use crate::dag::nearest::nearest;
 use crate::dag::{Cause, CauseClass, CauseEnding};
 
 /// What to type about a failure when a cause does not say better.
@@ -66,12 +67,14 @@ fn read_cause<'f>(reader: &mut Reader<'f>, id: &At<&str>, open: &Open<'_, 'f>) -
     let advice = reader.text(open, "advice");
     let confidence = reader.choice(open, "confidence");
     let specificity = reader.whole(open, "specificity").and_then(|number| u8::try_from(number.value).ok());
+    let actions = read_actions(reader, open);
     let patterns = read_patterns(reader, open);
     let exit_codes = reader.bytes(open, "exit_codes");
     let signals = reader.bytes(open, "signals");
     let ending = reader.choice(open, "ending").and_then(|word| CauseEnding::parse(word.value));
     let is_of_upstream = reader.flag(open, "upstream").unwrap_or(false);
     let raise = reader.texts(open, "raise").unwrap_or_default().into_iter().map(|key| key.value).collect();
+    let spark_advice = reader.text(open, "spark_advice").map(|advice| advice.value);
     let command = reader.text(open, "command").map_or_else(|| USUAL_COMMAND.to_owned(), |command| command.value);
     Some(Cause {
         id: id.value.to_owned(),
@@ -79,6 +82,7 @@ fn read_cause<'f>(reader: &mut Reader<'f>, id: &At<&str>, open: &Open<'_, 'f>) -
         class: class?,
         is_certain: confidence.is_some_and(|word| word.value == "certain"),
         specificity: specificity.unwrap_or(USUAL_SPECIFICITY),
+        actions,
         patterns,
         exit_codes,
         signals,
@@ -86,8 +90,26 @@ fn read_cause<'f>(reader: &mut Reader<'f>, id: &At<&str>, open: &Open<'_, 'f>) -
         is_of_upstream,
         raise,
         advice: advice?.value,
+        spark_advice,
         command,
     })
+}
+
+fn read_actions<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>) -> Vec<String> {
+    let mut actions = Vec::new();
+    for action in reader.texts(open, "actions").unwrap_or_default() {
+        if TASK.one_of.contains(&action.value.as_str()) {
+            actions.push(action.value);
+            continue;
+        }
+        let message = format!("there is no action `{}`", action.value);
+        let fault = Fault::error("unknown-value", action.span, message, "not an action of tasks");
+        reader.push(match nearest(&action.value, TASK.one_of.iter().copied()) {
+            Some(near) => fault.help(format!("did you mean \"{near}\"?")),
+            None => fault.help(format!("the actions are {}", TASK.one_of.join(", "))),
+        });
+    }
+    actions
 }
 
 fn read_patterns<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>) -> Vec<regex::Regex> {

@@ -553,6 +553,13 @@ pub static EMAIL: Section = Section {
             "\"mail\"",
             "The folder, relative to the home; made when missing. Required for `folder`",
         ),
+        with_default(
+            "max_per_hour",
+            Kind::Whole(1, 10_000),
+            "30",
+            "100",
+            "How many mails may go out in an hour; one digest lists those beyond them. Reports are not counted",
+        ),
     ]],
 };
 
@@ -642,6 +649,12 @@ pub static CAUSE: Section = Section {
             "Which kind of cause it is: the five usual ones, or the environment",
         ),
         field(
+            "actions",
+            Kind::Texts,
+            "[\"spark\"]",
+            "The actions (`shell`, `spark`, `sql`, ...) of tasks that can have the cause; without it all of them can",
+        ),
+        field(
             "patterns",
             Kind::Texts,
             "['QuotaExceeded', 'quota of \\S+ is used up']",
@@ -681,9 +694,15 @@ pub static CAUSE: Section = Section {
             "raise",
             Kind::Texts,
             "[\"executor_memory\"]",
-            "Keys of the task's `spark` table, or `timeout`, to raise; the advice shows what they are now",
+            "Keys of the task's `spark` table, if it has one, or `timeout`, to raise; the advice shows what they are now",
         ),
         field("advice", Kind::Text, "\"ask the platform team for more\"", "What to do"),
+        field(
+            "spark_advice",
+            Kind::Text,
+            "\"or name another `queue` in its spark table\"",
+            "What to do beside, when the task is a `spark` one",
+        ),
         with_default(
             "command",
             Kind::Text,

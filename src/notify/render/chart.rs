@@ -1,5 +1,7 @@
 //! A line of values as a small picture (PNG): what a mail can show inline everywhere.
 
+use serde::{Deserialize, Serialize};
+
 /// Width and height in pixels.
 const SIZE: (usize, usize) = (480, 96);
 /// Drawn this many times larger and averaged down, so that lines are smooth.
@@ -15,7 +17,7 @@ const GOOD: Colour = [47, 125, 79];
 const BAD: Colour = [190, 50, 40];
 
 /// One value of a chart.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Point {
     /// The number.
     pub value: f64,

@@ -1,11 +1,11 @@
-//! From what happened to the mail that tells it. Pure.
+//! From a notice to the mail that tells it. Pure.
 
 pub mod chart;
 mod html;
-mod incident;
+mod notice;
+mod place;
 pub mod report;
 mod warning;
 
-pub use incident::{Incident, IncidentKind, TaskIncident, compose, run_selector};
-pub use report::compose_report;
-pub use warning::{CheckWarning, compose_warning};
+pub use notice::{Evidence, LogTail, render, run_selector};
+pub use place::Place;

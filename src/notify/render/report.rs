@@ -2,10 +2,12 @@
 //! the charts.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
 
 use super::chart::{self, Point};
 use super::html::escape;
+use super::place::Place;
 use crate::check;
 use crate::dag::template::quote;
 use crate::dag::{TaskState, Verdict};
@@ -16,7 +18,7 @@ use crate::notify::mail::{Mail, Picture};
 const SHOWN: usize = 40;
 
 /// All that a report tells.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// The DAG.
     pub dag_id: String,
@@ -34,16 +36,10 @@ pub struct Report {
     pub tasks: Vec<TaskLine>,
     /// How many charts at most.
     pub charts: usize,
-    /// Who gets it.
-    pub to: Vec<String>,
-    /// The home.
-    pub home: PathBuf,
-    /// The machine.
-    pub host: String,
 }
 
 /// One check.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CheckReport {
     /// The task.
     pub task_id: String,
@@ -56,7 +52,7 @@ pub struct CheckReport {
 }
 
 /// One value.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ValueReport {
     /// Which thing.
     pub key: String,
@@ -75,7 +71,7 @@ pub struct ValueReport {
 }
 
 /// One task.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TaskLine {
     /// The task.
     pub task_id: String,
@@ -135,8 +131,8 @@ impl Report {
         lines.iter().map(|line| one_line(line)).collect()
     }
 
-    fn commands(&self) -> Vec<(&'static str, String)> {
-        let home = quote(&self.home.display().to_string());
+    fn commands(&self, place: &Place) -> Vec<(&'static str, String)> {
+        let home = quote(&place.home.display().to_string());
         let command = |rest: String| format!("crondag --home {home} {rest}");
         vec![
             ("see the tasks", command(format!("tasks {} {}", self.dag_id, self.selector))),
@@ -163,7 +159,7 @@ impl Report {
 }
 
 /// Writes the mail of a report. Pure.
-pub fn compose_report(report: &Report) -> Mail {
+pub(super) fn render_report(report: &Report, to: &[String], place: &Place) -> Mail {
     let title = report.title.clone().unwrap_or_else(|| format!("{} {}", report.dag_id, report.ds));
     let mut pictures = Vec::new();
     let mut charts = String::new();
@@ -182,15 +178,16 @@ pub fn compose_report(report: &Report) -> Mail {
         pictures.push(Picture { cid, png });
     }
     Mail {
-        to: report.to.clone(),
+        to: to.to_vec(),
         subject: one_line(&format!("[crondag] {}: {title}", report.verdict())),
-        text: text(report),
-        html: html(report, &charts),
+        text: report_text(report, place),
+        html: html(report, &charts, place),
         pictures,
     }
 }
 
-fn text(report: &Report) -> String {
+/// The report as plain text: also what its task prints.
+pub fn report_text(report: &Report, place: &Place) -> String {
     let mut text = format!("{}\n", report.headline());
     let news = report.bad_news();
     if !news.is_empty() {
@@ -211,14 +208,14 @@ fn text(report: &Report) -> String {
     text.push_str("\nTasks:\n");
     text.push_str(&aligned(&task_rows(report), &[2, 3]));
     text.push('\n');
-    for (what, command) in report.commands() {
+    for (what, command) in report.commands(place) {
         let _ = writeln!(text, "To {what}:\n  {command}");
     }
-    let _ = writeln!(text, "\ncrondag on {}, {}", report.host, report.home.display());
+    let _ = writeln!(text, "\ncrondag on {}, {}", place.host, place.home.display());
     text
 }
 
-fn html(report: &Report, charts: &str) -> String {
+fn html(report: &Report, charts: &str, place: &Place) -> String {
     let mut html = format!(
         "<!DOCTYPE html>\n<html><head><meta charset=\"utf-8\"></head>\n\
          <body style=\"font-family:sans-serif;font-size:15px;color:#222;max-width:60em\">\n\
@@ -242,14 +239,14 @@ fn html(report: &Report, charts: &str) -> String {
     }
     html.push_str("<p><b>Tasks</b></p>\n");
     html.push_str(&html_table(&task_rows(report), &[2, 3]));
-    for (what, command) in report.commands() {
+    for (what, command) in report.commands(place) {
         let _ = writeln!(html, "<p style=\"color:#777\">To {what}: <code>{}</code></p>", escape(&command));
     }
     let _ = writeln!(
         html,
         "<p style=\"color:#777\">crondag on {}, {}</p>\n</body></html>",
-        escape(&report.host),
-        escape(&report.home.display().to_string())
+        escape(&place.host),
+        escape(&place.home.display().to_string())
     );
     html
 }

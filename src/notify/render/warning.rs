@@ -1,36 +1,28 @@
 //! The mail of a check whose verdict is warn.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
 
 use super::html::escape;
+use super::place::Place;
 use crate::notify::line::one_line;
 use crate::notify::mail::Mail;
 
 /// A check that warns.
-#[derive(Debug, Clone)]
-pub struct CheckWarning {
-    /// The DAG.
-    pub dag_id: String,
-    /// The check.
-    pub task_id: String,
+#[derive(Debug, Clone, Copy)]
+pub(super) struct CheckWarning<'a> {
+    pub(super) dag_id: &'a str,
+    pub(super) task_id: &'a str,
     /// The run, as commands take it.
-    pub selector: String,
-    /// The date.
-    pub ds: String,
+    pub(super) selector: &'a str,
+    pub(super) ds: &'a str,
     /// What was found, as text.
-    pub table: String,
-    /// Who gets it.
-    pub to: Vec<String>,
-    /// The home.
-    pub home: PathBuf,
-    /// The machine.
-    pub host: String,
+    pub(super) table: &'a str,
 }
 
 /// Writes the mail of a warning. Pure.
-pub fn compose_warning(warning: &CheckWarning) -> Mail {
-    let CheckWarning { dag_id, task_id, selector, ds, table, to, home, host } = warning;
+pub(super) fn render_warning(warning: &CheckWarning<'_>, to: &[String], place: &Place) -> Mail {
+    let CheckWarning { dag_id, task_id, selector, ds, table } = warning;
+    let Place { home, host } = place;
     let headline = format!("Check {task_id} of {dag_id} warns for {ds}; the run goes on.");
     let home_option = format!("--home {}", crate::dag::template::quote(&home.display().to_string()));
     let commands = [
@@ -55,7 +47,7 @@ pub fn compose_warning(warning: &CheckWarning) -> Mail {
         escape(&footer)
     );
     Mail {
-        to: to.clone(),
+        to: to.to_vec(),
         subject: one_line(&format!("[crondag] {dag_id} {task_id} warns (ds {ds})")),
         text,
         html,

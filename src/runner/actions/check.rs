@@ -17,10 +17,10 @@ use crate::dag::schedule::DataInterval;
 use crate::dag::template::iso;
 use crate::dag::{Action, Dag, DagId, Sql, TaskId, Verdict};
 use crate::home::Home;
-use crate::notify::render::{self, CheckWarning};
+use crate::notify::{Notice, NoticeEvent, Outbox, render};
 use crate::runner::attempt::environment::host;
 use crate::runner::client;
-use crate::store::{CheckFilter, CheckRow, CheckValue, NewMail, Published, Store};
+use crate::store::{CheckFilter, CheckRow, CheckValue, Published, Store};
 
 /// A check is a summary: of more rows than this it is not one.
 const MOST_ROWS: usize = 1_000_000;
@@ -44,6 +44,7 @@ pub(super) struct CheckJob {
     /// The other checks of the DAG that publish the gate.
     siblings: Vec<TaskId>,
     email: Vec<String>,
+    outbox: Outbox,
     is_rehearsal: bool,
 }
 
@@ -72,6 +73,7 @@ impl CheckJob {
             siblings: siblings(check, scope.dag, &scope.task.id),
             gate: check.gate.clone(),
             email: scope.task.email.clone(),
+            outbox: Outbox::of(materials.config, host()),
             is_rehearsal: materials.is_rehearsal,
         })
     }
@@ -187,20 +189,14 @@ impl CheckJob {
         if judgement.verdict == Verdict::Warn && !self.email.is_empty() {
             let interval =
                 (iso(&self.interval.start.to_zoned(zone.clone())), iso(&self.interval.end.to_zoned(zone.clone())));
-            let mail = render::compose_warning(&CheckWarning {
+            let event = NoticeEvent::CheckWarned {
                 dag_id: self.dag_id.to_string(),
                 task_id: self.task_id.to_string(),
                 selector: render::run_selector(&self.run_id, &self.ds, &interval).to_owned(),
                 ds: self.ds.clone(),
                 table: check::table(judgement),
-                to: self.email.clone(),
-                home: self.home.clone(),
-                host: host(),
-            });
-            let mail = serde_json::to_string(&mail)
-                .map_err(|error| crate::store::StoreError::Impossible(error.to_string()))?;
-            let message_id = format!("{}.{}@{}", now.as_microsecond(), std::process::id(), host());
-            write.put_mail(&NewMail { dag_id: self.dag_id.as_str(), mail: &mail, message_id: &message_id }, now)?;
+            };
+            self.outbox.put(&write, self.dag_id.as_str(), &Notice::new(self.email.clone(), event), now)?;
         }
         write.commit()
     }

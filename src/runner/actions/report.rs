@@ -15,12 +15,13 @@ use crate::dag::schedule::DataInterval;
 use crate::dag::template::iso;
 use crate::dag::{Action, DagId, Report, RunType, TaskId, Verdict};
 use crate::home::Home;
-use crate::notify::render;
 use crate::notify::render::chart::Point;
-use crate::notify::render::report::{CheckReport, TaskLine, ValueReport};
+use crate::notify::render::report::{CheckReport, TaskLine, ValueReport, report_text};
+use crate::notify::render::{self, Place};
+use crate::notify::{Notice, NoticeEvent, Outbox};
 use crate::runner::attempt::environment::host;
 use crate::runner::client;
-use crate::store::{CheckFilter, NewMail, Published, RunFilter, RunRow, Store, StoreError, TaskInstance};
+use crate::store::{CheckFilter, Published, RunFilter, RunRow, Store, StoreError, TaskInstance};
 
 /// What is usual is the median of so many earlier runs.
 const EARLIER_RUNS: u32 = 14;
@@ -40,6 +41,7 @@ pub(super) struct ReportJob {
     ds: String,
     title: Option<String>,
     to: Vec<String>,
+    outbox: Outbox,
     checks: Vec<TaskId>,
     gates: Vec<String>,
     /// All tasks but the report's own.
@@ -91,6 +93,7 @@ impl ReportJob {
             ds: materials.variable("ds"),
             title: report.subject.as_ref().map(|subject| materials.renderer.render(subject)).transpose()?,
             to: to.clone(),
+            outbox: Outbox::of(materials.config, host()),
             checks,
             gates,
             tasks: dag.tasks.iter().filter(|other| other.id != task.id).map(|other| other.id.clone()).collect(),
@@ -104,23 +107,24 @@ impl ReportJob {
         let home = Home::at(self.home.clone());
         let mut store = Store::open(&home.database_path()).map_err(|error| error.to_string())?;
         let report = self.gather(&store).map_err(|error| error.to_string())?;
-        let mail = render::compose_report(&report);
-        println!("{}", mail.text);
+        println!("{}", report_text(&report, &Place { home: self.home.clone(), host: host() }));
         if self.is_rehearsal {
             println!("nothing is sent");
             return Ok(());
         }
+        let notice = Notice::new(self.to.clone(), NoticeEvent::Report(Box::new(report)));
         let mut put = || -> Result<(), StoreError> {
-            let now = Timestamp::now();
-            let mail = serde_json::to_string(&mail).map_err(|error| StoreError::Impossible(error.to_string()))?;
-            let message_id = format!("{}.{}@{}", now.as_microsecond(), std::process::id(), host());
             let write = store.write()?;
-            write.put_mail(&NewMail { dag_id: self.dag_id.as_str(), mail: &mail, message_id: &message_id }, now)?;
+            self.outbox.put(&write, self.dag_id.as_str(), &notice, Timestamp::now())?;
             write.commit()
         };
         put().map_err(|error| error.to_string())?;
         client::ring(&home);
-        println!("the mail to {} is on its way", self.to.join(", "));
+        if self.outbox.has_channel() {
+            println!("the mail to {} is on its way", self.to.join(", "));
+        } else {
+            println!("the mail to {} is recorded and goes nowhere: crondag.toml has no [email]", self.to.join(", "));
+        }
         Ok(())
     }
 
@@ -155,9 +159,6 @@ impl ReportJob {
             gates,
             tasks: self.task_lines(store)?,
             charts: self.charts as usize,
-            to: self.to.clone(),
-            home: self.home.clone(),
-            host: host(),
         })
     }
 

@@ -174,12 +174,8 @@ impl<H: Host> Driver<H> {
             self.host.report(&Line::trouble(&what, error));
         }
         let (run, task, try_number) = key.clone();
-        let ended = EndedAttempt {
-            started_at: record.started_at,
-            ended_at: record.ended_at,
-            ending: record.ending.clone(),
-            log_file: live.log_file.clone(),
-        };
+        let ended =
+            EndedAttempt { started_at: record.started_at, ended_at: record.ended_at, log_file: live.log_file.clone() };
         self.ended.insert((run, task.clone()), ended);
         let outcome = match &record.ending {
             Ending::Exited { code: 0 } => Outcome::Success,

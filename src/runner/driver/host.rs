@@ -7,10 +7,8 @@ use jiff::Timestamp;
 
 use crate::dag::config::Email;
 use crate::dag::{Config, DagId};
-use crate::diagnose::Diagnosis;
 use crate::runner::attempt::AttemptSpec;
-use crate::runner::evidence::Failed;
-use crate::store::OutboxMail;
+use crate::store::WaitingNotice;
 
 use super::line::Line;
 use super::{Key, Message};
@@ -68,15 +66,9 @@ pub trait Host {
     /// [`Message::Looked`](super::Message::Looked).
     fn look_for(&mut self, files: Vec<(Key, String)>);
 
-    /// Tries, in the background, to deliver mail; sends a [`Message::Mail`](super::Message::Mail) for each and then
+    /// Renders notices and tries to deliver them, in the background; sends a [`Message::Mail`](super::Message::Mail) for each and then
     /// [`Message::MailerDone`](super::Message::MailerDone).
-    fn deliver(&mut self, due: Vec<OutboxMail>, settings: &Email, config: &Config);
-
-    /// The last lines that a task itself printed.
-    fn log_tail(&self, log_file: &str) -> Vec<String>;
-
-    /// Why an attempt failed, as far as its log and its upstreams show.
-    fn diagnose(&self, failed: &Failed<'_>) -> Option<Diagnosis>;
+    fn deliver(&mut self, due: Vec<WaitingNotice>, settings: &Email, config: &Config);
 
     /// Deletes the logs of a run.
     fn delete_logs(&mut self, dag_id: &DagId, run_id: &str);

@@ -1,59 +1,49 @@
-//! Alerts into the outbox, and from there to people, again and again until they are delivered.
-
-use std::time::Duration;
+//! From alerts to notices, and from the outbox to people, again and again until they are delivered.
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::line::{Happening, Level, Line};
-use super::{Driver, EndedAttempt, Host, Item};
+use super::{Driver, Host, Item};
 use crate::dag::template::iso;
-use crate::dag::{Task, TaskState};
-use crate::diagnose::Diagnosis;
-use crate::notify::DeliveryError;
-use crate::notify::render::{self, Incident, IncidentKind, TaskIncident};
-use crate::runner::attempt::environment::host;
+use crate::dag::{Dag, Task, TaskState};
+use crate::notify::{DeliveryError, Notice, NoticeEvent, RunFacts, Standing, TaskFacts};
 use crate::runner::engine::{Alert, AlertKind, TaskReport};
-use crate::runner::evidence::Failed;
 
 /// Mail that could not be delivered for so long is given up.
 const GIVE_UP_AFTER: SignedDuration = SignedDuration::from_hours(72);
 
 impl<H: Host> Driver<H> {
-    /// The mail for an alert, if anybody wants it.
-    pub(super) fn mail(&mut self, alert: &Alert) -> Option<Item> {
-        self.config.email.as_ref()?;
+    /// The notice of an alert, if anybody wants it. Why a task failed is found out when it is delivered.
+    pub(super) fn notice(&self, alert: &Alert) -> Option<Item> {
         let dag = &alert.plan.dag;
-        let run = self.runs.get(&alert.run)?;
-        let zone = &dag.timezone;
-        let date = run.logical_date.to_zoned(zone.clone());
-        let ds = date.date().to_string();
-        let data_interval = (iso(&date), iso(&run.data_interval_end.to_zoned(zone.clone())));
-        let selector = render::run_selector(&run.run_id, &ds, &data_interval);
-        let (to, kind) = match &alert.kind {
+        let wants = |task: &Task, is_wanted: bool| is_wanted && !task.email.is_empty();
+        let (to, event) = match &alert.kind {
             AlertKind::TaskFailed(report) => {
                 let task = &dag.tasks[report.task];
-                if !task.email_on_failure {
+                if !wants(task, task.email_on_failure) {
                     return None;
                 }
-                (task.email.clone(), IncidentKind::TaskFailed(self.task_incident(alert, task, report, Some(selector))))
+                let (run, task_facts) = (self.run_facts(alert)?, self.task_facts(alert, task, report));
+                let (blocks, standing) = (blocks(dag, report.task), Standing::default());
+                (task.email.clone(), NoticeEvent::TaskFailed { run, task: task_facts, blocks, standing })
             }
             AlertKind::TaskRetry(report, next) => {
                 let task = &dag.tasks[report.task];
-                if !task.email_on_retry {
+                if !wants(task, task.email_on_retry) {
                     return None;
                 }
-                let next = iso(&next.to_zoned(zone.clone()));
-                (
-                    task.email.clone(),
-                    IncidentKind::TaskRetry(self.task_incident(alert, task, report, Some(selector)), next),
-                )
+                let (run, task_facts) = (self.run_facts(alert)?, self.task_facts(alert, task, report));
+                let next_try_at = iso(&next.to_zoned(dag.timezone.clone()));
+                let blocks = blocks(dag, report.task);
+                (task.email.clone(), NoticeEvent::TaskRetry { run, task: task_facts, blocks, next_try_at })
             }
             AlertKind::TaskSucceeded(report) => {
                 let task = &dag.tasks[report.task];
-                if !task.email_on_success {
+                if !wants(task, task.email_on_success) {
                     return None;
                 }
-                (task.email.clone(), IncidentKind::TaskSucceeded(self.task_incident(alert, task, report, None)))
+                let (run, task_facts) = (self.run_facts(alert)?, self.task_facts(alert, task, report));
+                (task.email.clone(), NoticeEvent::TaskSucceeded { run, task: task_facts })
             }
             AlertKind::RunFailed { reason, tasks } => {
                 let mut to: Vec<String> = tasks
@@ -64,6 +54,9 @@ impl<H: Host> Driver<H> {
                     .collect();
                 to.sort();
                 to.dedup();
+                if to.is_empty() {
+                    return None;
+                }
                 let name = |report: &TaskReport| dag.tasks[report.task].id.to_string();
                 let is_failed = |state: TaskState| state == TaskState::Failed;
                 let failed = tasks
@@ -73,71 +66,39 @@ impl<H: Host> Driver<H> {
                     .collect();
                 let blocked =
                     tasks.iter().filter(|(_, state)| !is_failed(*state)).map(|(report, _)| name(report)).collect();
-                (to, IncidentKind::RunFailed { reason: reason.clone(), failed, blocked })
+                let (run, reason, standing) = (self.run_facts(alert)?, reason.clone(), Standing::default());
+                (to, NoticeEvent::RunFailed { run, reason, failed, blocked, standing })
             }
         };
-        if to.is_empty() {
-            return None;
-        }
-        let incident = Incident {
-            kind,
-            dag_id: dag.id.to_string(),
+        Some(Item::Notice { dag_id: dag.id.clone(), notice: Box::new(Notice::new(to, event)) })
+    }
+
+    fn run_facts(&self, alert: &Alert) -> Option<RunFacts> {
+        let run = self.runs.get(&alert.run)?;
+        let zone = &alert.plan.dag.timezone;
+        let date = run.logical_date.to_zoned(zone.clone());
+        Some(RunFacts {
+            number: alert.run,
+            dag_id: run.dag_id.to_string(),
             run_id: run.run_id.clone(),
-            ds,
-            data_interval,
-            to,
-            host: host(),
-            home: self.home.root().to_path_buf(),
-        };
-        let mail = render::compose(&incident);
-        self.mails += 1;
-        let stamp = self.host.now().as_microsecond();
-        Some(Item::Mail {
-            dag_id: dag.id.to_string(),
-            mail: serde_json::to_string(&mail).ok()?,
-            message_id: format!("{stamp}.{}.{}@{}", alert.run.0, self.mails, host()),
+            ds: date.date().to_string(),
+            data_interval: (iso(&date), iso(&run.data_interval_end.to_zoned(zone.clone()))),
         })
     }
 
-    /// What is told of a task; `failed_run` names the run of a task that failed, which is diagnosed.
-    fn task_incident(&self, alert: &Alert, task: &Task, found: &TaskReport, failed_run: Option<&str>) -> TaskIncident {
-        let dag = &alert.plan.dag;
+    fn task_facts(&self, alert: &Alert, task: &Task, report: &TaskReport) -> TaskFacts {
         let attempt = self.ended.get(&(alert.run, task.id.clone()));
         let now = self.host.now();
         let (started, ended) = attempt.map_or((now, now), |attempt| (attempt.started_at, attempt.ended_at));
-        let log_file = attempt.map(|attempt| attempt.log_file.clone()).unwrap_or_default();
-        let diagnosis = failed_run.and_then(|run| self.diagnosis(alert, found.task, run, attempt?));
-        TaskIncident {
+        TaskFacts {
             task_id: task.id.to_string(),
-            try_number: found.try_number,
-            max_tries: found.max_tries,
-            reason: found.reason.clone(),
-            started: iso(&started.to_zoned(dag.timezone.clone())),
-            duration: Duration::try_from(ended.duration_since(started)).unwrap_or_default(),
-            log_tail: self.host.log_tail(&log_file),
-            diagnosis,
-            log_file,
-            blocks: dag.graph.descendants(found.task).into_iter().map(|next| dag.tasks[next].id.to_string()).collect(),
+            try_number: report.try_number,
+            max_tries: report.max_tries,
+            reason: report.reason.clone(),
+            started: iso(&started.to_zoned(alert.plan.dag.timezone.clone())),
+            milliseconds: u64::try_from(ended.duration_since(started).as_millis()).unwrap_or_default(),
+            log_file: attempt.map(|attempt| attempt.log_file.clone()).unwrap_or_default(),
         }
-    }
-
-    fn diagnosis(&self, alert: &Alert, task: usize, run: &str, attempt: &EndedAttempt) -> Option<Diagnosis> {
-        let tasks = self.store.task_instances(alert.run).unwrap_or_else(|error| {
-            self.host.report(&Line::trouble("cannot read the upstreams for a diagnosis", error));
-            Vec::new()
-        });
-        self.host.diagnose(&Failed {
-            home: &self.home,
-            dag: &alert.plan.dag,
-            task,
-            run: run.to_owned(),
-            logical_date: self.runs.get(&alert.run)?.logical_date,
-            ending: Some(attempt.ending.clone()),
-            started: Some(attempt.started_at),
-            log_file: &attempt.log_file,
-            tasks: &tasks,
-            until: None,
-        })
     }
 
     /// Delivers what is due, in a thread: a mail server may take its time.
@@ -146,7 +107,7 @@ impl<H: Host> Driver<H> {
         if self.is_mailing || self.next_mail_at.is_none_or(|at| at > now) {
             return;
         }
-        let due = match self.store.due_mail(now) {
+        let due = match self.store.due_notices(now) {
             Ok(due) => due,
             Err(error) => {
                 self.host.report(&Line::trouble("cannot read the outbox", error));
@@ -180,7 +141,7 @@ impl<H: Host> Driver<H> {
             match result {
                 Ok(()) => {
                     self.host.report(&Line::new(Happening::MailSent).with("mail", id));
-                    write.mail_sent(id, now)?;
+                    write.notice_sent(id, now)?;
                 }
                 Err(error) => {
                     let is_late = now.duration_since(created_at) > GIVE_UP_AFTER;
@@ -191,7 +152,7 @@ impl<H: Host> Driver<H> {
                         Some(next) => line.with("next", next),
                         None => line.at(Level::Error).with("given_up", true),
                     });
-                    write.mail_failed(id, &error.message, next)?;
+                    write.notice_failed(id, &error.message, next)?;
                 }
             }
             write.commit()
@@ -204,7 +165,7 @@ impl<H: Host> Driver<H> {
 
     pub(super) fn mailer_done(&mut self) {
         self.is_mailing = false;
-        self.next_mail_at = match self.store.next_mail_at() {
+        self.next_mail_at = match self.store.next_notice_at() {
             Ok(next) => next,
             Err(error) => {
                 self.host.report(&Line::trouble("cannot read the outbox", error));
@@ -212,4 +173,9 @@ impl<H: Host> Driver<H> {
             }
         };
     }
+}
+
+/// The tasks that cannot go on without this one.
+fn blocks(dag: &Dag, task: usize) -> Vec<String> {
+    dag.graph.descendants(task).into_iter().map(|next| dag.tasks[next].id.to_string()).collect()
 }

@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::attempt::environment::host as host_name;
 use super::attempt::{AttemptSpec, Ending, ExitRecord};
 use super::backoff::Backoff;
 use super::catalog;
@@ -31,8 +32,9 @@ use super::client::ClientError;
 use super::engine::{Effect, Engine, Event, Limits, Look, Start};
 use super::load::Loader;
 use super::planner::Lookout;
-use crate::dag::{Config, RunNumber, TaskId, Transition};
+use crate::dag::{Config, DagId, RunNumber, RunState, TaskId, Transition};
 use crate::home::Home;
+use crate::notify::{Notice, Outbox};
 use crate::store::{LeftProcesses, RunRow, Store, StoreError};
 
 pub use host::Host;
@@ -64,7 +66,6 @@ impl Mode {
 struct EndedAttempt {
     started_at: Timestamp,
     ended_at: Timestamp,
-    ending: Ending,
     /// Relative to the home.
     log_file: String,
 }
@@ -155,10 +156,9 @@ enum Item {
         key: Key,
         record: Box<ExitRecord>,
     },
-    Mail {
-        dag_id: String,
-        mail: String,
-        message_id: String,
+    Notice {
+        dag_id: DagId,
+        notice: Box<Notice>,
     },
     IntentDone(i64),
     Assign {
@@ -197,8 +197,7 @@ pub struct Driver<H> {
     loaded_until: RunNumber,
     is_mailing: bool,
     next_mail_at: Option<Timestamp>,
-    /// How many mails this driver has written: part of their ids.
-    mails: u64,
+    outbox: Outbox,
     next_plan_at: Option<Timestamp>,
     lookout: Lookout,
     /// Since the last time that runs were made where there was room for them.
@@ -223,6 +222,7 @@ impl<H: Host> Driver<H> {
         store: Store,
         (config, config_text): (Config, String),
     ) -> Result<Driver<H>, StoreError> {
+        let outbox = Outbox::of(&config, host_name());
         let mut driver = Driver {
             host,
             home,
@@ -243,7 +243,7 @@ impl<H: Host> Driver<H> {
             loaded_until: RunNumber(0),
             is_mailing: false,
             next_mail_at: None,
-            mails: 0,
+            outbox,
             next_tidy_at: Timestamp::UNIX_EPOCH,
             next_plan_at: (mode == Mode::Resident).then_some(Timestamp::UNIX_EPOCH),
             lookout: Lookout::default(),
@@ -341,7 +341,7 @@ impl<H: Host> Driver<H> {
             Effect::Look(start) => self.looks.push(start),
             Effect::StopAttempt { run, task, try_number } => self.stops.push((run, task, try_number)),
             Effect::Alert(alert) => {
-                let item = self.mail(&alert);
+                let item = self.notice(&alert);
                 self.items.extend(item);
             }
         }
@@ -352,9 +352,14 @@ impl<H: Host> Driver<H> {
     fn commit(&mut self, now: Timestamp) -> Vec<Item> {
         let items = std::mem::take(&mut self.items);
         if !items.is_empty() {
+            let mut is_told = false;
             self.until_it_works("the database does not take changes, trying again", |driver| {
-                write(&mut driver.store, &items, now)
+                is_told = write(&mut driver.store, &driver.outbox, &items, now)?;
+                Ok(())
             });
+            if is_told {
+                self.next_mail_at = Some(Timestamp::UNIX_EPOCH);
+            }
         }
         items
     }
@@ -368,7 +373,7 @@ impl<H: Host> Driver<H> {
                     self.say_ended(&key, &record);
                     self.forget_attempt(&key);
                 }
-                Item::Mail { .. } => self.next_mail_at = Some(Timestamp::UNIX_EPOCH),
+                Item::Notice { .. } => {}
                 Item::Transition(transition) => self.say_transition(&transition),
                 Item::IntentDone(_) | Item::Assign { .. } | Item::HoldBackfill(..) => {}
             }
@@ -450,6 +455,7 @@ impl<H: Host> Driver<H> {
         self.lookout = Lookout::default();
         match catalog::load_config(&self.home) {
             Ok((config, file)) => {
+                self.outbox = Outbox::of(&config, host_name());
                 self.config = config;
                 self.seen_config = file.text;
                 self.loader.forget_plans();
@@ -465,11 +471,18 @@ impl<H: Host> Driver<H> {
     }
 }
 
-fn write(store: &mut Store, items: &[Item], now: Timestamp) -> Result<(), StoreError> {
+/// Gives whether a notice was written.
+fn write(store: &mut Store, outbox: &Outbox, items: &[Item], now: Timestamp) -> Result<bool, StoreError> {
     let write = store.write()?;
+    let mut is_told = false;
     for item in items {
         match item {
-            Item::Transition(transition) => write.apply(transition, now)?,
+            Item::Transition(transition) => {
+                write.apply(transition, now)?;
+                if let Transition::RunEnded { run, state: RunState::Success, .. } = transition {
+                    is_told |= outbox.run_succeeded(&write, *run, now)?;
+                }
+            }
             Item::Start(starting) => {
                 let Starting { start, token, log_file } = &**starting;
                 let task = &start.plan.dag.tasks[start.task].id;
@@ -487,9 +500,7 @@ fn write(store: &mut Store, items: &[Item], now: Timestamp) -> Result<(), StoreE
                 let left = LeftProcesses { ended: record.left_behind, running: record.left_running };
                 write.end_attempt((*run, task, *try_number), &ending, usage, left, record.ended_at)?;
             }
-            Item::Mail { dag_id, mail, message_id } => {
-                write.put_mail(&crate::store::NewMail { dag_id, mail, message_id }, now)?;
-            }
+            Item::Notice { dag_id, notice } => is_told |= outbox.put(&write, dag_id.as_str(), notice, now)?,
             Item::IntentDone(id) => write.intent_done(*id)?,
             Item::Assign { run, backfill, selection, params } => {
                 write.assign_run(*run, *backfill, selection.as_deref(), params)?;
@@ -497,5 +508,6 @@ fn write(store: &mut Store, items: &[Item], now: Timestamp) -> Result<(), StoreE
             Item::HoldBackfill(backfill, hold) => write.hold_backfill(*backfill, *hold)?,
         }
     }
-    write.commit()
+    write.commit()?;
+    Ok(is_told)
 }

@@ -20,7 +20,7 @@ impl<H: Host> Driver<H> {
             let key = (attempt.run, attempt.task_id, attempt.try_number);
             self.adopt(&key, attempt.token, attempt.log_file, attempt.started_at);
         }
-        self.next_mail_at = self.store.next_mail_at()?;
+        self.next_mail_at = self.store.next_notice_at()?;
         self.read_intents()?;
         // The engine must know the live attempts before it is asked to stop those that should not live.
         self.settle();
@@ -61,7 +61,7 @@ impl<H: Host> Driver<H> {
     /// Checks and reports write mail themselves.
     pub(super) fn look_for_mail(&mut self) -> Result<(), StoreError> {
         if !self.is_mailing {
-            self.next_mail_at = self.store.next_mail_at()?;
+            self.next_mail_at = self.store.next_notice_at()?;
         }
         Ok(())
     }

@@ -2,9 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
 use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,9 +18,8 @@ use super::supervisor::Supervisor;
 use super::{Key, Message};
 use crate::dag::config::Email;
 use crate::dag::{Config, DagId};
-use crate::diagnose::Diagnosis;
 use crate::home::Home;
-use crate::notify::{self, DeliveryError, Mail};
+use crate::notify::{self, DeliveryError};
 use crate::runner::attempt::local::attempt_file::{self, AttemptFiles, Claim, Found, Report};
 use crate::runner::attempt::local::process::Ended;
 use crate::runner::attempt::local::spawner::Spawner;
@@ -29,20 +27,16 @@ use crate::runner::attempt::secrets::Keyring;
 use crate::runner::attempt::{AttemptSpec, Ending, ExitRecord};
 use crate::runner::backoff::Backoff;
 use crate::runner::engine::Look;
-use crate::runner::evidence::{self, Failed};
 use crate::runner::files;
+use crate::runner::mail::{self, MailError};
 use crate::runner::planner;
 use crate::runner::race_delay::race_delay;
-use crate::store::OutboxMail;
+use crate::store::WaitingNotice;
 
-/// How many lines of a log a mail shows.
-const TAIL_LINES: usize = 50;
 /// How often an attempt that is to stop is looked at, about once a second, until its shim says who it is.
 const STOP_LOOKS: usize = 600;
 /// How often the time of the last tick is noted.
 const TICK_NOTED_EVERY: SignedDuration = SignedDuration::from_secs(10);
-/// How much of a log is read for them.
-const TAIL_BYTES: u64 = 64 << 10;
 
 /// The real world.
 pub(super) struct System {
@@ -273,7 +267,7 @@ impl Host for System {
         });
     }
 
-    fn deliver(&mut self, due: Vec<OutboxMail>, settings: &Email, config: &Config) {
+    fn deliver(&mut self, due: Vec<WaitingNotice>, settings: &Email, config: &Config) {
         let (home, settings, config, sender) =
             (self.home.clone(), settings.clone(), config.clone(), self.sender.clone());
         in_background("mailer", move || {
@@ -285,11 +279,11 @@ impl Host for System {
                 }
             };
             for waiting in due {
-                let result = match serde_json::from_str::<Mail>(&waiting.mail) {
+                let result = match mail::of_notice(&waiting, &home, &config) {
                     Ok(mail) => notify::deliver(&mail, &waiting.message_id, &settings, home.root(), &variable),
                     Err(error) => Err(DeliveryError {
-                        permanent: true,
-                        message: format!("the stored mail is unreadable: {error}"),
+                        permanent: matches!(error, MailError::Notice(_)),
+                        message: error.to_string(),
                     }),
                 };
                 // A driver that is gone has not recorded it: the next one tries again, under the same Message-ID.
@@ -301,16 +295,6 @@ impl Host for System {
             race_delay();
             let _ = sender.send(Message::MailerDone);
         });
-    }
-
-    fn log_tail(&self, log_file: &str) -> Vec<String> {
-        tail(&self.home.root().join(log_file))
-    }
-
-    fn diagnose(&self, failed: &Failed<'_>) -> Option<Diagnosis> {
-        // Faults of diagnosis.toml are for `validate`: a mail goes out with the causes that can be read.
-        let (catalogue, _) = evidence::catalogue(&self.home);
-        Some(catalogue.diagnose(&evidence::gather(failed, &catalogue)))
     }
 
     fn delete_logs(&mut self, dag_id: &DagId, run_id: &str) {
@@ -389,22 +373,4 @@ fn launch_error(error: &io::Error) -> String {
         Some(libc::EROFS) => "the disk of the state folder is read-only".to_owned(),
         _ => format!("the shim cannot be started: {error}"),
     }
-}
-
-/// The last lines that the task itself printed.
-fn tail(path: &Path) -> Vec<String> {
-    let read = || -> std::io::Result<Vec<u8>> {
-        let mut file = File::open(path)?;
-        let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)))?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    let bytes = read().unwrap_or_default();
-    let text = String::from_utf8_lossy(&bytes);
-    let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("[crondag]")).collect();
-    let lines = lines.iter().rposition(|line| !line.trim().is_empty()).map_or(&[][..], |last| &lines[..=last]);
-    let lines = lines.iter().position(|line| !line.trim().is_empty()).map_or(&[][..], |first| &lines[first..]);
-    lines[lines.len().saturating_sub(TAIL_LINES)..].iter().map(|line| (*line).to_owned()).collect()
 }

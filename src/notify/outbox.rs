@@ -1,0 +1,132 @@
+//! Puts notices into the outbox, in the transaction of what they tell: who is told, how often, and no more than the home
+//! allows.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::incident::{Failure, after_failure, after_good_run};
+use super::notice::{Notice, NoticeEvent};
+use crate::dag::{Config, RunNumber};
+use crate::store::{NewNotice, StoreError, Way, Write};
+
+/// The channel of mail.
+const EMAIL: &str = "email";
+
+/// Why nobody is told.
+const NO_CHANNEL: &str = "crondag.toml has no [email]";
+
+/// What is held back is told of this long after, together.
+const DIGEST_AFTER: SignedDuration = SignedDuration::from_mins(10);
+
+/// The outbox of a home, as its settings have it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Outbox {
+    /// How many notices may go out in an hour; `None` when there is no channel at all.
+    max_per_hour: Option<u32>,
+    host: String,
+}
+
+impl Outbox {
+    /// The outbox of a home with these settings, on that machine.
+    pub fn of(config: &Config, host: String) -> Outbox {
+        Outbox { max_per_hour: config.email.as_ref().map(|email| email.max_per_hour), host }
+    }
+
+    /// Whether what is put into it reaches anybody.
+    pub fn has_channel(&self) -> bool {
+        self.max_per_hour.is_some()
+    }
+
+    /// Puts a notice into the outbox. One of a failure is written only if it is time to tell of the DAG's incident. Gives
+    /// whether one was written.
+    ///
+    /// # Errors
+    /// The database.
+    pub fn put(&self, write: &Write<'_>, dag_id: &str, notice: &Notice, now: Timestamp) -> Result<bool, StoreError> {
+        if notice.to.is_empty() {
+            return Ok(false);
+        }
+        let (run, is_of_run) = match &notice.event {
+            NoticeEvent::TaskFailed { run, .. } => (run.number, false),
+            NoticeEvent::RunFailed { run, .. } => (run.number, true),
+            NoticeEvent::TaskRetry { .. }
+            | NoticeEvent::TaskSucceeded { .. }
+            | NoticeEvent::Recovered { .. }
+            | NoticeEvent::CheckWarned { .. }
+            | NoticeEvent::Report(_)
+            | NoticeEvent::Digest { .. }
+            | NoticeEvent::Rendered { .. } => return self.tell(write, dag_id, notice, now),
+        };
+        let failure = Failure { run, is_of_run, to: &notice.to };
+        let (incident, telling) = after_failure(write.incident(dag_id)?, &failure, now);
+        write.put_incident(dag_id, &incident)?;
+        match telling {
+            None => Ok(false),
+            Some(telling) => {
+                let event = notice.event.clone().with_standing(telling.standing);
+                self.tell(write, dag_id, &Notice::new(telling.to, event), now)
+            }
+        }
+    }
+
+    /// A run succeeded: the incident of its DAG may be over. Gives whether a notice was written.
+    ///
+    /// # Errors
+    /// The database.
+    pub fn run_succeeded(&self, write: &Write<'_>, run: RunNumber, now: Timestamp) -> Result<bool, StoreError> {
+        let Some((dag_id, run_id)) = write.failing_dag_of(run)? else { return Ok(false) };
+        if write.has_failed_task(run)? {
+            return Ok(false);
+        }
+        let Some(before) = write.incident(&dag_id)? else { return Ok(false) };
+        let mut unfinished = Vec::new();
+        for counted in &before.runs {
+            if write.is_unfinished(*counted)? {
+                unfinished.push(*counted);
+            }
+        }
+        let (incident, telling) = after_good_run(before, run, &|counted| unfinished.contains(&counted), now);
+        write.put_incident(&dag_id, &incident)?;
+        let Some(telling) = telling else { return Ok(false) };
+        let event = NoticeEvent::Recovered { dag_id: dag_id.clone(), run_id, standing: telling.standing };
+        self.tell(write, &dag_id, &Notice::new(telling.to, event), now)
+    }
+
+    fn tell(&self, write: &Write<'_>, dag_id: &str, notice: &Notice, now: Timestamp) -> Result<bool, StoreError> {
+        let way = match self.max_per_hour {
+            None => Way::Nowhere(NO_CHANNEL),
+            Some(most) if notice.event.may_be_held_back() && write.notices_within_an_hour(now)? >= most => {
+                Way::Digest(EMAIL, self.digest(write, &notice.to, most, now)?)
+            }
+            Some(_) => Way::Now(EMAIL),
+        };
+        self.write(write, dag_id, notice, way, now).map(|_| true)
+    }
+
+    /// The digest that takes what is held back at `now`; there is one an hour at most.
+    fn digest(&self, write: &Write<'_>, to: &[String], most: u32, now: Timestamp) -> Result<i64, StoreError> {
+        if let Some(open) = write.open_digest(now)? {
+            return Ok(open);
+        }
+        let soon = now.checked_add(DIGEST_AFTER).unwrap_or(Timestamp::MAX);
+        let next = write
+            .last_digest_at(now)?
+            .and_then(|last| last.checked_add(SignedDuration::from_hours(1) + DIGEST_AFTER).ok());
+        let due = next.map_or(soon, |next| next.max(soon));
+        let notice = Notice::new(to.to_vec(), NoticeEvent::Digest { max_per_hour: most });
+        self.write(write, "", &notice, Way::From(EMAIL, due), now)
+    }
+
+    fn write(
+        &self,
+        write: &Write<'_>,
+        dag_id: &str,
+        notice: &Notice,
+        way: Way<'_>,
+        now: Timestamp,
+    ) -> Result<i64, StoreError> {
+        let text = notice.to_json().map_err(|error| StoreError::Impossible(format!("a notice: {error}")))?;
+        let new = NewNotice { dag_id, kind: notice.event.kind(), notice: &text, host: &self.host, way };
+        write.put_notice(&new, now)
+    }
+}
