@@ -409,6 +409,44 @@ fn a_wait_in_vain_fails_or_skips_and_what_cannot_be_looked_at_fails() {
 }
 
 #[test]
+fn a_weekly_dag_waits_for_all_runs_of_a_daily_one_and_names_the_dates_that_lack() {
+    // The daily one fires after the weekly one: the days that they have in common count, not the hours.
+    let daily = "schedule = '0 7 * * *'\n[tasks.load]\nshell = 'test ! -e broken-{{ ds }}'\n";
+    let weekly = "schedule = '0 6 * * 1'\n[tasks.w.wait]\ndag = 'daily'\nover = 'interval'\nevery = '50ms'\n\
+        for_at_most = '200ms'\n";
+    let home = Home::of(&[("daily", daily), ("weekly", weekly)]);
+    for day in ["2018-07-04", "2018-07-06"] {
+        home.write(&format!("broken-{day}"), "");
+    }
+    assert_eq!(home.backfill("daily", 2, 7), Some(1));
+    assert_eq!(home.backfill("weekly", 2, 2), Some(1));
+    let reason = "waited 200ms in vain for DAG daily of 2018-07-04 07:00 (its run has failed), \
+                  2018-07-06 07:00 (its run has failed), 2018-07-08 07:00 (it has not run)";
+    assert_eq!(home.state_on("weekly", 2, "w"), ("failed".into(), reason.into()));
+
+    for day in ["2018-07-04", "2018-07-06"] {
+        home.remove(&format!("broken-{day}"));
+    }
+    assert_eq!(home.again("daily", 4), Some(0));
+    assert_eq!(home.again("daily", 6), Some(0));
+    assert_eq!(home.backfill("daily", 8, 8), Some(0));
+    assert_eq!(home.again("weekly", 2), Some(0));
+}
+
+#[test]
+fn a_manual_run_of_the_date_counts_for_those_that_wait_for_it() {
+    let waits = "[tasks.w.wait]\ndag = 'other'\nevery = '50ms'\nfor_at_most = '200ms'\n";
+    let home = Home::of(&[("other", "[tasks.load]\nshell = 'true'\n"), ("waits", waits)]);
+    assert_eq!(home.backfill("waits", 1, 1), Some(1));
+    let reason = "waited 200ms in vain for DAG other of 2018-07-01 00:00 (it has not run)";
+    assert_eq!(home.state_on("waits", 1, "w"), ("failed".into(), reason.into()));
+
+    home.run(&["trigger", "other", "--date", "20180701"]).success();
+    until("it has run", || out(&home.run(&["runs", "other", "--json"])).contains("\"success\""));
+    assert_eq!(home.again("waits", 1), Some(0));
+}
+
+#[test]
 fn a_thousand_waiting_tasks_hold_no_process_and_no_slot() {
     let mut dag = String::from("max_active_tasks = 1\n[tasks.work]\nshell = 'echo > worked'\n");
     for task in 0..1000 {

@@ -9,7 +9,8 @@ use crondag::dag::check::Baseline;
 use crondag::dag::config::{Connection, Email, Hive, MailTransport, SecretSource, Smtp, Tls};
 use crondag::dag::file::{read_config, read_dag, read_diagnosis};
 use crondag::dag::{
-    Action, CauseClass, CauseEnding, Condition, Config, Dag, DateBound, SqlSource, TriggerRule, Verdict, Wait,
+    Action, AwaitedDag, CauseClass, CauseEnding, Condition, Config, Dag, DateBound, Over, SqlSource, TriggerRule,
+    Verdict, Wait,
 };
 use jiff::civil::date;
 use regex::Regex;
@@ -302,7 +303,7 @@ fn what_is_waited_for_is_read_completely() {
                 [tasks.command]\nwait.command = 'test -e x'\n\
                 [tasks.gate]\nwait.gate = 'fresh'\n\
                 [tasks.query]\nwait = { query = 'select :d', connection = 'warehouse', params.d = '{{ ds }}' }\n\
-                [tasks.dag]\nwait = { dag = 'other', task = 'load', offset = -1 }\n\
+                [tasks.dag]\nwait = { dag = 'other', task = 'load', offset = -1, over = 'interval' }\n\
                 [tasks.url]\nwait = { url = 'https://h/x', status = 204, contains = 'done' }\n\
                 [tasks.template]\nwait.url = '{{ ds }}'\n";
     let dag = dag(text);
@@ -316,7 +317,12 @@ fn what_is_waited_for_is_read_completely() {
             query: "select :d".to_owned(),
             params: [("d".to_owned(), "{{ ds }}".to_owned())].into(),
         },
-        Condition::Dag { dag: "other".to_owned(), task: Some("load".to_owned()), offset: -1 },
+        Condition::Dag(AwaitedDag {
+            dag: "other".to_owned(),
+            task: Some("load".to_owned()),
+            offset: -1,
+            over: Over::Interval,
+        }),
         Condition::Url { url: "https://h/x".to_owned(), status: Some(204), contains: Some("done".to_owned()) },
         Condition::Url { url: "{{ ds }}".to_owned(), status: None, contains: None },
     ];

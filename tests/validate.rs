@@ -197,3 +197,47 @@ fn colour_is_only_where_it_is_asked_for() {
     assert!(!human(&home).contains('\u{1b}'));
     assert!(report(&home).human(Path::new(""), Style::COLOUR).contains('\u{1b}'));
 }
+
+#[test]
+fn a_wait_for_a_dag_or_a_task_that_no_file_has_is_a_fault_of_the_file_that_waits() {
+    let waits = "[tasks.dag.wait]\ndag = \"order\"\n\n[tasks.task.wait]\ndag = \"orders\"\ntask = \"loda\"\n\n\
+                 [tasks.faulty.wait]\ndag = \"faulty\"\ntask = \"x\"\n\n[tasks.good.wait]\ndag = \"orders\"\ntask = \"load\"\n";
+    let home = home(&[
+        ("crondag.toml", b""),
+        ("dags/faulty.toml", b"[tasks.a]\n"),
+        ("dags/orders.toml", b"[tasks.load]\nshell = \"true\"\n"),
+        ("dags/waits.toml", waits.as_bytes()),
+    ]);
+    let expected = "\
+error[no-action]: task `a` has no action
+ --> dags/faulty.toml:1:8
+  |
+1 | [tasks.a]
+  |        ^ expected one of `shell`, `spark`, `sql`, `wait`, `check` and `report`
+  |
+  = help: write for example shell = \"echo {{ ds }}\"
+
+error[unknown-dag]: unknown DAG `order`
+ --> dags/waits.toml:2:7
+  |
+2 | dag = \"order\"
+  |       ^^^^^^^ there is no such DAG file
+  |
+  = help: did you mean `orders`?
+
+error[unknown-task]: DAG `orders` has no task `loda`
+ --> dags/waits.toml:6:8
+  |
+6 | task = \"loda\"
+  |        ^^^^^^ no task of that DAG has this id
+  |
+  = help: did you mean `load`?
+
+error: 3 errors in 2 of 4 files
+next: correct them, then type `crondag validate` again
+";
+    assert_eq!(human(&home), expected);
+    // One file is read against all others of its home.
+    let one = check(&[home.path().join("dags/waits.toml")]);
+    assert_eq!(one.count(Severity::Error), 2);
+}

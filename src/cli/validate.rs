@@ -13,7 +13,7 @@ use super::diagnostic::{Style, render};
 use crate::access::{self, Exposed};
 use crate::app::times::zone_name;
 use crate::dag::Config;
-use crate::dag::file::{Fault, Severity, read_config_leniently, read_dag, read_diagnosis};
+use crate::dag::file::{Fault, OtherFile, Severity, check_awaited, read_config_leniently, read_dag, read_diagnosis};
 use crate::home::{CONFIG_FILE, DIAGNOSIS_FILE, Home, HomeError};
 use crate::machine_zone::MachineZone;
 use crate::runner::attempt::secrets;
@@ -120,6 +120,7 @@ pub fn check(paths: &[PathBuf]) -> Report {
         work.path(path);
     }
     work.same_ids();
+    work.awaited();
     Report { files: work.files, zone: work.zone, notes: Vec::new() }
 }
 
@@ -288,6 +289,38 @@ impl Work {
                     )
                     .help("the id is the name of the file without `.toml`: rename one of them"),
                 );
+            }
+        }
+    }
+}
+
+impl Work {
+    /// What files say of one another.
+    fn awaited(&mut self) {
+        for checked in self.files.iter_mut().filter(|file| file.is_dag && file.text.contains("wait")) {
+            let home = home_of(&checked.path);
+            let folder = match &home {
+                Some(home) => home.join("dags"),
+                None => checked.path.parent().unwrap_or(Path::new("")).to_path_buf(),
+            };
+            let entries = fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path());
+            let is_dag = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "toml");
+            let stem = |path: PathBuf| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+            let mut names: Vec<String> = entries.filter(is_dag).filter_map(stem).collect();
+            names.sort();
+            let settings = self.settings.entry(home).or_insert_with_key(|home| settings(home.as_deref()));
+            let file = |name: &str| {
+                if !names.iter().any(|known| known == name) {
+                    return OtherFile::Missing;
+                }
+                let (text, unreadable) = read_text(&folder.join(format!("{name}.toml")));
+                let (dag, _) = read_dag(name, &text, &settings.config, &|_| true);
+                dag.filter(|_| unreadable.is_empty()).map_or(OtherFile::Faulty, |dag| OtherFile::Good(Box::new(dag)))
+            };
+            let faults = check_awaited(&checked.text, &names, &file);
+            if !faults.is_empty() {
+                checked.faults.extend(faults);
+                checked.faults.sort_by_key(|fault| (fault.span.start, fault.span.end));
             }
         }
     }

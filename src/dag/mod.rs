@@ -31,4 +31,4 @@ pub use sql::{Sql, SqlSource};
 pub use state::{RunState, RunType, SKIP_EXIT_STATUS, TaskState};
 pub use transition::{RunNumber, Transition};
 pub use trigger_rule::{Decision, TriggerRule, UpstreamCounts};
-pub use wait::{Condition, ConditionKind, Wait};
+pub use wait::{AwaitedDag, Condition, ConditionKind, Over, Wait};

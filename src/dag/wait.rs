@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::units::format_duration;
 use super::words::words;
 
@@ -36,15 +38,8 @@ pub enum Condition {
         /// Values bound to `:name`.
         params: BTreeMap<String, String>,
     },
-    /// Another DAG's run, or a task of it, has succeeded.
-    Dag {
-        /// The other DAG.
-        dag: String,
-        /// The task; the whole run when `None`.
-        task: Option<String>,
-        /// The date is shifted by so many intervals of the waiting DAG.
-        offset: i32,
-    },
+    /// Another DAG's runs, or a task of them, have succeeded.
+    Dag(AwaitedDag),
     /// A web server answers as expected.
     Url {
         /// `http://` or `https://`.
@@ -58,6 +53,30 @@ pub enum Condition {
     Command(String),
     /// A gate is open for the date.
     Gate(String),
+}
+
+/// Another DAG that is waited for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AwaitedDag {
+    /// Its id.
+    pub dag: String,
+    /// The task of it; the whole run when `None`.
+    pub task: Option<String>,
+    /// The date is shifted by so many intervals of the waiting DAG.
+    pub offset: i32,
+    /// Which of its runs.
+    pub over: Over,
+}
+
+words! {
+    /// Which runs of another DAG are waited for, given the waiting run.
+    #[derive(Serialize, Deserialize)]
+    pub enum Over {
+        /// The run of the same logical date if its schedule has one, else all of the same local date.
+        Date = "date",
+        /// All that lie at least by half within the data interval of the waiting run.
+        Interval = "interval",
+    }
 }
 
 words! {
@@ -95,7 +114,7 @@ impl Condition {
     pub fn needs_process(&self) -> bool {
         match self {
             Condition::Query { .. } | Condition::Url { .. } | Condition::Command(_) => true,
-            Condition::File(_) | Condition::Dag { .. } | Condition::Gate(_) => false,
+            Condition::File(_) | Condition::Dag(_) | Condition::Gate(_) => false,
         }
     }
 
@@ -114,11 +133,19 @@ impl std::fmt::Display for Condition {
         match self {
             Condition::File(path) => write!(f, "file {path}"),
             Condition::Query { connection, .. } => write!(f, "a query on {connection}"),
-            Condition::Dag { dag, task: None, .. } => write!(f, "DAG {dag}"),
-            Condition::Dag { dag, task: Some(task), .. } => write!(f, "task {task} of DAG {dag}"),
+            Condition::Dag(awaited) => write!(f, "{awaited}"),
             Condition::Url { url, .. } => write!(f, "{url}"),
             Condition::Command(script) => write!(f, "the command {}", script.trim().lines().next().unwrap_or_default()),
             Condition::Gate(gate) => write!(f, "gate {gate}"),
+        }
+    }
+}
+
+impl std::fmt::Display for AwaitedDag {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.task {
+            Some(task) => write!(f, "task {task} of DAG {}", self.dag),
+            None => write!(f, "DAG {}", self.dag),
         }
     }
 }

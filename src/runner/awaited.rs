@@ -1,87 +1,170 @@
-//! Whether another DAG has succeeded for the date of a waiting run.
+//! Whether another DAG has succeeded for the dates that a waiting run asks for.
 
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::catalog;
 use crate::dag::schedule::{DataInterval, Timetable};
-use crate::dag::{Dag, DagId, RunState, TaskState};
+use crate::dag::{AwaitedDag, Config, Dag, DagId, Over, RunState, RunType, TaskState};
+use crate::home::Home;
 use crate::runner::engine::Look;
-use crate::store::{Store, StoreError};
+use crate::store::{RunFilter, RunRow, Store, StoreError};
 
-/// The run of another DAG that is waited for.
-#[derive(Debug, Clone, Copy)]
-pub struct Awaited<'a> {
-    /// The other DAG.
-    pub dag: &'a str,
-    /// One of its tasks; the whole run when `None`.
-    pub task: Option<&'a str>,
-    /// The date is shifted by so many intervals of the waiting DAG.
-    pub offset: i32,
+/// Of more dates than this only the number is said.
+const NAMED_DATES: usize = 3;
+
+/// The other DAG as its file stands, or why it cannot be read; `None` when there is no such file.
+pub fn file(home: &Home, dag: &str, config: &Config) -> Option<Result<Arc<Dag>, String>> {
+    let path = home.dag_path(DagId::new(dag).ok()?.as_str());
+    let load = || catalog::load_dag(home, &path, config).map(|(dag, _)| Arc::new(dag)).map_err(|file| file.summary());
+    path.exists().then(load)
 }
 
-/// Looks at the runs of the other DAG that match the interval of the waiting one: the run of the same logical date where its
-/// schedule has one, else all whose logical date lies on the same local date. `load` gives a version of a DAG, or why not.
+/// Looks at the runs of the other DAG that the run of `interval` waits for; `other` is that DAG, or why it cannot be read.
 ///
 /// # Errors
 /// The database cannot be read.
-pub fn look<D: AsRef<Dag>>(
+pub fn look(
     store: &Store,
     own: &Dag,
     interval: DataInterval,
-    awaited: &Awaited<'_>,
-    load: impl FnOnce(i64) -> Result<Result<D, String>, StoreError>,
+    awaited: &AwaitedDag,
+    other: Option<Result<Arc<Dag>, String>>,
 ) -> Result<Look, StoreError> {
+    let other = match other {
+        None => return Ok(Look::Failed(format!("there is no DAG `{}`: see `crondag list_dags`", awaited.dag))),
+        Some(Err(reason)) => return Ok(Look::Failed(format!("DAG {}: {reason}", awaited.dag))),
+        Some(Ok(other)) => other,
+    };
+    if let Some(task) = &awaited.task
+        && other.task_index(task).is_none()
+    {
+        return Ok(Look::Failed(format!("DAG {0} has no task `{task}`: see `crondag list_tasks {0}`", other.id)));
+    }
+    let expected = match expected(own, interval, awaited, &other) {
+        Ok(expected) => expected,
+        Err(reason) => return Ok(Look::Failed(reason)),
+    };
+    let (Some(first), Some(last)) = (expected.first(), expected.last()) else { return Ok(Look::Found) };
+    let filter = RunFilter {
+        dag_id: Some(other.id.clone()),
+        from: Some(first.start),
+        to: Some(last.start),
+        ..RunFilter::default()
+    };
+    let runs = store.runs(&filter)?;
+    let mut missing = Vec::new();
+    for interval in &expected {
+        if let Some(why) = lacks(store, &runs, interval, awaited)? {
+            missing.push((interval.start, why));
+        }
+    }
+    if missing.is_empty() {
+        return Ok(Look::Found);
+    }
+    let date = |at: Timestamp| at.to_zoned(other.timezone.clone()).strftime("%Y-%m-%d %H:%M").to_string();
+    let named = missing.iter().take(NAMED_DATES).map(|(start, why)| format!("{} ({why})", date(*start)));
+    let mut dates = named.collect::<Vec<_>>().join(", ");
+    if missing.len() > NAMED_DATES {
+        dates =
+            format!("{dates} and {} more up to {}", missing.len() - NAMED_DATES, date(missing[missing.len() - 1].0));
+    }
+    Ok(Look::NotYet(format!("{awaited} of {dates}")))
+}
+
+/// The data intervals of the other DAG that must have succeeded, the earliest first, or why there are none.
+fn expected(own: &Dag, interval: DataInterval, awaited: &AwaitedDag, other: &Dag) -> Result<Vec<DataInterval>, String> {
     let timetable = Timetable::of(own);
     let mut interval = interval;
     for _ in 0..awaited.offset.unsigned_abs() {
         let shifted = if awaited.offset < 0 { timetable.before(&interval) } else { timetable.after(&interval) };
-        match shifted {
-            Some(shifted) => interval = shifted,
-            None => return Ok(Look::Failed(format!("there is no date {} intervals away", awaited.offset))),
-        }
+        interval = shifted.ok_or_else(|| format!("there is no date {} intervals away", awaited.offset))?;
     }
-    let unknown = || Look::Failed(format!("there is no DAG `{}`: see `crondag list_dags`", awaited.dag));
-    let Ok(dag_id) = DagId::new(awaited.dag) else { return Ok(unknown()) };
-    let Some(version) = store.dag(&dag_id)?.and_then(|row| row.version_id) else { return Ok(unknown()) };
-    let other = match load(version)? {
-        Ok(other) => other,
-        Err(reason) => return Ok(Look::Failed(format!("DAG {dag_id}: {reason}"))),
-    };
-    let other = other.as_ref();
-    if let Some(task) = awaited.task
-        && other.task_index(task).is_none()
-    {
-        return Ok(Look::Failed(format!("DAG {dag_id} has no task `{task}`: see `crondag list_tasks {dag_id}`")));
-    }
-    let ds = interval.start.to_zoned(own.timezone.clone()).date();
     let theirs = Timetable::of(other);
-    let mut matching: Vec<DataInterval> = theirs.intervals_from(interval.start, interval.start).collect();
-    if matching.is_empty() {
-        matching = theirs.on_date(ds);
-    }
-    if matching.is_empty() {
-        return Ok(Look::Failed(format!("DAG {dag_id} has no run for {ds}: no interval of its schedule begins then")));
-    }
-    for interval in matching {
-        if !has_succeeded(store, &dag_id, awaited.task, &interval)? {
-            let what =
-                awaited.task.map_or_else(|| format!("DAG {dag_id}"), |task| format!("task {task} of DAG {dag_id}"));
-            let date = interval.start.to_zoned(other.timezone.clone()).strftime("%Y-%m-%d %H:%M").to_string();
-            return Ok(Look::NotYet(format!("{what} of {date}")));
+    let local = |at: Timestamp| at.to_zoned(own.timezone.clone());
+    match awaited.over {
+        Over::Date => {
+            let ds = local(interval.start).date();
+            let mut expected: Vec<DataInterval> = theirs.intervals_from(interval.start, interval.start).collect();
+            if expected.is_empty() {
+                expected = theirs.on_date(ds);
+            }
+            if expected.is_empty() {
+                return Err(format!("DAG {} has no run for {ds}: no interval of its schedule begins then", other.id));
+            }
+            Ok(expected)
+        }
+        Over::Interval => {
+            let mut from = theirs.intervals_from(interval.start, Timestamp::MAX);
+            let after = from.next();
+            let before = after.and_then(|after| theirs.before(&after));
+            let reaches_in = |other: &DataInterval| other.start < interval.end;
+            let intervals = before.into_iter().chain(after).chain(from).take_while(reaches_in);
+            let expected: Vec<DataInterval> = intervals.filter(|other| is_by_half_within(other, &interval)).collect();
+            if expected.is_empty() {
+                let (start, end) = (local(interval.start), local(interval.end));
+                return Err(format!(
+                    "DAG {} has no run between {} and {}: no interval of its schedule lies there",
+                    other.id,
+                    start.strftime("%Y-%m-%d %H:%M"),
+                    end.strftime("%Y-%m-%d %H:%M")
+                ));
+            }
+            Ok(expected)
         }
     }
-    Ok(Look::Found)
 }
 
-fn has_succeeded(
+/// Whether the middle of one interval lies within another: schedules that fire at different hours of the day still have the
+/// same days in common.
+fn is_by_half_within(one: &DataInterval, other: &DataInterval) -> bool {
+    let middle = one.start.as_microsecond().midpoint(one.end.as_microsecond());
+    (other.start.as_microsecond()..other.end.as_microsecond()).contains(&middle)
+}
+
+/// Why an interval does not count as done; `None` when it does.
+fn lacks(
     store: &Store,
-    dag_id: &DagId,
-    task: Option<&str>,
+    runs: &[RunRow],
     interval: &DataInterval,
-) -> Result<bool, StoreError> {
-    let Some(run) = store.interval_run(dag_id, *interval)? else { return Ok(false) };
-    let Some(task) = task else { return Ok(run.state == RunState::Success) };
-    let is_done = |instance: &crate::store::TaskInstance| {
-        instance.task_id.as_str() == task && instance.state == TaskState::Success
-    };
-    Ok(store.task_instances(run.number)?.iter().any(is_done))
+    awaited: &AwaitedDag,
+) -> Result<Option<&'static str>, StoreError> {
+    let mut why = "it has not run";
+    for run in runs.iter().filter(|run| run.interval() == *interval) {
+        // What a person runs while the data still come is no run of all of them; the one that is planned will be.
+        if run.run_type == RunType::Manual && run.start_date.is_some_and(|start| start < interval.end) {
+            why = "a manual run of it began before its data interval was over";
+            continue;
+        }
+        let Some(task) = &awaited.task else {
+            if run.run_type == RunType::Manual && run.selection.is_some() {
+                why = "a manual run of it had only some of the tasks";
+                continue;
+            }
+            match run.state {
+                RunState::Success => return Ok(None),
+                state => why = of_run(state),
+            }
+            continue;
+        };
+        let instances = store.task_instances(run.number)?;
+        match instances.iter().find(|instance| instance.task_id.as_str() == task).map(|instance| instance.state) {
+            Some(TaskState::Success) => return Ok(None),
+            Some(state) if state.is_final() => why = "the task has not succeeded",
+            _ => why = of_run(run.state),
+        }
+    }
+    Ok(Some(why))
+}
+
+fn of_run(state: RunState) -> &'static str {
+    match state {
+        RunState::Queued => "its run is queued",
+        RunState::Running => "its run is running",
+        RunState::Success => "its run did not have the task",
+        RunState::Failed => "its run has failed",
+    }
 }
 
 /// Looks at a gate on a date.
@@ -93,4 +176,50 @@ pub fn look_at_gate(store: &Store, gate: &str, ds: &str) -> Result<Look, StoreEr
         Some(found) if found.verdict() != crate::dag::Verdict::Fail => Look::Found,
         _ => Look::NotYet(format!("gate {gate} of {ds}")),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dag::file::{read_config, read_dag};
+
+    fn dag(id: &str, keys: &str) -> Dag {
+        let config = read_config("timezone = 'UTC'").0.unwrap();
+        let (dag, faults) = read_dag(id, &format!("{keys}\n[tasks.a]\nshell = 'true'\n"), &config, &|_| true);
+        dag.unwrap_or_else(|| panic!("{faults:?}"))
+    }
+
+    /// The logical dates that a run from `start` waits for.
+    fn dates(own: &str, start: &str, over: Over, other: &str) -> Result<Vec<String>, String> {
+        let (own, other) = (dag("own", own), dag("other", other));
+        let start: Timestamp = start.parse().unwrap();
+        let interval = Timetable::of(&own).intervals_from(start, start).next().unwrap();
+        let awaited = AwaitedDag { dag: "other".to_owned(), task: None, offset: 0, over };
+        let said = |other: DataInterval| other.start.strftime("%m-%d %H:%M").to_string();
+        Ok(expected(&own, interval, &awaited, &other)?.into_iter().map(said).collect())
+    }
+
+    #[test]
+    fn over_an_interval_all_runs_count_whose_greater_part_lies_in_it() {
+        let monday = "2018-07-02T06:00:00Z";
+        let week = |hour: &str| (2..=8).map(|day| format!("07-{day:02} {hour}:00")).collect::<Vec<_>>();
+        for (daily, hour) in [("0 5 * * *", "05"), ("0 6 * * *", "06"), ("0 7 * * *", "07")] {
+            let daily = format!("schedule = '{daily}'");
+            let found = dates("schedule = '0 6 * * 1'", monday, Over::Interval, &daily).unwrap();
+            assert_eq!(found, week(hour));
+        }
+        let hours = dates("schedule = '0 6 * * *'", monday, Over::Interval, "schedule = '@hourly'").unwrap();
+        assert_eq!((hours.len(), hours[0].as_str(), hours[23].as_str()), (24, "07-02 06:00", "07-03 05:00"));
+        let none = dates("schedule = '0 6 * * *'", monday, Over::Interval, "schedule = '@monthly'");
+        let expected = "DAG other has no run between 2018-07-02 06:00 and 2018-07-03 06:00: no interval of its schedule lies there";
+        assert_eq!(none, Err(expected.to_owned()));
+    }
+
+    #[test]
+    fn over_a_date_the_run_of_the_same_logical_date_counts_else_all_of_the_local_date() {
+        let monday = "2018-07-02T06:00:00Z";
+        let found = |other| dates("schedule = '0 6 * * *'", monday, Over::Date, other).unwrap();
+        assert_eq!(found("schedule = '@hourly'"), ["07-02 06:00"]);
+        assert_eq!(found("schedule = '30 */12 * * *'"), ["07-02 00:30", "07-02 12:30"]);
+    }
 }

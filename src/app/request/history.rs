@@ -63,7 +63,7 @@ pub fn plan_rename(app: &App, from: &str, to: &str) -> Result<RenamePlan, AppErr
     check_rename(&from, &to, known, taken)?;
     let waits_for_it = |task: &Task| {
         let condition = task.wait().map(|wait| &wait.condition);
-        matches!(condition, Some(Condition::Dag { dag, .. }) if *dag == from.as_str())
+        matches!(condition, Some(Condition::Dag(awaited)) if awaited.dag == from.as_str())
     };
     let others = app.dag_files()?.into_iter().filter_map(|file| file.dag.ok());
     let waiting = others.filter(|dag| dag.tasks.iter().any(waits_for_it)).map(|dag| dag.id);

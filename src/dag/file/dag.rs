@@ -96,7 +96,7 @@ fn read<'f>(
         Some(entry) => reader.table(&entry).map(|open| task::read_defaults(reader, &open)).unwrap_or_default(),
         None => Defaults::default(),
     };
-    let surroundings = Surroundings { config, spark: &defaults.spark, exists, checks: &[] };
+    let surroundings = Surroundings { dag: dag.id.as_str(), config, spark: &defaults.spark, exists, checks: &[] };
     let (tasks, graph) = read_tasks(reader, &open, &defaults, &surroundings)?;
     warn_of_baselines(reader, &open, &dag, &tasks);
     Some(Dag { tasks, graph, ..dag })

@@ -4,6 +4,7 @@
 //! a file exists is asked through a function.
 
 mod action;
+mod awaited;
 mod config;
 mod dag;
 mod diagnosis;
@@ -28,6 +29,7 @@ mod text;
 mod unknown_key;
 mod value;
 
+pub use awaited::{OtherFile, check_awaited};
 pub use config::{read_config, read_config_leniently};
 pub use dag::read_dag;
 pub use diagnosis::read_diagnosis;

@@ -11,6 +11,8 @@ use crate::dag::model::SparkOptions;
 /// What a task is read against.
 #[derive(Clone, Copy)]
 pub(super) struct Surroundings<'s> {
+    /// The id of the file's DAG.
+    pub(super) dag: &'s str,
     pub(super) config: &'s Config,
     /// Options of spark tasks in `[defaults]`.
     pub(super) spark: &'s SparkOptions,

@@ -13,9 +13,9 @@ use super::shell;
 use super::sql::{SqlJob, Value, say};
 use crate::dag::schedule::DataInterval;
 use crate::dag::wait::NOT_YET;
-use crate::dag::{Condition, Sql, SqlSource};
+use crate::dag::{AwaitedDag, Condition, Sql, SqlSource};
 use crate::home::Home;
-use crate::runner::awaited::{self, Awaited};
+use crate::runner::awaited;
 use crate::runner::engine::Look;
 use crate::runner::{catalog, files};
 use crate::store::Store;
@@ -32,7 +32,7 @@ pub(super) enum Poll {
     Url { url: String, status: Option<u16>, contains: Option<String> },
     File { home: PathBuf, path: String },
     Gate { home: PathBuf, gate: String, ds: String },
-    Dag { home: PathBuf, own: String, interval: DataInterval, dag: String, task: Option<String>, offset: i32 },
+    Dag { home: PathBuf, own: String, interval: DataInterval, awaited: AwaitedDag },
 }
 
 /// The command that polls a condition: bash itself where the condition is a script, else an inner program.
@@ -55,15 +55,9 @@ pub(super) fn command(condition: &Condition, materials: &Materials<'_>) -> Resul
         Condition::Gate(gate) => materials.job(|materials| {
             Ok(Poll::Gate { home: home(), gate: materials.renderer.render(gate)?, ds: materials.variable("ds") })
         }),
-        Condition::Dag { dag, task, offset } => materials.job(|materials| {
-            Ok(Poll::Dag {
-                home: home(),
-                own: materials.scope.dag.id.to_string(),
-                interval: materials.scope.interval,
-                dag: dag.clone(),
-                task: task.clone(),
-                offset: *offset,
-            })
+        Condition::Dag(awaited) => materials.job(|materials| {
+            let (own, interval) = (materials.scope.dag.id.to_string(), materials.scope.interval);
+            Ok(Poll::Dag { home: home(), own, interval, awaited: awaited.clone() })
         }),
     }
 }
@@ -90,20 +84,13 @@ impl Poll {
                 let store = open(&Home::at(home.clone()))?;
                 awaited::look_at_gate(&store, gate, ds).map_err(|error| error.to_string())
             }
-            Poll::Dag { home, own, interval, dag, task, offset } => {
+            Poll::Dag { home, own, interval, awaited } => {
                 let home = Home::at(home.clone());
                 let (config, _) = catalog::load_config(&home).map_err(|file| file.summary())?;
                 let (own, _) = catalog::load_dag(&home, &home.dag_path(own), &config).map_err(|file| file.summary())?;
                 let store = open(&home)?;
-                let awaited = Awaited { dag, task: task.as_deref(), offset: *offset };
-                let load = |version| {
-                    let stored = store.version(version)?;
-                    Ok(stored.ok_or_else(|| "its version is missing from the database".to_owned()).and_then(|stored| {
-                        catalog::load_version(stored.dag_id.as_str(), &stored.text, &config)
-                            .map_err(|file| file.summary())
-                    }))
-                };
-                awaited::look(&store, &own, *interval, &awaited, load).map_err(|error| error.to_string())
+                let other = awaited::file(&home, &awaited.dag, &config);
+                awaited::look(&store, &own, *interval, awaited, other).map_err(|error| error.to_string())
             }
         }
     }
@@ -161,8 +148,7 @@ impl Job for Poll {
             Poll::Url { url, .. } => format!("wait: {url}"),
             Poll::File { path, .. } => format!("wait: file {path}"),
             Poll::Gate { gate, ds, .. } => format!("wait: gate {gate} of {ds}"),
-            Poll::Dag { dag, task: None, .. } => format!("wait: DAG {dag}"),
-            Poll::Dag { dag, task: Some(task), .. } => format!("wait: task {task} of DAG {dag}"),
+            Poll::Dag { awaited, .. } => format!("wait: {awaited}"),
         }
     }
 

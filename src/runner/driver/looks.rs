@@ -1,9 +1,9 @@
 //! Looks that need no process: at files (by the host, in the background), at other DAGs and at gates (in the database).
 
 use super::{Driver, Host, Key};
-use crate::dag::Condition;
 use crate::dag::schedule::DataInterval;
-use crate::runner::awaited::{self, Awaited};
+use crate::dag::{AwaitedDag, Condition};
+use crate::runner::awaited;
 use crate::runner::engine::{Event, Look, Start};
 use crate::store::StoreError;
 
@@ -47,9 +47,7 @@ impl<H: Host> Driver<H> {
                 let ds = renderer.variables().get("ds").cloned().unwrap_or_default();
                 awaited::look_at_gate(&self.store, &render(gate)?, &ds)
             }
-            Condition::Dag { dag, task, offset } => {
-                self.look_at_dag(start, &Awaited { dag, task: task.as_deref(), offset: *offset })
-            }
+            Condition::Dag(awaited) => self.look_at_dag(start, awaited),
             Condition::Query { .. } | Condition::Url { .. } | Condition::Command(_) => return Err(bug()),
         };
         // A database that does not answer now may answer at the next look.
@@ -58,18 +56,20 @@ impl<H: Host> Driver<H> {
         ))
     }
 
-    fn look_at_dag(&mut self, start: &Start, awaited: &Awaited<'_>) -> Result<Look, StoreError> {
+    fn look_at_dag(&mut self, start: &Start, awaited: &AwaitedDag) -> Result<Look, StoreError> {
         let Some(run) = self.runs.get(&start.run) else {
             return Ok(Look::Failed("the driver has lost sight of the run; this is a bug of crondag".to_owned()));
         };
         let interval = DataInterval { start: run.logical_date, end: run.data_interval_end };
-        let version = match crate::dag::DagId::new(awaited.dag) {
+        let version = match crate::dag::DagId::new(&awaited.dag) {
             Ok(dag_id) => self.store.dag(&dag_id)?.and_then(|row| row.version_id),
             Err(_) => None,
         };
-        // The driver keeps what it has parsed.
-        let plan = version.map(|version| self.plan(version)).transpose()?;
-        let dag = |_| Ok(plan.map_or_else(|| Err("it has no version".to_owned()), |plan| plan.map(|plan| plan.dag)));
-        awaited::look(&self.store, &start.plan.dag, interval, awaited, dag)
+        // The driver keeps what it has parsed. A file that no tick has seen yet is a DAG all the same.
+        let other = match version {
+            Some(version) => Some(self.plan(version)?.map(|plan| plan.dag)),
+            None => awaited::file(&self.home, &awaited.dag, &self.config),
+        };
+        awaited::look(&self.store, &start.plan.dag, interval, awaited, other)
     }
 }

@@ -9,7 +9,7 @@ use crate::dag::file::section::{Field, Kind, MANY, Section, field, with_default}
 use crate::dag::file::source::read_connection;
 use crate::dag::file::surroundings::Surroundings;
 use crate::dag::file::value::any_name;
-use crate::dag::wait::{Condition, ConditionKind, Wait};
+use crate::dag::wait::{AwaitedDag, Condition, ConditionKind, Over, Wait};
 
 pub(super) const FIELD: Field = field(
     "wait",
@@ -49,14 +49,23 @@ static SECTION: Section = Section {
             "dag",
             Kind::Text,
             "\"orders\"",
-            "Until another DAG has succeeded for the matching date: its run of the same logical date if its schedule has one, \
-             else all its runs whose logical date lies on the same `ds`",
+            "Until another DAG has succeeded for the matching dates, see `over`. A manual run counts like any other if it began \
+             when its data interval was over and had all tasks",
         ),
         field(
             "task",
             Kind::Text,
             "\"load\"",
             "With `dag`: until this task of it has succeeded; the whole run when left out",
+        ),
+        with_default(
+            "over",
+            Kind::Choice(&Over::WORDS),
+            "\"date\"",
+            "\"interval\"",
+            "With `dag`: `\"date\"` waits for its run of the same logical date if its schedule has one, else for all its runs \
+             whose logical date lies on the same `ds`; `\"interval\"` for all its runs that lie at least by half within this \
+             run's data interval, so that a weekly DAG waits for seven runs of a daily one",
         ),
         with_default(
             "offset",
@@ -143,6 +152,7 @@ pub(super) fn read<'f>(
         ("params", "query"),
         ("task", "dag"),
         ("offset", "dag"),
+        ("over", "dag"),
         ("status", "url"),
         ("contains", "url"),
     ] {
@@ -188,7 +198,10 @@ fn read_condition<'f>(
             let dag = reader.text(open, "dag");
             let task = reader.text(open, "task").map(|task| task.value);
             let offset = reader.whole(open, "offset").and_then(|offset| i32::try_from(offset.value).ok()).unwrap_or(0);
-            Some(Condition::Dag { dag: dag?.value, task, offset })
+            let over = reader.choice(open, "over").and_then(|word| Over::parse(word.value)).unwrap_or(Over::Date);
+            let awaited = AwaitedDag { dag: dag?.value, task, offset, over };
+            refuse_itself(reader, open, &awaited, surroundings);
+            Some(Condition::Dag(awaited))
         }
         ConditionKind::Url => {
             let url = reader.template(open, "url");
@@ -199,6 +212,20 @@ fn read_condition<'f>(
             Some(Condition::Url { url: url.value, status, contains })
         }
     }
+}
+
+/// A run that waits for its own end waits until `for_at_most`; for a task of its own there is `after`.
+fn refuse_itself(reader: &mut Reader<'_>, open: &Open<'_, '_>, awaited: &AwaitedDag, surroundings: &Surroundings<'_>) {
+    if awaited.dag != surroundings.dag || awaited.offset != 0 {
+        return;
+    }
+    let Some(place) = open.get("dag").map(|entry| entry.value.span()) else { return };
+    let fault =
+        Fault::error("waits-for-itself", place, "this run waits for itself, and so for ever", "the DAG of this file");
+    reader.push(match &awaited.task {
+        Some(task) => fault.help(format!("to wait for a task of the same run write after = [\"{task}\"]")),
+        None => fault.help("to wait for the run before write offset = -1, or depends_on_past = true"),
+    });
 }
 
 fn check_scheme(reader: &mut Reader<'_>, url: &At<String>) -> Option<()> {
