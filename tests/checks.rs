@@ -409,6 +409,29 @@ fn a_wait_in_vain_fails_or_skips_and_what_cannot_be_looked_at_fails() {
 }
 
 #[test]
+fn a_check_and_its_reconciliation_take_what_a_command_prints() {
+    let dag = "max_active_runs = 1\n[tasks.counts]\nenv = { DAY = '{{ ds }}' }\n[tasks.counts.check]\n\
+        command = 'cat counts-$DAY.csv; exit $(cat status-$DAY)'\n\
+        [tasks.counts.check.reconcile]\ncommand = 'echo path,files; echo /dw/a,3'\n";
+    let home = Home::of(&[("d", dag)]);
+    home.write("counts-2018-07-01.csv", "path,files\n/dw/a,3\n").write("status-2018-07-01", "0");
+    home.write("counts-2018-07-02.csv", "path,files\n/dw/a,4\n").write("status-2018-07-02", "0");
+    home.write("counts-2018-07-03.csv", "path,files\n/dw/a\n").write("status-2018-07-03", "0");
+    home.write("counts-2018-07-04.csv", "path,files\n/dw/a,3\n").write("status-2018-07-04", "3");
+    assert_eq!(home.backfill("d", 1, 1), Some(0), "{}", home.log("d", 1, "counts"));
+    assert_eq!(home.values(&["d"])[0]["value"].as_f64(), Some(3.0));
+    for (day, said) in [
+        (2, "verdict: fail"),
+        (3, "error: the command's CSV: line 2: 1 values for 2 columns\n"),
+        (4, "error: the command ended with exit status: 3; nothing is recorded\n"),
+    ] {
+        assert_eq!(home.backfill("d", day, day), Some(1));
+        let log = home.log("d", day, "counts");
+        assert!(log.contains(said), "{log}");
+    }
+}
+
+#[test]
 fn a_weekly_dag_waits_for_all_runs_of_a_daily_one_and_names_the_dates_that_lack() {
     // The daily one fires after the weekly one: the days that they have in common count, not the hours.
     let daily = "schedule = '0 7 * * *'\n[tasks.load]\nshell = 'test ! -e broken-{{ ds }}'\n";

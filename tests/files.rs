@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crondag::dag::check::Baseline;
+use crondag::dag::check::{Baseline, Query, Source};
 use crondag::dag::config::{Connection, Email, Hive, MailTransport, SecretSource, Smtp, Tls};
 use crondag::dag::file::{read_config, read_dag, read_diagnosis};
 use crondag::dag::{
@@ -243,9 +243,10 @@ fn a_check_is_read_completely() {
                 [tasks.c.check.reconcile]\nconnection = 'warehouse'\nquery = 'select 2'\ntolerance = 0.01\nverdict = 'warn'\n";
     let dag = dag(text);
     let Action::Check(check) = &dag.tasks[0].action else { panic!("{:?}", dag.tasks[0].action) };
-    assert_eq!(check.source.connection, "warehouse");
-    assert!(matches!(&check.source.query, SqlSource::Inline(text) if text == "select 1"), "{:?}", check.source.query);
-    assert_eq!(check.source.params["day"], "{{ ds }}");
+    let Source::Query(source) = &check.source else { panic!("{:?}", check.source) };
+    assert_eq!(source.connection, "warehouse");
+    assert!(matches!(&source.query, SqlSource::Inline(text) if text == "select 1"), "{:?}", source.query);
+    assert_eq!(source.params["day"], "{{ ds }}");
     assert_eq!(check.gate.as_deref(), Some("fresh"));
     let rules = &check.rules;
     assert_eq!((rules.key.as_slice(), rules.metrics.as_slice()), (&["tag".to_owned()][..], &["n".to_owned()][..]));
@@ -260,7 +261,9 @@ fn a_check_is_read_completely() {
     assert_eq!((usual.against, usual.last, usual.at_least, usual.verdict), (Baseline::Median, 7, 3, Verdict::Fail));
     let reconcile = check.reconcile.as_ref().unwrap();
     assert!((reconcile.tolerance - 0.01).abs() < f64::EPSILON && reconcile.verdict == Verdict::Warn);
-    assert!(matches!(&reconcile.source.query, SqlSource::Inline(text) if text == "select 2"));
+    assert!(
+        matches!(&reconcile.source, Source::Query(Query { query: SqlSource::Inline(text), .. }) if text == "select 2")
+    );
 }
 
 #[test]

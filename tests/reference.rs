@@ -87,6 +87,7 @@ fn every_example_is_good() {
             "[tasks.NAME.check]" | "[tasks.NAME.check.reconcile]" => {
                 let rest = match key.as_str() {
                     "query" | "file" => "connection = 'warehouse'",
+                    "command" => "",
                     "connection" => "query = 'SELECT 1'",
                     _ => "connection = 'warehouse'\nquery = 'SELECT 1'",
                 };

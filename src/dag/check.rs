@@ -45,9 +45,18 @@ impl fmt::Display for Verdict {
     }
 }
 
+/// Where the values of a check come from.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// The rows of a query.
+    Query(Query),
+    /// The CSV that a script for `bash -c` prints, its first line the names of the columns. A template.
+    Command(String),
+}
+
 /// A query, where it stands and on which connection it runs.
 #[derive(Debug, Clone)]
-pub struct Source {
+pub struct Query {
     /// The connection's name in crondag.toml.
     pub connection: String,
     /// The query.

@@ -8,8 +8,10 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
+use super::csv;
 use super::job::{InnerProgram, Job};
 use super::materials::{Materials, PrepareError};
+use super::shell::Script;
 use super::sql::{SqlJob, Table, Value, say};
 use crate::check::{self, Cell, EarlierDate, Judgement, Reconciliation, Rows};
 use crate::dag::check::{Check, Rule, Rules, Source};
@@ -24,6 +26,8 @@ use crate::store::{CheckFilter, CheckRow, CheckValue, Published, Store};
 
 /// A check is a summary: of more rows than this it is not one.
 const MOST_ROWS: usize = 1_000_000;
+/// More than these rows need; a command that prints on and on must not fill the memory.
+const MOST_BYTES: u64 = 256 << 20;
 /// How many earlier dates are read at least, for the history that people see.
 const LEAST_DATES: u32 = 30;
 
@@ -37,8 +41,8 @@ pub(super) struct CheckJob {
     interval: DataInterval,
     timezone: String,
     ds: String,
-    query: SqlJob,
-    reconcile: Option<(SqlJob, f64, Verdict)>,
+    query: Values,
+    reconcile: Option<(Values, f64, Verdict)>,
     rules: Rules,
     gate: Option<String>,
     /// The other checks of the DAG that publish the gate.
@@ -48,15 +52,65 @@ pub(super) struct CheckJob {
     is_rehearsal: bool,
 }
 
+/// Where values come from, complete.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+enum Values {
+    Query(Box<SqlJob>),
+    Command(Script),
+}
+
+impl Values {
+    fn of(source: &Source, materials: &Materials<'_>) -> Result<Values, PrepareError> {
+        Ok(match source {
+            Source::Query(query) => {
+                let (connection, params) = (query.connection.clone(), query.params.clone());
+                let sql = Sql { connection, source: query.query.clone(), params, to: None };
+                Values::Query(Box::new(SqlJob::of(&sql, materials)?))
+            }
+            Source::Command(script) => Values::Command(Script::of(script, materials)?),
+        })
+    }
+
+    fn describe(&self) -> String {
+        match self {
+            Values::Query(job) => job.describe(),
+            Values::Command(script) => format!("what a command prints\n{}", script.describe()),
+        }
+    }
+
+    fn collect(&self) -> Result<Rows, String> {
+        let (rows, count) = match self {
+            Values::Query(job) => {
+                let table = job.collect(MOST_ROWS)?;
+                let count = table.total;
+                (rows(table), count)
+            }
+            Values::Command(script) => {
+                let csv =
+                    csv::parse(&script.output(MOST_BYTES)?).map_err(|wrong| format!("the command's CSV: {wrong}"))?;
+                let rows = csv.rows.into_iter().map(|row| row.into_iter().map(printed).collect()).collect();
+                let rows = Rows { columns: csv.columns, rows };
+                let count = rows.rows.len() as u64;
+                (rows, count)
+            }
+        };
+        if count > MOST_ROWS as u64 {
+            return Err(format!("there are {count} rows; a check takes {MOST_ROWS} at most: let the query count"));
+        }
+        Ok(rows)
+    }
+}
+
+/// A cell of CSV.
+fn printed(text: Option<String>) -> Cell {
+    text.map_or(Cell::Null, |text| cell(Value::Text(text)))
+}
+
 impl CheckJob {
     pub(super) fn of(check: &Check, materials: &Materials<'_>) -> Result<CheckJob, PrepareError> {
         let scope = materials.scope;
-        let query = |source: &Source| {
-            let (connection, params) = (source.connection.clone(), source.params.clone());
-            SqlJob::of(&Sql { connection, source: source.query.clone(), params, to: None }, materials)
-        };
         let reconcile = match &check.reconcile {
-            Some(second) => Some((query(&second.source)?, second.tolerance, second.verdict)),
+            Some(second) => Some((Values::of(&second.source, materials)?, second.tolerance, second.verdict)),
             None => None,
         };
         Ok(CheckJob {
@@ -67,7 +121,7 @@ impl CheckJob {
             interval: scope.interval,
             timezone: scope.dag.timezone.iana_name().unwrap_or("UTC").to_owned(),
             ds: materials.variable("ds"),
-            query: query(&check.source)?,
+            query: Values::of(&check.source, materials)?,
             reconcile,
             rules: check.rules.clone(),
             siblings: siblings(check, scope.dag, &scope.task.id),
@@ -80,9 +134,9 @@ impl CheckJob {
 
     /// Queries, judges, records; gives the verdict.
     fn verdict(&self) -> Result<Verdict, String> {
-        let rows = collect(&self.query)?;
+        let rows = self.query.collect()?;
         let second = match &self.reconcile {
-            Some((query, tolerance, verdict)) => Some((collect(query)?, *tolerance, *verdict)),
+            Some((query, tolerance, verdict)) => Some((query.collect()?, *tolerance, *verdict)),
             None => None,
         };
         let zone = TimeZone::get(&self.timezone).map_err(|error| format!("time zone {}: {error}", self.timezone))?;
@@ -210,17 +264,6 @@ fn siblings(check: &Check, dag: &Dag, task: &TaskId) -> Vec<TaskId> {
     };
     let others = dag.tasks.iter().filter(|other| other.id != *task && publishes(&other.action));
     others.map(|other| other.id.clone()).collect()
-}
-
-fn collect(job: &SqlJob) -> Result<Rows, String> {
-    let table = job.collect(MOST_ROWS)?;
-    if table.total > MOST_ROWS as u64 {
-        return Err(format!(
-            "the query gives {} rows; a check takes {MOST_ROWS} at most: let the query count",
-            table.total
-        ));
-    }
-    Ok(rows(table))
 }
 
 fn rows(table: Table) -> Rows {

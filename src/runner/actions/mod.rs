@@ -1,6 +1,7 @@
 //! What each kind of task runs: from a task and its dates to one program with its arguments.
 
 mod check;
+mod csv;
 mod job;
 mod materials;
 mod report;

@@ -1,5 +1,9 @@
 //! A script for bash: `shell`, and the `command` of a wait or a check.
 
+use std::process::Stdio;
+
+use serde::{Deserialize, Serialize};
+
 use super::materials::{Command, Materials, PrepareError};
 
 /// The variable by which a script with secrets reaches its shell: arguments can be seen by everybody on the machine, a
@@ -23,4 +27,48 @@ pub(super) fn command(template: &str, materials: &Materials<'_>) -> Result<Comma
     argv.extend(["-c".to_owned(), argument]);
     let display = if options.is_empty() { display } else { format!("# bash -o {}\n{display}", options.join(" -o ")) };
     Ok(Command { argv, display, stdin: None, variable })
+}
+
+/// A script whose output an inner program reads; its errors go to the log.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Script {
+    argv: Vec<String>,
+    variable: Option<(String, String)>,
+    display: String,
+}
+
+impl Script {
+    pub(super) fn of(template: &str, materials: &Materials<'_>) -> Result<Script, PrepareError> {
+        command(template, materials).map(|Command { argv, variable, display, .. }| Script { argv, variable, display })
+    }
+
+    /// The script for people.
+    pub(super) fn describe(&self) -> &str {
+        &self.display
+    }
+
+    /// Runs it to its end and gives what it printed; more than `most` bytes are refused.
+    ///
+    /// # Errors
+    /// It cannot be run, it fails, or it prints too much or no text; reads after "error: ".
+    pub(super) fn output(&self, most: u64) -> Result<String, String> {
+        use std::io::Read as _;
+        let (program, arguments) = self.argv.split_first().ok_or("there is no program")?;
+        let mut command = std::process::Command::new(program);
+        command.args(arguments).envs(self.variable.clone()).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = command.spawn().map_err(|error| format!("cannot run {program}: {error}"))?;
+        let mut printed = Vec::new();
+        if let Some(stdout) = child.stdout.take() {
+            let read = stdout.take(most + 1).read_to_end(&mut printed);
+            read.map_err(|error| format!("cannot read what the command prints: {error}"))?;
+        }
+        if printed.len() as u64 > most {
+            return Err(format!("the command prints more than {most} bytes: let it count"));
+        }
+        let status = child.wait().map_err(|error| format!("cannot wait for the command: {error}"))?;
+        if !status.success() {
+            return Err(format!("the command ended with {status}; nothing is recorded"));
+        }
+        String::from_utf8(printed).map_err(|_| "what the command prints is not UTF-8".to_owned())
+    }
 }

@@ -1,6 +1,6 @@
 //! `check`: the source of the values, rules, reconciliation.
 
-use crate::dag::check::{Baseline, Check, Reconcile, Rule, Rules, Source, Verdict};
+use crate::dag::check::{Baseline, Check, Query, Reconcile, Rule, Rules, Source, Verdict};
 use crate::dag::file::fault::Fault;
 use crate::dag::file::reader::{Entry, Open, Reader};
 use crate::dag::file::section::{Field, Kind, Section, field, with_default};
@@ -19,11 +19,11 @@ pub(super) const FIELD: Field = field(
 static SECTION: Section = Section {
     header: "[tasks.NAME.check]",
     place: "a check table",
-    doc: "Runs a query that returns a row for each key, records the numbers in its other columns for the run's date, and judges \
-          them. Either `query` or `file`. A value is ok, warn or fail: warn sends mail and goes on, fail fails the task. A run \
+    doc: "Runs a query, or a command, that returns a row for each key, records the numbers in its other columns for the run's date, and judges \
+          them. Exactly one of `query`, `file` and `command`. A value is ok, warn or fail: warn sends mail and goes on, fail fails the task. A run \
           of the same date replaces its values. Without any rule the values are only recorded.",
-    required: &["connection"],
-    one_of: &["query", "file"],
+    required: &[],
+    one_of: &["query", "file", "command"],
     groups: &[
         &SOURCE,
         &[
@@ -139,10 +139,10 @@ static RULE: Section = Section {
 static RECONCILE: Section = Section {
     header: "[tasks.NAME.check.reconcile]",
     place: "a reconcile table",
-    doc: "A second query on a connection of its own, with the same columns. Every key and metric of either side must be on the \
+    doc: "A second query on a connection of its own, or a command, with the same columns. Every key and metric of either side must be on the \
           other and agree.",
-    required: &["connection"],
-    one_of: &["query", "file"],
+    required: &[],
+    one_of: &["query", "file", "command"],
     groups: &[
         &SOURCE,
         &[
@@ -172,7 +172,7 @@ static JUDGEMENTS: [&str; 2] = ["warn", "fail"];
 static BASELINES: [&str; 3] = ["median", "previous", "same_weekday"];
 
 /// Where values come from.
-static SOURCE: [Field; 4] = [
+static SOURCE: [Field; 5] = [
     field("connection", Kind::Text, "\"warehouse\"", "A connection of crondag.toml"),
     field(
         "query",
@@ -182,6 +182,13 @@ static SOURCE: [Field; 4] = [
     ),
     field("file", Kind::Template, "\"sql/tag_counts.sql\"", "A file with the query, relative to the home. A template"),
     field("params", Kind::TextMap, "{ shop = \"{{ params.shop }}\" }", "Values of `:NAME` in the query"),
+    field(
+        "command",
+        Kind::Template,
+        "\"echo path,files; hdfs dfs -count /dw/orders/{{ ds }} | awk '{ print $4 \\\",\\\" $2 }'\"",
+        "In place of a query: a script for `bash -c` that prints CSV, its first line the names of the columns. It runs as the \
+         task's own scripts do; any exit status but 0 fails the check. A template",
+    ),
 ];
 
 /// What a rule can bound; one of them must be there.
@@ -230,10 +237,22 @@ fn read_where<'f>(
     what: &str,
     surroundings: &Surroundings<'_>,
 ) -> Option<Source> {
+    if let Some(command) = open.get("command").cloned() {
+        for key in ["connection", "query", "file", "params"] {
+            if let Some(other) = open.get(key) {
+                let message = format!("{what} has both `command` and `{key}`");
+                reader.push(
+                    Fault::error("two-sources", other.key.clone(), message, "expected only one of them")
+                        .also(command.key.clone(), "the other one"),
+                );
+            }
+        }
+        return reader.template_at(&command).map(|script| Source::Command(script.value));
+    }
     let connection = read_connection(reader, open, what, surroundings);
     let query = read_source(reader, open, "query", what, surroundings);
     let params = reader.text_map(open, "params", any_name).unwrap_or_default();
-    Some(Source { connection: connection?, query: query?, params })
+    Some(Source::Query(Query { connection: connection?, query: query?, params }))
 }
 
 fn read_verdict<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>, key: &str) -> Option<Verdict> {
