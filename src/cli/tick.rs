@@ -7,6 +7,7 @@ use super::context::Global;
 
 use super::diagnostic::{self, Style};
 use super::error::CliError;
+use crate::dag::DagId;
 use crate::runner::client;
 use crate::runner::driver::{self, End, log};
 use crate::runner::planner;
@@ -34,7 +35,17 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
         eprintln!("note: {note}");
     }
     if !report.faulty.is_empty() {
-        eprintln!("next: correct it, then type `crondag validate`; until then its last good version is scheduled");
+        let mut is_scheduled = false;
+        for stem in report.faulty.iter().filter_map(|file| file.path.file_stem()) {
+            let Ok(dag_id) = DagId::new(stem.to_string_lossy()) else { continue };
+            is_scheduled |= store.dag(&dag_id)?.is_some_and(|row| row.version_id.is_some());
+        }
+        let until_then = if is_scheduled {
+            "; until then its last good version is scheduled"
+        } else {
+            "; until then nothing of it is scheduled"
+        };
+        eprintln!("next: correct it, then type `crondag validate`{until_then}");
     }
     if args.foreground {
         drop(store);

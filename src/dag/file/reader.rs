@@ -615,11 +615,20 @@ impl<'f> Reader<'f> {
         let entry = open.get(key)?.clone();
         let text = self.string(&entry)?;
         match Schedule::parse(text) {
-            Ok(schedule) => Some(schedule),
+            Ok(schedule) => {
+                for doubt in Schedule::doubts(text) {
+                    let span = self.places(entry.value, text).at(doubt.span);
+                    self.push(
+                        Fault::warning("doubtful-schedule", span, doubt.message, "is this meant?").help(doubt.help),
+                    );
+                }
+                Some(schedule)
+            }
             Err(fault) => {
                 let label = match &fault.message {
                     message if message.contains("no day ever") || message.contains("never matches") => "never matches",
                     _ if text.trim_start().starts_with('@') => "not one of the shorthands",
+                    message if message.contains("does not belong") => "not a field",
                     _ if fault.span == (0..text.len()) => "expected five crontab fields",
                     _ => "not a value of this field",
                 };

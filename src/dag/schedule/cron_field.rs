@@ -76,7 +76,9 @@ pub(super) fn parse(text: &str) -> Result<Fields, ScheduleFault> {
             return parse(fields);
         }
         let known = SHORTHANDS.map(|(name, _)| name).join(", ");
-        let help = if lower == "@reboot" {
+        let help = if let Some(period) = lower.strip_prefix("@every") {
+            every(period.trim(), &known)
+        } else if lower == "@reboot" {
             format!("a reboot closes no data interval; the shorthands are {known}")
         } else {
             format!("the shorthands are {known}")
@@ -84,6 +86,13 @@ pub(super) fn parse(text: &str) -> Result<Fields, ScheduleFault> {
         return Err(fault(whole, format!("`{trimmed}` is not a schedule"), help));
     }
     let fields = split(text);
+    if let Some((variable, zone)) = fields.first().and_then(|first| text[first.clone()].split_once('='))
+        && matches!(variable, "CRON_TZ" | "TZ")
+    {
+        let rest = text[fields[0].end..].trim();
+        let help = format!("write the zone as a key of its own: timezone = \"{zone}\", and schedule = \"{rest}\"");
+        return Err(fault(fields[0].clone(), format!("`{variable}` does not belong into a schedule"), help));
+    }
     if fields.len() != 5 {
         let names = "minute hour day-of-month month day-of-week";
         let help = match fields.len() {
@@ -107,6 +116,77 @@ pub(super) fn parse(text: &str) -> Result<Fields, ScheduleFault> {
         both_days: starts_with_star(2) || starts_with_star(4),
         is_wildcard: starts_with_star(0) || starts_with_star(1),
     })
+}
+
+/// What to write instead of `@every 5m`.
+fn every(period: &str, known: &str) -> String {
+    let number: String = period.chars().take_while(char::is_ascii_digit).collect();
+    let fields = match (number.parse::<u32>(), &period[number.len()..]) {
+        (Ok(minutes @ 1..60), "m") if 60 % minutes == 0 => format!("*/{minutes} * * * *"),
+        (Ok(60), "m") | (Ok(1), "h") => "0 * * * *".to_owned(),
+        (Ok(hours @ 2..24), "h") if 24 % hours == 0 => format!("0 */{hours} * * *"),
+        (Ok(24), "h") | (Ok(1), "d") => "0 0 * * *".to_owned(),
+        _ => {
+            return format!(
+                "write the times at which it fires, such as `*/5 * * * *` for every five minutes; the shorthands are {known}"
+            );
+        }
+    };
+    format!("write `{fields}`: it fires at those times of the clock, not so long after the last one")
+}
+
+/// What a schedule means that may not be what its author means, with the bytes that say it.
+pub(super) fn doubts(text: &str) -> Vec<ScheduleFault> {
+    let fields = split(text);
+    if fields.len() != 5 || parse(text).is_err() {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    let field = |index: usize| &text[fields[index].clone()];
+    if !field(2).starts_with('*') && !field(4).starts_with('*') {
+        found.push(ScheduleFault {
+            span: fields[2].start..fields[4].end,
+            message: "day-of-month and day-of-week together: it fires on days that match either of them".to_owned(),
+            help: format!(
+                "for days that match both, begin one with `*`: `{} {} */1 {} {}` fires on those weekdays only; let the first \
+                 task skip the other days (`exit 99`)",
+                field(0),
+                field(1),
+                field(3),
+                field(4)
+            ),
+        });
+    }
+    for ((index, kind), whole) in KINDS.iter().enumerate().zip([Some(60), Some(24), None, Some(12), None]) {
+        let Some(whole) = whole else { continue };
+        let Some(step) = field(index).strip_prefix("*/").and_then(|step| step.parse::<u32>().ok()) else { continue };
+        if whole % step == 0 {
+            continue;
+        }
+        let values: Vec<String> =
+            (kind.low..=kind.high).step_by(step as usize).map(|value| value.to_string()).collect();
+        let unit = if kind.name == "minute" {
+            "hour"
+        } else if kind.name == "hour" {
+            "day"
+        } else {
+            "year"
+        };
+        let message = match values.as_slice() {
+            [only] => format!("`*/{step}` in the {} field is only {only}: once in every {unit}", kind.name),
+            all => format!(
+                "`*/{step}` in the {} field is {}, and then from the start again in the next {unit}",
+                kind.name,
+                all.join(",")
+            ),
+        };
+        let help = format!(
+            "steps that divide {whole} keep an even distance; or write `{}` if that is meant",
+            values.join(",")
+        );
+        found.push(ScheduleFault { span: fields[index].clone(), message, help });
+    }
+    found
 }
 
 fn split(text: &str) -> Vec<Range<usize>> {
@@ -194,10 +274,23 @@ fn value(text: &str, at: Range<usize>, kind: &Kind) -> Result<u32, ScheduleFault
         };
     }
     let help = match text.chars().find(|c| !c.is_alphanumeric()) {
-        Some('#' | '?' | '~') => format!("crontab knows only `*`, `,`, `-` and `/`; {}", allowed(kind)),
-        _ if lower == "l" || lower.ends_with('w') => {
-            format!("crontab has no last day and no nearest weekday; {}", allowed(kind))
+        Some('~') => {
+            format!("crontab has no random times: write one, and jitter = \"10m\" spreads DAGs; {}", allowed(kind))
         }
+        Some('#') => format!(
+            "crontab has no nth weekday: run on each such day (`0 7 * * 5`), and let the first task skip the others: \
+             `[ $(date -d {{{{ ds }}}} +%d) -le 7 ] || exit 99` for the first one of a month; {}",
+            allowed(kind)
+        ),
+        Some('?') => format!("write `*` where any day is meant; {}", allowed(kind)),
+        _ if lower == "h" || lower.starts_with("h(") => {
+            format!("crontab has no hashed times: write one, and jitter = \"10m\" spreads DAGs; {}", allowed(kind))
+        }
+        _ if lower == "l" || lower.ends_with('l') => format!(
+            "crontab has no last day: the first day of the next month (`0 7 1 * *`) closes the same data; {}",
+            allowed(kind)
+        ),
+        _ if lower.ends_with('w') => format!("crontab has no nearest weekday; {}", allowed(kind)),
         _ => match kind.names.iter().find(|name| lower.starts_with(**name)) {
             Some(name) => format!("write `{name}`; {}", allowed(kind)),
             None => allowed(kind),
@@ -254,11 +347,20 @@ mod tests {
         let days = "the day-of-week field takes 0 to 7 (0 and 7 are Sunday) or sun to sat";
         let months = "the month field takes 1 to 12 or jan to dec";
         for (text, help) in [
-            ("0 0 * * 5#2", format!("crontab knows only `*`, `,`, `-` and `/`; {days}")),
-            ("0 0 * * L", format!("crontab has no last day and no nearest weekday; {days}")),
             (
-                "0 0 15W * *",
-                "crontab has no last day and no nearest weekday; the day-of-month field takes 1 to 31".to_owned(),
+                "0 0 * * L",
+                format!("crontab has no last day: the first day of the next month (`0 7 1 * *`) closes the same data; {days}"),
+            ),
+            ("0 0 15W * *", "crontab has no nearest weekday; the day-of-month field takes 1 to 31".to_owned()),
+            (
+                "H 0 * * *",
+                "crontab has no hashed times: write one, and jitter = \"10m\" spreads DAGs; the minute field takes 0 to 59"
+                    .to_owned(),
+            ),
+            (
+                "0~9 0 * * *",
+                "crontab has no random times: write one, and jitter = \"10m\" spreads DAGs; the minute field takes 0 to 59"
+                    .to_owned(),
             ),
             ("0 0 * * monday", format!("write `mon`; {days}")),
             ("0 0 * nil *", months.to_owned()),

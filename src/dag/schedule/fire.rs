@@ -57,6 +57,11 @@ impl Schedule {
         }
     }
 
+    /// What the schedule means that may not be what its author means.
+    pub(crate) fn doubts(text: &str) -> Vec<ScheduleFault> {
+        cron_field::doubts(text)
+    }
+
     /// The schedule as it was written.
     pub fn text(&self) -> &str {
         &self.text
