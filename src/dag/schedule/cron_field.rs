@@ -286,7 +286,7 @@ fn value(text: &str, at: Range<usize>, kind: &Kind) -> Result<u32, ScheduleFault
         _ if lower == "h" || lower.starts_with("h(") => {
             format!("crontab has no hashed times: write one, and jitter = \"10m\" spreads DAGs; {}", allowed(kind))
         }
-        _ if lower == "l" || lower.ends_with('l') => format!(
+        _ if lower.strip_suffix('l').is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit())) => format!(
             "crontab has no last day: the first day of the next month (`0 7 1 * *`) closes the same data; {}",
             allowed(kind)
         ),
