@@ -94,6 +94,7 @@ fn engine_run(bencher: Bencher<'_, '_>, tasks: usize) {
             tasks: Vec::new(),
             past: Past::default(),
             is_awaited: false,
+            is_reopened: false,
         };
         let mut effects: std::collections::VecDeque<Effect> = engine.step(Event::Runs(vec![run]), now).into();
         let mut ended = 0;

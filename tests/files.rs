@@ -9,8 +9,8 @@ use crondag::dag::check::{Baseline, Query, Source};
 use crondag::dag::config::{Connection, Email, Hive, MailTransport, SecretSource, Smtp, Tls};
 use crondag::dag::file::{read_config, read_dag, read_diagnosis};
 use crondag::dag::{
-    Action, AwaitedDag, CauseClass, CauseEnding, Condition, Config, Dag, DateBound, Over, SqlSource, TriggerRule,
-    Verdict, Wait,
+    Action, AwaitedDag, CauseClass, CauseEnding, Condition, Config, Dag, DateBound, Over, Overlap, SqlSource,
+    TriggerRule, Verdict, Wait,
 };
 use jiff::civil::date;
 use regex::Regex;
@@ -163,6 +163,15 @@ fn the_example_of_the_design_is_read_completely() {
     assert!(matches!(&sql.source, SqlSource::File(file) if file == "jobs/{{ task.id }}.sql"));
     assert_eq!(sql.params["limit"], "10");
     assert_eq!(dag.tasks[6].env["STAGE"], "{{ ds }}");
+}
+
+#[test]
+fn scheduled_runs_take_turns_unless_the_file_lets_several_run() {
+    let overlap = |keys: &str| dag(&format!("{keys}\n[tasks.a]\nshell = 'true'")).overlap;
+    assert_eq!(overlap(""), Overlap::Wait);
+    assert_eq!(overlap("max_active_runs = 1"), Overlap::Wait);
+    assert_eq!(overlap("max_active_runs = 3"), Overlap::Allow);
+    assert_eq!(overlap("max_active_runs = 3\noverlap = 'replace'"), Overlap::Replace);
 }
 
 #[test]

@@ -57,7 +57,7 @@ impl Tone {
     /// How a run's state looks.
     pub fn of_run(state: RunState) -> Tone {
         match state {
-            RunState::Queued => Tone::Dim,
+            RunState::Queued | RunState::Skipped => Tone::Dim,
             RunState::Running => Tone::Cyan,
             RunState::Success => Tone::Green,
             RunState::Failed => Tone::Red,

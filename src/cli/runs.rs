@@ -36,6 +36,7 @@ enum State {
     Running,
     Success,
     Failed,
+    Skipped,
 }
 
 impl State {
@@ -45,6 +46,7 @@ impl State {
             State::Running => RunState::Running,
             State::Success => RunState::Success,
             State::Failed => RunState::Failed,
+            State::Skipped => RunState::Skipped,
         }
     }
 }

@@ -25,7 +25,7 @@ pub use check::{Check, Verdict};
 pub use config::Config;
 pub use graph::Graph;
 pub use id::{DagId, InvalidId, TaskId};
-pub use model::{Action, ActionKind, Dag, DateBound, Report, Shell, Spark, SparkOptions, Task};
+pub use model::{Action, ActionKind, Dag, DateBound, Overlap, Report, Shell, Spark, SparkOptions, Task};
 pub use process::{ProcessAttributes, ProcessSettings, ResourceLimits};
 pub use sql::{Sql, SqlSource};
 pub use state::{RunState, RunType, SKIP_EXIT_STATUS, TaskState};

@@ -43,6 +43,8 @@ pub struct Dag {
     pub jitter: Option<Duration>,
     /// How many runs may be in state running at once.
     pub max_active_runs: u32,
+    /// What becomes of a scheduled run that is due while an earlier one is going on.
+    pub overlap: Overlap,
     /// How many tasks may run at once, over all runs of this DAG.
     pub max_active_tasks: u32,
     /// From the run's start; then unfinished tasks are skipped and the run fails.
@@ -55,6 +57,48 @@ pub struct Dag {
     pub tasks: Vec<Task>,
     /// Who waits for whom, by index into `tasks`.
     pub graph: Graph,
+}
+
+/// What becomes of a scheduled run that is due while an earlier scheduled run of its DAG is going on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Overlap {
+    /// It waits until the other has ended and no process of it lives.
+    #[default]
+    Wait,
+    /// It is skipped.
+    Skip,
+    /// The other is stopped and skipped, and it takes its place.
+    Replace,
+    /// It begins beside the other, as far as `max_active_runs` lets it.
+    Allow,
+}
+
+impl Overlap {
+    /// Every choice.
+    pub const ALL: [Overlap; 4] = [Overlap::Wait, Overlap::Skip, Overlap::Replace, Overlap::Allow];
+
+    /// The word of the DAG file.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Overlap::Wait => "wait",
+            Overlap::Skip => "skip",
+            Overlap::Replace => "replace",
+            Overlap::Allow => "allow",
+        }
+    }
+
+    /// The choice of that name.
+    pub fn parse(text: &str) -> Option<Overlap> {
+        Overlap::ALL.into_iter().find(|overlap| overlap.as_str() == text)
+    }
+
+    /// Whether a run waits while an earlier one is going on, if only until it is decided which of the two stays.
+    pub fn takes_turns(self) -> bool {
+        match self {
+            Overlap::Wait | Overlap::Skip | Overlap::Replace => true,
+            Overlap::Allow => false,
+        }
+    }
 }
 
 impl Task {

@@ -88,15 +88,22 @@ pub enum RunState {
     Success,
     /// A leaf task failed or is `upstream_failed`, the run took too long, or somebody stopped it.
     Failed,
+    /// It was due while an earlier one was going on, and `overlap` or `catchup = false` gave its place to another; nothing of it
+    /// counts for the runs that depend on the past.
+    Skipped,
 }
 
 impl RunState {
     /// Every state, in the order of a run's life.
-    pub const ALL: [RunState; 4] = [RunState::Queued, RunState::Running, RunState::Success, RunState::Failed];
+    pub const ALL: [RunState; 5] =
+        [RunState::Queued, RunState::Running, RunState::Success, RunState::Failed, RunState::Skipped];
 
     /// Whether the run has come to its end.
     pub fn is_final(self) -> bool {
-        matches!(self, RunState::Success | RunState::Failed)
+        match self {
+            RunState::Success | RunState::Failed | RunState::Skipped => true,
+            RunState::Queued | RunState::Running => false,
+        }
     }
 
     /// Airflow's word, as the store and `--json` have it.
@@ -106,6 +113,7 @@ impl RunState {
             RunState::Running => "running",
             RunState::Success => "success",
             RunState::Failed => "failed",
+            RunState::Skipped => "skipped",
         }
     }
 
@@ -167,11 +175,11 @@ mod tests {
         for state in TaskState::ALL {
             assert_eq!(TaskState::parse(&state.to_string()), Some(state));
         }
-        assert_eq!(RunState::ALL.map(|state| state.to_string()), ["queued", "running", "success", "failed"]);
+        assert_eq!(RunState::ALL.map(|state| state.to_string()), ["queued", "running", "success", "failed", "skipped"]);
         assert_eq!(RunState::ALL.map(|state| RunState::parse(state.as_str())), RunState::ALL.map(Some));
         assert_eq!(RunType::ALL.map(|kind| kind.to_string()), ["scheduled", "backfill", "manual"]);
         assert_eq!(RunType::ALL.map(|kind| RunType::parse(kind.as_str())), RunType::ALL.map(Some));
         assert_eq!((TaskState::parse("done"), RunState::parse("done"), RunType::parse("done")), (None, None, None));
-        assert_eq!(RunState::ALL.map(RunState::is_final), [false, false, true, true]);
+        assert_eq!(RunState::ALL.map(RunState::is_final), [false, false, true, true, true]);
     }
 }

@@ -164,6 +164,7 @@ fn of_run(state: RunState) -> &'static str {
         RunState::Running => "its run is running",
         RunState::Success => "its run did not have the task",
         RunState::Failed => "its run has failed",
+        RunState::Skipped => "its run was skipped",
     }
 }
 

@@ -188,6 +188,7 @@ impl Loader {
                 tasks: tasks.into_iter().map(|task| prior_task(task, attempts)).collect(),
                 past: past(store, &run, &tells_its_end)?,
                 is_awaited,
+                is_reopened: run.is_reopened,
             });
             rows.push(run);
         }

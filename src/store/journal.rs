@@ -193,8 +193,8 @@ impl Write<'_> {
             }
             Transition::RunReopened { .. } => {
                 self.statement(
-                    "UPDATE runs SET state = 'queued', queued_at = ?2, start_date = NULL, end_date = NULL, reason = NULL
-                     WHERE id = ?1",
+                    "UPDATE runs SET state = 'queued', queued_at = ?2, start_date = NULL, end_date = NULL, reason = NULL,
+                     is_reopened = 1 WHERE id = ?1",
                 )?
                 .execute((run, at))?;
             }

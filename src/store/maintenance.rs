@@ -95,7 +95,7 @@ impl Store {
     pub fn runs_ended_between(&self, after: Timestamp, before: Timestamp) -> Result<Vec<(DagId, String)>, StoreError> {
         let mut statement = self.connection.prepare_cached(
             "SELECT dag_id, run_id FROM runs WHERE end_date IS NOT NULL AND end_date >= ?1 AND end_date < ?2
-             AND state IN ('success', 'failed')",
+             AND state IN ('success', 'failed', 'skipped')",
         )?;
         let rows = statement.query_map((Micros(after), Micros(before)), |row| {
             Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
@@ -116,7 +116,7 @@ impl Write<'_> {
     /// each DAG.
     pub fn forget_runs(&self, before: Timestamp, most: u32) -> Result<Vec<(DagId, String)>, StoreError> {
         let mut statement = self.statement(
-            "SELECT id, dag_id, run_id FROM runs WHERE end_date < ?1 AND state IN ('success', 'failed')
+            "SELECT id, dag_id, run_id FROM runs WHERE end_date < ?1 AND state IN ('success', 'failed', 'skipped')
              AND id < (SELECT max(id) FROM runs) AND id <> (SELECT run FROM events ORDER BY id DESC LIMIT 1)
              AND (run_type = 'manual' OR (
                  SELECT next.state NOT IN ('queued', 'running') FROM runs AS next

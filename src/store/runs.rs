@@ -65,6 +65,8 @@ pub struct RunRow {
     pub end_date: Option<Timestamp>,
     /// Why it failed.
     pub reason: Option<String>,
+    /// Somebody has taken it up again.
+    pub is_reopened: bool,
 }
 
 impl NewRun {
@@ -175,7 +177,7 @@ pub struct Progress {
 }
 
 const COLUMNS: &str = "id, dag_id, run_id, run_type, logical_date, data_interval_end, state, version_id, params, selection, \
-                       backfill_id, queued_at, start_date, end_date, reason";
+                       backfill_id, queued_at, start_date, end_date, reason, is_reopened";
 
 fn run_row(row: &Row<'_>) -> Result<RunRow, StoreError> {
     let run_type: String = row.get(3)?;
@@ -202,6 +204,7 @@ fn run_row(row: &Row<'_>) -> Result<RunRow, StoreError> {
         start_date: optional_time(row, 12)?,
         end_date: optional_time(row, 13)?,
         reason: row.get(14)?,
+        is_reopened: row.get(15)?,
     })
 }
 
@@ -390,7 +393,7 @@ impl Store {
     /// with it but begin earlier, the last one.
     pub fn run_before(&self, dag_id: &DagId, interval: DataInterval) -> Result<Option<RunRow>, StoreError> {
         let tail = "WHERE dag_id = ?1 AND (data_interval_end, logical_date) < (?2, ?3) AND run_type <> 'manual'
-                    ORDER BY data_interval_end DESC, logical_date DESC LIMIT 1";
+                    AND state <> 'skipped' ORDER BY data_interval_end DESC, logical_date DESC LIMIT 1";
         Ok(self.select_runs(tail, &of_interval(dag_id, interval))?.pop())
     }
 

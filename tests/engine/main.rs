@@ -5,6 +5,7 @@
 mod adoption;
 mod limits;
 mod outcomes;
+mod overlap;
 mod past;
 mod requests;
 mod sensors;

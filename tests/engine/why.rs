@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crondag::dag::{Action, Condition, Dag, RunNumber, RunState, RunType, Task, TaskId, TaskState, TriggerRule, Wait};
+use crondag::dag::{
+    Action, Condition, Dag, Overlap, RunNumber, RunState, RunType, Task, TaskId, TaskState, TriggerRule, Wait,
+};
 use crondag::runner::engine::{BackfillLimits, Blocker, Event, Holder, Limits, Look, Outcome, RunInput, Standstill};
 use proptest::prelude::*;
 
@@ -209,8 +211,8 @@ fn act() -> impl Strategy<Value = Act> {
 
 fn random_dag() -> impl Strategy<Value = Dag> {
     let one = (any::<bool>(), 0..3u32, 1..4u32, 0..3i32, 0..3u32, 0..6u8);
-    (prop::collection::vec(one, 5), any::<[bool; 10]>(), 1..4u32, 1..5u32).prop_map(
-        |(tasks, edges, max_active_runs, max_active_tasks)| {
+    (prop::collection::vec(one, 5), any::<[bool; 10]>(), 1..4u32, 1..5u32, 0..8usize).prop_map(
+        |(tasks, edges, max_active_runs, max_active_tasks, overlap)| {
             let tasks = tasks.into_iter().enumerate().map(
                 |(index, (depends_on_past, pool, pool_slots, priority, retries, kind))| {
                     let mut task = task(&format!("t{index}"));
@@ -240,6 +242,8 @@ fn random_dag() -> impl Strategy<Value = Dag> {
             let mut dag = dag(tasks.collect(), &edges);
             dag.max_active_runs = max_active_runs;
             dag.max_active_tasks = max_active_tasks;
+            dag.overlap = Overlap::ALL[overlap % 4];
+            dag.catchup = overlap >= 4 && matches!(dag.overlap, Overlap::Wait | Overlap::Allow);
             dag
         },
     )
@@ -326,13 +330,15 @@ impl History {
                     let is_held = self.is_held && input.backfill.is_some();
                     assert_eq!(!world.why_run(run).is_empty(), is_held, "run {number} runs");
                 }
-                RunState::Success | RunState::Failed => assert_eq!(world.why_run(run), [], "run {number} has ended"),
+                RunState::Success | RunState::Failed | RunState::Skipped => {
+                    assert_eq!(world.why_run(run), [], "run {number} has ended")
+                }
             }
             for task in &world.dag.tasks {
                 let blockers = world.why(run, task.id.as_str());
                 let task_state = world.states.get(&(*number, task.id.to_string())).copied();
                 let waits = match (state, task_state) {
-                    (RunState::Success | RunState::Failed, _) => false,
+                    (RunState::Success | RunState::Failed | RunState::Skipped, _) => false,
                     (RunState::Queued, _) => true,
                     (RunState::Running, state) => state.is_some_and(|state| {
                         matches!(state, TaskState::None | TaskState::UpForRetry | TaskState::UpForReschedule)
@@ -358,6 +364,7 @@ impl History {
             Blocker::NoPlan => false,
             Blocker::BackfillHeld { .. } => self.is_held,
             Blocker::MaxActiveRuns { limit, running, .. } => running.len() >= *limit as usize,
+            Blocker::Overlap { going } => !going.is_empty() && !going.contains(&run),
             Blocker::QueuedBehind { first, .. } => {
                 world.runs.get(&first.0).is_none_or(|(state, _)| *state == RunState::Queued)
             }

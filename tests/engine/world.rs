@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crondag::dag::schedule::DataInterval;
 use crondag::dag::{
-    Action, Dag, DagId, Graph, ProcessSettings, RunNumber, RunState, RunType, Shell, Task, TaskId, TaskState,
+    Action, Dag, DagId, Graph, Overlap, ProcessSettings, RunNumber, RunState, RunType, Shell, Task, TaskId, TaskState,
     Transition, TriggerRule,
 };
 use crondag::runner::engine::{
@@ -61,9 +61,10 @@ pub fn dag(tasks: Vec<Task>, edges: &[(usize, usize)]) -> Dag {
         timezone: TimeZone::UTC,
         start_date: None,
         end_date: None,
-        catchup: false,
+        catchup: true,
         jitter: None,
         max_active_runs: 16,
+        overlap: Overlap::Allow,
         max_active_tasks: 1_000,
         run_timeout: None,
         params: BTreeMap::new(),
@@ -199,6 +200,7 @@ impl World {
             tasks: Vec::new(),
             past: Past::default(),
             is_awaited: false,
+            is_reopened: false,
         }
     }
 

@@ -24,6 +24,8 @@ pub struct Run {
     pub started_at: Timestamp,
     /// It is queued, and stays bound to its version.
     pub gave_way: bool,
+    /// Somebody has cleared it: it takes no turns any more.
+    pub reopened: bool,
     pub tasks: BTreeMap<String, Instance>,
 }
 
@@ -57,6 +59,7 @@ impl Promises {
                     version: None,
                     started_at: Timestamp::UNIX_EPOCH,
                     gave_way: false,
+                    reopened: false,
                     tasks: BTreeMap::new(),
                 })
             })
@@ -104,6 +107,9 @@ impl Promises {
         if let Transition::TaskEnded { state: TaskState::Success, .. } = transition {
             self.check_found(number, &name);
         }
+        if let Transition::RunEnded { state: RunState::Skipped, reason, .. } = transition {
+            self.check_skipped(number, reason.as_deref().unwrap_or_default());
+        }
         let was_asked = self.asked.contains(&number);
         let may_give_way = self.runs.get(&number).is_some_and(|run| self.may_give_way(run));
         match transition {
@@ -150,11 +156,13 @@ impl Promises {
             }
             Transition::RunStarted { .. } => {}
             Transition::RunReopened { .. } => {
-                if !run.state.is_final() && !run.gave_way {
+                let never_began = run.run_type == RunType::Scheduled && run.version.is_none();
+                if !run.state.is_final() && !run.gave_way && !never_began {
                     broken(format!("{place}: reopened while it is {}", run.state));
                 }
                 run.state = RunState::Queued;
                 run.gave_way = false;
+                run.reopened = true;
             }
             Transition::RunGaveWay { .. } => {
                 if !may_give_way {
@@ -170,6 +178,7 @@ impl Promises {
                 }
                 run.state = RunState::Failed;
             }
+            Transition::RunEnded { state: RunState::Skipped, .. } => run.state = RunState::Skipped,
             Transition::RunEnded { state, reason, .. } => {
                 let before = std::mem::replace(&mut run.state, *state);
                 let Some((_, version)) = run.version.clone() else { return };
@@ -269,6 +278,10 @@ impl Promises {
                     if at < started_at + limit {
                         broken(format!("{place}: run_timeout at {at}, started at {started_at}"));
                     }
+                    return;
+                }
+                // Whether its run may be replaced is asked when that ends.
+                if reason.starts_with("overlap = \"replace\"") && *state == TaskState::Skipped {
                     return;
                 }
                 let settings = version.task(&name).unwrap();
@@ -380,6 +393,14 @@ impl Promises {
                 broken(format!("{place} {task}: begun twice"));
             }
         }
+        let takes_turns = begins && !gave_way && !run.reopened && run.run_type == RunType::Scheduled;
+        if takes_turns && version.1.overlap != "allow" && self.owner(number).is_none() {
+            let dag = version.1.dag.clone();
+            if let Some(other) = self.scheduled(&dag, number).find(|other| other.state == RunState::Running) {
+                broken(format!("{} starts while {} is going on", self.runs[&number].run_id, other.run_id));
+            }
+        }
+        let Some(run) = self.runs.get_mut(&number) else { return };
         let (dag, mut limit) = (run.dag.clone(), version.1.max_active_runs);
         run.version = Some(version);
         if gave_way {
@@ -398,6 +419,41 @@ impl Promises {
             if running > limit as usize {
                 broken(format!("{place}: is run number {running} of at most {limit} that run at once"));
             }
+        }
+    }
+
+    /// The other scheduled runs of a DAG that have not ended.
+    pub fn scheduled(&self, dag: &str, but: i64) -> impl Iterator<Item = &Run> {
+        let others = self.open.iter().filter(move |number| **number != but).map(|number| &self.runs[number]);
+        others.filter(move |run| run.dag == dag && run.run_type == RunType::Scheduled)
+    }
+
+    /// A run is skipped: a scheduled one that nobody has asked for, and another is why.
+    fn check_skipped(&mut self, number: i64, reason: &str) {
+        self.count("runs that were skipped");
+        let run = &self.runs[&number];
+        let place = format!("{} {}", run.dag, run.run_id);
+        let replaces = reason.starts_with("overlap = \"replace\"");
+        if run.run_type != RunType::Scheduled || (!replaces && (run.reopened || run.version.is_some())) {
+            broken(format!("{place}: is skipped, and not the schedule's alone: {reason}"));
+        }
+        if (run.state == RunState::Queued) == replaces {
+            broken(format!("{place}: is skipped while it is {}: {reason}", run.state));
+        }
+        // The driver may not have read the newest file yet.
+        let mut versions = self.texts.values().filter(|version| version.dag == run.dag);
+        let newer = |other: &Run| (other.end, other.start) > (run.end, run.start) && other.state == RunState::Queued;
+        let is_right = if replaces {
+            versions.any(|it| it.overlap == "replace")
+                && self.scheduled(&run.dag, number).any(|it| it.state == RunState::Queued)
+        } else if reason.starts_with("overlap = \"skip\"") {
+            // The other may have ended but for its processes.
+            versions.any(|it| it.overlap == "skip")
+        } else {
+            versions.any(|it| !it.catchup) && self.scheduled(&run.dag, number).any(newer)
+        };
+        if !is_right {
+            broken(format!("{place}: is skipped without need: {reason}"));
         }
     }
 
@@ -561,6 +617,7 @@ impl Promises {
         let before = self.by_date.get(&run.dag)?.range(..(run.end, run.start)).rev();
         before
             .map(|(_, number)| &self.runs[number])
+            .filter(|it| it.state != RunState::Skipped)
             .find(|it| with_queued || it.version.is_some() || it.state.is_final())
     }
 

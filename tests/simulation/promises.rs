@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crondag::dag::{RunState, TaskState, Transition};
+use crondag::dag::{RunState, RunType, TaskState, Transition};
 use crondag::home::Home;
 use crondag::runner::attempt::AttemptSpec;
 use crondag::store::Store;
@@ -519,7 +519,16 @@ impl Promises {
                         && (late.end, late.start) > (run.end, run.start))
                         && (owner.is_none() && of.is_none() && self.waits_only_for_past(late))
                 });
-                if has_version && let Some((late, _)) = waits_for_it {
+                // It takes turns with an earlier one, which waits for a past of its own.
+                let takes_turns = run.run_type == RunType::Scheduled && !run.reopened;
+                let has_turn = !takes_turns
+                    || !self
+                        .scheduled(&run.dag, number)
+                        .any(|it| it.state == RunState::Running && (it.end, it.start) < (run.end, run.start));
+                if has_version
+                    && has_turn
+                    && let Some((late, _)) = waits_for_it
+                {
                     broken(format!("promise 1: {place} is queued behind {}, which waits for its past", late.run_id));
                 }
                 continue;

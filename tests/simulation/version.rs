@@ -23,6 +23,8 @@ pub struct Version {
     pub end_date: Option<civil::Date>,
     pub catchup: bool,
     pub max_active_runs: u32,
+    /// What becomes of a scheduled run that is due while another is going on.
+    pub overlap: &'static str,
     pub max_active_tasks: u32,
     pub run_timeout: Option<i64>,
     pub tasks: Vec<Task>,
@@ -149,6 +151,7 @@ impl Version {
             end_date,
             catchup: random.chance(450),
             max_active_runs: u32::try_from(*random.pick(&[1, 1, 2, 3, 16])).unwrap(),
+            overlap: "wait",
             max_active_tasks: u32::try_from(*random.pick(&[1, 2, 4, 16])).unwrap(),
             run_timeout: random.chance(150).then(|| random.between(1_800, 40_000)),
             tasks: Vec::new(),
@@ -160,8 +163,15 @@ impl Version {
         for index in 0..count {
             version.add_task(&format!("t{index}"), random);
         }
+        version.choose_overlap();
         version.render(span);
         version
+    }
+
+    fn choose_overlap(&mut self) {
+        let mut random = Random::about(u64::from(self.mark), &format!("{} overlap", self.dag));
+        self.overlap =
+            *random.pick(if self.catchup { &["wait", "allow"] } else { &["wait", "skip", "replace", "allow"] });
     }
 
     fn add_task(&mut self, id: &str, random: &mut Random) {
@@ -212,7 +222,10 @@ impl Version {
                 }
             }
             2 => next.calendar = Some(Calendar::random(random)),
-            3 => next.catchup = !next.catchup,
+            3 => {
+                next.catchup = !next.catchup;
+                next.choose_overlap();
+            }
             4 => next.calendar = if random.chance(500) { None } else { next.calendar },
             5 => {
                 for task in &mut next.tasks {
@@ -250,6 +263,7 @@ impl Version {
             writeln!(text, "end_date = {date}").unwrap();
         }
         writeln!(text, "catchup = {}\nmax_active_runs = {}", self.catchup, self.max_active_runs).unwrap();
+        writeln!(text, "overlap = \"{}\"", self.overlap).unwrap();
         writeln!(text, "max_active_tasks = {}", self.max_active_tasks).unwrap();
         if let Some(timeout) = self.run_timeout {
             writeln!(text, "run_timeout = \"{timeout}s\"").unwrap();

@@ -299,6 +299,11 @@ impl View<'_> {
                 let next = command(&format!("clear {} {} --failed", run.dag_id, run.run_id));
                 self.say("run", format!("{date} has failed{why}"), next);
             }
+            RunState::Skipped => {
+                let why = run.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+                let next = command(&format!("clear {} {}", run.dag_id, run.run_id));
+                self.say("run", format!("{date} was skipped{why}"), next);
+            }
         }
         if run.state != RunState::Queued {
             for instance in instances.iter().filter(wanted) {
@@ -431,6 +436,14 @@ impl View<'_> {
             Blocker::BackfillHeld { .. } => {
                 let day = run.logical_date.to_zoned(zone.clone()).strftime("%Y-%m-%d").to_string();
                 ("its backfill was interrupted".to_owned(), command(&format!("backfill -s {day} -e {day} {dag_id}")))
+            }
+            Blocker::Overlap { going } => {
+                let dates = going.iter().take(5).map(|number| self.date_of(*number)).collect::<Result<Vec<_>, _>>()?;
+                let next = match going.first() {
+                    Some(first) => self.run_id(*first)?.and_then(|first| command(&format!("explain {dag_id} {first}"))),
+                    None => None,
+                };
+                (format!("scheduled runs take turns (overlap), and that of {} is going on", dates.join(", ")), next)
             }
             Blocker::MaxActiveRuns { limit, backfill, running } => {
                 let whose = if backfill.is_some() { "max_active_runs of its backfill" } else { "max_active_runs" };

@@ -80,7 +80,7 @@ impl RunAnswer {
     pub fn failures_despite_state(&self) -> Option<String> {
         let hides = match self.state {
             RunState::Success | RunState::Running | RunState::Queued => true,
-            RunState::Failed => false,
+            RunState::Failed | RunState::Skipped => false,
         };
         (hides && self.failed_tasks > 0).then(|| failed_tasks(self.failed_tasks))
     }

@@ -284,6 +284,7 @@ fn cause(
         }
         (
             Blocker::Past { .. }
+            | Blocker::Overlap { .. }
             | Blocker::MaxActiveRuns { .. }
             | Blocker::QueuedBehind { .. }
             | Blocker::Upstream { .. }

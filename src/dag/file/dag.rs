@@ -17,7 +17,7 @@ use super::task::{self, Defaults};
 use super::unknown_key::unknown_key;
 use super::value::bad_variable;
 use crate::dag::graph::Graph;
-use crate::dag::model::{Action, DateBound, Task};
+use crate::dag::model::{Action, DateBound, Overlap, Task};
 use crate::dag::template::Checker;
 use crate::dag::{Config, Dag, DagId};
 
@@ -71,6 +71,9 @@ fn read<'f>(
     reader.checker = Some(Checker::new(&params, &config.vars, config.secrets.keys()));
     let start_date = reader.date(&open, "start_date");
     let end_date = reader.date(&open, "end_date");
+    let catchup = reader.flag(&open, "catchup").unwrap_or(false);
+    let max_active_runs = reader.count(&open, "max_active_runs");
+    let overlap = overlap(reader, &open, catchup, max_active_runs);
     check_bounds(reader, start_date.as_ref(), end_date.as_ref(), &timezone);
     let dag = Dag {
         id: id?,
@@ -81,9 +84,10 @@ fn read<'f>(
         timezone,
         start_date: start_date.map(|date| date.value),
         end_date: end_date.map(|date| date.value),
-        catchup: reader.flag(&open, "catchup").unwrap_or(false),
+        catchup,
         jitter: reader.span_of_time(&open, "jitter"),
-        max_active_runs: reader.count(&open, "max_active_runs").unwrap_or(16),
+        max_active_runs: max_active_runs.unwrap_or(16),
+        overlap,
         max_active_tasks: reader.count(&open, "max_active_tasks").unwrap_or(16),
         run_timeout: reader.span_of_time(&open, "run_timeout"),
         params,
@@ -117,6 +121,30 @@ fn check_bounds(reader: &mut Reader<'_>, start: Option<&At<DateBound>>, end: Opt
             .help("correct one of the two, or leave `end_date` out"),
         );
     }
+}
+
+/// Whoever says that several runs may run at once wants them to.
+fn overlap<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>, catchup: bool, max_active_runs: Option<u32>) -> Overlap {
+    let Some(word) = reader.choice(open, "overlap") else {
+        return if max_active_runs.is_some_and(|most| most > 1) { Overlap::Allow } else { Overlap::Wait };
+    };
+    let overlap = Overlap::parse(word.value).unwrap_or_default();
+    let leaves_out = match overlap {
+        Overlap::Skip | Overlap::Replace => true,
+        Overlap::Wait | Overlap::Allow => false,
+    };
+    if catchup
+        && leaves_out
+        && let Some(entry) = open.get("catchup")
+    {
+        let message = format!("`overlap = \"{}\"` leaves out runs that `catchup = true` promises", word.value);
+        reader.push(
+            Fault::error("overlap-with-catchup", word.span, message, "a run that finds another going on is not done")
+                .also(entry.key.clone(), "every interval is to run")
+                .help("write overlap = \"wait\", or leave `catchup` out"),
+        );
+    }
+    overlap
 }
 
 fn warn_of_catchup(reader: &mut Reader<'_>, open: &Open<'_, '_>, dag: &Dag) {

@@ -6,7 +6,7 @@ use super::section::{Field, Kind, MANY, Section, field, with_default};
 use super::spark::OPTIONS as SPARK_OPTIONS;
 use crate::dag::cause::{CauseClass, CauseEnding};
 use crate::dag::config::{ConnectionKind, TransportKind};
-use crate::dag::model::ActionKind;
+use crate::dag::model::{ActionKind, Overlap};
 use crate::dag::trigger_rule::TriggerRule;
 
 /// Names of trigger rules, in the order of [`TriggerRule::ALL`].
@@ -15,6 +15,17 @@ static TRIGGER_RULES: [&str; 12] = {
     let mut index = 0;
     while index < names.len() {
         names[index] = TriggerRule::ALL[index].as_str();
+        index += 1;
+    }
+    names
+};
+
+/// The words of [`Overlap`](crate::dag::Overlap), in the order of its `ALL`.
+static OVERLAPS: [&str; 4] = {
+    let mut names = [""; 4];
+    let mut index = 0;
+    while index < names.len() {
+        names[index] = Overlap::ALL[index].as_str();
         index += 1;
     }
     names
@@ -62,6 +73,17 @@ pub static DAG: Section = Section {
              ended, the same for a DAG on every day. Their dates and data intervals stay as they are",
         ),
         with_default("max_active_runs", Kind::Whole(1, MANY), "16", "1", "How many runs may be running at once"),
+        with_default(
+            "overlap",
+            Kind::Choice(&OVERLAPS),
+            "\"wait\"",
+            "\"skip\"",
+            "What becomes of a scheduled run that is due while an earlier one is going on: it waits (`wait`), is skipped \
+             (`skip`), takes the place of the other, which is stopped (`replace`), or runs beside it as far as \
+             `max_active_runs` allows (`allow`, the default where the file sets `max_active_runs` above 1). With \
+             `catchup = false` only the newest of those that wait stays, the others are skipped. It does not concern what \
+             people ask for",
+        ),
         with_default(
             "max_active_tasks",
             Kind::Whole(1, MANY),

@@ -53,6 +53,7 @@ fn render_with(text: &str, secrets: Secrets) -> Result<String, RenderError> {
         catchup: false,
         jitter: None,
         max_active_runs: 16,
+        overlap: crate::dag::Overlap::Wait,
         max_active_tasks: 16,
         run_timeout: None,
         params: BTreeMap::new(),

@@ -15,6 +15,7 @@ mod requests;
 mod run;
 mod slots;
 mod standstill;
+mod turns;
 mod wait;
 mod why;
 
@@ -38,6 +39,7 @@ use crate::dag::{
 };
 use run::{Phase, Run};
 use slots::{Candidate, Lanes, Slots};
+use turns::Turns;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
@@ -57,6 +59,7 @@ pub struct Engine {
     waiting_for_past: BTreeSet<RunNumber>,
     lanes: Lanes,
     slots: Slots,
+    turns: Turns,
     timers: BTreeSet<(Timestamp, RunNumber, Timer)>,
     /// Looks that the driver is taking: run, task, attempt.
     looks: BTreeSet<(RunNumber, TaskId, u32)>,
@@ -117,6 +120,7 @@ impl Engine {
             }
             Event::Plan(plan) => {
                 self.lanes.set_dag_limit(&plan.dag.id, plan.dag.max_active_runs);
+                self.turns.changed(&plan.dag.id);
                 self.plans.insert(plan.dag.id.clone(), plan);
             }
             Event::Runs(inputs) => self.take_runs(inputs, &mut step),
@@ -127,7 +131,7 @@ impl Engine {
             Event::Rerun(request) => self.rerun(*request, &mut step),
             Event::Mark { run, task, state, by } => self.mark(run, task.as_ref(), state, &by, &mut step),
             Event::Stop { run, by } => {
-                self.end_early(run, &format!("stopped by {by}"), TaskState::Failed, &mut step);
+                self.end_early(run, &format!("stopped by {by}"), TaskState::Failed, RunState::Failed, &mut step);
             }
             Event::HoldBackfill { backfill, hold } => self.hold(backfill, hold, &mut step),
             Event::StopBackfill { backfill } => self.stop_backfill(backfill, &mut step),
@@ -136,6 +140,10 @@ impl Engine {
         self.settle(&mut step);
         self.start_queued_runs(&mut step);
         self.settle(&mut step);
+        while self.take_turns(&mut step) {
+            self.start_queued_runs(&mut step);
+            self.settle(&mut step);
+        }
         self.dispatch(&mut step);
         step.effects
     }
@@ -207,9 +215,9 @@ impl Engine {
             (RunState::Running, Binding::Unreadable(reason)) => {
                 self.lanes.begin(run.lane.clone());
                 self.seat(number, None);
-                self.end_early(number, &reason, TaskState::Failed, step);
+                self.end_early(number, &reason, TaskState::Failed, RunState::Failed, step);
             }
-            (RunState::Success | RunState::Failed, binding) => {
+            (RunState::Success | RunState::Failed | RunState::Skipped, binding) => {
                 run.phase = Phase::Ended;
                 if let Binding::To(plan) = binding {
                     self.build(number, &plan, step);
@@ -218,6 +226,7 @@ impl Engine {
             }
         }
         self.seat(number, None);
+        self.note_turn(number);
     }
 
     fn seat(&mut self, number: RunNumber, plan: Option<&Plan>) {
@@ -231,14 +240,14 @@ impl Engine {
             run.phase = Phase::Queued;
             self.lanes.enqueue(run.lane.clone(), run.queue_key(), number);
         }
+        self.note_turn(number);
     }
 
     fn start_queued_runs(&mut self, step: &mut Step) {
         loop {
-            let held = &self.held;
-            let runs = &self.runs;
-            let plans = &self.plans;
-            let Some(number) = self.lanes.next(|number| begin_blocker(runs, plans, held, number).is_none()) else {
+            let (runs, plans, held, turns) = (&self.runs, &self.plans, &self.held, &self.turns);
+            let may_begin = |number| begin_hold(runs, plans, held, turns, number).is_none();
+            let Some(number) = self.lanes.next(may_begin) else {
                 if self.give_way(step) {
                     continue;
                 }
@@ -256,6 +265,7 @@ impl Engine {
             run.renew_prior(number, &plan.dag, step);
             let (dag_id, date, is_interval) = (run.dag_id.clone(), run.interval.succession(), run.is_interval());
             self.build(number, &plan, step);
+            self.note_turn(number);
             if is_interval {
                 // It may be bound to a version that lacks a task for which the next run waits.
                 self.touch_next(&dag_id, date, step);
@@ -318,6 +328,8 @@ impl Engine {
             Phase::Running => self.lanes.end(&run.lane),
         }
         run.phase = Phase::Ended;
+        self.note_turn(number);
+        let Some(run) = self.runs.get_mut(&number) else { return };
         step.effects.push(Effect::Record(Transition::RunEnded { run: number, state, reason: reason.clone() }));
         if state == RunState::Failed
             && let Some(plan) = run.plan.clone()
@@ -329,7 +341,11 @@ impl Engine {
         if let Some(at) = run.times_out_at.take() {
             self.timers.remove(&(at, number, Timer::RunTimeout));
         }
-        self.pass_on_past(number, step);
+        if state == RunState::Skipped {
+            self.leave_out_of_past(number, step);
+        } else {
+            self.pass_on_past(number, step);
+        }
         self.forget_if_over(number);
     }
 
@@ -347,6 +363,7 @@ impl Engine {
     }
 
     fn forget_if_over(&mut self, number: RunNumber) {
+        self.note_turn(number);
         let over =
             self.runs.get(&number).is_some_and(|run| run.phase == Phase::Ended && run.live() == 0 && !run.is_awaited);
         if over
@@ -569,7 +586,13 @@ impl Engine {
                 Timer::RunTimeout => {
                     let limit = self.runs.get(&number).and_then(|run| run.plan.as_ref()?.dag.run_timeout);
                     let limit = crate::dag::units::format_duration(limit.unwrap_or_default());
-                    self.end_early(number, &format!("run_timeout of {limit} is over"), TaskState::Skipped, step);
+                    self.end_early(
+                        number,
+                        &format!("run_timeout of {limit} is over"),
+                        TaskState::Skipped,
+                        RunState::Failed,
+                        step,
+                    );
                 }
             }
         }
@@ -596,17 +619,32 @@ impl Engine {
     }
 }
 
+/// What keeps a queued run from beginning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum BeginHold {
+    /// No version of its DAG is known.
+    NoPlan,
+    /// Its backfill is interrupted.
+    Backfill(i64),
+    /// Another scheduled run is going on.
+    Turn,
+}
+
 /// What keeps a queued run from beginning, its place in the queue apart.
-fn begin_blocker(
+fn begin_hold(
     runs: &BTreeMap<RunNumber, Run>,
     plans: &BTreeMap<DagId, Plan>,
     held: &BTreeSet<i64>,
+    turns: &Turns,
     number: RunNumber,
-) -> Option<Blocker> {
-    let Some(run) = runs.get(&number).filter(|run| plans.contains_key(&run.dag_id)) else {
-        return Some(Blocker::NoPlan);
-    };
-    run.backfill.filter(|backfill| held.contains(backfill)).map(|backfill| Blocker::BackfillHeld { backfill })
+) -> Option<BeginHold> {
+    let Some(run) = runs.get(&number) else { return Some(BeginHold::NoPlan) };
+    let Some(plan) = plans.get(&run.dag_id) else { return Some(BeginHold::NoPlan) };
+    if let Some(backfill) = run.backfill.filter(|backfill| held.contains(backfill)) {
+        return Some(BeginHold::Backfill(backfill));
+    }
+    let waits = run.takes_turns && plan.dag.overlap.takes_turns() && turns.is_taken(&run.dag_id, Some(number));
+    waits.then_some(BeginHold::Turn)
 }
 
 fn candidate(number: RunNumber, run: &Run, index: usize) -> Candidate {

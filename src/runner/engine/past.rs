@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::message::Effect;
 use super::run::{Past, Phase, Run};
-use super::{Engine, Step, Timer, begin_blocker};
+use super::{BeginHold, Engine, Step, Timer, begin_hold};
 use crate::dag::schedule::Succession;
 use crate::dag::{DagId, Decision, RunNumber, TaskId, TaskState, Transition};
 
@@ -101,7 +101,7 @@ impl Engine {
             let run = &self.runs[&number];
             let earlier = self.lanes.queued_before(&run.lane, run.queue_key()).find(|&earlier| {
                 self.runs.get(&earlier).is_some_and(|earlier| earlier.interval.succession() < run.interval.succession())
-                    && begin_blocker(&self.runs, &self.plans, &self.held, earlier).is_none()
+                    && self.may_begin_before(earlier)
             })?;
             self.waits_only_for_past(run).then_some((run.interval.succession(), number, earlier))
         });
@@ -117,6 +117,40 @@ impl Engine {
         self.lanes.end(&run.lane);
         self.enqueue(number);
         true
+    }
+
+    /// Whether a queued run may begin once those that wait for it have given way.
+    fn may_begin_before(&self, queued: RunNumber) -> bool {
+        let Some(run) = self.runs.get(&queued) else { return false };
+        match begin_hold(&self.runs, &self.plans, &self.held, &self.turns, queued) {
+            None => true,
+            Some(BeginHold::Turn) => self.turns.going(&run.dag_id).all(|other| {
+                self.waiting_for_past.contains(&other)
+                    && self.runs.get(&other).is_some_and(|other| {
+                        run.interval.succession() < other.interval.succession() && self.waits_only_for_past(other)
+                    })
+            }),
+            Some(BeginHold::NoPlan | BeginHold::Backfill(_)) => false,
+        }
+    }
+
+    /// The run was skipped: for the next one, the run before is the one before this one.
+    pub(super) fn leave_out_of_past(&mut self, number: RunNumber, step: &mut Step) {
+        let Some(run) = self.runs.get(&number) else { return };
+        let (dag_id, place, past) = (run.dag_id.clone(), run.interval.succession(), run.past.clone());
+        let Some(places) = self.by_interval.get_mut(&dag_id) else { return };
+        if places.get(&place) == Some(&number) {
+            places.remove(&place);
+        }
+        if let Some(next) = self.run_after(&dag_id, place)
+            && let Some(run) = self.runs.get_mut(&next)
+        {
+            let known = |past: &Past| past.interval.map(|interval| interval.succession());
+            if known(&run.past) < known(&past) {
+                run.past = past;
+            }
+            step.touched.extend((0..run.tasks.len()).map(|index| (next, index)));
+        }
     }
 
     /// Whether nothing of a running run lives or has a time of its own, and all that could start waits for its past.

@@ -12,6 +12,7 @@ impl Engine {
         let number = request.run;
         let Some(run) = self.runs.get_mut(&number) else { return };
         run.is_awaited = false;
+        let took_turns = std::mem::replace(&mut run.takes_turns, false);
         let newest = self.plans.get(&run.dag_id).cloned();
         let retries = |task: &TaskId| {
             newest.as_ref().and_then(|plan| Some(plan.dag.tasks[plan.index(task)?].retries)).unwrap_or(0)
@@ -32,7 +33,7 @@ impl Engine {
         let (dag_id, date, is_interval) = (run.dag_id.clone(), run.interval.succession(), run.is_interval());
         match run.phase {
             Phase::Queued => {
-                if run.kept.take().is_some() {
+                if run.kept.take().is_some() || took_turns {
                     step.effects.push(Effect::Record(Transition::RunReopened { run: number }));
                 }
                 run.clear_prior(number, &to_clear, &retries, step);
@@ -74,6 +75,7 @@ impl Engine {
                 self.enqueue(number);
             }
         }
+        self.note_turn(number);
         if is_interval {
             self.touch_next(&dag_id, date, step);
         }
@@ -201,8 +203,15 @@ impl Engine {
         }
     }
 
-    /// Ends a run at once: live tasks become `running_becomes`, what has not begun is skipped, the run fails.
-    pub(super) fn end_early(&mut self, number: RunNumber, reason: &str, running_becomes: TaskState, step: &mut Step) {
+    /// Ends a run at once: live tasks become `running_becomes`, what has not begun is skipped.
+    pub(super) fn end_early(
+        &mut self,
+        number: RunNumber,
+        reason: &str,
+        running_becomes: TaskState,
+        run_becomes: RunState,
+        step: &mut Step,
+    ) {
         let Some(run) = self.runs.get_mut(&number) else { return };
         run.is_awaited = false;
         if run.phase == Phase::Ended {
@@ -235,7 +244,7 @@ impl Engine {
             self.set_ended(number, index, becomes(state), reason, step);
         }
         if has_begun {
-            self.end_run(number, RunState::Failed, Some(reason.to_owned()), step);
+            self.end_run(number, run_becomes, Some(reason.to_owned()), step);
         } else {
             self.cancel_run(number, reason, step);
         }

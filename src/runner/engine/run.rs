@@ -38,6 +38,8 @@ pub struct RunInput {
     pub past: Past,
     /// Keep the run although it has ended: an event about it follows.
     pub is_awaited: bool,
+    /// Somebody has cleared it: it does not take turns with the scheduled runs of its DAG.
+    pub is_reopened: bool,
 }
 
 /// Which version of its DAG file a run uses.
@@ -106,7 +108,7 @@ pub(super) struct Instance {
 #[derive(Debug)]
 pub(super) struct Run {
     pub(super) dag_id: DagId,
-    run_type: RunType,
+    pub(super) run_type: RunType,
     pub(super) interval: DataInterval,
     pub(super) state_in_store: RunState,
     pub(super) started_at: Option<Timestamp>,
@@ -128,6 +130,8 @@ pub(super) struct Run {
     pub(super) phase: Phase,
     pub(super) times_out_at: Option<Timestamp>,
     pub(super) is_awaited: bool,
+    /// The schedule made it and nobody has asked for it since.
+    pub(super) takes_turns: bool,
 }
 
 impl Run {
@@ -157,6 +161,7 @@ impl Run {
             phase: if input.state == RunState::Running { Phase::Running } else { Phase::Queued },
             times_out_at: None,
             is_awaited: input.is_awaited,
+            takes_turns: input.run_type == RunType::Scheduled && input.backfill.is_none() && !input.is_reopened,
         };
         run.assign(input.backfill);
         (run, input.plan)
@@ -181,6 +186,10 @@ impl Run {
     pub(super) fn queue_key(&self) -> i64 {
         let micros = self.interval.start.as_microsecond();
         if self.is_reverse { -micros } else { micros }
+    }
+
+    pub(super) fn has_no_tasks(&self) -> bool {
+        self.prior.is_empty()
     }
 
     fn selects(&self, task: &TaskId) -> bool {

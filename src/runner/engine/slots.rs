@@ -92,6 +92,11 @@ impl Lanes {
         self.changed.insert(lane.clone());
     }
 
+    /// Something of a DAG may begin that could not.
+    pub(super) fn reconsider(&mut self, dag: &DagId) {
+        self.changed.insert(Lane::Dag(dag.clone()));
+    }
+
     /// Every lane may have something new to start: a hold was lifted.
     pub(super) fn look_again(&mut self) {
         self.changed.extend(self.lanes.keys().cloned());

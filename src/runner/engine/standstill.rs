@@ -42,7 +42,7 @@ impl Engine {
                     Blocker::Past { run: Some(run), state, .. } if state.is_none_or(|state| !state.is_final()) => {
                         vec![*run]
                     }
-                    Blocker::MaxActiveRuns { running, .. } => running.clone(),
+                    Blocker::Overlap { going: runs } | Blocker::MaxActiveRuns { running: runs, .. } => runs.clone(),
                     Blocker::QueuedBehind { first, .. } => vec![*first],
                     Blocker::Upstream { .. } => continue,
                     Blocker::NoPlan
@@ -91,7 +91,7 @@ impl Engine {
         }
         known.insert(number, false);
         let answer = self.runs.get(&number).is_some_and(|run| match run.phase {
-            Phase::Ended => false,
+            Phase::Ended => run.live() > 0,
             Phase::Queued => self.can_begin(number, now, known),
             Phase::Running => {
                 run.live() > 0
@@ -106,7 +106,9 @@ impl Engine {
     fn can_begin(&self, number: RunNumber, now: Timestamp, known: &mut BTreeMap<RunNumber, bool>) -> bool {
         let blockers = self.why(number, None, now);
         blockers.iter().all(|blocker| match blocker {
-            Blocker::MaxActiveRuns { running, .. } => running.iter().any(|run| self.can_move(*run, now, known)),
+            Blocker::Overlap { going: runs } | Blocker::MaxActiveRuns { running: runs, .. } => {
+                runs.iter().any(|run| self.can_move(*run, now, known))
+            }
             // It stands in the same queue: what it waits for is waited for here as well.
             Blocker::QueuedBehind { .. } => true,
             Blocker::NoPlan

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::run::{Phase, Run};
 use super::slots::{Lack, Lane};
-use super::{Engine, Evaluation, Hold, begin_blocker, candidate, later};
+use super::{BeginHold, Engine, Evaluation, Hold, begin_hold, candidate, later};
 use crate::dag::{RunNumber, TaskId, TaskState, TriggerRule};
 
 /// One thing that must change before a run or a task starts.
@@ -19,6 +19,11 @@ pub enum Blocker {
     BackfillHeld {
         /// The backfill.
         backfill: i64,
+    },
+    /// `overlap`: scheduled runs of the DAG take turns, and one is going on, or processes of it live.
+    Overlap {
+        /// Those that are going on.
+        going: Vec<RunNumber>,
     },
     /// As many runs as may are running.
     MaxActiveRuns {
@@ -140,8 +145,14 @@ impl Engine {
     }
 
     fn why_queued(&self, number: RunNumber, run: &Run) -> Vec<Blocker> {
-        let mut blockers: Vec<Blocker> =
-            begin_blocker(&self.runs, &self.plans, &self.held, number).into_iter().collect();
+        let hold = |number| begin_hold(&self.runs, &self.plans, &self.held, &self.turns, number);
+        let mut blockers: Vec<Blocker> = Vec::new();
+        match hold(number) {
+            Some(BeginHold::NoPlan) => blockers.push(Blocker::NoPlan),
+            Some(BeginHold::Backfill(backfill)) => blockers.push(Blocker::BackfillHeld { backfill }),
+            Some(BeginHold::Turn) => blockers.push(Blocker::Overlap { going: self.turns.going(&run.dag_id).collect() }),
+            None => {}
+        }
         if self.lanes.has_room(&run.lane) {
             return blockers;
         }
@@ -161,10 +172,7 @@ impl Engine {
             let running = running.into_iter().map(|(_, number)| number).collect();
             blockers.push(Blocker::MaxActiveRuns { limit: self.lanes.limit(&run.lane), backfill, running });
         }
-        let mut ahead = self
-            .lanes
-            .queued_before(&run.lane, run.queue_key())
-            .filter(|other| begin_blocker(&self.runs, &self.plans, &self.held, *other).is_none());
+        let mut ahead = self.lanes.queued_before(&run.lane, run.queue_key()).filter(|other| hold(*other).is_none());
         if let Some(first) = ahead.next() {
             blockers.push(Blocker::QueuedBehind { first, ahead: 1 + ahead.count() });
         }
