@@ -685,7 +685,9 @@ fn a_task_that_starts_a_service_may_leave_it_running_when_it_succeeds() {
     let tested = home.run("test d starts 20240101").success();
     assert!(tested.err().contains("left 1 process running\n"), "{}", tested.err());
     until("both services have become their programs", || pids(&format!("sleep {service}")).len() == 2);
-    pids(&service).into_iter().for_each(|pid| signal(pid, "-KILL"));
+    for pid in pids(&service) {
+        signal(pid, "-KILL");
+    }
 }
 
 #[test]
