@@ -331,7 +331,7 @@ impl History {
                     assert_eq!(!world.why_run(run).is_empty(), is_held, "run {number} runs");
                 }
                 RunState::Success | RunState::Failed | RunState::Skipped => {
-                    assert_eq!(world.why_run(run), [], "run {number} has ended")
+                    assert_eq!(world.why_run(run), [], "run {number} has ended");
                 }
             }
             for task in &world.dag.tasks {
