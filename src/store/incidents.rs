@@ -72,7 +72,7 @@ impl Write<'_> {
     /// The DAG of a run and the run's id, when an incident of the DAG is open.
     pub fn failing_dag_of(&self, run: RunNumber) -> Result<Option<(String, String)>, StoreError> {
         let sql = "SELECT incidents.dag_id, run_id FROM runs JOIN incidents USING (dag_id)
-                   WHERE runs.id = ?1 AND closed_at IS NULL";
+                   WHERE runs.id = ?1 AND start_date IS NOT NULL AND closed_at IS NULL";
         Ok(self.statement(sql)?.query_row([run.0], |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
     }
 

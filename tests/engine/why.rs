@@ -400,7 +400,7 @@ fn limits(parallelism: u32, pool: u32) -> Limits {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_does_not_start_has_a_true_reason_and_nothing_else_has_one(

@@ -181,6 +181,10 @@ impl Promises {
             Transition::RunEnded { state: RunState::Skipped, .. } => run.state = RunState::Skipped,
             Transition::RunEnded { state, reason, .. } => {
                 let before = std::mem::replace(&mut run.state, *state);
+                // Also of one that was cleared and then marked.
+                if *state == RunState::Success {
+                    caused.push(Caused::of("recovered", &run.dag, number, ""));
+                }
                 let Some((_, version)) = run.version.clone() else { return };
                 let reason = reason.clone().unwrap_or_default();
                 if reason.starts_with("run_timeout of") {
@@ -197,9 +201,6 @@ impl Promises {
                     if verdict != Some(*state) {
                         broken(format!("{place}: ends as {state}, should be {verdict:?}"));
                     }
-                }
-                if *state == RunState::Success {
-                    caused.push(Caused::of("recovered", &run.dag, number, ""));
                 }
                 if before == RunState::Running && *state == RunState::Failed {
                     let failed = run

@@ -311,19 +311,29 @@ impl Promises {
         if let Some(missing) = caused.iter().find(|cause| matches!(cause.kind, "task_retry" | "task_succeeded")) {
             broken(format!("promise 4: committed without its notice: {missing:?}"));
         }
+        // A run that failed without a task opens an incident too.
+        for dag in told.iter().filter(|dag| !failing.contains_key(*dag)) {
+            if let Some((opened_at, failures, _)) = self.incident(dag) {
+                self.incidents.insert(dag.clone(), (opened_at, failures));
+            }
+        }
         for (dag, now) in failing {
             self.check_counted(&dag, now, told.contains(&dag));
         }
     }
 
-    /// Failures without a notice of their own are counted in the incident of their DAG, of which people have been told.
-    fn check_counted(&mut self, dag: &str, now: u32, is_told: bool) {
-        let found = self
-            .connection
+    /// When the newest incident of a DAG was opened, its failures, and who was told.
+    fn incident(&self, dag: &str) -> Option<(i64, u32, String)> {
+        self.connection
             .prepare_cached("SELECT opened_at, failures, told FROM incidents WHERE dag_id = ?1")
             .unwrap()
-            .query_row([dag], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, u32>(1)?, row.get::<_, String>(2)?)));
-        let Ok((opened_at, failures, people)) = found else {
+            .query_row([dag], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .ok()
+    }
+
+    /// Failures without a notice of their own are counted in the incident of their DAG, of which people have been told.
+    fn check_counted(&mut self, dag: &str, now: u32, is_told: bool) {
+        let Some((opened_at, failures, people)) = self.incident(dag) else {
             broken(format!("promise 4: {dag} failed without an incident"))
         };
         let before = self.incidents.insert(dag.to_owned(), (opened_at, failures));
