@@ -32,7 +32,7 @@ use super::client::ClientError;
 use super::engine::{Effect, Engine, Event, Limits, Look, Start};
 use super::load::Loader;
 use super::planner::Lookout;
-use crate::dag::{Config, DagId, RunNumber, RunState, TaskId, Transition};
+use crate::dag::{Config, DagId, RunNumber, RunState, RunType, TaskId, Transition};
 use crate::home::Home;
 use crate::notify::{Notice, Outbox};
 use crate::store::{LeftProcesses, RunRow, Store, StoreError};
@@ -201,7 +201,7 @@ pub struct Driver<H> {
     next_plan_at: Option<Timestamp>,
     lookout: Lookout,
     /// Since the last time that runs were made where there was room for them.
-    has_run_ended: bool,
+    has_made_room: bool,
     next_tidy_at: Timestamp,
     /// Nothing new is started any more.
     is_draining: bool,
@@ -247,7 +247,7 @@ impl<H: Host> Driver<H> {
             next_tidy_at: Timestamp::UNIX_EPOCH,
             next_plan_at: (mode == Mode::Resident).then_some(Timestamp::UNIX_EPOCH),
             lookout: Lookout::default(),
-            has_run_ended: false,
+            has_made_room: false,
             is_draining: false,
             fresh: Fresh::default(),
         };
@@ -328,10 +328,28 @@ impl<H: Host> Driver<H> {
         self.runs.retain(|number, _| engine.knows(*number));
     }
 
+    /// Whether a run of a DAG that catches up may be made now: fewer run, or fewer wait for their turn.
+    fn makes_room(&self, transition: &Transition) -> bool {
+        match transition {
+            Transition::RunEnded { .. } | Transition::RunCancelled { .. } => true,
+            Transition::RunStarted { run, .. } => {
+                self.runs.get(run).is_some_and(|run| run.run_type == RunType::Scheduled)
+            }
+            Transition::RunReopened { .. }
+            | Transition::RunGaveWay { .. }
+            | Transition::TaskStarted { .. }
+            | Transition::TaskWaiting { .. }
+            | Transition::TaskRetry { .. }
+            | Transition::TaskRescheduled { .. }
+            | Transition::TaskEnded { .. }
+            | Transition::TaskCleared { .. } => false,
+        }
+    }
+
     fn take_effect(&mut self, effect: Effect) {
         match effect {
             Effect::Record(transition) => {
-                self.has_run_ended |= matches!(transition, Transition::RunEnded { .. });
+                self.has_made_room |= self.makes_room(&transition);
                 self.items.push(Item::Transition(transition));
             }
             Effect::Start(start) => {

@@ -56,9 +56,9 @@ impl<H: Host> Driver<H> {
         }
     }
 
-    /// The end of a run makes room for one of its DAG that is due and not made yet.
+    /// A run that ends or begins makes room in the queue for one of its DAG that is due and not made yet.
     pub(super) fn fill_room(&mut self) {
-        while std::mem::take(&mut self.has_run_ended) && !self.is_draining {
+        while std::mem::take(&mut self.has_made_room) && !self.is_draining {
             match planner::plan_known(&mut self.store, &self.config, self.host.now()) {
                 Ok(true) => self.read_anyway(Driver::read_requests),
                 Ok(false) => return,

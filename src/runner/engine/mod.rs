@@ -183,7 +183,8 @@ impl Engine {
                 continue;
             }
             let (run, binding) = Run::new(input);
-            if run.is_interval() {
+            // A run that was skipped is nobody's past, as long as nobody takes it up again.
+            if run.is_interval() && run.state_in_store != RunState::Skipped {
                 let (dag_id, date) = (run.dag_id.clone(), run.interval.succession());
                 self.by_interval.entry(dag_id.clone()).or_default().insert(date, number);
                 self.touch_next(&dag_id, date, step);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::slots::{Lane, Slots};
+use super::slots::{Lane, QueueKey, Slots};
 use super::{BackfillLimits, Effect, Plan, Step, TaskReport, is_interval};
 use crate::dag::schedule::DataInterval;
 use crate::dag::{
@@ -183,9 +183,10 @@ impl Run {
     }
 
     /// Oldest first, or newest first in a reverse backfill.
-    pub(super) fn queue_key(&self) -> i64 {
-        let micros = self.interval.start.as_microsecond();
-        if self.is_reverse { -micros } else { micros }
+    pub(super) fn queue_key(&self) -> QueueKey {
+        // As runs follow one another, or against it.
+        let (end, start) = (self.interval.end.as_microsecond(), self.interval.start.as_microsecond());
+        if self.is_reverse { (-end, -start) } else { (end, start) }
     }
 
     pub(super) fn has_no_tasks(&self) -> bool {

@@ -22,10 +22,13 @@ pub(super) enum Lane {
     Backfill { backfill: i64, limit: u32 },
 }
 
+/// The place of a run in its lane's queue.
+pub(super) type QueueKey = (i64, i64);
+
 #[derive(Debug, Default)]
 struct LaneState {
     running: u32,
-    queue: BTreeSet<(i64, RunNumber)>,
+    queue: BTreeSet<(QueueKey, RunNumber)>,
 }
 
 /// Runs that wait for `max_active_runs`.
@@ -46,19 +49,19 @@ impl Lanes {
         self.changed.extend(self.lanes.range(first..).map(|(lane, _)| lane.clone()));
     }
 
-    pub(super) fn enqueue(&mut self, lane: Lane, key: i64, run: RunNumber) {
+    pub(super) fn enqueue(&mut self, lane: Lane, key: QueueKey, run: RunNumber) {
         self.changed.insert(lane.clone());
         self.lanes.entry(lane).or_default().queue.insert((key, run));
     }
 
-    pub(super) fn dequeue(&mut self, lane: &Lane, key: i64, run: RunNumber) {
+    pub(super) fn dequeue(&mut self, lane: &Lane, key: QueueKey, run: RunNumber) {
         if let Some(state) = self.lanes.get_mut(lane) {
             state.queue.remove(&(key, run));
         }
     }
 
     /// The runs that a lane's queue has before this place, in its order.
-    pub(super) fn queued_before(&self, lane: &Lane, key: i64) -> impl Iterator<Item = RunNumber> {
+    pub(super) fn queued_before(&self, lane: &Lane, key: QueueKey) -> impl Iterator<Item = RunNumber> {
         let queue = self.lanes.get(lane).map(|state| &state.queue);
         queue
             .into_iter()
