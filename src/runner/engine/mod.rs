@@ -331,6 +331,7 @@ impl Engine {
         run.phase = Phase::Ended;
         self.note_turn(number);
         let Some(run) = self.runs.get_mut(&number) else { return };
+        run.state_in_store = state;
         step.effects.push(Effect::Record(Transition::RunEnded { run: number, state, reason: reason.clone() }));
         if state == RunState::Failed
             && let Some(plan) = run.plan.clone()
@@ -355,6 +356,7 @@ impl Engine {
         let Some(run) = self.runs.get_mut(&number).filter(|run| run.phase == Phase::Queued) else { return };
         self.lanes.dequeue(&run.lane, run.queue_key(), number);
         run.phase = Phase::Ended;
+        run.state_in_store = RunState::Failed;
         step.effects.push(Effect::Record(Transition::RunCancelled {
             run: number,
             reason: format!("{reason} before it began"),

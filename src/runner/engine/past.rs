@@ -6,7 +6,7 @@ use super::message::Effect;
 use super::run::{Past, Phase, Run};
 use super::{BeginHold, Engine, Step, Timer, begin_hold};
 use crate::dag::schedule::Succession;
-use crate::dag::{DagId, Decision, RunNumber, TaskId, TaskState, Transition};
+use crate::dag::{DagId, Decision, RunNumber, RunState, TaskId, TaskState, Transition};
 
 /// A task instance of the previous interval run.
 pub(super) struct AwaitedPast {
@@ -73,7 +73,8 @@ impl Engine {
     /// The next run of the DAG must still know how this one ended after the engine forgets it.
     pub(super) fn pass_on_past(&mut self, number: RunNumber, step: &mut Step) {
         let Some(run) = self.runs.get(&number) else { return };
-        if !run.is_interval() {
+        // A run that was skipped is nobody's past, whatever is marked on it.
+        if !run.is_interval() || run.state_in_store == RunState::Skipped {
             return;
         }
         let past = Past { interval: Some(run.interval), states: run.states() };

@@ -67,6 +67,7 @@ impl Engine {
             Phase::Ended => {
                 // Nothing of it waits for a slot; attempts that live keep theirs.
                 run.unbuild();
+                run.state_in_store = RunState::Queued;
                 step.effects.push(Effect::Record(Transition::RunReopened { run: number }));
                 run.clear_prior(number, &to_clear, &retries, step);
                 if is_interval {
@@ -181,11 +182,12 @@ impl Engine {
             let request = RerunRequest { run: number, clear, clear_all: false, backfill: None, selection };
             self.rerun(request, step);
         } else if was == Phase::Ended
-            && let Some(run) = self.runs.get(&number)
+            && let Some(run) = self.runs.get_mut(&number)
         {
             // With nothing to mark its end stays as it was recorded.
             if !marked.is_empty() {
                 let (state, reason) = run.verdict();
+                run.state_in_store = state;
                 step.effects.push(Effect::Record(Transition::RunEnded { run: number, state, reason }));
             }
             self.pass_on_past(number, step);
