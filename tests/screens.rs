@@ -321,3 +321,26 @@ d    @daily    [..]  success
 
 "#]]);
 }
+
+#[test]
+fn a_task_that_would_tell_people_in_a_home_without_mail_says_so() {
+    let home = Home::new()
+        .dag(
+            "d",
+            "schedule = '@daily'\nstart_date = 2018-07-01\n[tasks.a]\nshell = 'exit 1'\nemail = 'ana@example.com'\n",
+        )
+        .has_ticked();
+    home.run("validate").success().stdout_eq(str![[r#"
+warning[no-mail]: task `a` has `email`, and crondag.toml has no [email]
+--> dags/d.toml
+ = help: what it would tell is recorded and sent to nobody: add [email] to crondag.toml
+
+1 DAG is valid, 1 warning
+zone: UTC (crondag.toml)
+
+"#]]);
+    home.run("backfill -s 2018-07-01 -e 2018-07-01 d").code(1);
+    let said = home.run("status").success().out();
+    let wanted = "mail      1 notice reached nobody: crondag.toml has no [email]\n";
+    assert!(said.contains(wanted), "{said}");
+}

@@ -34,6 +34,10 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn count_of(number: u32, what: &str) -> String {
+    count(usize::try_from(number).unwrap_or(usize::MAX), what)
+}
+
 fn count(number: usize, what: &str) -> String {
     if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
@@ -88,6 +92,17 @@ fn show(app: &App, answer: &StatusAnswer, page: &mut Page) {
     if answer.queued > 0 {
         let next = answer.first_queued.as_ref().map(|(dag, run)| format!("crondag explain {dag} {run}"));
         say(page, "queued", Tone::Plain, &count(answer.queued, "run"), next.as_deref());
+    }
+    if answer.mail_undeliverable > 0 {
+        let text =
+            format!("{} reached nobody: crondag.toml has no [email]", count_of(answer.mail_undeliverable, "notice"));
+        say(
+            page,
+            "mail",
+            Tone::Yellow,
+            &text,
+            Some("write [email] into crondag.toml, or take `email` out of the DAG files"),
+        );
     }
     if answer.mail_pending > 0 || answer.mail_given_up > 0 {
         let error = answer.mail_last_error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();

@@ -12,8 +12,8 @@ use serde::Serialize;
 use super::diagnostic::{Style, render};
 use crate::access::{self, Exposed};
 use crate::app::times::zone_name;
-use crate::dag::Config;
 use crate::dag::file::{Fault, OtherFile, Severity, check_awaited, read_config_leniently, read_dag, read_diagnosis};
+use crate::dag::{Config, Dag};
 use crate::home::{CONFIG_FILE, DIAGNOSIS_FILE, Home, HomeError};
 use crate::machine_zone::MachineZone;
 use crate::runner::attempt::secrets;
@@ -255,7 +255,11 @@ impl Work {
         if faults.is_empty() {
             let settings = self.settings.entry(home.clone()).or_insert_with_key(|home| settings(home.as_deref()));
             let root = home.as_deref().or(path.parent()).unwrap_or(Path::new(""));
-            faults = read_dag(&id, &text, &settings.config, &|file: &Path| root.join(file).exists()).1;
+            let (dag, found) = read_dag(&id, &text, &settings.config, &|file: &Path| root.join(file).exists());
+            faults = found;
+            if home.is_some() && settings.is_good && settings.config.email.is_none() {
+                faults.extend(dag.as_ref().and_then(mail_for_nobody));
+            }
             if !settings.is_good {
                 // What crondag.toml would have said is not known.
                 faults.retain(|fault| {
@@ -324,6 +328,14 @@ impl Work {
             }
         }
     }
+}
+
+/// Tasks that name people to be told, in a home that has no way to tell them.
+fn mail_for_nobody(dag: &Dag) -> Option<Fault> {
+    let task = dag.tasks.iter().find(|task| !task.email.is_empty())?;
+    let message = format!("task `{}` has `email`, and crondag.toml has no [email]", task.id);
+    let help = "what it would tell is recorded and sent to nobody: add [email] to crondag.toml";
+    Some(Fault { severity: Severity::Warning, ..Fault::of_file("no-mail", message).help(help) })
 }
 
 /// Where a home leaves the zone to a machine whose zone cannot be understood.

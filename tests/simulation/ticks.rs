@@ -103,13 +103,16 @@ impl World {
                     if with_files {
                         due.look(Some(&self.files), *now, &until);
                     }
+                    if is_as_found(&due) {
+                        return true;
+                    }
                     // A step may take long: a disk that refuses holds it up between the two.
-                    is_as_found(&due)
-                        || self.looks.iter().filter(|later| *later >= now).any(|later| {
-                            let mut due = due.clone();
-                            due.look(None, *later, &at_once);
-                            is_as_found(&due)
-                        })
+                    let first = due.clone();
+                    self.looks.iter().filter(|later| *later >= now).any(|later| {
+                        due.clone_from(&first);
+                        due.look(None, *later, &at_once);
+                        is_as_found(&due)
+                    })
                 })
             });
             if !fits {

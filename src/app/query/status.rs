@@ -51,6 +51,8 @@ pub struct StatusAnswer {
     pub failed_tasks_last_24h: Vec<RunAnswer>,
     /// Mail that is to be sent.
     pub mail_pending: u32,
+    /// Notices that reach nobody, because the home has no `[email]`.
+    pub mail_undeliverable: u32,
     /// Mail that nobody tries to send any more.
     pub mail_given_up: u32,
     /// Why the newest mail was not sent.
@@ -126,6 +128,7 @@ pub fn status(app: &App) -> Result<StatusAnswer, AppError> {
         failed_last_24h: Vec::new(),
         failed_tasks_last_24h: Vec::new(),
         mail_pending: 0,
+        mail_undeliverable: 0,
         mail_given_up: 0,
         mail_last_error: None,
         disk_free_bytes: disk_free(app),
@@ -140,6 +143,7 @@ pub fn status(app: &App) -> Result<StatusAnswer, AppError> {
         of_runs(app, store, &mut answer)?;
         let outbox = store.outbox_summary()?;
         answer.mail_pending = outbox.pending;
+        answer.mail_undeliverable = outbox.undeliverable;
         answer.mail_given_up = outbox.given_up;
         answer.mail_last_error = outbox.last_error;
         answer.paused = store.dags()?.into_iter().filter(|dag| dag.is_paused).map(|dag| dag.dag_id).collect();
