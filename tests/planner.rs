@@ -1,5 +1,6 @@
 //! Which runs exist, given when ticks looked at the clock: the first promise, without processes and without waiting.
 
+#![allow(clippy::unused_self)] // questions to a home read as such
 #![allow(clippy::unwrap_used)] // a test may fail
 
 use std::collections::BTreeSet;
