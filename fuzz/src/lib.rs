@@ -4,6 +4,10 @@ mod calendar;
 /// The core, as it stands.
 #[path = "../../src/dag/mod.rs"]
 pub mod dag;
+/// The width of the pages that show faults.
+#[path = "../../src/cli/layout.rs"]
+pub mod layout;
+
 /// The pages that show faults.
 #[path = "../../src/cli/diagnostic.rs"]
 pub mod diagnostic;
