@@ -148,6 +148,26 @@ fn a_timeout_ends_the_whole_tree() {
     });
 }
 
+/// `for_at_most` bounds an evaluation that hangs, with all its processes and without any retry.
+#[test]
+fn a_condition_that_hangs_ends_with_its_wait() {
+    each_way(|groups| {
+        let mark = format!("6{}", std::process::id());
+        let dag = format!(
+            "[tasks.a]\nretries = 3\nretry_delay = '0s'\n[tasks.a.wait]\nevery = '1s'\nfor_at_most = '2s'\n\
+             command = 'setsid sleep {mark} & sleep {mark}'\n"
+        );
+        let home = Home::in_groups(groups, "kill_grace = '300ms'\n", &dag);
+        assert_eq!(home.backfill().wait().unwrap().code(), Some(1));
+        let (state, reason) = home.state("d", "a");
+        let command = format!("the command setsid sleep {mark} & sleep {mark}");
+        assert_eq!((state.as_str(), reason), ("failed", format!("waited 2s in vain for {command}")));
+        let log = home.log("a");
+        assert!(log.contains("[crondag] timed out: the time of the wait (`for_at_most`) is over"), "{log}");
+        is_gone(&mark, None);
+    });
+}
+
 #[test]
 fn stop_ends_the_whole_tree() {
     each_way(|groups| {

@@ -28,7 +28,9 @@ use crate::mask::{Mask, Stream};
 use crate::runner::attempt::local::process::{self, Processes, Tree, Waited};
 use crate::runner::attempt::local::run_as;
 use crate::runner::attempt::local::{program, shim};
-use crate::runner::attempt::{ATTEMPT_VARIABLE, AttemptKey, AttemptSpec, Ending, counted_processes};
+use crate::runner::attempt::{
+    ATTEMPT_VARIABLE, AttemptKey, AttemptSpec, Ending, LimitedBy, TimeLimit, counted_processes,
+};
 
 /// Options of `test`.
 #[derive(Debug, clap::Args)]
@@ -104,7 +106,8 @@ fn spec(rehearsal: Rehearsal) -> AttemptSpec {
         task_id: task.id.clone(),
         try_number: 1,
     };
-    let (timeout, leave_processes) = (task.timeout, task.leave_processes);
+    let limit = task.timeout.map(|after| TimeLimit { after, by: LimitedBy::Timeout });
+    let leave_processes = task.leave_processes;
     let kill_grace = task.kill_grace.unwrap_or(rehearsal.app.config.kill_grace);
     let logical_date = rfc3339(rehearsal.interval.start, &rehearsal.dag.timezone);
     let prepared = rehearsal.prepared;
@@ -122,7 +125,7 @@ fn spec(rehearsal: Rehearsal) -> AttemptSpec {
         process: prepared.process,
         working_dir: prepared.working_dir,
         leave_processes,
-        timeout,
+        limit,
         kill_grace,
         log_file: "/dev/null".into(),
         log_max_size: 0,
@@ -195,7 +198,7 @@ fn start(spec: &AttemptSpec, mask: &Mask) -> Result<Ending, String> {
 
 /// Waits for the program to end. Gives why it has to be ended, or how it has ended.
 fn watch(main: i32, spec: &AttemptSpec, stop: &AtomicBool) -> (Option<Ending>, Option<ExitStatus>) {
-    let deadline = spec.timeout.map(|timeout| Instant::now() + timeout);
+    let deadline = spec.limit.and_then(|limit| Some((Instant::now().checked_add(limit.after)?, limit)));
     loop {
         if let Waited::Ended(status) = process::wait_at_most(main, LOOK) {
             return (None, status.map(|status| ExitStatus::from_raw(status.as_raw())));
@@ -203,8 +206,8 @@ fn watch(main: i32, spec: &AttemptSpec, stop: &AtomicBool) -> (Option<Ending>, O
         if stop.load(Ordering::Relaxed) {
             return (Some(Ending::Stopped), None);
         }
-        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            return (Some(Ending::TimedOut { limit: spec.timeout }), None);
+        if let Some((_, limit)) = deadline.filter(|(deadline, _)| Instant::now() >= *deadline) {
+            return (Some(limit.ending()), None);
         }
     }
 }

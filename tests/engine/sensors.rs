@@ -114,6 +114,33 @@ fn a_look_that_needs_a_process_is_an_attempt_that_holds_its_slot_only_while_it_l
 }
 
 #[test]
+fn an_evaluation_that_hangs_has_what_is_left_of_the_wait_and_then_the_wait_was_in_vain() {
+    let command = Condition::Command("sleep 600".to_owned());
+    let patient = Task { retries: 3, ..wait("w", command, false) };
+    let mut world = World::new(dag(vec![patient], &[]), 1);
+    let run = world.run(day(0));
+    assert_eq!(world.ends_by, [Some(at(150))]);
+    world.end(run, "w", failed());
+    world.pass(145);
+    assert_eq!(world.ends_by, [Some(at(150)), Some(at(175))], "the last one has half a minute, however late it begins");
+    world.pass(30);
+    world.end(run, "w", Outcome::WaitTimedOut);
+    assert_eq!(world.state(run, "w"), TaskState::Failed, "there are no retries");
+    assert_eq!(world.reason(run, "w"), "waited 2m30s in vain for the command sleep 600");
+}
+
+#[test]
+fn an_evaluation_that_is_cut_off_before_the_wait_is_over_by_the_clock_is_followed_by_another() {
+    let mut world = World::new(dag(vec![wait("w", Condition::Command("sleep 600".to_owned()), false)], &[]), 1);
+    let run = world.run(day(0));
+    world.pass(10); // the clock was set back meanwhile
+    world.end(run, "w", Outcome::WaitTimedOut);
+    assert_eq!(world.state(run, "w"), TaskState::UpForReschedule);
+    world.pass(60);
+    assert_eq!(world.names(), ["1:w"]);
+}
+
+#[test]
 fn a_missing_program_is_no_reason_to_wait() {
     let command = Condition::Command("no-such-program".to_owned());
     let mut world = World::new(dag(vec![wait("w", command, false)], &[]), 1);

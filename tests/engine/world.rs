@@ -88,6 +88,8 @@ pub struct World {
     pub alerts: Vec<String>,
     /// All that the engine has recorded.
     pub journal: Vec<Transition>,
+    /// When each attempt has to end, in the order in which they started.
+    pub ends_by: Vec<Option<Timestamp>>,
     pub next_run: i64,
 }
 
@@ -105,6 +107,7 @@ impl World {
             running: Vec::new(),
             stopped: Vec::new(),
             looks: Vec::new(),
+            ends_by: Vec::new(),
             states: BTreeMap::new(),
             runs: BTreeMap::new(),
             alerts: Vec::new(),
@@ -129,6 +132,7 @@ impl World {
                         start.run.0
                     );
                     self.running.push((start.run, task, start.try_number));
+                    self.ends_by.push(start.ends_by);
                 }
                 Effect::Look(start) => {
                     self.looks.push((start.run, self.dag.tasks[start.task].id.clone(), start.try_number));

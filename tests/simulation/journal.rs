@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use crondag::dag::{RunState, RunType, TaskState, Transition};
-use crondag::runner::attempt::Ending;
+use crondag::runner::attempt::{Ending, LimitedBy};
 use jiff::{SignedDuration, Timestamp};
 
 use super::promises::{Caused, Facts, Promises};
@@ -655,9 +655,13 @@ fn check_end(place: &str, task: &Instance, facts: &Facts<'_>, how: &str, fits: i
     }
 }
 
-/// What the exit status of a look says when it is too early.
+/// How an evaluation ends when it is too early, or when the time of its wait is over.
 fn is_not_yet(ending: &Ending) -> bool {
-    matches!(ending, Ending::Exited { code } if !matches!(code, 0 | 99 | 126 | 127))
+    match ending {
+        Ending::Exited { code } => !matches!(code, 0 | 99 | 126 | 127),
+        Ending::TimedOut { by, .. } => *by == LimitedBy::ForAtMost,
+        Ending::Signaled { .. } | Ending::Stopped | Ending::NotStarted { .. } | Ending::Lost { .. } => false,
+    }
 }
 
 fn fails(settings: &Task, ending: &Ending) -> bool {

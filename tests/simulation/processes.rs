@@ -1,6 +1,6 @@
 //! Simulated processes: how they end, who hears of it, and what happens when a shim is killed.
 
-use crondag::runner::attempt::{AttemptSpec, Ending, ExitRecord};
+use crondag::runner::attempt::{AttemptSpec, Ending, ExitRecord, LimitedBy};
 use crondag::runner::driver::{Key, Message};
 use crondag::runner::engine::Look;
 use jiff::{SignedDuration, Timestamp};
@@ -67,11 +67,14 @@ impl World {
         if random.chance(4) {
             takes = None;
         }
-        if let Some(timeout) = spec.timeout {
-            let timeout = Elapsed::try_from(timeout.as_micros()).unwrap();
-            if takes.is_none_or(|takes| takes > timeout) {
-                takes = Some(timeout + random.between(0, 10 * SECOND));
-                plan = Ending::TimedOut { limit: spec.timeout };
+        if let Some(limit) = spec.limit {
+            let after = Elapsed::try_from(limit.after.as_micros()).unwrap();
+            if takes.is_none_or(|takes| takes > after) {
+                takes = Some(after + random.between(0, 10 * SECOND));
+                plan = limit.ending();
+                if limit.by == LimitedBy::ForAtMost {
+                    self.count("evaluations that outlast their wait");
+                }
             }
         }
         let process = Process {

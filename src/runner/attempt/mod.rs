@@ -65,7 +65,7 @@ pub struct AttemptSpec {
     /// Whether what the program has started lives on when it succeeds.
     pub leave_processes: bool,
     /// How long it may take.
-    pub timeout: Option<Duration>,
+    pub limit: Option<TimeLimit>,
     /// Time between TERM and KILL.
     pub kill_grace: Duration,
     /// Where the log goes; absolute. Its folder exists.
@@ -74,6 +74,33 @@ pub struct AttemptSpec {
     pub log_max_size: u64,
     /// Texts that are replaced by `***` in the log.
     pub secrets: Vec<String>,
+}
+
+/// How long an attempt may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimeLimit {
+    /// From its start.
+    pub after: Duration,
+    /// What gives it so long.
+    pub by: LimitedBy,
+}
+
+impl TimeLimit {
+    /// How an attempt ends that takes longer.
+    pub fn ending(self) -> Ending {
+        Ending::TimedOut { limit: Some(self.after), by: self.by }
+    }
+}
+
+/// What limits the time of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitedBy {
+    /// The task's `timeout`.
+    #[default]
+    Timeout,
+    /// What is left of `for_at_most` of the wait that the attempt evaluates.
+    ForAtMost,
 }
 
 /// How an attempt ended.
@@ -92,9 +119,12 @@ pub enum Ending {
     },
     /// It took longer than its timeout and was ended.
     TimedOut {
-        /// That timeout; `None` in a record of an earlier version.
+        /// How long it was given; `None` in a record of an earlier version.
         #[serde(default)]
         limit: Option<Duration>,
+        /// What gave it so long.
+        #[serde(default)]
+        by: LimitedBy,
     },
     /// Somebody asked for it to be stopped (the shim received TERM), and it was ended.
     Stopped,
@@ -128,8 +158,11 @@ impl fmt::Display for Ending {
                 let hint = if *signal == libc::SIGKILL { " (out of memory? see `dmesg`)" } else { "" };
                 write!(f, "killed by signal {signal} {name}{hint}")
             }
-            Ending::TimedOut { limit: None } => f.write_str("timed out"),
-            Ending::TimedOut { limit: Some(limit) } => {
+            Ending::TimedOut { by: LimitedBy::ForAtMost, .. } => {
+                f.write_str("timed out: the time of the wait (`for_at_most`) is over")
+            }
+            Ending::TimedOut { limit: None, .. } => f.write_str("timed out"),
+            Ending::TimedOut { limit: Some(limit), by: LimitedBy::Timeout } => {
                 write!(f, "timed out (its timeout is {})", format_duration(*limit))
             }
             Ending::Stopped => f.write_str("stopped"),

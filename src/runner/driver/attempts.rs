@@ -12,7 +12,7 @@ use crate::dag::units::format_duration;
 use crate::dag::{Config, SKIP_EXIT_STATUS};
 use crate::home::Home;
 use crate::runner::actions;
-use crate::runner::attempt::{ATTEMPT_VARIABLE, AttemptKey, AttemptSpec, Ending, ExitRecord};
+use crate::runner::attempt::{ATTEMPT_VARIABLE, AttemptKey, AttemptSpec, Ending, ExitRecord, LimitedBy, TimeLimit};
 use crate::runner::engine::{Event, Outcome, Start};
 use crate::store::RunRow;
 
@@ -47,7 +47,8 @@ impl<H: Host> Driver<H> {
             return self
                 .could_not_start(&key, "the driver has lost sight of the run; this is a bug of crondag".to_owned());
         };
-        let recipe = Recipe { start, run, token: token.clone(), log_file };
+        let limit = limit_of(&start, started_at);
+        let recipe = Recipe { start, run, token: token.clone(), log_file, limit };
         if self.config.secrets_may_take_a_while() {
             let (home, config) = (self.home.clone(), self.config.clone());
             self.host
@@ -180,7 +181,8 @@ impl<H: Host> Driver<H> {
         let outcome = match &record.ending {
             Ending::Exited { code: 0 } => Outcome::Success,
             Ending::Exited { code: SKIP_EXIT_STATUS } => Outcome::Skipped,
-            Ending::TimedOut { limit } => {
+            Ending::TimedOut { by: LimitedBy::ForAtMost, .. } => Outcome::WaitTimedOut,
+            Ending::TimedOut { limit, by: LimitedBy::Timeout } => {
                 let took = record.ended_at.duration_since(record.started_at);
                 let took = format_duration(Duration::try_from(took).unwrap_or_default());
                 let reason = match limit {
@@ -227,11 +229,22 @@ struct Recipe {
     token: String,
     /// Relative to the home.
     log_file: String,
+    limit: Option<TimeLimit>,
+}
+
+/// How long an attempt that starts now may take: its timeout, or what is left of its wait.
+fn limit_of(start: &Start, now: Timestamp) -> Option<TimeLimit> {
+    let timeout = start.plan.dag.tasks[start.task].timeout.map(|after| TimeLimit { after, by: LimitedBy::Timeout });
+    let left = start.ends_by.map(|at| TimeLimit {
+        after: Duration::try_from(at.duration_since(now)).unwrap_or_default(),
+        by: LimitedBy::ForAtMost,
+    });
+    [left, timeout].into_iter().flatten().min_by_key(|limit| limit.after)
 }
 
 impl Recipe {
     fn spec(&self, home: &Home, config: &Config) -> Result<AttemptSpec, String> {
-        let Recipe { start, run, token, log_file } = self;
+        let Recipe { start, run, token, log_file, limit } = self;
         let dag = &start.plan.dag;
         let task = &dag.tasks[start.task];
         let mut params = dag.params.clone();
@@ -268,7 +281,7 @@ impl Recipe {
             process: prepared.process,
             working_dir: prepared.working_dir,
             leave_processes: task.leave_processes,
-            timeout: task.timeout,
+            limit: *limit,
             kill_grace: task.kill_grace.unwrap_or(config.kill_grace),
             log_file: home.root().join(log_file),
             log_max_size: config.logs.max_size,

@@ -181,7 +181,7 @@ impl Host for System {
             return Err("the attempt was not claimed; this is a bug of crondag".to_owned());
         };
         file.and_then(|file| self.spawn(spec, &file)).map_err(|error| launch_error(&error))?;
-        if let Some(ends_at) = spec.timeout.and_then(|timeout| Instant::now().checked_add(timeout)) {
+        if let Some(ends_at) = spec.limit.and_then(|limit| Instant::now().checked_add(limit.after)) {
             self.overdue.watch(&spec.token, self.attempt_files.path(&spec.token), ends_at);
         }
         Ok(())

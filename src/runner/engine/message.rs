@@ -39,6 +39,8 @@ pub enum Outcome {
     Success,
     /// [`SKIP_EXIT_STATUS`](crate::dag::SKIP_EXIT_STATUS): the task itself says that it has nothing to do.
     Skipped,
+    /// It was to find out whether a wait is over, and was ended because its time was: see [`Start::ends_by`].
+    WaitTimedOut,
     /// Anything else, with the reason in words.
     Failed {
         /// Reads after "failed: ".
@@ -186,6 +188,8 @@ pub struct Start {
     pub task: usize,
     /// 1 for the first attempt.
     pub try_number: u32,
+    /// When an attempt that evaluates the condition of a wait is ended, whatever the task's own timeout: the wait is over then.
+    pub ends_by: Option<Timestamp>,
 }
 
 /// Something that people want to hear of.

@@ -416,11 +416,11 @@ impl Engine {
                 let reason = format!("the task skipped itself (exit status {SKIP_EXIT_STATUS})");
                 self.finish_task(number, index, TaskState::Skipped, Some(reason), step);
             }
+            Outcome::WaitTimedOut => self.is_not_yet(number, index, &plan, step),
             Outcome::Failed { exit_status: Some(code), .. }
                 if plan.dag.tasks[index].wait().is_some_and(|wait| wait.condition.is_not_yet(code)) =>
             {
-                let what = plan.dag.tasks[index].wait().map(|wait| wait.condition.to_string()).unwrap_or_default();
-                self.not_yet(number, index, &what, step);
+                self.is_not_yet(number, index, &plan, step);
             }
             Outcome::Failed { reason, .. } => self.attempt_failed(number, index, &plan, reason, step),
         }
@@ -617,7 +617,15 @@ impl Engine {
             let task = plan.dag.tasks[candidate.task].id.clone();
             step.effects.push(Effect::Record(Transition::TaskStarted { run: candidate.run, task, try_number }));
             self.slots.occupy(&plan.dag.id, Some(&plan.dag.tasks[candidate.task]));
-            step.effects.push(Effect::Start(Start { run: candidate.run, plan, task: candidate.task, try_number }));
+            let started_at = instance.started_at.unwrap_or(step.now);
+            let ends_by = plan.dag.tasks[candidate.task].wait().map(|wait| wait::ends_by(wait, started_at, step.now));
+            step.effects.push(Effect::Start(Start {
+                run: candidate.run,
+                plan,
+                task: candidate.task,
+                try_number,
+                ends_by,
+            }));
         }
     }
 }

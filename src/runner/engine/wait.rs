@@ -3,11 +3,24 @@
 //! A look that needs a process is an attempt like any other and takes a slot for its duration. The other looks are taken by
 //! the driver itself, when a timer is due.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
-use super::message::{Alert, AlertKind, Effect, Look, Start};
+use super::message::{Alert, AlertKind, Effect, Look, Plan, Start};
 use super::{Engine, Step, Timer, later};
-use crate::dag::{RunNumber, TaskId, TaskState, Transition};
+use crate::dag::{RunNumber, TaskId, TaskState, Transition, Wait};
+
+/// What an evaluation may take although the wait is over while it goes on: the last one begins just then.
+const LEAST: Duration = Duration::from_secs(5);
+/// The same for long waits, of which a slow answer (of a cluster that starts a process for it) may be worth some time.
+const LEAST_OF_LONG: Duration = Duration::from_secs(30);
+
+/// When the evaluation that begins now has to end; `started_at` is when the task began to wait.
+pub(super) fn ends_by(wait: &Wait, started_at: Timestamp, now: Timestamp) -> Timestamp {
+    let least = wait.for_at_most.clamp(LEAST, LEAST_OF_LONG);
+    later(started_at, wait.for_at_most).max(later(now, least))
+}
 
 impl Engine {
     /// Begins a wait that needs no process: with a look, at once.
@@ -30,7 +43,7 @@ impl Engine {
         let Some(plan) = run.plan.clone() else { return };
         let try_number = run.tasks[index].tries;
         if self.looks.insert((number, plan.dag.tasks[index].id.clone(), try_number)) {
-            step.effects.push(Effect::Look(Start { run: number, plan, task: index, try_number }));
+            step.effects.push(Effect::Look(Start { run: number, plan, task: index, try_number, ends_by: None }));
         }
     }
 
@@ -71,8 +84,14 @@ impl Engine {
         }
     }
 
+    /// An attempt that evaluates the condition of a wait has ended, and it does not hold.
+    pub(super) fn is_not_yet(&mut self, number: RunNumber, index: usize, plan: &Plan, step: &mut Step) {
+        let what = plan.dag.tasks[index].wait().map(|wait| wait.condition.to_string()).unwrap_or_default();
+        self.not_yet(number, index, &what, step);
+    }
+
     /// A look found that it is too early: another follows, unless the patience is over.
-    pub(super) fn not_yet(&mut self, number: RunNumber, index: usize, what: &str, step: &mut Step) {
+    fn not_yet(&mut self, number: RunNumber, index: usize, what: &str, step: &mut Step) {
         let Some(run) = self.runs.get_mut(&number) else { return };
         let Some(plan) = run.plan.clone() else { return };
         let task = &plan.dag.tasks[index];

@@ -23,9 +23,11 @@ static SECTION: Section = Section {
     header: "[tasks.NAME.wait]",
     place: "a wait table",
     doc: "Waits until a condition holds: exactly one of `file`, `query`, `dag`, `url`, `command` and `gate`. Between two \
-          looks the task is `up_for_reschedule` and holds no process and no slot; files, DAGs and gates are looked at \
-          without any process. The task's `timeout` is that of one look. What cannot be looked at at all (no such table, no \
-          such program) fails the attempt, and `retries` apply; the patience then counts anew.",
+          evaluations the task is `up_for_reschedule` and holds no process and no slot; files, DAGs and gates are evaluated \
+          without any process. The task's `timeout` is that of one evaluation, which also ends, with all its processes, when \
+          `for_at_most` is over; the last one, which begins just then, has from 5 to 30 s, as `for_at_most` is long. What \
+          cannot be evaluated at all (no such table, no such program) fails the attempt, and `retries` apply; `for_at_most` \
+          then counts anew.",
     required: &[],
     one_of: &ConditionKind::WORDS,
     groups: &[&[
@@ -94,13 +96,13 @@ static SECTION: Section = Section {
             "Until a script for `bash -c` exits with 0; 126 and 127 (no such program) fail the attempt. A template",
         ),
         field("gate", Kind::Template, "\"tags_ok\"", "Until a gate is open for the run's `ds`. A template"),
-        with_default("every", Kind::Duration, "\"1m\"", "\"30s\"", "How long after a look the next one follows"),
+        with_default("every", Kind::Duration, "\"1m\"", "\"30s\"", "How long after an evaluation the next one follows"),
         with_default(
             "for_at_most",
             Kind::Duration,
             "\"12h\"",
             "\"2h\"",
-            "How long after the first look the wait is over",
+            "How long after the beginning of the first evaluation the wait is over",
         ),
         with_default(
             "soft_fail",

@@ -201,14 +201,14 @@ impl Shim<'_> {
     }
 
     fn watch(&self, main: i32, pipe: OwnedFd, signals: &Signals, log: &mut AttemptLog) -> Outcome {
-        let deadline = self.spec.timeout.map(|timeout| Instant::now() + timeout);
+        let deadline = self.spec.limit.and_then(|limit| Some((Instant::now().checked_add(limit.after)?, limit)));
         let mut pump = Pump { pipe: Some(pipe), buffer: Vec::with_capacity(64 << 10) };
         pump.do_not_block();
         let mut status: Option<ExitStatus> = None;
         let mut why: Option<Ending> = None;
         let mut is_asked = false;
         while status.is_none() && why.is_none() {
-            let remaining = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            let remaining = deadline.map(|(deadline, _)| deadline.saturating_duration_since(Instant::now()));
             pump.wait(signals, remaining);
             while let Some(signal) = signals.take() {
                 is_asked |= signal != libc::SIGCHLD;
@@ -217,8 +217,8 @@ impl Shim<'_> {
             if status.is_none() {
                 if is_asked {
                     why = Some(Ending::Stopped);
-                } else if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                    why = Some(Ending::TimedOut { limit: self.spec.timeout });
+                } else if let Some((_, limit)) = deadline.filter(|(deadline, _)| Instant::now() >= *deadline) {
+                    why = Some(limit.ending());
                 }
             }
             // Not before the deadline: there may always be more to read.
