@@ -159,6 +159,23 @@ fn links_and_named_pages_are_there() {
     assert!(dead.is_empty(), "{dead:#?}");
 }
 
+/// CONTRIBUTING.md sends nobody to a file that has moved. `NAME` and `NNNN` stand for what is to be made.
+#[test]
+fn the_files_that_contributing_names_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(root.join("CONTRIBUTING.md")).unwrap();
+    let named = Regex::new(r"`((?:\./|\.ci/|src/|tests/|docs/|install/)[\w/.-]*)`").unwrap();
+    let paths: BTreeSet<&str> = named.captures_iter(&text).map(|found| found.get(1).unwrap().as_str()).collect();
+    assert!(paths.len() > 40, "{paths:?}");
+    let is_there = |path: &str| {
+        let folder = path.contains("NAME") || path.contains("NNNN");
+        let path = root.join(path);
+        if folder { path.parent().unwrap().is_dir() } else { path.exists() }
+    };
+    let gone: Vec<_> = paths.iter().filter(|path| !is_there(path)).collect();
+    assert!(gone.is_empty(), "{gone:?}");
+}
+
 /// Whether the reading of sources, on which all of this rests, sees what it should.
 #[test]
 fn the_sources_are_read_as_they_are() {
