@@ -189,3 +189,42 @@ fn a_date_that_no_tick_will_make_is_not_called_due() {
     let skipped = why("skipped");
     assert!(skipped.starts_with("it was due before the DAG was first seen or last unpaused ("), "{skipped}");
 }
+
+#[test]
+fn how_far_a_dag_lags_is_said_by_explain_and_status() {
+    let mut stage = Stage::new(
+        "schedule = '@daily'\nstart_date = 2018-07-01\nend_date = 2018-07-10\ncatchup = true\nmax_active_runs = 2\n\
+         [tasks.a]\nshell = 'true'\n",
+    );
+    let first = stage.run(1, RunType::Scheduled, None, true);
+    stage.live(first, "a");
+    stage.run(2, RunType::Scheduled, None, false);
+    stage.home.run("explain d").success().stdout_eq(str![[r#"
+dag: it is 9 runs behind its schedule: 1 waits to start, 8 are still to be made (oldest first,
+  max_active_runs = 2); the first was due at 2018-07-03 00:00 +00:00, [..] ago
+run: 2018-07-01 00:00 +00:00 is running for [..]
+a: is running for [..] (try 1 of 1)
+  next: crondag logs d a scheduled__2018-07-01 -f
+driver: it is not running, so nothing starts
+  next: crondag tick
+
+"#]]);
+    stage.home.run("status").success().stdout_eq(str![[r#"
+driver    not running, but there is work for it
+          next: crondag tick
+behind    d is 9 runs behind its schedule: 1 waits to start, 8 are still to be made (oldest first,
+          max_active_runs = 2); the first was due at 2018-07-03 00:00 +00:00, [..] ago
+          next: crondag explain d
+running   d 2018-07-01 00:00 +00:00 for [..], 0 of 1 tasks done: a [..]
+queued    1 run
+          next: crondag explain d scheduled__2018-07-02
+
+zone: [..]
+
+"#]]);
+    let lag = serde_json::json!({
+        "dag_id": "d", "to_make": 8, "queued": 1, "since": "2018-07-03T00:00:00+00:00"
+    });
+    assert_eq!(stage.home.json("explain d --json")[0]["lag"], lag);
+    assert_eq!(stage.home.json("status --json")[0]["lags"], serde_json::json!([lag]));
+}

@@ -75,7 +75,8 @@ impl World {
     }
 
     fn backlog(&self, now: Timestamp) -> usize {
-        planner::backlog(&self.store, &self.dag(), self.row().as_ref(), now).unwrap()
+        let backlog = planner::backlog(&self.store, &self.dag(), self.row().as_ref(), now).unwrap();
+        backlog.map_or(0, |backlog| backlog.count)
     }
 
     /// What `next` says.

@@ -85,6 +85,10 @@ fn show(app: &App, answer: &StatusAnswer, page: &mut Page) {
     for note in &answer.notes {
         say(page, "schedule", Tone::Yellow, note, None);
     }
+    for lag in &answer.lags {
+        let text = format!("{} {}", lag.dag_id, lag.in_words(app.now));
+        say(page, "behind", Tone::Yellow, &text, Some(&format!("crondag explain {}", lag.dag_id)));
+    }
     for running in &answer.running {
         let tone = if running.failed_tasks > 0 { Tone::Red } else { Tone::Cyan };
         say(page, "running", tone, &running.summary, None);

@@ -6,6 +6,7 @@
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
+use super::lag::{Lag, lag};
 use super::status::TICK_LATE;
 use super::tasks::tasks_of;
 use crate::app::select;
@@ -16,7 +17,7 @@ use crate::dag::units::format_duration;
 use crate::dag::{Dag, DagId, RunNumber, RunState, TaskId, TaskState};
 use crate::runner::client::{Driver, driver};
 use crate::runner::engine::{Blocker, Engine, Holder};
-use crate::runner::planner::{Fate, Never};
+use crate::runner::planner::{Fate, Never, NoteKind};
 use crate::runner::{client, load, planner};
 use crate::store::{RunFilter, RunRow, Store, TaskInstance, UnfinishedRun};
 
@@ -29,6 +30,9 @@ pub struct Reason {
     pub reason: String,
     /// What to type.
     pub next: Option<String>,
+    /// The same as data, where the reason is that the DAG is behind its schedule.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lag: Option<Lag>,
 }
 
 /// Says why a DAG, a run or a task does not run. `task` may be a date where no run is named: `explain D 20180701`.
@@ -53,6 +57,9 @@ pub fn explain(app: &App, dag: &str, task: Option<&str>, run: Option<&str>) -> R
     };
     let file = view.file();
     let (task, when) = select::task_and_run(file.as_ref(), &view.zone, task, run);
+    if let (Some(dag), None, None) = (&file, task, when) {
+        view.lag(dag)?;
+    }
     if let Some(run) = view.run_for(when)? {
         view.explain_run(&run, file.as_ref(), task, when.is_none())?;
     } else {
@@ -77,7 +84,7 @@ struct View<'a> {
 
 impl View<'_> {
     fn say(&mut self, subject: impl Into<String>, reason: impl Into<String>, next: Option<String>) {
-        self.reasons.push(Reason { subject: subject.into(), reason: reason.into(), next });
+        self.reasons.push(Reason { subject: subject.into(), reason: reason.into(), next, lag: None });
     }
 
     /// The file as it stands, if it is good.
@@ -151,6 +158,16 @@ impl View<'_> {
         })
     }
 
+    /// How far the DAG is behind its schedule.
+    fn lag(&mut self, dag: &Dag) -> Result<(), AppError> {
+        let row = self.store.map(|store| store.dag(self.dag_id)).transpose()?.flatten();
+        if let Some(lag) = lag(self.app, self.store, &self.unfinished, dag, row.as_ref())? {
+            let reason = format!("it {}", lag.in_words(self.app.now));
+            self.reasons.push(Reason { subject: "dag".to_owned(), reason, next: None, lag: Some(lag) });
+        }
+        Ok(())
+    }
+
     /// When the schedule makes the next run, and what keeps it from that.
     fn upcoming(&mut self, dag: &Dag) -> Result<(), AppError> {
         let Some(schedule) = &dag.schedule else {
@@ -163,7 +180,10 @@ impl View<'_> {
             self.say("dag", "it is paused", next);
         }
         let row = self.store.map(|store| store.dag(self.dag_id)).transpose()?.flatten();
-        for note in planner::notes(&self.store, dag, row.as_ref(), self.app.now)? {
+        let notes = planner::notes(&self.store, dag, row.as_ref(), self.app.now)?;
+        // What is still to be made may have been said with what waits.
+        let has_lag = self.reasons.iter().any(|reason| reason.lag.is_some());
+        for note in notes.iter().filter(|note| !has_lag || !matches!(note.kind, NoteKind::Backlog { .. })) {
             self.say("dag", note.to_string(), None);
         }
         if let Some(interval) = planner::next_run(&self.store, dag, self.app.now)? {

@@ -7,6 +7,7 @@ pub mod diagnose;
 pub mod explain;
 pub mod gates;
 pub mod graph;
+pub mod lag;
 pub mod logs;
 pub mod next;
 pub mod runs;

@@ -3,13 +3,14 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
+use super::lag::{Lag, lag};
 use super::runs::RunAnswer;
 use crate::app::times::{Moment, elapsed};
 use crate::app::{App, AppError};
 use crate::dag::units::format_duration;
 use crate::dag::{DagId, RunState, TaskState};
 use crate::runner::client::{self, Driver};
-use crate::runner::planner::{self, Note};
+use crate::runner::planner::{self, Note, NoteKind};
 use crate::store::{RunFilter, Store, UnfinishedRun};
 
 /// A crontab line that ticks each minute is late after this long.
@@ -61,6 +62,8 @@ pub struct StatusAnswer {
     pub disk_free_bytes: Option<u64>,
     /// What is to be known of the next runs of DAGs, one sentence each.
     pub notes: Vec<String>,
+    /// The DAGs that are behind their schedules.
+    pub lags: Vec<Lag>,
     /// The zone of DAGs that name none, and who says so.
     pub timezone: String,
     /// What cannot be understood of the machine's zone.
@@ -135,12 +138,14 @@ pub fn status(app: &App) -> Result<StatusAnswer, AppError> {
         timezone: app.default_zone_in_words(),
         timezone_warning: app.zone_warning(),
         notes: Vec::new(),
+        lags: Vec::new(),
         first_queued: None,
         next: None,
         is_parked: false,
     };
+    let unfinished = store.as_ref().map(Store::unfinished_runs).transpose()?.unwrap_or_default();
     if let Some(store) = &store {
-        of_runs(app, store, &mut answer)?;
+        of_runs(app, store, &unfinished, &mut answer)?;
         let outbox = store.outbox_summary()?;
         answer.mail_pending = outbox.pending;
         answer.mail_undeliverable = outbox.undeliverable;
@@ -153,7 +158,12 @@ pub fn status(app: &App) -> Result<StatusAnswer, AppError> {
         match file.dag {
             Ok(dag) if !answer.paused.contains(&dag.id) => {
                 let row = store.as_ref().map(|store| store.dag(&dag.id)).transpose()?.flatten();
-                answer.notes.extend(planner::notes(&store, &dag, row.as_ref(), app.now)?.iter().map(Note::to_string));
+                let lag = lag(app, store.as_ref(), &unfinished, &dag, row.as_ref())?;
+                let notes = planner::notes(&store, &dag, row.as_ref(), app.now)?;
+                // What is still to be made is said with what waits.
+                let said = |note: &&Note| lag.is_none() || !matches!(note.kind, NoteKind::Backlog { .. });
+                answer.notes.extend(notes.iter().filter(said).map(Note::to_string));
+                answer.lags.extend(lag);
                 let next = planner::next_run(&store, &dag, app.now)?.map(|next| planner::starts_at(&dag, &next));
                 if let Some(next) = next
                     && answer.next.as_ref().is_none_or(|(_, first)| next < first.at)
@@ -168,8 +178,7 @@ pub fn status(app: &App) -> Result<StatusAnswer, AppError> {
     Ok(answer)
 }
 
-fn of_runs(app: &App, store: &Store, answer: &mut StatusAnswer) -> Result<(), AppError> {
-    let unfinished = store.unfinished_runs()?;
+fn of_runs(app: &App, store: &Store, unfinished: &[UnfinishedRun], answer: &mut StatusAnswer) -> Result<(), AppError> {
     let is_running = |unfinished: &&UnfinishedRun| unfinished.run.state == RunState::Running;
     answer.running = unfinished.iter().filter(is_running).map(|unfinished| running(app, unfinished)).collect();
     answer.queued = unfinished.len() - answer.running.len();

@@ -26,9 +26,11 @@ use crate::store::{DagRow, NewRun, Store, StoreError, Write};
 pub use fate::{Fate, Never, fate_of};
 pub use lookout::Lookout;
 pub use note::{Note, NoteKind, notes};
-pub use schedule::{History, MOST_COUNTED, backlog, foretold, mark_ahead, next_run, start_delay, starts_at, upcoming};
+pub use schedule::{
+    Backlog, History, MOST_COUNTED, backlog, foretold, mark_ahead, next_run, start_delay, starts_at, upcoming,
+};
 
-use schedule::{fires_until, heed_clock, next_fire, room, searched_until};
+use schedule::{fires_until, heed_clock, made_after, next_fire, room};
 
 /// What a look found.
 #[derive(Debug, Default)]
@@ -257,9 +259,8 @@ fn create_due(
     let timetable = Timetable::of(dag);
     let mut row = before.clone();
     heed_clock(write, dag, &mut row, now)?;
-    let (from, until) = (searched_until(dag, &row), fires_until(dag, now));
-    let after =
-        if dag.catchup { from } else { timetable.latest_interval(until).map_or(from, |latest| latest.start).max(from) };
+    let until = fires_until(dag, now);
+    let after = made_after(dag, &row, until);
     let mut room = if dag.catchup { room(write, dag)? } else { 1 };
     if let Some(first) = timetable.next_interval(after) {
         let ran = write.intervals_from(&dag.id, first.start)?;

@@ -75,9 +75,9 @@ pub fn notes(history: &impl History, dag: &Dag, row: Option<&DagRow>, now: Times
             }
         }
     }
-    let count = backlog(history, dag, row, now)?;
+    let count = backlog(history, dag, row, now)?.map_or(0, |backlog| backlog.count);
     // A tick makes as many as there is room for without a word.
-    if count > room(history, dag)? {
+    if dag.catchup && count > room(history, dag)? {
         kinds.push(NoteKind::Backlog { count, at_once: dag.max_active_runs });
     }
     let note = |kind| Note { dag_id: dag.id.clone(), zone: dag.timezone.clone(), kind };

@@ -203,19 +203,41 @@ pub(super) fn room(history: &impl History, dag: &Dag) -> Result<usize, StoreErro
 /// Nobody needs to know how many more are to come.
 pub const MOST_COUNTED: usize = 100_000;
 
-/// How many runs a DAG that catches up is behind: due by now and not made, at most [`MOST_COUNTED`].
+/// Where the search for the intervals that are to be made begins: without `catchup` only the newest that is due is made.
+pub(super) fn made_after(dag: &Dag, row: &DagRow, until: Timestamp) -> Timestamp {
+    let from = searched_until(dag, row);
+    if dag.catchup {
+        return from;
+    }
+    Timetable::of(dag).latest_interval(until).map_or(from, |latest| latest.start).max(from)
+}
+
+/// The runs that ticks are still to make, although they are due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backlog {
+    /// How many; at least one, at most [`MOST_COUNTED`].
+    pub count: usize,
+    /// The oldest.
+    pub first: DataInterval,
+}
+
+/// What of a DAG is due by now and not made. Where it is paused, that is what ticks would make otherwise.
 ///
 /// # Errors
 /// The database.
-pub fn backlog(history: &impl History, dag: &Dag, row: Option<&DagRow>, now: Timestamp) -> Result<usize, StoreError> {
-    if !dag.catchup {
-        return Ok(0);
-    }
+pub fn backlog(
+    history: &impl History,
+    dag: &Dag,
+    row: Option<&DagRow>,
+    now: Timestamp,
+) -> Result<Option<Backlog>, StoreError> {
     let mut row = row.cloned().unwrap_or_else(|| DagRow::new(dag.id.clone(), now));
     heed_clock(history, dag, &mut row, now)?;
-    let (timetable, after, until) = (Timetable::of(dag), searched_until(dag, &row), fires_until(dag, now));
-    let Some(first) = timetable.next_interval(after).filter(|first| first.end <= until) else { return Ok(0) };
+    let (timetable, until) = (Timetable::of(dag), fires_until(dag, now));
+    let after = made_after(dag, &row, until);
+    let Some(first) = timetable.next_interval(after).filter(|first| first.end <= until) else { return Ok(None) };
     let ran = history.intervals_from(&dag.id, first.start)?;
     let due = timetable.upcoming(after, &ran).take_while(|upcoming| upcoming.interval.end <= until);
-    Ok(due.filter_map(|upcoming| upcoming.to_run()).take(MOST_COUNTED).count())
+    let mut to_make = due.filter_map(|upcoming| upcoming.to_run()).take(MOST_COUNTED);
+    Ok(to_make.next().map(|first| Backlog { count: 1 + to_make.count(), first }))
 }
