@@ -3,9 +3,10 @@
 
 #![allow(clippy::unwrap_used)] // a test may fail
 
+mod common;
+
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::fs;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -18,7 +19,6 @@ use crondag::runner::driver::line::Line;
 use crondag::runner::driver::{Driver, Host, Key, Message, Mode};
 use crondag::store::{DagRow, Intent, NewAttempt, NewNotice, NewRun, Store, WaitingNotice, Way};
 use jiff::{Timestamp, ToSpan};
-use tempfile::TempDir;
 
 /// Remembers what is launched and which mail is to be delivered.
 struct Idle {
@@ -85,7 +85,7 @@ fn record(token: &str, ending: Ending) -> Box<ExitRecord> {
 }
 
 struct World {
-    _folder: TempDir,
+    folder: common::Home,
     home: Home,
     store: Store,
     launched: Rc<RefCell<Vec<String>>>,
@@ -98,13 +98,10 @@ const HAS_PAST: &str = "[tasks.a]\nshell = 'true'\ndepends_on_past = true\n[task
 
 impl World {
     fn new() -> World {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("crondag.toml"), "timezone = 'UTC'\n").unwrap();
-        let home = Home::at(folder.path());
-        home.make_state_dir().unwrap();
-        let store = Store::open(&home.database_path()).unwrap();
+        let folder = common::Home::bare().config("");
+        let (home, store) = (Home::at(folder.path()), folder.store());
         World {
-            _folder: folder,
+            folder,
             home,
             store,
             launched: Rc::default(),
@@ -292,7 +289,7 @@ const WITH_EMAIL: &str = "timezone = 'UTC'\n[email]\nfrom = 'etl@example.com'\nt
 #[test]
 fn mail_of_a_task_is_sent_though_its_end_is_heard_before_its_ring() {
     let mut world = World::new();
-    fs::write(world.home.root().join("crondag.toml"), WITH_EMAIL).unwrap();
+    world.folder.write("crondag.toml", WITH_EMAIL);
     let version = world.version(HAS_PAST);
     let run = world.run(0, version);
     world.ends(run, "a", TaskState::Success);
@@ -307,7 +304,7 @@ fn mail_of_a_task_is_sent_though_its_end_is_heard_before_its_ring() {
 #[test]
 fn new_mail_is_sent_at_once_though_the_clock_was_set_back_since() {
     let mut world = World::new();
-    fs::write(world.home.root().join("crondag.toml"), WITH_EMAIL).unwrap();
+    world.folder.write("crondag.toml", WITH_EMAIL);
     world.writes_mail("of tomorrow", day(10));
     let driver = world.driver(Mode::UntilIdle);
     assert_eq!(*world.mailed.borrow(), ["of tomorrow"]);

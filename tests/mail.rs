@@ -5,29 +5,30 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test may fail
 
+mod common;
+
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use common::{Home, until};
 use crondag::dag::config::{Email, MailTransport, Smtp, Tls};
 use crondag::notify::{DeliveryError, Mail, deliver};
-use tempfile::TempDir;
 
 struct Server {
     child: Child,
     port: u16,
-    folder: TempDir,
+    folder: Home,
 }
 
 impl Server {
     fn start(args: &[&str]) -> Server {
-        Server::start_in(tempfile::tempdir().unwrap(), args)
+        Server::start_in(Home::bare(), args)
     }
 
-    fn start_in(folder: TempDir, args: &[&str]) -> Server {
+    fn start_in(folder: Home, args: &[&str]) -> Server {
         let python = std::env::var("CRONDAG_TEST_PYTHON")
             .expect("CRONDAG_TEST_PYTHON names a Python with aiosmtpd and cryptography: run `./install/test.sh mail`");
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers/smtp_server.py");
@@ -51,7 +52,7 @@ impl Server {
             port: self.port,
             tls,
             tls_verify: true,
-            tls_ca: Some(self.folder.path().join("ca.pem")),
+            tls_ca: Some(self.folder.file("ca.pem")),
             username: None,
             password_env: None,
             timeout: Duration::from_secs(60),
@@ -60,7 +61,7 @@ impl Server {
 
     /// The stored messages as Python's mail library reads them: subject, plain text, number of parts.
     fn message(&self, number: u32) -> (String, String, u32) {
-        let path = self.folder.path().join(format!("{number}.eml"));
+        let path = self.folder.file(&format!("{number}.eml"));
         let script = "import email,email.policy,sys,json\n\
                       m=email.message_from_binary_file(open(sys.argv[1],'rb'),policy=email.policy.default)\n\
                       parts=[p.get_content_type() for p in m.iter_parts()]\n\
@@ -187,26 +188,23 @@ fn a_server_that_is_down_or_hangs_is_tried_again() {
 
 #[test]
 fn a_folder_and_sendmail_take_mail_too() {
-    let folder = tempfile::tempdir().unwrap();
-    let home = folder.path();
+    let home = Home::bare();
     let settings = |transport| Email { from: "crondag@example.com".to_owned(), transport, max_per_hour: 30 };
     let nothing = |_: &str| None;
     let to_folder = settings(MailTransport::Folder { path: PathBuf::from("mail") });
-    deliver(&mail(), "id1@test", &to_folder, home, &nothing).unwrap();
-    let stored = std::fs::read_to_string(home.join("mail/id1-test.eml")).unwrap();
+    deliver(&mail(), "id1@test", &to_folder, home.path(), &nothing).unwrap();
+    let stored = home.read("mail/id1-test.eml");
     assert!(stored.contains("Message-ID: <id1@test>"), "{stored}");
 
-    let program = home.join("sendmail");
-    std::fs::write(&program, format!("#!/bin/sh\necho \"$@\" > {0}/args\ncat > {0}/mail.txt\n", home.display()))
-        .unwrap();
-    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let to_sendmail = settings(MailTransport::Sendmail { command: program.display().to_string() });
-    deliver(&mail(), "id1@test", &to_sendmail, home, &nothing).unwrap();
-    assert!(std::fs::read_to_string(home.join("args")).unwrap().contains("admin@example.com second@example.com"));
-    assert!(std::fs::read_to_string(home.join("mail.txt")).unwrap().contains("Subject: "));
+    let folder = home.path().display().to_string();
+    home.program("sendmail", &format!("#!/bin/sh\necho \"$@\" > {folder}/args\ncat > {folder}/mail.txt\n"));
+    let to_sendmail = settings(MailTransport::Sendmail { command: format!("{folder}/sendmail") });
+    deliver(&mail(), "id1@test", &to_sendmail, home.path(), &nothing).unwrap();
+    assert!(home.read("args").contains("admin@example.com second@example.com"));
+    assert!(home.read("mail.txt").contains("Subject: "));
 
     let missing = settings(MailTransport::Sendmail { command: "/nowhere/sendmail".to_owned() });
-    let error = deliver(&mail(), "id1@test", &missing, home, &nothing).unwrap_err();
+    let error = deliver(&mail(), "id1@test", &missing, home.path(), &nothing).unwrap_err();
     assert_eq!(error.message, "the program /nowhere/sendmail does not exist: set `command` under [email]");
 }
 
@@ -230,7 +228,7 @@ fn one_refused_recipient_costs_nobody_else_the_mail() {
         server.port
     );
     assert_eq!((error.permanent, error.message), (true, expected));
-    let got = |number: u32| std::fs::read_to_string(server.folder.path().join(format!("{number}.to"))).unwrap();
+    let got = |number: u32| server.folder.read(&format!("{number}.to"));
     assert_eq!([got(1), got(2)], ["first@example.com", "last@example.com"]);
 }
 
@@ -272,8 +270,7 @@ fn tls_settings_that_do_not_fit_the_server_are_told() {
     let server = Server::start(&["--tls", "none"]);
     let error = send(Smtp { tls_ca: None, ..server.smtp(Tls::Required) }, None).unwrap_err();
     assert!(error.message.contains("does not speak TLS from the first byte"), "{error}");
-    let empty = server.folder.path().join("empty.pem");
-    std::fs::write(&empty, "").unwrap();
+    let empty = server.folder.write("empty.pem", "").file("empty.pem");
     let error = send(Smtp { tls_ca: Some(empty.clone()), ..server.smtp(Tls::Required) }, None).unwrap_err();
     assert!(error.message.contains(&format!("tls_ca {}: no certificate in it", empty.display())), "{error}");
     let error = send(Smtp { tls_ca: Some(PathBuf::from("/nowhere.pem")), ..server.smtp(Tls::Required) }, None);
@@ -334,7 +331,7 @@ fn a_password_that_the_server_repeats_is_hidden() {
 
 #[test]
 fn a_bad_address_among_good_ones_keeps_nobody_else_from_the_mail() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = Home::bare();
     let to = ["good@example.com", "no address"].map(str::to_owned).to_vec();
     let settings = |from: &str| Email {
         from: from.to_owned(),
@@ -349,7 +346,7 @@ fn a_bad_address_among_good_ones_keeps_nobody_else_from_the_mail() {
         "{error}"
     );
     assert!(error.message.ends_with("; the other recipients have it"), "{error}");
-    let stored = std::fs::read_to_string(folder.path().join("mail/id1-test.eml")).unwrap();
+    let stored = folder.read("mail/id1-test.eml");
     assert!(stored.contains("To: good@example.com\r\n"), "{stored}");
     // crondag.toml may be put right while the mail waits.
     let error = deliver("nobody").unwrap_err();
@@ -364,36 +361,18 @@ fn mail_outlives_a_server_that_is_down_at_first() {
     let free_port = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/servers/free_port.py");
     let said = Command::new("python3").arg(free_port).output().unwrap().stdout;
     let free: u16 = String::from_utf8_lossy(&said).trim().parse().unwrap();
-    let home = tempfile::tempdir().unwrap();
-    let write = |name: &str, text: &str| std::fs::write(home.path().join(name), text).unwrap();
-    std::fs::create_dir(home.path().join("dags")).unwrap();
-    write(
-        "crondag.toml",
-        &format!(
-            "timezone = 'UTC'\n[email]\nfrom = 'crondag@example.com'\nhost = '127.0.0.1'\nport = {free}\ntls = 'none'\n"
-        ),
-    );
-    write(
-        "dags/bad.toml",
-        "[tasks.fails]\nshell = 'echo the reason; exit 3'\nemail = 'team@example.com'\n[tasks.after]\nafter = 'fails'\nshell = 'true'\n",
-    );
-    let crondag = |args: &[&str]| {
-        let output =
-            Command::new(env!("CARGO_BIN_EXE_crondag")).arg("--home").arg(home.path()).args(args).output().unwrap();
-        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
-    };
-    crondag(&["backfill", "-s", "2024-01-01", "-e", "2024-01-01", "bad"]);
-    let deadline = Instant::now() + Duration::from_secs(180);
-    while !crondag(&["status"]).contains("refuses connections") {
-        assert!(Instant::now() < deadline, "{}", crondag(&["status"]));
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    let home = Home::bare()
+        .config(&format!("[email]\nfrom = 'crondag@example.com'\nhost = '127.0.0.1'\nport = {free}\ntls = 'none'\n"))
+        .dag(
+            "bad",
+            "[tasks.fails]\nshell = 'echo the reason; exit 3'\nemail = 'team@example.com'\n\
+             [tasks.after]\nafter = 'fails'\nshell = 'true'\n",
+        );
+    home.run("backfill -s 2024-01-01 -e 2024-01-01 bad").code(1);
+    until("status says why", || home.run("status").out().contains("refuses connections"));
     let server = Server::start(&["--port", &free.to_string()]);
-    while !server.folder.path().join("1.eml").exists() {
-        assert!(Instant::now() < deadline, "no mail came: {}", crondag(&["status"]));
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    let failed = std::fs::read_to_string(server.folder.path().join("1.eml")).unwrap();
+    until("the mail comes", || server.folder.has("1.eml"));
+    let failed = server.folder.read("1.eml");
     assert!(failed.contains("Subject: [crondag] bad fails failed (ds 2024-01-01, try 1 of 1)"), "{failed}");
     assert!(failed.contains("why       exit status 3") && failed.contains("| the reason"), "{failed}");
     assert!(failed.contains("It blocks:\r\n  after"), "{failed}");

@@ -3,6 +3,8 @@
 #![allow(clippy::unused_self)] // questions to a home read as such
 #![allow(clippy::unwrap_used)] // a test may fail
 
+mod common;
+
 use std::collections::BTreeSet;
 use std::fs;
 
@@ -15,23 +17,19 @@ use crondag::store::{DagRow, RunFilter, Store};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 use proptest::prelude::*;
-use tempfile::TempDir;
 
 struct World {
-    _folder: TempDir,
+    _folder: common::Home,
     home: Home,
     store: Store,
 }
 
 impl World {
     fn new(dag: &str) -> World {
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join("dags")).unwrap();
-        fs::write(folder.path().join("crondag.toml"), "timezone = 'America/New_York'\n").unwrap();
-        fs::write(folder.path().join("dags/d.toml"), format!("{dag}\n[tasks.a]\nshell = 'true'\n")).unwrap();
-        let home = Home::at(folder.path());
-        home.make_state_dir().unwrap();
-        let store = Store::open(&home.database_path()).unwrap();
+        let folder = common::Home::bare()
+            .with("crondag.toml", "timezone = 'America/New_York'\n")
+            .dag("d", format!("{dag}\n[tasks.a]\nshell = 'true'\n"));
+        let (home, store) = (Home::at(folder.path()), folder.store());
         World { _folder: folder, home, store }
     }
 

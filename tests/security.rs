@@ -464,7 +464,7 @@ fn nothing_adds_a_header_to_a_mail() {
     use crondag::notify::render::{Evidence, LogTail, Place, render};
     use crondag::notify::{Notice, NoticeEvent, RunFacts, Standing, TaskFacts, deliver};
 
-    let home = tempfile::tempdir().unwrap();
+    let home = Home::bare();
     let evil = "x\r\nBcc: evil@example.com\r\n\r\n<script>";
     let task = TaskFacts {
         task_id: evil.to_owned(),

@@ -2,33 +2,28 @@
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on has failed
 
-use std::fs;
+mod common;
+
 use std::path::Path;
 
+use common::Home;
 use crondag::cli::diagnostic::Style;
 use crondag::cli::validate::{Report, check};
 use crondag::dag::file::Severity;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 const GOOD: &str = "[tasks.a]\nshell = \"true\"\n";
 
 /// A home with these files.
-fn home(files: &[(&str, &[u8])]) -> TempDir {
-    let home = tempfile::tempdir().unwrap();
-    for (name, content) in files {
-        let path = home.path().join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, content).unwrap();
-    }
-    home
+fn home(files: &[(&str, &[u8])]) -> Home {
+    files.iter().fold(Home::bare(), |home, (name, content)| home.with(name, content))
 }
 
-fn human(home: &TempDir) -> String {
+fn human(home: &Home) -> String {
     report(home).human(home.path(), Style::PLAIN)
 }
 
-fn report(home: &TempDir) -> Report {
+fn report(home: &Home) -> Report {
     check(&[home.path().to_path_buf()])
 }
 
