@@ -618,7 +618,7 @@ impl Engine {
             step.effects.push(Effect::Record(Transition::TaskStarted { run: candidate.run, task, try_number }));
             self.slots.occupy(&plan.dag.id, Some(&plan.dag.tasks[candidate.task]));
             let started_at = instance.started_at.unwrap_or(step.now);
-            let ends_by = plan.dag.tasks[candidate.task].wait().map(|wait| wait::ends_by(wait, started_at, step.now));
+            let ends_by = plan.dag.tasks[candidate.task].wait().map(|wait| Engine::ends_by(wait, started_at, step.now));
             step.effects.push(Effect::Start(Start {
                 run: candidate.run,
                 plan,

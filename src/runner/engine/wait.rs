@@ -16,13 +16,13 @@ const LEAST: Duration = Duration::from_secs(5);
 /// The same for long waits, of which a slow answer (of a cluster that starts a process for it) may be worth some time.
 const LEAST_OF_LONG: Duration = Duration::from_secs(30);
 
-/// When the evaluation that begins now has to end; `started_at` is when the task began to wait.
-pub(super) fn ends_by(wait: &Wait, started_at: Timestamp, now: Timestamp) -> Timestamp {
-    let least = wait.for_at_most.clamp(LEAST, LEAST_OF_LONG);
-    later(started_at, wait.for_at_most).max(later(now, least))
-}
-
 impl Engine {
+    /// When the evaluation that begins now has to end; `started_at` is when the task began to wait.
+    pub(super) fn ends_by(wait: &Wait, started_at: Timestamp, now: Timestamp) -> Timestamp {
+        let least = wait.for_at_most.clamp(LEAST, LEAST_OF_LONG);
+        later(started_at, wait.for_at_most).max(later(now, least))
+    }
+
     /// Begins a wait that needs no process: with a look, at once.
     pub(super) fn begin_wait(&mut self, number: RunNumber, index: usize, step: &mut Step) {
         let Some(run) = self.runs.get_mut(&number) else { return };
