@@ -134,18 +134,13 @@ impl Home {
     fn unfinished(&self) -> Option<(PathBuf, u32)> {
         let mut entries = fs::read_dir(self.path()).unwrap().map(|entry| entry.unwrap().path());
         let path = entries.find(|path| path.file_name().unwrap().to_string_lossy().starts_with(".out.csv."))?;
-        let pid = path.extension()?.to_str()?.parse().ok()?;
+        let processes = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap());
+        let mut numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        let pid = numbers.find(|pid: &u32| {
+            let files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+            files.into_iter().any(|file| fs::read_link(file.path()).is_ok_and(|open| open == path))
+        })?;
         Some((path, pid))
-    }
-}
-
-fn toml_text(text: &str) -> String {
-    format!("'''{text}'''")
-}
-
-fn both(case: impl Fn(&Server)) {
-    for kind in [Kind::Postgres, Kind::Mariadb] {
-        case(&Server::get(kind));
     }
 }
 
@@ -356,17 +351,15 @@ fn a_timeout_cancels_the_statement_on_the_server() {
 #[ignore = "needs the servers of `./install/test.sh databases`"]
 fn a_million_rows_take_no_more_memory_than_a_thousand() {
     both(|server| {
-        let home = server.home(&[]);
+        let measure = "import resource, subprocess, sys\n\
+                       status = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL)\n\
+                       print(status, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)";
+        let home = server.home(&[]).run_by(&["python3", "-c", measure]);
         let rows = match server.kind {
             Kind::Postgres => "SELECT n, repeat('x', 100) AS x FROM generate_series(1, 1000000) AS n",
             Kind::Mariadb => "SELECT seq AS n, REPEAT('x', 100) AS x FROM seq_1_to_1000000",
         };
-        let task = home.test(rows, &[], &["to = 'out.csv'"]);
-        let measure = "import resource, subprocess, sys\n\
-                       status = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL)\n\
-                       print(status, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)";
-        let output =
-            Command::new("python3").args(["-c", measure]).arg(task.get_program()).args(task.get_args()).output();
+        let output = home.test(rows, &[], &["to = 'out.csv'"]).output();
         let output = String::from_utf8(output.unwrap().stdout).unwrap();
         let (status, kilobytes) = output.trim().split_once(' ').unwrap();
         eprintln!("peak memory for 1,000,000 rows: {kilobytes} KB");

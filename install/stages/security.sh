@@ -132,7 +132,7 @@ attempts() { # AS: the same for both ways
   expect "$as timeout" "$(reason $as forks)" "timed out"
   pgrep -f "sleep ${mark}[1-4]" > /dev/null && { pgrep -af "sleep ${mark}"; die "$as: processes survive the timeout"; }
   expect "$as who" "$(reason $as who)" "exit status 3"
-  $as stop d > /dev/null
+  $as stop d -y > /dev/null
   none_left "$as stop"
   wait_until "$as: the run fails" run_failed $as
   expect "$as stop" "$(reason $as long)" "stopped"

@@ -225,7 +225,7 @@ def database_disk_full(make):
     backfill = home.start(*BACKFILL, "d")
     until("the task runs", lambda: home.has("begun"))
     home.fill(".crondag/ballast")
-    home.says("backfill", "-s", "2024-01-01", "-e", "2026-12-31", "other",
+    home.says("backfill", "-s", "2023-01-01", "-e", "2025-12-31", "other",
               words="the disk of the database .crondag/crondag.db is full", next_step="free some space; nothing recorded is lost")
     home.crondag("runs", "d")
     home.write("go")
@@ -329,7 +329,8 @@ def process_table_full(make):
     until("the driver is done", lambda: not home.driver_lives())
     _, err = home.crondag(*BACKFILL, "other", code=3, prefix=one)
     expect(err == "error: cannot start the driver: Resource temporarily unavailable (os error 11)\n"
-                  "next: check the limit of processes (`ulimit -u`) and the free memory\n", err)
+                  "next: check the limit of processes (`ulimit -u`) and the free memory\n"
+                  "next: what you asked for is recorded; `crondag tick` starts the driver and carries it out\n", err)
     home.write("dags/d.toml", f"[tasks.a]\nshell = '{WAITING}'\n")
     os.chown(f"{home.path}/dags/d.toml", USER, USER)
     backfill = home.start("backfill", "-s", "2024-01-02", "-e", "2024-01-02", "d")
@@ -431,7 +432,7 @@ def garbage_in_the_log(make):
         expect(garbage.read() in log.read(), "the log holds something else than what was printed")
     home.crondag("logs", "d", "a")
     home.crondag("diagnose", "d", "a")
-    until("the mail is there", lambda: len(glob.glob(f"{home.path}/mail/*.eml")) == 2)
+    until("the mail is there", lambda: len(glob.glob(f"{home.path}/mail/*.eml")) == 1)
     home.other_goes_on()
     home.is_sound()
 
@@ -565,7 +566,7 @@ def main():
         shutil.rmtree(folder, ignore_errors=True)
     print(f"{len(wanted)} faults, {len(failed)} failed, {len(unable)} could not be made here")
     if failed or unable:
-        print(f"next: outage.py BINARY --keep {' '.join(failed + unable)}")
+        print(f"next: outage.py --keep BINARY {' '.join(failed + unable)}")
         return 1
     return 0
 

@@ -115,7 +115,7 @@ def boot():
         (home.path / "go").write_text("\n")
         until("the run is over", lambda: [run["state"] for run in home.json("runs", "d")] == ["success"])
         log = (home.path / ".crondag/driver.log").read_text()
-        lost = "no process of the attempt is left" if reboots else "1 processes of the attempt were still alive"
+        lost = "no process of the attempt is left" if reboots else "1 process of the attempt was still alive"
         expect(lost in log, f"the log does not say `{lost}`: {log}")
         if reboots:
             os.kill(first, signal.SIGKILL)
@@ -132,7 +132,7 @@ def cron():
         command = ["unshare", "--mount", "sh", "-c", f'{own} && exec "$@"', "sh"]
         os.execvpe("unshare", [*command, sys.executable, *sys.argv], os.environ | {"CRONDAG_OWN_MOUNTS": "1"})
     note = "echo {{ ts }} >> begun; while [ ! -e go ]; do sleep 0.05; done; echo {{ ts }} >> ended"
-    home = Home(f"schedule = '* * * * *'\n[tasks.a]\nshell = '{note}'\n")
+    home = Home(f"schedule = '* * * * *'\noverlap = 'allow'\n[tasks.a]\nshell = '{note}'\n")
     home.run("tick")
     line = f"* * * * * root {CRONDAG} --home {home.path} tick >> {home.path}/cron.log 2>&1\n"
     pathlib.Path("/etc/cron.d/crondag").write_text(line)
