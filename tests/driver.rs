@@ -25,8 +25,8 @@ struct Idle {
     launched: Rc<RefCell<Vec<String>>>,
     mailed: Rc<RefCell<Vec<String>>>,
     now: Rc<Cell<Timestamp>>,
-    /// How often a resident driver has looked at the clock.
-    looks: Rc<Cell<u32>>,
+    /// How often a resident driver has planned.
+    passes: Rc<Cell<u32>>,
 }
 
 impl Host for Idle {
@@ -36,7 +36,7 @@ impl Host for Idle {
     fn pause(&mut self, _: Duration) {}
     fn report(&self, _: &Line) {}
     fn note_tick(&mut self) {
-        self.looks.set(self.looks.get() + 1);
+        self.passes.set(self.passes.get() + 1);
     }
     fn take_over(&mut self, _: &[&str]) {}
     fn claim(&mut self) -> String {
@@ -55,7 +55,7 @@ impl Host for Idle {
     fn stop(&mut self, _: &str) {}
     fn release(&mut self, _: &str) {}
     fn release_all(&mut self) {}
-    fn look_for(&mut self, _: Vec<(Key, String)>) {}
+    fn poll_files(&mut self, _: Vec<(Key, String)>) {}
     fn deliver(&mut self, due: Vec<WaitingNotice>, _: &Email, _: &Config) {
         self.mailed.borrow_mut().extend(due.into_iter().map(|waiting| waiting.notice));
     }
@@ -91,7 +91,7 @@ struct World {
     launched: Rc<RefCell<Vec<String>>>,
     mailed: Rc<RefCell<Vec<String>>>,
     now: Rc<Cell<Timestamp>>,
-    looks: Rc<Cell<u32>>,
+    passes: Rc<Cell<u32>>,
 }
 
 const HAS_PAST: &str = "[tasks.a]\nshell = 'true'\ndepends_on_past = true\n[tasks.b]\nshell = 'true'\n";
@@ -107,7 +107,7 @@ impl World {
             launched: Rc::default(),
             mailed: Rc::default(),
             now: Rc::new(Cell::new(day(9))),
-            looks: Rc::default(),
+            passes: Rc::default(),
         }
     }
 
@@ -189,7 +189,7 @@ impl World {
             launched: self.launched.clone(),
             mailed: self.mailed.clone(),
             now: self.now.clone(),
-            looks: self.looks.clone(),
+            passes: self.passes.clone(),
         };
         let store = Store::open(&self.home.database_path()).unwrap();
         let mut driver = Driver::take_up(host, self.home.clone(), mode, store, (config, file.text)).unwrap();
@@ -225,7 +225,7 @@ fn the_past_outlives_the_last_attempt_of_a_run_that_has_ended() {
     world.run(1, version);
     let mut driver = world.driver(Mode::UntilIdle);
     driver.step(vec![Message::Ended((first, task("b"), 1), record(&token, Ending::Stopped))]);
-    // Whatever makes the driver look at the run again.
+    // Whatever makes the driver evaluate the run again.
     driver.step(vec![Message::Doorbell]);
     assert_eq!(*world.launched.borrow(), ["day 1 b"]);
 }
@@ -256,15 +256,15 @@ fn a_run_that_turns_up_in_the_moment_in_which_its_past_ends_knows_how_it_ended()
 }
 
 #[test]
-fn a_resident_driver_looks_at_its_files_though_the_clock_was_set_back() {
+fn a_resident_driver_reads_its_files_though_the_clock_was_set_back() {
     let mut world = World::new();
     let mut driver = world.driver(Mode::Resident);
-    assert_eq!(world.looks.get(), 1);
+    assert_eq!(world.passes.get(), 1);
     driver.step(Vec::new());
-    assert_eq!(world.looks.get(), 1, "once a second");
+    assert_eq!(world.passes.get(), 1, "once a second");
     world.now.set(day(8));
     driver.step(Vec::new());
-    assert_eq!(world.looks.get(), 2);
+    assert_eq!(world.passes.get(), 2);
 }
 
 #[test]

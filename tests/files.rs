@@ -339,9 +339,9 @@ fn what_is_waited_for_is_read_completely() {
         Condition::Url { url: "{{ ds }}".to_owned(), status: None, contains: None },
     ];
     assert_eq!(waits.iter().map(|wait| &wait.condition).collect::<Vec<_>>(), expected.iter().collect::<Vec<_>>());
-    let patience = |wait: &Wait| (wait.every.as_secs(), wait.for_at_most.as_secs(), wait.soft_fail);
-    assert_eq!(patience(waits[0]), (5, 3_600, true));
-    assert_eq!(patience(waits[1]), (60, 12 * 3_600, false));
+    let times = |wait: &Wait| (wait.every.as_secs(), wait.for_at_most.as_secs(), wait.soft_fail);
+    assert_eq!(times(waits[0]), (5, 3_600, true));
+    assert_eq!(times(waits[1]), (60, 12 * 3_600, false));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Which runs exist, given when ticks looked at the clock: the first promise, without processes and without waiting.
+//! Which runs exist, given when ticks came: the first promise, without processes and without waiting.
 
 #![allow(clippy::unused_self)] // questions to a home read as such
 #![allow(clippy::unwrap_used)] // a test may fail
@@ -11,7 +11,7 @@ use std::fs;
 use crondag::dag::schedule::{DataInterval, OutOfBounds, Place};
 use crondag::dag::{Dag, DagId};
 use crondag::home::Home;
-use crondag::runner::planner::{Fate, Lookout, Never};
+use crondag::runner::planner::{Fate, Never, Pacer};
 use crondag::runner::{catalog, planner};
 use crondag::store::{DagRow, RunFilter, Store};
 use jiff::tz::TimeZone;
@@ -115,7 +115,7 @@ fn a_file_that_comes_back_faulty_goes_on_with_its_last_good_version() {
 fn a_file_that_is_faulty_goes_on_with_the_version_that_a_client_has_used_meanwhile() {
     let mut world = World::new("schedule = '0 7 * * *'");
     assert_eq!(world.tick("2024-06-10T16:00:00-04:00"), 0);
-    // Edited, triggered and broken between two looks.
+    // Edited, triggered and broken between two passes.
     let write = world.store.write().unwrap();
     let id = DagId::new("d").unwrap();
     let text = "schedule = '0 6 * * *'\n[tasks.a]\nshell = 'true'\n";
@@ -147,40 +147,40 @@ fn without_catchup_the_first_run_is_the_next_fire_time_and_downtime_costs_all_bu
 }
 
 #[test]
-fn a_lookout_sends_nobody_for_nothing_and_misses_nothing() {
+fn a_pacer_makes_no_pass_in_vain_and_misses_nothing() {
     let mut world = World::new("schedule = '0 7 * * *'\nstart_date = 2024-01-01");
     for number in 1..100 {
         let path = world.home.dags_dir().join(format!("d{number}.toml"));
         fs::write(path, "schedule = '0 9 * * *'\n[tasks.a]\nshell = 'true'\n").unwrap();
     }
     let (config, _) = catalog::load_config(&world.home).unwrap();
-    let mut lookout = Lookout::default();
+    let mut pacer = Pacer::default();
     let at = |time: &str| format!("2024-06-11T{time}-04:00").parse::<Timestamp>().unwrap();
-    let mut look = |world: &mut World, time: &str| {
-        assert!(lookout.is_worth_a_look(&world.store, at(time)), "{time}");
-        let created = lookout.look(&world.home, &mut world.store, &config, at(time)).unwrap().created;
-        let is_worth_another = lookout.is_worth_a_look(&world.store, at(time));
+    let mut pass = |world: &mut World, time: &str| {
+        assert!(pacer.is_due(&world.store, at(time)), "{time}");
+        let created = pacer.pass(&world.home, &mut world.store, &config, at(time)).unwrap().created;
+        let is_worth_another = pacer.is_due(&world.store, at(time));
         (created, is_worth_another)
     };
-    assert_eq!(look(&mut world, "06:00:00"), (0, true), "what was written may hold something due");
-    assert_eq!(look(&mut world, "06:00:00"), (0, false));
-    assert_eq!(look(&mut world, "06:00:02"), (0, false), "a hundred files are left alone for two seconds");
+    assert_eq!(pass(&mut world, "06:00:00"), (0, true), "what was written may hold something due");
+    assert_eq!(pass(&mut world, "06:00:00"), (0, false));
+    assert_eq!(pass(&mut world, "06:00:02"), (0, false), "a hundred files are left alone for two seconds");
     assert_eq!(
-        look(&mut world, "05:00:00"),
+        pass(&mut world, "05:00:00"),
         (0, true),
         "the clock was set back: since when DAGs are known is corrected"
     );
-    assert_eq!(look(&mut world, "05:00:00"), (0, false));
-    assert_eq!(look(&mut world, "06:59:59"), (0, false));
-    assert_eq!(look(&mut world, "07:00:00"), (1, true), "due before the files are");
-    assert_eq!(look(&mut world, "07:00:00"), (0, false));
+    assert_eq!(pass(&mut world, "05:00:00"), (0, false));
+    assert_eq!(pass(&mut world, "06:59:59"), (0, false));
+    assert_eq!(pass(&mut world, "07:00:00"), (1, true), "due before the files are");
+    assert_eq!(pass(&mut world, "07:00:00"), (0, false));
     let mut other = Store::open(&world.home.database_path()).unwrap();
     let write = other.write().unwrap();
     write.set_meta("somebody", "wrote").unwrap();
     write.commit().unwrap();
-    assert_eq!(look(&mut world, "07:00:01"), (0, false), "another process wrote");
+    assert_eq!(pass(&mut world, "07:00:01"), (0, false), "another process wrote");
     for time in ["07:00:01", "07:00:02", "07:00:02.999"] {
-        assert!(!lookout.is_worth_a_look(&world.store, at(time)), "{time}");
+        assert!(!pacer.is_due(&world.store, at(time)), "{time}");
     }
 }
 
@@ -450,7 +450,7 @@ fn jitter_delays_the_start_of_runs_and_not_their_dates() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
-    /// Whatever the moments at which ticks look (early, late, twice, backwards), with catchup each due interval has
+    /// Whatever the moments at which ticks come (early, late, twice, backwards), with catchup each due interval has
     /// exactly one run, and without it no run is older than the newest due interval at its tick.
     #[test]
     fn exactly_one_run_per_due_interval(steps in prop::collection::vec(-90..600_i64, 1..40), catchup in any::<bool>()) {

@@ -1,4 +1,4 @@
-//! What a `check` task looks at, and what its values must keep.
+//! What a `check` task queries, and what its values must keep.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -21,7 +21,7 @@ impl Graph {
     /// Builds the graph of `tasks` tasks from `(upstream, downstream)` pairs; the same pair twice is one edge.
     ///
     /// # Errors
-    /// One shortest cycle for each knot of tasks that wait for one another.
+    /// One shortest cycle for each strongly connected set of tasks.
     ///
     /// # Panics
     /// When an edge names an index that is not below `tasks`.
@@ -120,8 +120,8 @@ fn cycles(tasks: usize, edges: &[(usize, usize)], downstream: &[Vec<usize>]) -> 
     }
     let mut found: Vec<Cycle> = tarjan_scc(&graph)
         .into_iter()
-        .filter_map(|knot| {
-            let start = knot.iter().map(|node| node.index()).min()?;
+        .filter_map(|component| {
+            let start = component.iter().map(|node| node.index()).min()?;
             shortest_cycle(start, downstream)
         })
         .collect();

@@ -17,7 +17,7 @@ pub enum TaskState {
     Running,
     /// An attempt failed and another one follows after the retry delay.
     UpForRetry,
-    /// It waits for a condition and looks at it again and again; between the looks it holds nothing.
+    /// It waits for a condition that is evaluated again and again; in between it holds nothing.
     UpForReschedule,
     /// An attempt ended with exit status 0.
     Success,

@@ -17,10 +17,10 @@ pub struct RunNumber(pub i64);
 /// One change of state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
+#[expect(missing_docs, reason = "what a field is called says what it is")]
 pub enum Transition {
     /// Queued -> running. The run is bound to a version of its DAG file and gets its task instances.
     RunStarted {
-        /// The run.
         run: RunNumber,
         /// The version of the DAG file, by its number in the store.
         version: i64,
@@ -29,7 +29,6 @@ pub enum Transition {
     },
     /// Running (or queued) -> success or failed.
     RunEnded {
-        /// The run.
         run: RunNumber,
         /// Success or failed.
         state: RunState,
@@ -38,66 +37,52 @@ pub enum Transition {
     },
     /// Queued -> failed: somebody stopped the run before it began. It keeps no time of a start, and is no failure to be told.
     RunCancelled {
-        /// The run.
         run: RunNumber,
         /// Who stopped it.
         reason: String,
     },
     /// Any state -> queued: tasks of the run were cleared, or more tasks were asked for.
-    RunReopened {
-        /// The run.
-        run: RunNumber,
-    },
+    RunReopened { run: RunNumber },
     /// Running -> queued: the run can do nothing before an earlier one has, which gets its place. It stays bound to its version.
     RunGaveWay {
-        /// The run.
         run: RunNumber,
         /// The earlier one.
         to: RunNumber,
     },
     /// None, `up_for_retry` or `up_for_reschedule` -> running.
     TaskStarted {
-        /// The run.
         run: RunNumber,
-        /// The task.
         task: TaskId,
         /// 1 for the first attempt.
         try_number: u32,
     },
     /// Running -> `up_for_retry`.
     TaskRetry {
-        /// The run.
         run: RunNumber,
-        /// The task.
         task: TaskId,
         /// Why the attempt failed.
         reason: String,
         /// When the next attempt may start.
         next_try_at: Timestamp,
     },
-    /// None or `up_for_retry` -> `up_for_reschedule`: it waits for something that the driver looks at by itself.
+    /// None or `up_for_retry` -> `up_for_reschedule`: it waits for something that the driver polls by itself.
     TaskWaiting {
-        /// The run.
         run: RunNumber,
-        /// The task.
         task: TaskId,
         /// 1 for the first attempt.
         try_number: u32,
     },
-    /// Running -> `up_for_reschedule`: a look found that it is too early.
+    /// Running -> `up_for_reschedule`: an evaluation found that it is too early.
     TaskRescheduled {
-        /// The run.
         run: RunNumber,
-        /// The task.
         task: TaskId,
-        /// When the next look is.
-        next_look_at: Timestamp,
+        /// When the next evaluation is.
+        #[serde(rename = "next_look_at")]
+        next_poll_at: Timestamp,
     },
     /// Any open state -> a final one.
     TaskEnded {
-        /// The run.
         run: RunNumber,
-        /// The task.
         task: TaskId,
         /// The final state.
         state: TaskState,
@@ -107,9 +92,7 @@ pub enum Transition {
     /// Any state -> none: somebody cleared it, or its attempt was stopped by an interrupted backfill; or it was cleared before,
     /// and its run begins with a version that has other `retries`.
     TaskCleared {
-        /// The run.
         run: RunNumber,
-        /// The task.
         task: TaskId,
         /// The attempts that it may have taken in all, before it is final.
         max_tries: u32,

@@ -40,7 +40,7 @@ pub enum TriggerRule {
     Always,
 }
 
-/// How the upstream tasks of one task stand: the only thing that a trigger rule looks at.
+/// How the upstream tasks of one task stand: all that a trigger rule needs to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct UpstreamCounts {
     /// Number of upstream tasks.

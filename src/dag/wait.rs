@@ -1,4 +1,4 @@
-//! What a `wait` task waits for, and how patiently.
+//! What a `wait` task waits for, how often that is evaluated, and for how long.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::units::format_duration;
 use super::words::words;
 
-/// How a look says "not yet" where exit statuses other than 0 may mean more than that: `EX_TEMPFAIL` of sysexits(3).
+/// How an evaluation says "not yet" where exit statuses other than 0 may mean more than that: `EX_TEMPFAIL` of sysexits(3).
 pub const NOT_YET: i32 = 75;
 
 /// Waits until a condition holds. Every text in it is a template.
@@ -16,9 +16,9 @@ pub const NOT_YET: i32 = 75;
 pub struct Wait {
     /// What is waited for.
     pub condition: Condition,
-    /// How long after a look the next one follows.
+    /// How long after an evaluation the next one follows.
     pub every: Duration,
-    /// How long after the first look the wait is over.
+    /// How long after the beginning of the first evaluation the wait is over.
     pub for_at_most: Duration,
     /// Whether the task is then skipped; else it has failed.
     pub soft_fail: bool,
@@ -110,7 +110,7 @@ impl Wait {
 }
 
 impl Condition {
-    /// Whether a look needs a process of its own. Otherwise the driver looks by itself, and a look costs no slot.
+    /// Whether an evaluation needs a process of its own. Otherwise it is a poll of the driver, which costs no slot.
     pub fn needs_process(&self) -> bool {
         match self {
             Condition::Query { .. } | Condition::Url { .. } | Condition::Command(_) => true,
@@ -118,7 +118,7 @@ impl Condition {
         }
     }
 
-    /// Whether a look that ended with this exit status only means that it is too early. A shell's 126 and 127 mean that
+    /// Whether an evaluation that ended with this exit status only means that it is too early. A shell's 126 and 127 mean that
     /// there is no such program: waiting does not help.
     pub fn is_not_yet(&self, exit_status: i32) -> bool {
         match self {

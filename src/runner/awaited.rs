@@ -8,7 +8,7 @@ use super::catalog;
 use crate::dag::schedule::{DataInterval, Timetable};
 use crate::dag::{AwaitedDag, Config, Dag, DagId, Over, RunState, RunType, TaskState};
 use crate::home::Home;
-use crate::runner::engine::Look;
+use crate::runner::engine::PollResult;
 use crate::store::{RunFilter, RunRow, Store, StoreError};
 
 /// Of more dates than this only the number is said.
@@ -21,32 +21,33 @@ pub fn file(home: &Home, dag: &str, config: &Config) -> Option<Result<Arc<Dag>, 
     path.exists().then(load)
 }
 
-/// Looks at the runs of the other DAG that the run of `interval` waits for; `other` is that DAG, or why it cannot be read.
+/// Whether the runs of the other DAG have succeeded that the run of `interval` waits for; `other` is that DAG, or why it cannot
+/// be read.
 ///
 /// # Errors
 /// The database cannot be read.
-pub fn look(
+pub fn poll(
     store: &Store,
     own: &Dag,
     interval: DataInterval,
     awaited: &AwaitedDag,
     other: Option<Result<Arc<Dag>, String>>,
-) -> Result<Look, StoreError> {
+) -> Result<PollResult, StoreError> {
     let other = match other {
-        None => return Ok(Look::Failed(format!("there is no DAG `{}`: see `crondag list_dags`", awaited.dag))),
-        Some(Err(reason)) => return Ok(Look::Failed(format!("DAG {}: {reason}", awaited.dag))),
+        None => return Ok(PollResult::Failed(format!("there is no DAG `{}`: see `crondag list_dags`", awaited.dag))),
+        Some(Err(reason)) => return Ok(PollResult::Failed(format!("DAG {}: {reason}", awaited.dag))),
         Some(Ok(other)) => other,
     };
     if let Some(task) = &awaited.task
         && other.task_index(task).is_none()
     {
-        return Ok(Look::Failed(format!("DAG {0} has no task `{task}`: see `crondag list_tasks {0}`", other.id)));
+        return Ok(PollResult::Failed(format!("DAG {0} has no task `{task}`: see `crondag list_tasks {0}`", other.id)));
     }
     let expected = match expected(own, interval, awaited, &other) {
         Ok(expected) => expected,
-        Err(reason) => return Ok(Look::Failed(reason)),
+        Err(reason) => return Ok(PollResult::Failed(reason)),
     };
-    let (Some(first), Some(last)) = (expected.first(), expected.last()) else { return Ok(Look::Found) };
+    let (Some(first), Some(last)) = (expected.first(), expected.last()) else { return Ok(PollResult::Found) };
     let filter = RunFilter {
         dag_id: Some(other.id.clone()),
         from: Some(first.start),
@@ -61,7 +62,7 @@ pub fn look(
         }
     }
     if missing.is_empty() {
-        return Ok(Look::Found);
+        return Ok(PollResult::Found);
     }
     let date = |at: Timestamp| at.to_zoned(other.timezone.clone()).strftime("%Y-%m-%d %H:%M").to_string();
     let named = missing.iter().take(NAMED_DATES).map(|(start, why)| format!("{} ({why})", date(*start)));
@@ -70,7 +71,7 @@ pub fn look(
         dates =
             format!("{dates} and {} more up to {}", missing.len() - NAMED_DATES, date(missing[missing.len() - 1].0));
     }
-    Ok(Look::NotYet(format!("{awaited} of {dates}")))
+    Ok(PollResult::NotYet(format!("{awaited} of {dates}")))
 }
 
 /// The data intervals of the other DAG that must have succeeded, the earliest first, or why there are none.
@@ -168,14 +169,14 @@ fn of_run(state: RunState) -> &'static str {
     }
 }
 
-/// Looks at a gate on a date.
+/// Whether a gate is open on a date.
 ///
 /// # Errors
 /// The database cannot be read.
-pub fn look_at_gate(store: &Store, gate: &str, ds: &str) -> Result<Look, StoreError> {
+pub fn poll_gate(store: &Store, gate: &str, ds: &str) -> Result<PollResult, StoreError> {
     Ok(match store.gate(gate, ds)? {
-        Some(found) if found.verdict() != crate::dag::Verdict::Fail => Look::Found,
-        _ => Look::NotYet(format!("gate {gate} of {ds}")),
+        Some(found) if found.verdict() != crate::dag::Verdict::Fail => PollResult::Found,
+        _ => PollResult::NotYet(format!("gate {gate} of {ds}")),
     })
 }
 

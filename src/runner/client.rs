@@ -115,18 +115,18 @@ pub fn driver(home: &Home) -> Driver {
     }
 }
 
-/// Makes sure that a driver looks at what was just committed: rings the doorbell, or starts a driver.
+/// Makes sure that a driver reads what was just committed: by its doorbell, or by starting one.
 pub fn wake(home: &Home) -> Result<(), ClientError> {
     wake_watched(home).map(drop)
 }
 
 /// As [`wake`], for one who wants to know how the driver that was started ends, if one was.
 pub fn wake_watched(home: &Home) -> Result<Option<Child>, ClientError> {
-    // A driver that is about to end looks once more after it has let its lock go, so either it or a new one sees it.
+    // A driver that is about to end reads once more after it has let its lock go, so either that one or a new one sees the work.
     race_delay();
     match driver(home) {
         Driver::Running { .. } => {
-            ring(home);
+            notify(home);
             Ok(None)
         }
         Driver::Absent => start(home).map(Some),
@@ -134,7 +134,7 @@ pub fn wake_watched(home: &Home) -> Result<Option<Child>, ClientError> {
 }
 
 /// As [`wake`], but only when there is work that a driver could do now. A living driver is told as well: the client that
-/// committed the work may have been killed before it could ring.
+/// committed the work may have been killed before it could notify the driver.
 pub fn wake_if_needed(home: &Home, store: &Store) -> Result<(), ClientError> {
     if needs_driver(store)? { wake(home) } else { Ok(()) }
 }
@@ -159,7 +159,7 @@ pub fn is_parked(store: &Store) -> Result<bool, StoreError> {
 }
 
 /// Tells a driver that something was committed.
-pub(super) fn ring(home: &Home) {
+pub(super) fn notify(home: &Home) {
     race_delay();
     // Nobody listening, or a full pipe, both mean that the driver need not be told.
     if let Ok(mut bell) = File::options().write(true).custom_flags(libc::O_NONBLOCK).open(home.doorbell_path()) {

@@ -130,7 +130,7 @@ impl Store {
 }
 
 impl Write<'_> {
-    /// Claims an attempt. A second claim of the same attempt is an error, unless the first has ended: a sensor looks again
+    /// Claims an attempt. A second claim of the same attempt is an error, unless the first has ended: a sensor polls again
     /// and again within one attempt.
     pub fn begin_attempt(&self, attempt: &NewAttempt<'_>, now: Timestamp) -> Result<(), StoreError> {
         let claimed = self

@@ -1,4 +1,4 @@
-//! DAG files as the scheduler knows them: what they looked like, their newest good text, when they are due.
+//! DAG files as the scheduler knows them: their stamps, their newest good text, when they are due.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row};
@@ -13,7 +13,7 @@ pub struct DagRow {
     pub dag_id: DagId,
     /// Its newest good version.
     pub version_id: Option<i64>,
-    /// What the file (and crondag.toml) looked like when it was read.
+    /// The stamp of the file (and of crondag.toml) when it was read.
     pub file_stamp: String,
     /// Why the file as it stands is not used.
     pub fault: Option<String>,
@@ -37,7 +37,7 @@ impl DagRow {
         DagRow {
             dag_id,
             version_id: None,
-            // No file looks like this: the next tick reads it.
+            // No file has such a stamp: the next tick reads it.
             file_stamp: String::new(),
             fault: None,
             is_active: true,

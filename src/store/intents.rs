@@ -1,4 +1,4 @@
-//! What clients ask of the driver. A client writes an intent and rings the doorbell; the driver deletes it in the
+//! What clients ask of the driver. A client writes an intent and notifies the driver; the driver deletes it in the
 //! transaction that carries it out, so each is carried out once.
 
 use std::collections::BTreeMap;
@@ -13,12 +13,12 @@ use crate::dag::{RunNumber, TaskId, TaskState};
 /// Something that only the driver may do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
+#[expect(missing_docs, reason = "what a field is called says what it is")]
 pub enum Intent {
     /// Take an existing run up again.
     Rerun(Rerun),
     /// Set the state of one task instance, or of all that have not ended.
     Mark {
-        /// The run.
         run: RunNumber,
         /// The task; `None` means the whole run.
         task: Option<TaskId>,
@@ -29,29 +29,24 @@ pub enum Intent {
     },
     /// End the run: its attempts are stopped, what has not begun is skipped, the run fails.
     Stop {
-        /// The run.
         run: RunNumber,
         /// Who asked for it, for the record.
         by: String,
     },
     /// Start nothing new of a backfill, or go on with it.
     HoldBackfill {
-        /// The backfill.
         backfill: i64,
         /// Hold or go on.
         hold: bool,
     },
     /// Stop the running attempts of a backfill; their tasks start again when it goes on.
-    StopBackfill {
-        /// The backfill.
-        backfill: i64,
-    },
+    StopBackfill { backfill: i64 },
 }
 
 /// Which tasks of a run are done again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "what a field is called says what it is")]
 pub struct Rerun {
-    /// The run.
     pub run: RunNumber,
     /// The tasks to clear; they start again as if they had never run. Empty: only take the run up as it stands.
     pub clear: Vec<TaskId>,

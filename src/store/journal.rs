@@ -218,12 +218,12 @@ impl Write<'_> {
                 )?
                 .execute((run, task.as_str(), try_number, at))?;
             }
-            Transition::TaskRescheduled { task, next_look_at, .. } => {
+            Transition::TaskRescheduled { task, next_poll_at, .. } => {
                 self.statement(
                     "UPDATE task_instances SET state = 'up_for_reschedule', next_try_at = ?3
                      WHERE run = ?1 AND task_id = ?2",
                 )?
-                .execute((run, task.as_str(), Micros(*next_look_at)))?;
+                .execute((run, task.as_str(), Micros(*next_poll_at)))?;
             }
             Transition::TaskRetry { task, reason, next_try_at, .. } => {
                 self.statement(

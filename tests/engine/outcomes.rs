@@ -102,7 +102,7 @@ fn a_retry_that_is_due_is_not_forgotten_when_the_clock_is_set_back_before_it_fin
     world.end(run, "b", failed());
     assert_eq!(world.names(), ["1:c"]);
     world.pass(60);
-    // Waiting for the slot, it is looked at again at a time before its own.
+    // Waiting for the slot, it is evaluated again at a time before its own.
     world.now -= 7_200.seconds();
     let selection = None;
     let request = RerunRequest { run, clear: Vec::new(), clear_all: false, backfill: None, selection };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crondag::dag::{Action, Condition, RunState, Task, TaskId, TaskState, Wait};
-use crondag::runner::engine::{Binding, Engine, Event, Limits, Look, Outcome, Plan, PriorTask, RerunRequest};
+use crondag::runner::engine::{Binding, Engine, Event, Limits, Outcome, Plan, PollResult, PriorTask, RerunRequest};
 use jiff::ToSpan;
 
 use super::world::*;
@@ -18,25 +18,25 @@ fn file() -> Condition {
     Condition::File("_SUCCESS".to_owned())
 }
 
-fn not_yet() -> Look {
-    Look::NotYet("file _SUCCESS".to_owned())
+fn not_yet() -> PollResult {
+    PollResult::NotYet("file _SUCCESS".to_owned())
 }
 
 #[test]
-fn a_sensor_looks_again_and_again_and_takes_no_slot() {
+fn a_sensor_polls_again_and_again_and_takes_no_slot() {
     let mut world = World::new(dag(vec![wait("w", file(), false), task("b"), task("other")], &[(0, 1)]), 1);
     let run = world.run(day(0));
     assert_eq!(world.names(), ["1:other"], "the only slot is not the sensor's");
     assert_eq!(world.state(run, "w"), TaskState::UpForReschedule);
-    assert!(!world.engine.is_idle(), "a look is being taken");
-    world.looked(not_yet());
+    assert!(!world.engine.is_idle(), "a poll is under way");
+    world.polled(not_yet());
     assert_eq!(world.engine.next_timer(), Some(world.now + 60.seconds()));
     world.pass(60);
-    assert_eq!(world.looks.len(), 1);
+    assert_eq!(world.polls.len(), 1);
     world.pass(60);
-    assert_eq!(world.looks.len(), 1, "no second look while the first is being taken");
+    assert_eq!(world.polls.len(), 1, "no second poll while the first is under way");
     world.end(run, "other", Outcome::Success);
-    world.looked(Look::Found);
+    world.polled(PollResult::Found);
     assert_eq!(world.state(run, "w"), TaskState::Success);
     assert_eq!(world.names(), ["1:b"]);
 }
@@ -49,54 +49,54 @@ fn a_sensor_does_not_begin_before_the_past_is_known() {
     world.event(Event::Plan(Plan::new(world.dag.clone(), 1)));
     let late = world.run(day(1));
     let early = world.run(day(0));
-    assert!(world.looks.is_empty());
+    assert!(world.polls.is_empty());
     world.event(Event::Limits(Limits { parallelism: 8, pools: BTreeMap::new() }));
-    assert_eq!(world.looks, [(early, TaskId::new("a").unwrap(), 1)]);
-    world.looked(Look::Found);
-    assert_eq!(world.looks, [(late, TaskId::new("a").unwrap(), 1)]);
+    assert_eq!(world.polls, [(early, TaskId::new("a").unwrap(), 1)]);
+    world.polled(PollResult::Found);
+    assert_eq!(world.polls, [(late, TaskId::new("a").unwrap(), 1)]);
 }
 
 #[test]
-fn the_patience_of_a_sensor_ends_with_a_last_look() {
+fn a_wait_ends_with_a_last_evaluation() {
     for (soft_fail, state, alerts) in [
         (false, TaskState::Failed, vec!["w failed", "run failed with 2 tasks"]),
         (true, TaskState::Skipped, Vec::new()),
     ] {
-        let patient = Task { retries: 3, ..wait("w", file(), soft_fail) };
-        let mut world = World::new(dag(vec![patient, task("b")], &[(0, 1)]), 1);
+        let waiting = Task { retries: 3, ..wait("w", file(), soft_fail) };
+        let mut world = World::new(dag(vec![waiting, task("b")], &[(0, 1)]), 1);
         let run = world.run(day(0));
         for seconds in [60, 60, 30] {
-            world.looked(not_yet());
+            world.polled(not_yet());
             assert_eq!(world.engine.next_timer(), Some(world.now + seconds.seconds()));
             world.pass(seconds);
         }
-        world.looked(not_yet());
-        assert_eq!(world.state(run, "w"), state, "there are no retries when the patience is over");
+        world.polled(not_yet());
+        assert_eq!(world.state(run, "w"), state, "there are no retries when for_at_most is over");
         assert_eq!(world.alerts, alerts);
         assert!(world.engine.is_idle() && !world.engine.knows(run));
     }
 }
 
 #[test]
-fn a_look_that_fails_is_retried_and_the_patience_counts_anew() {
+fn an_evaluation_that_fails_is_retried_and_for_at_most_counts_anew() {
     let retried = Task { retries: 1, ..wait("w", file(), false) };
     let mut world = World::new(dag(vec![retried], &[]), 1);
     let run = world.run(day(0));
-    world.looked(Look::Failed("permission denied".to_owned()));
+    world.polled(PollResult::Failed("permission denied".to_owned()));
     assert_eq!(world.state(run, "w"), TaskState::UpForRetry);
     world.pass(60);
-    assert_eq!(world.looks[0].2, 2, "a new attempt");
+    assert_eq!(world.polls[0].2, 2, "a new attempt");
     world.pass(140);
-    world.looked(not_yet());
+    world.polled(not_yet());
     assert_eq!(world.state(run, "w"), TaskState::UpForReschedule);
     world.pass(60);
-    world.looked(Look::Failed("permission denied".to_owned()));
+    world.polled(PollResult::Failed("permission denied".to_owned()));
     assert_eq!(world.state(run, "w"), TaskState::Failed);
     assert_eq!(world.alerts, ["w retry 1", "w failed", "run failed with 1 tasks"]);
 }
 
 #[test]
-fn a_look_that_needs_a_process_is_an_attempt_that_holds_its_slot_only_while_it_looks() {
+fn an_evaluation_that_needs_a_process_is_an_attempt_that_holds_its_slot_only_while_it_lasts() {
     let command = Condition::Command("test -e x".to_owned());
     let mut world = World::new(dag(vec![wait("w", command, false), task("b"), task("other")], &[(0, 1)]), 1);
     let run = world.run(day(0));
@@ -105,7 +105,7 @@ fn a_look_that_needs_a_process_is_an_attempt_that_holds_its_slot_only_while_it_l
     assert_eq!(world.state(run, "w"), TaskState::UpForReschedule);
     assert_eq!(world.names(), ["1:other"]);
     world.pass(60);
-    assert_eq!(world.names(), ["1:other"], "the next look needs the slot too");
+    assert_eq!(world.names(), ["1:other"], "the next evaluation needs the slot too");
     world.end(run, "other", Outcome::Success);
     assert_eq!(world.running, [(run, TaskId::new("w").unwrap(), 1)], "still the first attempt");
     world.end(run, "w", Outcome::Success);
@@ -116,8 +116,8 @@ fn a_look_that_needs_a_process_is_an_attempt_that_holds_its_slot_only_while_it_l
 #[test]
 fn an_evaluation_that_hangs_has_what_is_left_of_the_wait_and_then_the_wait_was_in_vain() {
     let command = Condition::Command("sleep 600".to_owned());
-    let patient = Task { retries: 3, ..wait("w", command, false) };
-    let mut world = World::new(dag(vec![patient], &[]), 1);
+    let waiting = Task { retries: 3, ..wait("w", command, false) };
+    let mut world = World::new(dag(vec![waiting], &[]), 1);
     let run = world.run(day(0));
     assert_eq!(world.ends_by, [Some(at(150))]);
     world.end(run, "w", failed());
@@ -150,24 +150,24 @@ fn a_missing_program_is_no_reason_to_wait() {
 }
 
 #[test]
-fn a_sensor_that_is_stopped_cleared_or_marked_takes_no_notice_of_its_old_look() {
+fn a_sensor_that_is_stopped_cleared_or_marked_takes_no_notice_of_its_old_poll() {
     let mut world = World::new(dag(vec![wait("w", file(), false), task("b")], &[(0, 1)]), 1);
     let run = world.run(day(0));
     let request =
         RerunRequest { run, clear: vec![TaskId::new("w").unwrap()], clear_all: false, backfill: None, selection: None };
     world.event(Event::Rerun(Box::new(request)));
-    assert_eq!(world.looks.len(), 2, "the wait begins anew");
-    world.looked(Look::Found);
-    assert_eq!(world.state(run, "w"), TaskState::UpForReschedule, "that was the old look");
-    world.looked(not_yet());
+    assert_eq!(world.polls.len(), 2, "the wait begins anew");
+    world.polled(PollResult::Found);
+    assert_eq!(world.state(run, "w"), TaskState::UpForReschedule, "that was the old poll");
+    world.polled(not_yet());
     world.event(Event::Stop { run, by: "ann".to_owned() });
     assert_eq!((world.state(run, "w"), world.state(run, "b")), (TaskState::Failed, TaskState::Skipped));
     world.pass(600);
-    assert!(world.looks.is_empty() && world.engine.is_idle());
+    assert!(world.polls.is_empty() && world.engine.is_idle());
 }
 
 #[test]
-fn a_new_driver_goes_on_waiting_with_the_patience_that_is_left() {
+fn a_new_driver_goes_on_waiting_for_what_is_left_of_for_at_most() {
     for (condition, due) in [(file(), false), (Condition::Command("false".to_owned()), true)] {
         let waiting = wait("w", condition, false);
         let mut world = World::new(dag(vec![waiting], &[]), 1);
@@ -190,14 +190,14 @@ fn a_new_driver_goes_on_waiting_with_the_patience_that_is_left() {
         if due {
             world.end(run, "w", failed());
         } else {
-            world.looked(not_yet());
+            world.polled(not_yet());
         }
         assert_eq!(world.engine.next_timer(), Some(at(10)));
     }
 }
 
 #[test]
-fn a_look_that_needs_a_process_waits_for_its_time_whatever_else_happens_in_its_run() {
+fn an_evaluation_that_needs_a_process_waits_for_its_time_whatever_else_happens_in_its_run() {
     let command = Condition::Command("test -e done".to_owned());
     let mut world = World::new(dag(vec![wait("w", command, false), task("b")], &[]), 8);
     let run = world.run(day(0));

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use crondag::dag::{
     Action, Condition, Dag, Overlap, RunNumber, RunState, RunType, Task, TaskId, TaskState, TriggerRule, Wait,
 };
-use crondag::runner::engine::{BackfillLimits, Blocker, Event, Holder, Limits, Look, Outcome, RunInput, Standstill};
+use crondag::runner::engine::{
+    BackfillLimits, Blocker, Event, Holder, Limits, Outcome, PollResult, RunInput, Standstill,
+};
 use proptest::prelude::*;
 
 use super::world::*;
@@ -105,7 +107,7 @@ fn each_limit_names_those_that_run() {
 }
 
 #[test]
-fn retries_looks_and_the_past_are_named_with_their_times() {
+fn retries_polls_and_the_past_are_named_with_their_times() {
     let sensor = Wait {
         condition: Condition::File("x".to_owned()),
         every: std::time::Duration::from_secs(60),
@@ -120,7 +122,7 @@ fn retries_looks_and_the_past_are_named_with_their_times() {
     let [first, second] = [0, 1].map(|number| world.run(day(number)));
     let poll = |next_at| Blocker::Poll { since: at(0), next_at, until: at(600) };
     assert_eq!(world.why(first, "w"), [poll(None)]);
-    world.looked(Look::NotYet("file x".to_owned()));
+    world.polled(PollResult::NotYet("file x".to_owned()));
     assert_eq!(world.why(first, "w"), [poll(Some(at(60)))]);
     let past = |state| Blocker::Past { logical_date: day(0), run: Some(first), state: Some(state) };
     assert_eq!(world.why(second, "a"), [past(TaskState::Running)]);
@@ -188,7 +190,7 @@ fn a_held_backfill_stands_still_until_it_goes_on_and_a_timer_moves() {
 enum Act {
     Run { date: i64, kind: u8 },
     End { nth: usize, ending: u8 },
-    Look { found: bool },
+    PollResult { found: bool },
     Clear { nth: usize, task: usize },
     Mark { nth: usize, task: usize, success: bool },
     Hold(bool),
@@ -200,7 +202,7 @@ fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
         6 => (0..8i64, 0..4u8).prop_map(|(date, kind)| Act::Run { date, kind }),
         8 => (0..9usize, 0..4u8).prop_map(|(nth, ending)| Act::End { nth, ending }),
-        2 => any::<bool>().prop_map(|found| Act::Look { found }),
+        2 => any::<bool>().prop_map(|found| Act::PollResult { found }),
         2 => (0..9usize, 0..5usize).prop_map(|(nth, task)| Act::Clear { nth, task }),
         1 => (0..9usize, 0..5usize, any::<bool>()).prop_map(|(nth, task, success)| Act::Mark { nth, task, success }),
         2 => any::<bool>().prop_map(Act::Hold),
@@ -288,8 +290,8 @@ impl History {
                 };
                 world.end(run, task.as_str(), outcome);
             }
-            Act::Look { found } if !world.looks.is_empty() => {
-                world.looked(if found { Look::Found } else { Look::NotYet("file x".to_owned()) });
+            Act::PollResult { found } if !world.polls.is_empty() => {
+                world.polled(if found { PollResult::Found } else { PollResult::NotYet("file x".to_owned()) });
             }
             Act::Clear { nth, task } => {
                 if let Some(run) = pick(nth).filter(|run| world.engine.knows(*run)) {
@@ -311,7 +313,7 @@ impl History {
                 self.limits = limits(parallelism, pool);
                 world.event(Event::Limits(self.limits.clone()));
             }
-            Act::End { .. } | Act::Look { .. } => {}
+            Act::End { .. } | Act::PollResult { .. } => {}
         }
     }
 

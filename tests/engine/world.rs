@@ -10,7 +10,8 @@ use crondag::dag::{
     Transition, TriggerRule,
 };
 use crondag::runner::engine::{
-    AlertKind, Binding, Effect, Engine, Event, Limits, Look, Outcome, Past, Plan, PriorTask, RerunRequest, RunInput,
+    AlertKind, Binding, Effect, Engine, Event, Limits, Outcome, Past, Plan, PollResult, PriorTask, RerunRequest,
+    RunInput,
 };
 use jiff::{Timestamp, ToSpan, tz::TimeZone};
 
@@ -81,8 +82,8 @@ pub struct World {
     pub now: Timestamp,
     pub running: Vec<(RunNumber, TaskId, u32)>,
     pub stopped: Vec<(RunNumber, TaskId, u32)>,
-    /// Looks that the engine has asked for.
-    pub looks: Vec<(RunNumber, TaskId, u32)>,
+    /// Polls that the engine has asked for.
+    pub polls: Vec<(RunNumber, TaskId, u32)>,
     pub states: BTreeMap<(i64, String), TaskState>,
     pub runs: BTreeMap<i64, (RunState, Option<String>)>,
     pub alerts: Vec<String>,
@@ -106,7 +107,7 @@ impl World {
             now: at(0),
             running: Vec::new(),
             stopped: Vec::new(),
-            looks: Vec::new(),
+            polls: Vec::new(),
             ends_by: Vec::new(),
             states: BTreeMap::new(),
             runs: BTreeMap::new(),
@@ -134,8 +135,8 @@ impl World {
                     self.running.push((start.run, task, start.try_number));
                     self.ends_by.push(start.ends_by);
                 }
-                Effect::Look(start) => {
-                    self.looks.push((start.run, self.dag.tasks[start.task].id.clone(), start.try_number));
+                Effect::Poll(start) => {
+                    self.polls.push((start.run, self.dag.tasks[start.task].id.clone(), start.try_number));
                 }
                 Effect::StopAttempt { run, task, try_number } => self.stopped.push((run, task, try_number)),
                 Effect::Alert(alert) => self.alerts.push(match alert.kind {
@@ -225,9 +226,9 @@ impl World {
         self.event(Event::AttemptEnded { run, task, try_number, outcome });
     }
 
-    pub fn looked(&mut self, look: Look) {
-        let (run, task, try_number) = self.looks.remove(0);
-        self.event(Event::Looked { run, task, try_number, look });
+    pub fn polled(&mut self, result: PollResult) {
+        let (run, task, try_number) = self.polls.remove(0);
+        self.event(Event::Polled { run, task, try_number, result });
     }
 
     pub fn pass(&mut self, seconds: i64) {

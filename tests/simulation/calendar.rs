@@ -1,4 +1,4 @@
-//! When schedules fire, computed by brute force: every minute of the simulated time is looked at. Shares nothing with the
+//! When schedules fire, computed by brute force: every minute of the simulated time is tried. Shares nothing with the
 //! program but the zones of jiff.
 
 use jiff::tz::TimeZone;

@@ -1,4 +1,4 @@
-//! The first promise, computed from outside: which intervals have a run, given when the planner looked at the clock, what
+//! The first promise, computed from outside: which intervals have a run, given when the planner made its passes, what
 //! the files said then, and who paused what.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,7 +41,7 @@ impl PartialEq for Known {
 pub struct Due {
     pub dags: BTreeMap<String, Known>,
     pub runs: BTreeSet<(String, Timestamp, Timestamp)>,
-    /// The ends of those of them that looks at the clock have made.
+    /// The ends of those of them that passes have made.
     pub scheduled: BTreeMap<String, BTreeSet<Timestamp>>,
     /// Changes with everything that may have changed here.
     pub changes: u64,
@@ -50,7 +50,7 @@ pub struct Due {
 }
 
 /// What is in the database of all DAGs, by id: active, paused, from, until, in microseconds; and the mark of the version:
-/// where nothing is due, it alone says that there was a look, and a file may be broken later.
+/// where nothing is due, it alone says that there was a pass, and a file may be broken later.
 pub type Dags = BTreeMap<String, Row>;
 
 pub type Row = (bool, bool, i64, Option<i64>, Option<u32>);
@@ -71,9 +71,9 @@ impl Due {
         known.is_paused = is_paused;
     }
 
-    /// A look at the files and the clock, or with `None` at the clock alone; whether it has changed anything. `room` says how
+    /// A pass by the files and the clock, or with `None` by the clock alone; whether it has changed anything. `room` says how
     /// many runs a DAG that catches up may get.
-    pub fn look(
+    pub fn pass(
         &mut self,
         files: Option<&BTreeMap<String, File>>,
         now: Timestamp,
@@ -137,7 +137,7 @@ impl Due {
         changed
     }
 
-    /// Whether a look at `now`, which is some time ago, should have changed anything.
+    /// Whether a pass at `now`, which is some time ago, should have changed anything.
     pub fn is_behind(
         &self,
         files: &BTreeMap<String, File>,
@@ -146,7 +146,7 @@ impl Due {
     ) -> bool {
         let mut due = self.clone();
         due.take_note(files, now) || {
-            due.look(None, now, room);
+            due.pass(None, now, room);
             due.runs != self.runs
         }
     }
@@ -166,14 +166,14 @@ impl Due {
     }
 }
 
-/// How many runs a DAG may get in a look.
+/// How many runs a DAG may get in a pass.
 #[derive(Debug, Clone, Copy)]
 pub enum Room {
     /// So many.
     Runs(u64),
     /// Those that end until then.
     Until(Option<Timestamp>),
-    /// It is not looked at.
+    /// It is not planned.
     Unseen,
 }
 

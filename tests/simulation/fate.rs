@@ -10,7 +10,7 @@ impl World {
     pub fn driver_is_gone(&mut self) {
         self.is_driver_alive = false;
         self.messages.clear();
-        self.looking.clear();
+        self.polling.clear();
         self.answered.clear();
         for process in self.processes.values_mut() {
             process.reports_to = None;

@@ -23,7 +23,7 @@ impl SimHost {
     /// The driver does something: it may be killed just before, people may do something meanwhile.
     fn acts(&self) {
         let mut world = self.world.borrow_mut();
-        world.look();
+        world.check();
         match &mut world.fuse {
             Some(0) => {
                 world.fuse = None;
@@ -45,9 +45,9 @@ impl SimHost {
 impl Host for SimHost {
     fn now(&self) -> Timestamp {
         let mut world = self.world.borrow_mut();
-        world.look();
+        world.check();
         let now = world.now();
-        world.looks.insert(now);
+        world.passes.insert(now);
         world.latest = world.latest.max(now);
         now
     }
@@ -76,9 +76,9 @@ impl Host for SimHost {
         broken("no secret of these worlds takes a while".to_owned());
     }
 
-    fn look_for(&mut self, files: Vec<(Key, String)>) {
+    fn poll_files(&mut self, files: Vec<(Key, String)>) {
         self.acts_in_turn();
-        self.world.borrow_mut().look_for(files);
+        self.world.borrow_mut().poll_files(files);
     }
 
     fn take_over(&mut self, tokens: &[&str]) {

@@ -134,25 +134,27 @@ impl Promises {
                 task.next_try_at = None;
                 task.began_at = at;
             }
-            Transition::TaskRescheduled { next_look_at, .. } => {
-                let Some(task) = run.tasks.get_mut(&name) else { broken(format!("{place}: looks again, unknown")) };
+            Transition::TaskRescheduled { next_poll_at, .. } => {
+                let Some(task) = run.tasks.get_mut(&name) else {
+                    broken(format!("{place}: is evaluated again, unknown"))
+                };
                 let settings = run.version.as_ref().and_then(|(_, version)| version.task(&name)).unwrap();
                 let Some(wait) = settings.wait.as_ref().filter(|wait| !wait.is_of_driver()) else {
-                    broken(format!("{place}: is looked for by no process"));
+                    broken(format!("{place}: is evaluated by no process"));
                 };
                 if task.state != TaskState::Running {
-                    broken(format!("{place}: has looked while it is {}", task.state));
+                    broken(format!("{place}: was evaluated while it is {}", task.state));
                 }
-                check_end(&place, task, facts, "looks", is_not_yet);
+                check_end(&place, task, facts, "is evaluated", is_not_yet);
                 let over = task.began_at + SignedDuration::from_secs(wait.for_at_most);
                 let next = (at + SignedDuration::from_secs(wait.every)).min(over);
                 let early = if facts.was_faulty { SignedDuration::from_hours(1) } else { SignedDuration::ZERO };
-                if *next_look_at > next || *next_look_at < next - early {
-                    broken(format!("{place}: looks again at {next_look_at}, not at {next}: {task:?} {wait:?}"));
+                if *next_poll_at > next || *next_poll_at < next - early {
+                    broken(format!("{place}: is evaluated again at {next_poll_at}, not at {next}: {task:?} {wait:?}"));
                 }
                 task.state = TaskState::UpForReschedule;
-                task.next_try_at = Some(*next_look_at);
-                self.counts.entry("looks of processes in vain").and_modify(|many| *many += 1).or_insert(1);
+                task.next_try_at = Some(*next_poll_at);
+                self.counts.entry("evaluations by processes in vain").and_modify(|many| *many += 1).or_insert(1);
             }
             Transition::RunStarted { .. } => {}
             Transition::RunReopened { .. } => {
@@ -237,12 +239,12 @@ impl Promises {
                 let Some((_, version)) = run.version.clone() else { broken(format!("{place}: no version")) };
                 let Some(task) = run.tasks.get_mut(&name) else { broken(format!("{place}: retried, unknown")) };
                 let settings = version.task(&name).unwrap();
-                // A look at another DAG fails where that cannot have such a run.
-                let is_look = task.state == TaskState::UpForReschedule && looks_at_dag(settings);
-                if !(task.state == TaskState::Running || is_look) || task.tries >= task.max_tries {
+                // The poll of another DAG fails where that cannot have such a run.
+                let is_poll = task.state == TaskState::UpForReschedule && awaits_dag(settings);
+                if !(task.state == TaskState::Running || is_poll) || task.tries >= task.max_tries {
                     broken(format!("{place}: is retried: {task:?}"));
                 }
-                if !is_look {
+                if !is_poll {
                     check_end(&place, task, facts, "fails", |ending| fails(settings, ending));
                 }
                 if task.max_tries - task.cleared_at != settings.retries + 1 {
@@ -286,7 +288,7 @@ impl Promises {
                     return;
                 }
                 let settings = version.task(&name).unwrap();
-                let is_early = at < task.began_at + SignedDuration::from_secs(settings.patience());
+                let is_early = at < task.began_at + SignedDuration::from_secs(settings.for_at_most());
                 match (before, state) {
                     (TaskState::Running | TaskState::UpForReschedule, TaskState::Failed | TaskState::Skipped)
                         if reason.starts_with("waited ") =>
@@ -296,7 +298,7 @@ impl Promises {
                             broken(format!("{place}: {reason}, it began at {}", task.began_at));
                         }
                         if before == TaskState::Running {
-                            check_end(&place, task, facts, "looks", is_not_yet);
+                            check_end(&place, task, facts, "is evaluated", is_not_yet);
                         }
                         if soft_fail != (*state == TaskState::Skipped) {
                             broken(format!("{place}: {reason}, is {state}"));
@@ -313,7 +315,7 @@ impl Promises {
                         self.counts.entry("waits that found").and_modify(|many| *many += 1).or_insert(1);
                     }
                     (TaskState::UpForReschedule, TaskState::Failed)
-                        if looks_at_dag(settings) && task.tries >= task.max_tries =>
+                        if awaits_dag(settings) && task.tries >= task.max_tries =>
                     {
                         if settings.has_email && settings.mail_on_failure {
                             caused.push(Caused::of("task_failed", &version.dag, number, &name));
@@ -489,7 +491,7 @@ impl Promises {
             }
             TaskState::UpForReschedule => {
                 if task.next_try_at.is_none_or(|next| at < next) {
-                    broken(format!("{place}: looks again at {at}, its time is {:?}", task.next_try_at));
+                    broken(format!("{place}: is evaluated again at {at}, its time is {:?}", task.next_try_at));
                 }
                 return;
             }
@@ -544,7 +546,7 @@ impl Promises {
         }
     }
 
-    /// What is due to be tried or looked at again, while a driver lives that nothing disturbs.
+    /// What is due to be tried or evaluated again, while a driver lives that nothing disturbs.
     pub fn check_timers(&self, now: Timestamp) {
         let slack = SignedDuration::from_mins(3);
         for number in &self.open {
@@ -554,7 +556,7 @@ impl Promises {
                 let Some(settings) = version.task(name) else { continue };
                 let wait = settings.wait.as_ref();
                 let at = match (task.state, wait) {
-                    // No wait outlasts its patience by more than a look.
+                    // No wait outlasts its time by more than an evaluation.
                     (TaskState::UpForReschedule, Some(wait)) if wait.is_of_driver() => {
                         task.began_at + SignedDuration::from_secs(wait.for_at_most + wait.every)
                     }
@@ -671,7 +673,7 @@ fn fails(settings: &Task, ending: &Ending) -> bool {
     }
 }
 
-fn looks_at_dag(settings: &Task) -> bool {
+fn awaits_dag(settings: &Task) -> bool {
     settings.wait.as_ref().is_some_and(|wait| matches!(wait.condition, Condition::Dag(_)))
 }
 

@@ -265,7 +265,7 @@ impl World {
 
     fn ask(&mut self, run: RunNumber, intent: &Intent) {
         let now = self.now();
-        // Known before it is committed: the promises may be looked at right after.
+        // Known before it is committed: the promises may be checked right after.
         self.promises.asked.insert(run.0);
         if self.write(|write| write.ask(intent, now)).is_some() {
             self.count(match intent {

@@ -2,7 +2,7 @@
 
 use crondag::runner::attempt::{AttemptSpec, Ending, ExitRecord, LimitedBy};
 use crondag::runner::driver::{Key, Message};
-use crondag::runner::engine::Look;
+use crondag::runner::engine::PollResult;
 use jiff::{SignedDuration, Timestamp};
 
 use super::random::Random;
@@ -46,7 +46,7 @@ impl World {
         };
         let wait = version.task(key.task_id.as_str()).and_then(|task| task.wait.clone());
         if let Some(wait) = &wait {
-            // Each look is an attempt of the same name.
+            // Each evaluation is an attempt of the same name.
             random = Random::about(self.seed, &spec.token);
             let is_there = self.is_there(key.dag_id.as_str(), &key.run_id, key.task_id.as_str(), wait.for_at_most);
             plan = match random.below(100) {
@@ -54,7 +54,7 @@ impl World {
                 1 => Ending::Exited { code: 127 },
                 _ => Ending::Exited { code: if is_there { 0 } else { 1 } },
             };
-            self.count("looks of processes");
+            self.count("evaluations by processes");
         }
         let longest = if wait.is_some() {
             10.0 * SECOND as f64
@@ -114,8 +114,8 @@ impl World {
         comes.is_some_and(|comes| comes <= now)
     }
 
-    /// The driver's host looks for files, and answers later.
-    pub fn look_for(&mut self, files: Vec<(Key, String)>) {
+    /// The driver's host polls files, and answers later.
+    pub fn poll_files(&mut self, files: Vec<(Key, String)>) {
         let mut seen = Vec::new();
         for (key, path) in files {
             let (number, task, try_number) = &key;
@@ -124,7 +124,7 @@ impl World {
             let place = format!("{} {} {task} {try_number}", run.dag, run.run_id);
             let expected = version.awaited_file(task.as_str(), &run.ds(&version));
             if path != expected {
-                broken(format!("promise 6: {place} looks for {path}, not for {expected}"));
+                broken(format!("promise 6: {place} polls {path}, not for {expected}"));
             }
             let wait = version.task(task.as_str()).and_then(|task| task.wait.clone()).unwrap();
             let over = run.tasks[task.as_str()].began_at + SignedDuration::from_secs(wait.for_at_most);
@@ -133,19 +133,19 @@ impl World {
                 .get(&key)
                 .is_some_and(|last| self.now() < (*last + SignedDuration::from_secs(wait.every)).min(over));
             if early {
-                broken(format!("{place} is looked at again too early, {wait:?}"));
+                broken(format!("{place} is polled again too early, {wait:?}"));
             }
             let (dag, run_id) = (run.dag.clone(), run.run_id.clone());
             let is_there = self.is_there(&dag, &run_id, task.as_str(), wait.for_at_most);
-            self.count("looks of drivers");
-            self.tell(|_| format!("look for {path}: {is_there}"));
-            if !self.looking.insert(key.clone()) {
-                broken(format!("{place} is looked at twice at once"));
+            self.count("polls by drivers");
+            self.tell(|_| format!("poll {path}: {is_there}"));
+            if !self.polling.insert(key.clone()) {
+                broken(format!("{place} is polled twice at once"));
             }
             seen.push((key, is_there));
         }
         let takes = self.random.between(1_000, 3 * SECOND);
-        self.after(takes, Happening::Arrives(self.driver, Arrival::Looked(seen)));
+        self.after(takes, Happening::Arrives(self.driver, Arrival::Polled(seen)));
     }
 
     /// An attempt that was launched and never came to life: its spawner was killed too early.
@@ -302,18 +302,21 @@ impl World {
                 Message::Mail(id, tries, created_at, result)
             }
             Arrival::MailerDone => Message::MailerDone,
-            Arrival::Looked(seen) => {
+            Arrival::Polled(seen) => {
                 let now = self.now();
-                let mut looks = Vec::new();
+                let mut results = Vec::new();
                 for (key, is_there) in seen {
-                    self.looking.remove(&key);
+                    self.polling.remove(&key);
                     self.answered.insert(key.clone(), now);
                     if is_there {
                         self.promises.found.insert((key.0.0, key.1.to_string(), key.2));
                     }
-                    looks.push((key, if is_there { Look::Found } else { Look::NotYet("a file".to_owned()) }));
+                    results.push((
+                        key,
+                        if is_there { PollResult::Found } else { PollResult::NotYet("a file".to_owned()) },
+                    ));
                 }
-                Message::Looked(looks)
+                Message::Polled(results)
             }
         });
     }

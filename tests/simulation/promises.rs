@@ -20,7 +20,7 @@ use super::processes::Process;
 use super::version::{POOLS, Version};
 use super::world::broken;
 
-/// What may be known of the world when the promises are looked at.
+/// What may be known of the world when the promises are checked.
 pub struct Facts<'a> {
     pub processes: &'a BTreeMap<String, Process>,
     /// A fault of the disk may have delayed commits.
@@ -49,9 +49,9 @@ pub struct Promises {
     pub connection: Connection,
     /// The index of the write-ahead log. Never closed before the world ends: that would drop the locks of this process.
     log_index: File,
-    /// Its head when it was last looked at: every commit changes it.
+    /// Its head when it was last read: every commit changes it.
     seen: [u8; 48],
-    /// How often something was committed, as far as it was looked at.
+    /// How often something was committed, as far as it was read.
     pub commits: u64,
     /// [`commits`](Self::commits) when nothing was found waiting that could go on.
     rested: u64,
@@ -210,8 +210,8 @@ impl Promises {
 
     // ---- after each commit -----------------------------------------------------------------------------------------
 
-    /// Reads what has been committed since the last look and holds it against the promises.
-    pub fn look(&mut self, facts: &Facts<'_>) {
+    /// Reads what has been committed since the last time and holds it against the promises.
+    pub fn check(&mut self, facts: &Facts<'_>) {
         let mut seen = [0; 48];
         self.log_index.read_exact_at(&mut seen, 0).unwrap();
         if seen == self.seen {
@@ -221,11 +221,11 @@ impl Promises {
         self.commits += 1;
         // One transaction: taking the locks costs more than the questions.
         self.connection.prepare_cached("BEGIN").unwrap().execute([]).unwrap();
-        self.look_at_commits(facts);
+        self.check_commits(facts);
         self.connection.prepare_cached("COMMIT").unwrap().execute([]).unwrap();
     }
 
-    fn look_at_commits(&mut self, facts: &Facts<'_>) {
+    fn check_commits(&mut self, facts: &Facts<'_>) {
         let mut caused = Vec::new();
         let events: Vec<(i64, i64, i64, String)> = self
             .connection
@@ -387,7 +387,10 @@ impl Promises {
         for (number, task, _) in &open {
             let run = &self.runs[number];
             if run.tasks.get(task).is_some_and(|task| task.state == TaskState::UpForReschedule) {
-                broken(format!("{} {} {task}: waits for its next look and holds an attempt", run.dag, run.run_id));
+                broken(format!(
+                    "{} {} {task}: waits for its next evaluation and holds an attempt",
+                    run.dag, run.run_id
+                ));
             }
             let Some((_, version)) = &run.version else { continue };
             let entry = per_dag.entry(&run.dag).or_insert((0, version.max_active_tasks));
@@ -413,7 +416,7 @@ impl Promises {
 
     /// An attempt is launched.
     pub fn check_launch(&mut self, spec: &AttemptSpec, facts: &Facts<'_>) -> Rc<Version> {
-        self.look(facts);
+        self.check(facts);
         let place = format!("{} {} {} {}", spec.key.dag_id, spec.key.run_id, spec.key.task_id, spec.key.try_number);
         let recorded: Option<i64> = self
             .connection
@@ -455,7 +458,7 @@ impl Promises {
 
     /// The attempt's file may be used for another.
     pub fn check_release(&mut self, token: &str, facts: &Facts<'_>) {
-        self.look(facts);
+        self.check(facts);
         let ended: bool = self
             .connection
             .prepare_cached("SELECT EXISTS (SELECT 1 FROM attempts WHERE token = ?1 AND ended_at IS NOT NULL)")
@@ -472,7 +475,7 @@ impl Promises {
 
     /// The driver has ended: nothing that could go on is left behind.
     pub fn check_rest(&mut self, facts: &Facts<'_>) {
-        self.look(facts);
+        self.check(facts);
         for (sql, what) in [
             ("SELECT count(*) FROM attempts WHERE ended_at IS NULL", "live attempts"),
             ("SELECT count(*) FROM intents", "intents"),
@@ -485,14 +488,14 @@ impl Promises {
         }
         if self.number("SELECT count(*) FROM task_instances JOIN runs ON runs.id = run LEFT JOIN backfills ON backfills.id = backfill_id
             WHERE task_instances.state IN ('up_for_retry', 'up_for_reschedule') AND NOT coalesce(is_held, 0)") > 0 {
-            broken("promise 1: the driver has ended and left a task that is to be tried or looked at again");
+            broken("promise 1: the driver has ended and left a task that is to be tried or evaluated again");
         }
         self.check_waiting(facts);
     }
 
     /// Nothing lives: then nothing may be able to go on.
     pub fn check_waiting(&mut self, facts: &Facts<'_>) {
-        self.look(facts);
+        self.check(facts);
         // What was found at rest and has not changed since is still at rest.
         if self.rested == self.commits {
             return;

@@ -41,7 +41,7 @@ pub fn decide(rule: &str, states: &[TaskState]) -> Option<TaskState> {
 
 impl Task {
     /// How long it waits, in seconds.
-    pub fn patience(&self) -> i64 {
+    pub fn for_at_most(&self) -> i64 {
         self.wait.as_ref().map_or(0, |wait| wait.for_at_most)
     }
 

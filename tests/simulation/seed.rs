@@ -21,13 +21,13 @@ pub struct Failure {
 }
 
 impl World {
-    fn facts<T>(&mut self, look: impl FnOnce(&mut Promises, &Facts<'_>) -> T) -> T {
+    fn facts<T>(&mut self, check: impl FnOnce(&mut Promises, &Facts<'_>) -> T) -> T {
         let facts = Facts { processes: &self.processes, was_faulty: self.was_faulty, latest: self.latest };
-        look(&mut self.promises, &facts)
+        check(&mut self.promises, &facts)
     }
 
-    pub fn look(&mut self) {
-        self.facts(Promises::look);
+    pub fn check(&mut self) {
+        self.facts(Promises::check);
     }
 
     /// A driver lives and nothing has disturbed it for a while.
@@ -159,7 +159,7 @@ impl Seed {
             }
             self.drive();
             let mut world = self.world.borrow_mut();
-            world.look();
+            world.check();
             if until_over && self.driver.is_none() && !world.wants_driver && world.promises.is_over() {
                 return;
             }
@@ -197,7 +197,7 @@ impl Seed {
 
     /// Lets the driver work; it may be killed meanwhile.
     fn guarded(&mut self, work: fn(&mut Seed)) {
-        self.world.borrow_mut().looks.clear();
+        self.world.borrow_mut().passes.clear();
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| work(self))) {
             if !payload.is::<Killed>() {
                 std::panic::resume_unwind(payload);
@@ -272,14 +272,14 @@ impl Seed {
             self.end();
             return;
         }
-        let patience = driver.patience();
+        let within = driver.wakes_within();
         let mut world = self.world.borrow_mut();
         self.slept_at = world.elapsed;
-        self.wakes_at = patience.map(|patience| {
-            let patience = Elapsed::try_from(patience.as_micros()).unwrap_or(Elapsed::MAX);
-            let at = world.elapsed.saturating_add(patience);
-            let only_looks = self.mode == Mode::Resident && patience > 1_000 && patience <= SECOND + 1_000;
-            if only_looks && !world.random.chance(20) { at.max(world.is_dull_until()) } else { at }
+        self.wakes_at = within.map(|within| {
+            let within = Elapsed::try_from(within.as_micros()).unwrap_or(Elapsed::MAX);
+            let at = world.elapsed.saturating_add(within);
+            let only_plans = self.mode == Mode::Resident && within > 1_000 && within <= SECOND + 1_000;
+            if only_plans && !world.random.chance(20) { at.max(world.is_dull_until()) } else { at }
         });
     }
 
@@ -288,7 +288,7 @@ impl Seed {
         let Some(driver) = self.driver.take() else { return };
         self.wakes_at = None;
         let (loaded_until, store) = driver.park();
-        // Somebody who comes now sees the lock taken and rings.
+        // Somebody who comes now sees the lock taken and notifies.
         self.world.borrow_mut().interfere();
         let again = store.has_intents_until(i64::MAX).unwrap_or(true)
             || store.last_run().unwrap_or(RunNumber(0)) > loaded_until;

@@ -40,7 +40,7 @@ impl World {
                 broken(format!("a good file is refused: {}\n{}", file.summary(), file.text));
             }
         }
-        if self.due.look(Some(&self.files), now, &room_of(&queued)) || report.changed {
+        if self.due.pass(Some(&self.files), now, &room_of(&queued)) || report.changed {
             self.compare_due("a tick");
         }
         self.count_many("scheduled runs", report.created as u64);
@@ -69,20 +69,20 @@ impl World {
     }
 
     pub fn compare_due(&mut self, after: &str) {
-        self.look();
+        self.check();
         let (dags, found) = (self.due.dags(), self.promises.found());
         if self.due.runs != self.promises.intervals || dags != found {
             let wrong = self.differences(&self.due, &found);
             broken(format!(
-                "promise 1, after {after}: the runs or the looks at DAGs are not those that are due: {wrong}"
+                "promise 1, after {after}: the runs or what is known of DAGs are not those that are due: {wrong}"
             ));
         }
         self.compared = (self.promises.commits, self.due.changes);
     }
 
-    /// The driver may have looked at the clock in its step, at any of the times that it saw.
+    /// The driver may have planned in its step, at any of the times that it saw.
     pub fn compare_due_after_step(&mut self) {
-        self.look();
+        self.check();
         if self.compared == (self.promises.commits, self.due.changes) {
             return;
         }
@@ -92,25 +92,25 @@ impl World {
             let until = |dag: &str, _: &Known| {
                 Room::Until(found.get(dag).and_then(|row| row.3).map(|at| Timestamp::from_microsecond(at).unwrap()))
             };
-            // Where the end of a run has made room it looks at the clock alone, and knows no more of a file than the last tick.
+            // Where the end of a run has made room it plans by the clock alone, and knows no more of a file than the last tick.
             let at_once = |dag: &str, known: &Known| {
                 if found.get(dag) == Some(&known.row()) { Room::Unseen } else { until(dag, known) }
             };
             let is_as_found = |due: &Due| due.runs == self.promises.intervals && due.dags() == found;
             let fits = [true, false].into_iter().any(|with_files| {
-                self.looks.iter().any(|now| {
+                self.passes.iter().any(|now| {
                     due.clone_from(&self.due);
                     if with_files {
-                        due.look(Some(&self.files), *now, &until);
+                        due.pass(Some(&self.files), *now, &until);
                     }
                     if is_as_found(&due) {
                         return true;
                     }
                     // A step may take long: a disk that refuses holds it up between the two.
                     let first = due.clone();
-                    self.looks.iter().filter(|later| *later >= now).any(|later| {
+                    self.passes.iter().filter(|later| *later >= now).any(|later| {
                         due.clone_from(&first);
-                        due.look(None, *later, &at_once);
+                        due.pass(None, *later, &at_once);
                         is_as_found(&due)
                     })
                 })
@@ -124,7 +124,7 @@ impl World {
         self.compared = (self.promises.commits, self.due.changes);
     }
 
-    /// A resident driver that nothing has disturbed for some minutes has looked at the clock within the last one.
+    /// A resident driver that nothing has disturbed for some minutes has planned within the last one.
     pub fn check_resident(&mut self) {
         let is_resident = self.is_driver_alive && self.is_resident;
         if !is_resident || self.fault.is_some() || self.elapsed - self.disturbed_at < 3 * MINUTE {
@@ -135,10 +135,10 @@ impl World {
         let queued = self.promises.queued();
         if self.due.is_behind(&self.files, before, &room_of(&queued)) {
             let mut due = self.due.clone();
-            due.look(Some(&self.files), before, &room_of(&queued));
+            due.pass(Some(&self.files), before, &room_of(&queued));
             let found = self.promises.found();
             let wrong = self.differences(&due, &found);
-            broken(format!("promise 1: the resident driver does not look at the clock: {wrong}"));
+            broken(format!("promise 1: the resident driver does not plan: {wrong}"));
         }
     }
 

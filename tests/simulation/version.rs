@@ -56,7 +56,7 @@ pub struct Task {
     pub wait: Option<Wait>,
 }
 
-/// What a task waits for, and how patiently; in seconds.
+/// What a task waits for, how often that is evaluated, and for how long; in seconds.
 #[derive(Debug, Clone)]
 pub struct Wait {
     pub condition: Condition,
@@ -67,9 +67,9 @@ pub struct Wait {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Condition {
-    /// Something that the driver has its host look for.
+    /// Something that the driver has its host poll.
     File,
-    /// Something that a process looks for.
+    /// Something that a process evaluates.
     Command,
     /// The run of another DAG, in the database.
     Dag(String),
@@ -122,7 +122,7 @@ impl Wait {
         Wait { condition, every, for_at_most, soft_fail: random.chance(400) }
     }
 
-    /// Whether the driver looks by itself, without a process.
+    /// Whether the driver polls by itself, without a process.
     pub fn is_of_driver(&self) -> bool {
         self.condition != Condition::Command
     }
@@ -238,7 +238,7 @@ impl Version {
         next
     }
 
-    /// What a task that waits for a file has its host look for.
+    /// What a task that waits for a file has its host poll.
     pub fn awaited_file(&self, task: &str, ds: &str) -> String {
         format!("work {task} version {}; {ds}", self.mark)
     }
@@ -279,8 +279,8 @@ impl Version {
                         Condition::Command => format!("command = \"{what}\""),
                         Condition::Dag(dag) => format!("dag = \"{dag}\""),
                     };
-                    let patience = format!("every = \"{}s\", for_at_most = \"{}s\"", wait.every, wait.for_at_most);
-                    writeln!(text, "wait = {{ {condition}, {patience}, soft_fail = {} }}", wait.soft_fail).unwrap();
+                    let times = format!("every = \"{}s\", for_at_most = \"{}s\"", wait.every, wait.for_at_most);
+                    writeln!(text, "wait = {{ {condition}, {times}, soft_fail = {} }}", wait.soft_fail).unwrap();
                 }
             }
             writeln!(text, "after = {:?}\ntrigger_rule = \"{}\"", task.upstream, task.rule).unwrap();

@@ -78,7 +78,7 @@ pub enum Arrival {
     Ended(Key, Box<ExitRecord>),
     Mail(i64, u32, Timestamp, bool),
     MailerDone,
-    Looked(Vec<(Key, bool)>),
+    Polled(Vec<(Key, bool)>),
 }
 
 /// How often what happened, for people: a world in which nothing happens keeps every promise.
@@ -114,8 +114,8 @@ pub struct World {
     pub claims: u64,
     /// When what tasks wait for is there, by DAG, run and task; `None`: never.
     pub awaited: BTreeMap<(String, String, String), Option<Elapsed>>,
-    /// What the living driver's host is looking for.
-    pub looking: BTreeSet<Key>,
+    /// What the living driver's host is polling.
+    pub polling: BTreeSet<Key>,
     /// When it has answered last.
     pub answered: BTreeMap<Key, Timestamp>,
     /// The driver's number; each start is a new one.
@@ -138,10 +138,10 @@ pub struct World {
     /// The commits and the changes of `due` at which the two agreed.
     pub compared: (u64, u64),
     /// What the clock said to the driver in this step.
-    pub looks: BTreeSet<Timestamp>,
+    pub passes: BTreeSet<Timestamp>,
     /// The latest time that the clock has said to a driver.
     pub latest: Timestamp,
-    /// The living driver looks at the clock by itself.
+    /// The living driver plans by itself.
     pub is_resident: bool,
     /// When anything but tasks last happened.
     pub disturbed_at: Elapsed,
@@ -190,7 +190,7 @@ impl World {
             processes: BTreeMap::new(),
             claims: 0,
             awaited: BTreeMap::new(),
-            looking: BTreeSet::new(),
+            polling: BTreeSet::new(),
             answered: BTreeMap::new(),
             driver: 0,
             is_driver_alive: false,
@@ -207,7 +207,7 @@ impl World {
             marks: 0,
             due: Due::default(),
             compared: (0, 0),
-            looks: BTreeSet::new(),
+            passes: BTreeSet::new(),
             latest: wall,
             is_resident: false,
             disturbed_at: 0,
@@ -229,7 +229,7 @@ impl World {
             per_day += version.calendar.as_ref().map_or(0.0, |calendar| calendar.per_day * version.tasks.len() as f64);
             self.write_file(File::Good(version.clone()), &version.dag);
         }
-        // Looks at the clock cost the most where little fires.
+        // Passes of planning cost the most where little fires.
         let most = if self.ticking == Ticking::Crontab { 24.0 } else { 14.0 };
         let length = (60.0 / f64::max(per_day, 1.0)).clamp(2.0, most);
         self.end = (length * DAY as f64) as Elapsed;
@@ -365,7 +365,7 @@ impl World {
         }
     }
 
-    /// Until when a resident driver that looks at the clock every second sees nothing new: living all those seconds
+    /// Until when a resident driver that plans every second sees nothing new: living all those seconds
     /// would cost more than all the rest of its world.
     pub fn is_dull_until(&mut self) -> Elapsed {
         let now = self.now();

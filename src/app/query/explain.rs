@@ -451,7 +451,7 @@ impl View<'_> {
         let zone = &self.zone;
         let (dag_id, run_id) = (&run.dag_id, &run.run_id);
         Ok(match blocker {
-            // The file itself has been looked at: a faulty one has a line of its own.
+            // The file itself has been read: a faulty one has a line of its own.
             Blocker::NoPlan => ("no tick has read its DAG file yet".to_owned(), command("tick")),
             Blocker::BackfillHeld { .. } => {
                 let day = run.logical_date.to_zoned(zone.clone()).strftime("%Y-%m-%d").to_string();
@@ -517,10 +517,11 @@ impl View<'_> {
                 let mut text = format!("waits since {}", time(*since, zone));
                 if let Some(wait) = wait {
                     let every = format_duration(wait.every);
-                    text = format!("{text} for {}: looks every {every}, until {}", wait.condition, time(*until, zone));
+                    text =
+                        format!("{text} for {}: evaluated every {every}, until {}", wait.condition, time(*until, zone));
                 }
                 if let Some(at) = next_at {
-                    text = format!("{text}; the next look is at {}", time(*at, zone));
+                    text = format!("{text}; the next time is {}", time(*at, zone));
                 }
                 (text, command(&format!("mark {dag_id} {run_id} success --task {id}")))
             }

@@ -72,7 +72,7 @@ pub fn apply(app: &App, plan: PausePlan) -> Result<PauseReceipt, AppError> {
         row.is_paused = pause;
         if !pause {
             row.schedule_from = app.now;
-            // No file looks like this: the next tick reads it again and finds out when it is due.
+            // No file has such a stamp: the next tick reads it again and finds out when it is due.
             row.file_stamp.clear();
         }
         write.put_dag(&row)?;

@@ -10,7 +10,7 @@ use super::suggest::or_known;
 use super::text::Places;
 use crate::dag::graph::{Cycle, Graph};
 
-/// Beyond this many faults the nearest names are no longer looked for: each search goes over all tasks.
+/// Beyond this many faults the nearest names are no longer searched: each search goes over all tasks.
 const MANY_FAULTS: usize = 200;
 
 /// The edges found so far.
@@ -91,7 +91,7 @@ impl<'t> Edges<'t> {
         None
     }
 
-    /// The graph; `None`, with a fault for each knot of tasks, when there are cycles.
+    /// The graph; `None`, with a fault for each strongly connected set of tasks, when there are cycles.
     pub(super) fn graph(&self, reader: &mut Reader<'_>) -> Option<Graph> {
         match Graph::new(self.ids.len(), self.places.keys().copied()) {
             Ok(graph) => Some(graph),

@@ -135,7 +135,7 @@ impl Schedule {
             if candidate > after && is_quiet(zone, after, candidate) {
                 return Some(candidate);
             }
-            // Near a clock change shifted times may overtake others or coincide with them: look at all around it.
+            // Near a clock change shifted times may overtake others or coincide with them: compute all around it.
             let from = local.checked_sub(LARGEST_CHANGE).ok()?;
             let to = next.checked_add(LARGEST_CHANGE * 2).ok()?;
             let found = self.around(from, to, zone).into_iter().filter(|fire| *fire > after).min();

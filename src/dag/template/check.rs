@@ -103,7 +103,7 @@ impl Checker {
         }
         if faults.is_empty()
             && let Err(error) = template.render(&self.sample)
-            // Names that depend on values are not known before the run; everything static has been looked at above.
+            // Names that depend on values are not known before the run; everything static has been checked above.
             && error.kind() != ErrorKind::UndefinedError
             // What a secret's value is like is not known either.
             && (!undeclared.iter().any(|path| path.split('.').next() == Some("secret")) || is_static(error.kind()))

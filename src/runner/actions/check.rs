@@ -169,7 +169,7 @@ impl CheckJob {
         say(&format!("verdict: {} ({} values: {})", judgement.verdict, judgement.values.len(), counts.join(", ")));
         if let (Some(store), false) = (store, self.is_rehearsal) {
             self.record(store, &judgement, &zone).map_err(|error| error.to_string())?;
-            client::ring(&home);
+            client::notify(&home);
             if let Some(gate) = &self.gate {
                 say(&format!("gate {gate} of {}: {}", self.ds, judgement.verdict));
             }

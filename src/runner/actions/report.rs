@@ -119,7 +119,7 @@ impl ReportJob {
             write.commit()
         };
         put().map_err(|error| error.to_string())?;
-        client::ring(&home);
+        client::notify(&home);
         if self.outbox.has_channel() {
             println!("the mail to {} is on its way", self.to.join(", "));
         } else {

@@ -16,7 +16,7 @@ use crate::dag::wait::NOT_YET;
 use crate::dag::{AwaitedDag, Condition, Sql, SqlSource};
 use crate::home::Home;
 use crate::runner::awaited;
-use crate::runner::engine::Look;
+use crate::runner::engine::PollResult;
 use crate::runner::{catalog, files};
 use crate::store::Store;
 
@@ -63,26 +63,26 @@ pub(super) fn command(condition: &Condition, materials: &Materials<'_>) -> Resul
 }
 
 impl Poll {
-    fn poll(&self) -> Result<Look, String> {
+    fn poll(&self) -> Result<PollResult, String> {
         match self {
             Poll::Query(job) => {
                 let table = job.collect(1)?;
                 let cell = table.rows.first().and_then(|row| row.first());
                 Ok(match cell {
-                    None => Look::NotYet("the query gives no row".to_owned()),
-                    Some(cell) if is_true(cell) => Look::Found,
-                    Some(cell) => Look::NotYet(format!("the first cell is {cell}")),
+                    None => PollResult::NotYet("the query gives no row".to_owned()),
+                    Some(cell) if is_true(cell) => PollResult::Found,
+                    Some(cell) => PollResult::NotYet(format!("the first cell is {cell}")),
                 })
             }
             Poll::Url { url, status, contains } => Ok(ask(url, *status, contains.as_deref())),
             Poll::File { home, path } => match files::exists(&home.join(path)) {
-                Ok(true) => Ok(Look::Found),
-                Ok(false) => Ok(Look::NotYet(format!("file {path}"))),
+                Ok(true) => Ok(PollResult::Found),
+                Ok(false) => Ok(PollResult::NotYet(format!("file {path}"))),
                 Err(error) => Err(format!("cannot look for {path}: {error}")),
             },
             Poll::Gate { home, gate, ds } => {
                 let store = open(&Home::at(home.clone()))?;
-                awaited::look_at_gate(&store, gate, ds).map_err(|error| error.to_string())
+                awaited::poll_gate(&store, gate, ds).map_err(|error| error.to_string())
             }
             Poll::Dag { home, own, interval, awaited } => {
                 let home = Home::at(home.clone());
@@ -90,7 +90,7 @@ impl Poll {
                 let (own, _) = catalog::load_dag(&home, &home.dag_path(own), &config).map_err(|file| file.summary())?;
                 let store = open(&home)?;
                 let other = awaited::file(&home, &awaited.dag, &config);
-                awaited::look(&store, &own, *interval, awaited, other).map_err(|error| error.to_string())
+                awaited::poll(&store, &own, *interval, awaited, other).map_err(|error| error.to_string())
             }
         }
     }
@@ -119,23 +119,23 @@ fn is_true(cell: &Value) -> bool {
 }
 
 /// A server that does not answer, or answers something else, is one that does not answer as expected yet.
-fn ask(url: &str, status: Option<u16>, contains: Option<&str>) -> Look {
+fn ask(url: &str, status: Option<u16>, contains: Option<&str>) -> PollResult {
     let agent: ureq::Agent =
         ureq::Agent::config_builder().timeout_global(Some(ANSWER)).http_status_as_error(false).build().into();
     let mut answer = match agent.get(url).call() {
         Ok(answer) => answer,
-        Err(ureq::Error::BadUri(reason)) => return Look::Failed(format!("{url} is no URL: {reason}")),
-        Err(error) => return Look::NotYet(format!("{url} does not answer: {error}")),
+        Err(ureq::Error::BadUri(reason)) => return PollResult::Failed(format!("{url} is no URL: {reason}")),
+        Err(error) => return PollResult::NotYet(format!("{url} does not answer: {error}")),
     };
     let code = answer.status().as_u16();
     if !status.map_or((200..300).contains(&code), |expected| code == expected) {
-        return Look::NotYet(format!("{url} answers with status {code}"));
+        return PollResult::NotYet(format!("{url} answers with status {code}"));
     }
-    let Some(contains) = contains else { return Look::Found };
+    let Some(contains) = contains else { return PollResult::Found };
     match answer.body_mut().with_config().limit(BODY).lossy_utf8(true).read_to_string() {
-        Ok(body) if body.contains(contains) => Look::Found,
-        Ok(_) => Look::NotYet(format!("the answer of {url} does not contain `{contains}`")),
-        Err(error) => Look::NotYet(format!("the answer of {url} cannot be read: {error}")),
+        Ok(body) if body.contains(contains) => PollResult::Found,
+        Ok(_) => PollResult::NotYet(format!("the answer of {url} does not contain `{contains}`")),
+        Err(error) => PollResult::NotYet(format!("the answer of {url} cannot be read: {error}")),
     }
 }
 
@@ -155,15 +155,15 @@ impl Job for Poll {
     /// Exit status 0: it is there; 75: not yet; 1: it cannot be polled.
     fn run(&self) -> ExitCode {
         match self.poll() {
-            Ok(Look::Found) => {
+            Ok(PollResult::Found) => {
                 say("it is there");
                 ExitCode::SUCCESS
             }
-            Ok(Look::NotYet(what)) => {
+            Ok(PollResult::NotYet(what)) => {
                 say(&format!("not yet: {what}"));
                 ExitCode::from(u8::try_from(NOT_YET).unwrap_or(1))
             }
-            Ok(Look::Failed(reason)) | Err(reason) => {
+            Ok(PollResult::Failed(reason)) | Err(reason) => {
                 say(&format!("error: {reason}"));
                 ExitCode::FAILURE
             }

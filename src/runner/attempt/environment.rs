@@ -79,12 +79,12 @@ pub struct User {
 }
 
 impl User {
-    /// The user of this process, looked up once. One without an entry has only a number.
+    /// The user of this process, read once. One without an entry has only a number.
     pub fn current() -> &'static User {
         static USER: OnceLock<User> = OnceLock::new();
         USER.get_or_init(|| {
             let uid = rustix::process::getuid().as_raw();
-            User::look_up(2, &uid.to_string()).unwrap_or_else(|| User {
+            User::entry(2, &uid.to_string()).unwrap_or_else(|| User {
                 name: uid.to_string(),
                 uid: Some(uid),
                 gid: None,
@@ -96,10 +96,10 @@ impl User {
 
     /// The user of that name.
     pub fn named(name: &str) -> Option<User> {
-        User::look_up(0, name)
+        User::entry(0, name)
     }
 
-    fn look_up(field: usize, key: &str) -> Option<User> {
+    fn entry(field: usize, key: &str) -> Option<User> {
         let line = |text: &str| text.lines().find(|line| line.split(':').nth(field) == Some(key)).map(str::to_owned);
         let found = fs::read_to_string("/etc/passwd").ok().and_then(|text| line(&text)).or_else(|| {
             // LDAP and the like; `getent` is part of every C library's tools.

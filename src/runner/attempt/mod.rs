@@ -4,7 +4,7 @@
 //! specification; from then on the shim alone holds the lock. At the end the shim writes the [`ExitRecord`] into that
 //! same file, syncs it and lets go of the lock. So at any instant: lock held means alive; lock free and a record of
 //! this attempt means ended; lock free and no such record means that the shim itself was killed and its processes must
-//! be looked for by their marker ([`ATTEMPT_VARIABLE`]).
+//! be found by their marker ([`ATTEMPT_VARIABLE`]).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -28,12 +28,10 @@ pub const ATTEMPT_VARIABLE: &str = "CRONDAG_ATTEMPT";
 
 /// Which attempt.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "what a field is called says what it is")]
 pub struct AttemptKey {
-    /// The DAG.
     pub dag_id: DagId,
-    /// The run.
     pub run_id: String,
-    /// The task.
     pub task_id: TaskId,
     /// 1 for the first attempt.
     pub try_number: u32,
@@ -48,7 +46,7 @@ pub struct AttemptSpec {
     pub token: String,
     /// RFC 3339 with the DAG's offset, for the log's header.
     pub logical_date: String,
-    /// The program and its arguments. A program without `/` is looked up on the task's own `PATH`.
+    /// The program and its arguments. A program without `/` is searched on the task's own `PATH`.
     pub argv: Vec<String>,
     /// What the log's header shows as the command.
     pub display: String,

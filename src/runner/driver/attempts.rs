@@ -81,7 +81,7 @@ impl<H: Host> Driver<H> {
         self.watch_where(|_, live| live.is_reporting);
     }
 
-    /// Watches those that should report and are gone. Looking for what they left may take a while, so it is not done here.
+    /// Watches those that should report and are gone. Finding what they left may take a while, so that is not done here.
     pub(super) fn watch_gone(&mut self) {
         self.watch_where(|host, live| live.is_reporting && host.is_gone(&live.token));
     }
@@ -130,7 +130,7 @@ impl<H: Host> Driver<H> {
         self.attempt_ended(key, Box::new(record));
     }
 
-    /// The values of the template variables of a look. Secrets have no business there.
+    /// The values of the template variables in what a task waits for. Secrets have no business there.
     pub(super) fn renderer(&self, start: &Start) -> Result<Renderer, String> {
         let run = self.runs.get(&start.run).ok_or("the driver has lost sight of the run; this is a bug of crondag")?;
         let dag = &start.plan.dag;

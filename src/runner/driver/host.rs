@@ -25,7 +25,7 @@ pub trait Host {
     /// Says something to the people who read the driver's log.
     fn report(&self, line: &Line);
 
-    /// A resident driver has looked at the clock: `status` says when the last look was.
+    /// A resident driver has planned: `status` says when that was.
     fn note_tick(&mut self);
 
     /// Attempts with these tokens may still live.
@@ -43,7 +43,7 @@ pub trait Host {
     /// Why it cannot be started; reads after "error: ".
     fn launch(&mut self, spec: &AttemptSpec) -> Result<(), String>;
 
-    /// Leaves a log for an attempt that could not be started: it is where people look first.
+    /// Leaves a log for an attempt that could not be started: it is the first that people read.
     fn log_failed_start(&mut self, log_file: &str, reason: &str);
 
     /// Whether nobody holds the attempt any more.
@@ -62,9 +62,9 @@ pub trait Host {
     /// There is no attempt any more.
     fn release_all(&mut self);
 
-    /// Looks, in the background, whether files are there; paths and patterns are relative to the home. Sends a
-    /// [`Message::Looked`](super::Message::Looked).
-    fn look_for(&mut self, files: Vec<(Key, String)>);
+    /// Finds out, in the background, whether files are there; paths and patterns are relative to the home. Sends a
+    /// [`Message::Polled`](super::Message::Polled).
+    fn poll_files(&mut self, files: Vec<(Key, String)>);
 
     /// Renders notices and tries to deliver them, in the background; sends a [`Message::Mail`](super::Message::Mail) for each and then
     /// [`Message::MailerDone`](super::Message::MailerDone).

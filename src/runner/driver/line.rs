@@ -132,7 +132,7 @@ pub enum Level {
     Info,
     /// It is being dealt with.
     Warn,
-    /// Somebody should look.
+    /// Somebody should see to it.
     Error,
 }
 
@@ -195,7 +195,7 @@ impl Display for Line {
     }
 }
 
-/// Lines that were not said the last time: what is found wrong at each look is said once.
+/// Lines that were not said the last time: what is found wrong again and again is said once.
 #[derive(Debug, Default)]
 pub(super) struct Fresh(Vec<Line>);
 

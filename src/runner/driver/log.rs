@@ -53,7 +53,7 @@ pub fn say(line: &Line) {
 impl Log {
     fn turn(&mut self) -> io::Result<()> {
         if self.file.metadata()?.len() > LONGEST {
-            // One old generation is enough for people to look at.
+            // One old generation is enough for people.
             fs::rename(&self.path, self.path.with_extension("log.1"))?;
             self.file = open(&self.path)?;
         }

@@ -9,9 +9,9 @@ mod host;
 mod housekeeping;
 pub mod line;
 pub mod log;
-mod looks;
 mod mailer;
 mod overdue;
+mod polls;
 mod requests;
 mod resident;
 mod saying;
@@ -29,9 +29,9 @@ use super::attempt::{AttemptSpec, Ending, ExitRecord};
 use super::backoff::Backoff;
 use super::catalog;
 use super::client::ClientError;
-use super::engine::{Effect, Engine, Event, Limits, Look, Start};
+use super::engine::{Effect, Engine, Event, Limits, PollResult, Start};
 use super::load::Loader;
-use super::planner::Lookout;
+use super::planner::Pacer;
 use crate::dag::{Config, DagId, RunNumber, RunState, RunType, TaskId, Transition};
 use crate::home::Home;
 use crate::notify::{Notice, Outbox};
@@ -47,7 +47,7 @@ use line::{Fresh, Happening, Line};
 pub enum Mode {
     /// Ends when there is nothing left to do.
     UntilIdle,
-    /// Looks at the clock every second and never ends by itself; asked to go, it first lets live attempts end for a
+    /// Plans every second and never ends by itself; asked to go, it first lets live attempts end for a
     /// while.
     Resident,
 }
@@ -111,7 +111,7 @@ pub enum Message {
     Child,
     /// Shims cannot report any more: their attempts must be watched.
     SpawnerLost,
-    /// A shim ended without a word; which, must be looked for.
+    /// A shim ended without a word; the locks tell which.
     ShimLost,
     /// A shim says how its attempt ended.
     Reported(Box<ExitRecord>),
@@ -125,8 +125,8 @@ pub enum Message {
     Mail(i64, u32, Timestamp, Result<(), crate::notify::DeliveryError>),
     /// The mailer is done with what was due.
     MailerDone,
-    /// What the host saw where it looked for files.
-    Looked(Vec<(Key, Look)>),
+    /// Whether the files are there for which tasks wait.
+    Polled(Vec<(Key, PollResult)>),
 }
 
 /// How long a driver without a clock of its own waits at most for a timer.
@@ -187,7 +187,7 @@ pub struct Driver<H> {
     events: VecDeque<Event>,
     items: Vec<Item>,
     stops: Vec<Key>,
-    looks: Vec<Start>,
+    polls: Vec<Start>,
     live: HashMap<Key, Live>,
     /// The live attempts by their tokens.
     keys: HashMap<String, Key>,
@@ -199,13 +199,13 @@ pub struct Driver<H> {
     next_mail_at: Option<Timestamp>,
     outbox: Outbox,
     next_plan_at: Option<Timestamp>,
-    lookout: Lookout,
+    pacer: Pacer,
     /// Since the last time that runs were made where there was room for them.
     has_made_room: bool,
     next_tidy_at: Timestamp,
     /// Nothing new is started any more.
     is_draining: bool,
-    /// The newest text of crondag.toml, good or not, and what the last look at the files found wrong: both are said once.
+    /// The newest text of crondag.toml, good or not, and what the last reading of the files found wrong: both are said once.
     seen_config: String,
     fresh: Fresh,
 }
@@ -234,7 +234,7 @@ impl<H: Host> Driver<H> {
             events: VecDeque::new(),
             items: Vec::new(),
             stops: Vec::new(),
-            looks: Vec::new(),
+            polls: Vec::new(),
             live: HashMap::new(),
             keys: HashMap::new(),
             ended: HashMap::new(),
@@ -246,7 +246,7 @@ impl<H: Host> Driver<H> {
             outbox,
             next_tidy_at: Timestamp::UNIX_EPOCH,
             next_plan_at: (mode == Mode::Resident).then_some(Timestamp::UNIX_EPOCH),
-            lookout: Lookout::default(),
+            pacer: Pacer::default(),
             has_made_room: false,
             is_draining: false,
             fresh: Fresh::default(),
@@ -267,12 +267,12 @@ impl<H: Host> Driver<H> {
 
     /// Takes in what has happened and does all that follows from it. Gives [`End::Asked`] when it is to go.
     pub fn step(&mut self, messages: Vec<Message>) -> Option<End> {
-        let (mut rang, mut reload) = (false, false);
+        let (mut is_notified, mut reload) = (false, false);
         for message in messages {
             match message {
                 Message::Terminate if self.mode == Mode::Resident && !self.is_draining => self.drain(),
                 Message::Terminate => return Some(self.go()),
-                Message::Doorbell => rang = true,
+                Message::Doorbell => is_notified = true,
                 Message::Reload => reload = true,
                 Message::Child => {}
                 Message::SpawnerLost => self.watch_all(),
@@ -281,16 +281,16 @@ impl<H: Host> Driver<H> {
                 Message::Refused(token, reason) => self.attempt_refused(&token, reason),
                 Message::Prepared(token, spec) => self.attempt_prepared(&token, spec),
                 Message::Ended(key, record) => self.attempt_ended(&key, record),
-                Message::Looked(looks) => {
-                    for (key, look) in looks {
-                        self.looked(key, look);
+                Message::Polled(results) => {
+                    for (key, result) in results {
+                        self.polled(key, result);
                     }
                 }
                 Message::Mail(id, tries, created_at, result) => self.mail_tried(id, tries, created_at, &result),
                 Message::MailerDone => self.mailer_done(),
             }
         }
-        if rang {
+        if is_notified {
             self.reload_config();
             self.read_anyway(Driver::read_requests);
         }
@@ -303,8 +303,8 @@ impl<H: Host> Driver<H> {
         self.settle();
         self.fill_room();
         if self.is_done() {
-            // A task rings when it has written mail, but its end may be heard first.
-            self.read_anyway(Driver::look_for_mail);
+            // A task that has written mail says so, but its end may be heard first.
+            self.read_anyway(Driver::find_mail);
         }
         self.send_mail();
         let is_drained = self.is_draining && self.live.is_empty() && !self.is_mailing;
@@ -313,7 +313,7 @@ impl<H: Host> Driver<H> {
 
     /// Steps the engine until it has nothing more to say, committing and acting on the way.
     fn settle(&mut self) {
-        while !self.events.is_empty() || !self.items.is_empty() || !self.looks.is_empty() {
+        while !self.events.is_empty() || !self.items.is_empty() || !self.polls.is_empty() {
             let now = self.host.now();
             while let Some(event) = self.events.pop_front() {
                 let effects = self.engine.step(event, now);
@@ -356,7 +356,7 @@ impl<H: Host> Driver<H> {
                 let starting = self.starting(start);
                 self.items.push(Item::Start(Box::new(starting)));
             }
-            Effect::Look(start) => self.looks.push(start),
+            Effect::Poll(start) => self.polls.push(start),
             Effect::StopAttempt { run, task, try_number } => self.stops.push((run, task, try_number)),
             Effect::Alert(alert) => {
                 let item = self.notice(&alert);
@@ -399,8 +399,8 @@ impl<H: Host> Driver<H> {
         for key in std::mem::take(&mut self.stops) {
             self.stop(&key);
         }
-        let looks = std::mem::take(&mut self.looks);
-        self.take_looks(looks);
+        let polls = std::mem::take(&mut self.polls);
+        self.poll_all(polls);
     }
 
     /// Reads something from the database, for as long as it takes.
@@ -427,7 +427,7 @@ impl<H: Host> Driver<H> {
     }
 
     /// How long it can wait for the next message; `None` for as long as it takes.
-    pub fn patience(&self) -> Option<Duration> {
+    pub fn wakes_within(&self) -> Option<Duration> {
         let mail = self.next_mail_at.filter(|_| !self.is_mailing);
         let now = self.host.now();
         let plan = self.next_plan_at.map(|at| if resident::is_due(at, now) { now } else { at });
@@ -437,7 +437,7 @@ impl<H: Host> Driver<H> {
         let left = Duration::try_from(left.max(SignedDuration::ZERO)).unwrap_or_default() + Duration::from_millis(1);
         // Waiting does not count the time that the machine sleeps, nor does it notice a clock that is set.
         Some(left.min(match self.mode {
-            Mode::Resident => resident::LOOK_EVERY,
+            Mode::Resident => resident::PASS_EVERY,
             Mode::UntilIdle => LONGEST_WAIT,
         }))
     }
@@ -470,7 +470,7 @@ impl<H: Host> Driver<H> {
             return;
         }
         // Every DAG file is read with these settings.
-        self.lookout = Lookout::default();
+        self.pacer = Pacer::default();
         match catalog::load_config(&self.home) {
             Ok((config, file)) => {
                 self.outbox = Outbox::of(&config, host_name());

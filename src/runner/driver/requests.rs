@@ -54,12 +54,12 @@ impl<H: Host> Driver<H> {
             self.take(loaded);
             self.loaded_until = newest;
         }
-        self.look_for_mail()?;
+        self.find_mail()?;
         self.read_intents()
     }
 
     /// Checks and reports write mail themselves.
-    pub(super) fn look_for_mail(&mut self) -> Result<(), StoreError> {
+    pub(super) fn find_mail(&mut self) -> Result<(), StoreError> {
         if !self.is_mailing {
             self.next_mail_at = self.store.next_notice_at()?;
         }

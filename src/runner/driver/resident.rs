@@ -1,4 +1,4 @@
-//! What only a driver with a clock of its own does: looks at the clock and at the files, reads them again when it is
+//! What only a driver with a clock of its own does: plans by the clock and the files, reads them again when it is
 //! told to, and lets live attempts end before it goes.
 
 use std::time::Duration;
@@ -10,15 +10,15 @@ use super::{Driver, End, Host};
 use crate::dag::Config;
 use crate::home::Home;
 use crate::runner::engine::Event;
-use crate::runner::planner::{self, Lookout};
+use crate::runner::planner::{self, Pacer};
 use crate::store::Store;
 
-/// How often a resident driver looks at the clock: a clock that was set and a machine that slept are noticed at once. The
-/// DAG files it leaves alone for longer if there are many.
-pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often a resident driver reads the clock: a clock that was set and a machine that slept are noticed at once. DAG files
+/// are left alone for longer if there are many.
+pub(super) const PASS_EVERY: Duration = Duration::from_secs(1);
 
 impl<H: Host> Driver<H> {
-    /// Looks when it is time to.
+    /// Plans when it is time to.
     pub(super) fn plan_if_due(&mut self) {
         let now = self.host.now();
         if self.is_draining || !self.next_plan_at.is_some_and(|at| is_due(at, now)) {
@@ -26,8 +26,8 @@ impl<H: Host> Driver<H> {
         }
         self.reload_config();
         self.tidy_if_due(now);
-        if self.lookout.is_worth_a_look(&self.store, now) {
-            self.look(now);
+        if self.pacer.is_due(&self.store, now) {
+            self.pass(now);
         }
         self.host.note_tick();
         self.next_plan_at = Some(Timestamp::from_second(now.as_second() + 1).unwrap_or(Timestamp::MAX));
@@ -40,14 +40,14 @@ impl<H: Host> Driver<H> {
         self.fresh = Fresh::default();
         self.reload_config();
         if !self.is_draining {
-            self.look(self.host.now());
+            self.pass(self.host.now());
         }
         self.read_anyway(Driver::read_requests);
         self.host.report(&Line::new(Happening::Reload).with("asked_by", "SIGHUP"));
     }
 
-    fn look(&mut self, now: Timestamp) {
-        let (changed, lines) = look(&mut self.lookout, &self.home, &mut self.store, &self.config, now);
+    fn pass(&mut self, now: Timestamp) {
+        let (changed, lines) = pass(&mut self.pacer, &self.home, &mut self.store, &self.config, now);
         for line in self.fresh.of(lines) {
             self.host.report(&line);
         }
@@ -104,24 +104,24 @@ impl<H: Host> Driver<H> {
     }
 }
 
-/// Whether it is time for the look that was to be at `at`: it is, or the clock has been set back since.
+/// Whether it is time for what was to be done at `at`, or the clock has been set back since.
 pub(super) fn is_due(at: Timestamp, now: Timestamp) -> bool {
     at <= now || at.duration_since(now) > SignedDuration::from_secs(2)
 }
 
-/// Looks at the files and the clock: whether anything was written, and what is to be said.
-pub(super) fn look(
-    lookout: &mut Lookout,
+/// Plans by the files and the clock: whether anything was written, and what is to be said.
+pub(super) fn pass(
+    pacer: &mut Pacer,
     home: &Home,
     store: &mut Store,
     config: &Config,
     now: Timestamp,
 ) -> (bool, Vec<Line>) {
-    match lookout.look(home, store, config, now) {
+    match pacer.pass(home, store, config, now) {
         Ok(found) => {
             let faulty = found.faulty.iter().map(|file| Line::new(Happening::Faulty).with("error", file.summary()));
             (found.changed, faulty.collect())
         }
-        Err(error) => (false, vec![Line::trouble("no look at the files and the clock, trying again", error)]),
+        Err(error) => (false, vec![Line::trouble("cannot plan by the files and the clock, trying again", error)]),
     }
 }

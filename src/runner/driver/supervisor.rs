@@ -85,7 +85,7 @@ impl Supervisor {
     }
 
     /// How long the loop may wait at most.
-    pub(super) fn patience(&self) -> Option<Duration> {
+    pub(super) fn wakes_within(&self) -> Option<Duration> {
         let connection = self.0.as_ref()?;
         Some(connection.half?.saturating_sub(connection.pinged.get().elapsed()))
     }
@@ -103,7 +103,7 @@ impl Supervisor {
             if left.is_zero() {
                 return;
             }
-            thread::sleep(self.patience().map_or(left, |patience| left.min(patience)));
+            thread::sleep(self.wakes_within().map_or(left, |longest| left.min(longest)));
         }
     }
 }

@@ -26,15 +26,15 @@ use crate::runner::attempt::local::spawner::Spawner;
 use crate::runner::attempt::secrets::Keyring;
 use crate::runner::attempt::{AttemptSpec, Ending, ExitRecord};
 use crate::runner::backoff::Backoff;
-use crate::runner::engine::Look;
+use crate::runner::engine::PollResult;
 use crate::runner::files;
 use crate::runner::mail::{self, MailError};
 use crate::runner::planner;
 use crate::runner::race_delay::race_delay;
 use crate::store::WaitingNotice;
 
-/// How often an attempt that is to stop is looked at, about once a second, until its shim says who it is.
-const STOP_LOOKS: usize = 600;
+/// How often an attempt is asked to stop, about once a second, until its shim says who it is.
+const STOP_REQUESTS: usize = 600;
 /// How often the time of the last tick is noted.
 const TICK_NOTED_EVERY: SignedDuration = SignedDuration::from_secs(10);
 
@@ -106,8 +106,8 @@ impl System {
         Message::SpawnerLost
     }
 
-    /// Looks whether it was the spawner that ended.
-    pub(super) fn look_after_spawner(&mut self) -> Option<Message> {
+    /// Whether it was the spawner that ended.
+    pub(super) fn check_spawner(&mut self) -> Option<Message> {
         let is_lost = self.spawner.as_mut().is_some_and(|spawner| !spawner.is_alive());
         is_lost.then(|| self.lose_spawner())
     }
@@ -234,7 +234,7 @@ impl Host for System {
         in_background("stop", move || {
             race_delay();
             let pauses = Backoff::new(Duration::from_millis(20), Duration::from_secs(1));
-            if let Err(error) = attempt_file::stop(&path, &token, pauses.take(STOP_LOOKS)) {
+            if let Err(error) = attempt_file::stop(&path, &token, pauses.take(STOP_REQUESTS)) {
                 log::say(&Line::trouble("cannot stop an attempt", error).with("attempt", token));
             }
         });
@@ -252,18 +252,18 @@ impl Host for System {
         }
     }
 
-    fn look_for(&mut self, files: Vec<(Key, String)>) {
+    fn poll_files(&mut self, files: Vec<(Key, String)>) {
         let (root, sender) = (self.home.root().to_path_buf(), self.sender.clone());
-        in_background("looks", move || {
-            let look = |path: &str| match files::exists(&root.join(path)) {
-                Ok(true) => Look::Found,
-                Ok(false) => Look::NotYet(format!("file {path}")),
-                Err(error) => Look::Failed(format!("cannot look for {path}: {error}")),
+        in_background("polls", move || {
+            let poll = |path: &str| match files::exists(&root.join(path)) {
+                Ok(true) => PollResult::Found,
+                Ok(false) => PollResult::NotYet(format!("file {path}")),
+                Err(error) => PollResult::Failed(format!("cannot look for {path}: {error}")),
             };
-            let looks = files.into_iter().map(|(key, path)| (key, look(&path))).collect();
-            // A driver that is gone looks again when it is back.
+            let results = files.into_iter().map(|(key, path)| (key, poll(&path))).collect();
+            // A driver that is gone polls again when it is back.
             race_delay();
-            let _ = sender.send(Message::Looked(looks));
+            let _ = sender.send(Message::Polled(results));
         });
     }
 

@@ -12,7 +12,7 @@ use signal_hook::iterator::Signals;
 
 use super::line::{Fresh, Happening, Line};
 use super::log;
-use super::resident::{LOOK_EVERY, look};
+use super::resident::{PASS_EVERY, pass};
 use super::supervisor::Supervisor;
 use super::system::System;
 use super::{Driver, DriverError, End, Message, Mode};
@@ -20,7 +20,7 @@ use crate::dag::Config;
 use crate::home::Home;
 use crate::runner::catalog;
 use crate::runner::client::{self, DriverLock};
-use crate::runner::planner::{self, Lookout};
+use crate::runner::planner::{self, Pacer};
 use crate::runner::race_delay::race_delay;
 use crate::store::Store;
 
@@ -57,7 +57,7 @@ pub fn run_in_foreground(home: &Home) -> Result<End, DriverError> {
             break lock;
         }
         wait_for_lock(home, &sender)?;
-        // Only the lock rings here: the bell is the driver's.
+        // Here only the lock is heard of: the doorbell is the driver's.
         let mut heard = receiver.iter().filter(|message| matches!(message, Message::Doorbell | Message::Terminate));
         if !matches!(heard.next(), Some(Message::Doorbell)) {
             return Ok(End::Asked);
@@ -88,7 +88,7 @@ fn drive(
         race_delay();
         drop(lock);
         race_delay();
-        // Somebody may have asked for work after the last look and found the lock still taken.
+        // Somebody may have asked for work after the last reading and found the lock still taken.
         let again = store.has_intents_until(i64::MAX)? || store.last_run()? > loaded_until;
         match if again { client::try_lock(home)? } else { None } {
             Some(taken) => lock = taken,
@@ -123,9 +123,9 @@ fn work(driver: &mut Driver<System>, receiver: &Receiver<Message>, supervisor: &
         }
         supervisor.works(&driver.status());
         let drain = drained_at.map(|at| at.saturating_duration_since(Instant::now()));
-        let patience = [driver.patience(), supervisor.patience(), drain].into_iter().flatten().min();
-        let first = match patience {
-            Some(patience) => match receiver.recv_timeout(patience) {
+        let longest = [driver.wakes_within(), supervisor.wakes_within(), drain].into_iter().flatten().min();
+        let first = match longest {
+            Some(longest) => match receiver.recv_timeout(longest) {
                 Ok(message) => Some(message),
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return End::Asked,
@@ -140,7 +140,7 @@ fn work(driver: &mut Driver<System>, receiver: &Receiver<Message>, supervisor: &
         // The end of a child is the system's business; the driver hears only of a spawner that is lost.
         if messages.iter().any(|message| matches!(message, Message::Child)) {
             messages.retain(|message| !matches!(message, Message::Child));
-            messages.extend(driver.host_mut().look_after_spawner());
+            messages.extend(driver.host_mut().check_spawner());
         }
         if drained_at.is_some_and(|at| at <= Instant::now()) {
             messages.push(Message::Terminate);
@@ -159,7 +159,7 @@ fn stand_by(
     let (mut config, _) = load_config(home)?;
     let mut store = Store::open(&home.database_path())?;
     let mut fresh = Fresh::default();
-    let mut lookout = Lookout::default();
+    let mut pacer = Pacer::default();
     loop {
         let pid = match client::driver(home) {
             client::Driver::Running { pid } => pid.unwrap_or_default(),
@@ -176,29 +176,29 @@ fn stand_by(
                 }
                 Err(file) => Some(Line::new(Happening::Faulty).with("error", file.summary())),
             };
-            if lookout.is_worth_a_look(&store, now) || wrong.is_some() {
-                let (changed, mut lines) = look(&mut lookout, home, &mut store, &config, now);
+            if pacer.is_due(&store, now) || wrong.is_some() {
+                let (changed, mut lines) = pass(&mut pacer, home, &mut store, &config, now);
                 lines.extend(wrong);
                 fresh.of(lines).iter().for_each(log::say);
                 if changed {
-                    client::ring(home);
+                    client::notify(home);
                 }
             }
             planner::note_tick(home);
             supervisor.works(&format!("standing by for the driver {pid}"));
-            let second = LOOK_EVERY.saturating_sub(Duration::from_nanos(now.subsec_nanosecond().unsigned_abs().into()));
-            let patience = supervisor.patience().map_or(second, |patience| patience.min(second));
-            match receiver.recv_timeout(patience) {
+            let second = PASS_EVERY.saturating_sub(Duration::from_nanos(now.subsec_nanosecond().unsigned_abs().into()));
+            let longest = supervisor.wakes_within().map_or(second, |longest| longest.min(second));
+            match receiver.recv_timeout(longest) {
                 Ok(Message::Terminate) => {
                     supervisor.stops(Duration::ZERO);
                     break false;
                 }
-                // Only the lock rings here: the bell is the driver's.
+                // Here only the lock is heard of: the doorbell is the driver's.
                 Ok(Message::Doorbell) => break true,
                 Ok(Message::Reload) => {
                     supervisor.reloads();
                     fresh = Fresh::default();
-                    lookout = Lookout::default();
+                    pacer = Pacer::default();
                 }
                 _ => {}
             }
@@ -218,7 +218,7 @@ fn wait_for_lock(home: &Home, sender: &Sender<Message>) -> Result<(), DriverErro
     thread::Builder::new().name("lock".to_owned()).spawn(move || {
         if let Err(error) = client::wait_for_driver(&home) {
             log::say(&Line::trouble("cannot wait for the driver's lock", error));
-            thread::sleep(LOOK_EVERY);
+            thread::sleep(PASS_EVERY);
         }
         race_delay();
         // Its receiver lives as long as this process.
@@ -228,11 +228,11 @@ fn wait_for_lock(home: &Home, sender: &Sender<Message>) -> Result<(), DriverErro
 }
 
 fn listen_to_doorbell(home: &Home, sender: &Sender<Message>) -> Result<(), DriverError> {
-    let mut bell: File = client::doorbell(home)?;
+    let mut doorbell: File = client::doorbell(home)?;
     let sender = sender.clone();
     thread::Builder::new().name("doorbell".to_owned()).spawn(move || {
         let mut buffer = [0; 256];
-        while bell.read(&mut buffer).is_ok() {
+        while doorbell.read(&mut buffer).is_ok() {
             race_delay();
             if sender.send(Message::Doorbell).is_err() {
                 return;

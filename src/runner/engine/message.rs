@@ -11,8 +11,8 @@ use crate::dag::{Dag, RunNumber, TaskId, TaskState, Transition};
 
 /// A version of a DAG file that runs can use.
 #[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "what a field is called says what it is")]
 pub struct Plan {
-    /// The DAG.
     pub dag: Arc<Dag>,
     /// The version's number in the store.
     pub version: i64,
@@ -50,19 +50,20 @@ pub enum Outcome {
     },
 }
 
-/// What the driver saw when it looked at what a task waits for.
+/// What the driver found when it evaluated what a task waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Look {
+pub enum PollResult {
     /// It is there.
     Found,
     /// Not yet; what it is, rendered.
     NotYet(String),
-    /// It cannot be looked at; reads after "failed: ".
+    /// It cannot be evaluated; reads after "failed: ".
     Failed(String),
 }
 
 /// What happened.
 #[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "what a field is called says what it is")]
 pub enum Event {
     /// Only time has passed: retries and timeouts may be due.
     TimePassed,
@@ -75,31 +76,24 @@ pub enum Event {
     Runs(Vec<RunInput>),
     /// The last process of an attempt is gone.
     AttemptEnded {
-        /// The run.
         run: RunNumber,
-        /// The task.
         task: TaskId,
-        /// The attempt.
         try_number: u32,
         /// How it ended.
         outcome: Outcome,
     },
-    /// The driver has looked at what a task waits for.
-    Looked {
-        /// The run.
+    /// The driver has evaluated what a task waits for.
+    Polled {
         run: RunNumber,
-        /// The task.
         task: TaskId,
-        /// The attempt.
         try_number: u32,
-        /// What it saw.
-        look: Look,
+        /// What came of that.
+        result: PollResult,
     },
     /// Take a run up again.
     Rerun(Box<RerunRequest>),
     /// Somebody sets the state of a task, or of all open tasks of a run.
     Mark {
-        /// The run.
         run: RunNumber,
         /// The task; `None` means every task that has not ended.
         task: Option<TaskId>,
@@ -110,29 +104,24 @@ pub enum Event {
     },
     /// Somebody ends a run.
     Stop {
-        /// The run.
         run: RunNumber,
         /// Who, for the record.
         by: String,
     },
     /// A backfill is interrupted (starts nothing new) or goes on.
     HoldBackfill {
-        /// The backfill.
         backfill: i64,
         /// Interrupted, or going on.
         hold: bool,
     },
     /// The live attempts of a backfill are stopped; their tasks are as if they had not started.
-    StopBackfill {
-        /// The backfill.
-        backfill: i64,
-    },
+    StopBackfill { backfill: i64 },
 }
 
 /// Which tasks of a known run are done again, and under whose limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "what a field is called says what it is")]
 pub struct RerunRequest {
-    /// The run.
     pub run: RunNumber,
     /// Tasks to clear.
     pub clear: Vec<TaskId>,
@@ -146,8 +135,8 @@ pub struct RerunRequest {
 
 /// What a backfill says about the runs it owns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "what a field is called says what it is")]
 pub struct BackfillLimits {
-    /// The backfill.
     pub backfill: i64,
     /// Its own limit of running runs; without one its runs share the DAG's.
     pub max_active_runs: Option<u32>,
@@ -157,30 +146,24 @@ pub struct BackfillLimits {
 
 /// What to do. Transitions and alerts first go to the store, in one transaction; then starts and stops are carried out.
 #[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "what a field is called says what it is")]
 pub enum Effect {
     /// Record a change of state.
     Record(Transition),
     /// Start an attempt; that it starts has its own [`Effect::Record`] before.
     Start(Start),
     /// Stop an attempt's process tree; its end is reported as [`Event::AttemptEnded`] all the same.
-    StopAttempt {
-        /// The run.
-        run: RunNumber,
-        /// The task.
-        task: TaskId,
-        /// The attempt.
-        try_number: u32,
-    },
-    /// Look at what a task waits for; the answer is an [`Event::Looked`].
-    Look(Start),
+    StopAttempt { run: RunNumber, task: TaskId, try_number: u32 },
+    /// PollResult at what a task waits for; the answer is an [`Event::Polled`].
+    Poll(Start),
     /// Tell somebody.
     Alert(Alert),
 }
 
 /// An attempt to start.
 #[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "what a field is called says what it is")]
 pub struct Start {
-    /// The run.
     pub run: RunNumber,
     /// The version of the DAG that the run is bound to.
     pub plan: Plan,
@@ -194,8 +177,8 @@ pub struct Start {
 
 /// Something that people want to hear of.
 #[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "what a field is called says what it is")]
 pub struct Alert {
-    /// The run.
     pub run: RunNumber,
     /// The version of the DAG that the run is bound to.
     pub plan: Plan,
@@ -205,6 +188,7 @@ pub struct Alert {
 
 /// What an alert is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "what a field is called says what it is")]
 pub enum AlertKind {
     /// The last attempt failed.
     TaskFailed(TaskReport),
@@ -213,12 +197,7 @@ pub enum AlertKind {
     /// A task succeeded.
     TaskSucceeded(TaskReport),
     /// The run failed; every task that is failed or `upstream_failed`, in file order.
-    RunFailed {
-        /// Why.
-        reason: String,
-        /// The tasks.
-        tasks: Vec<(TaskReport, TaskState)>,
-    },
+    RunFailed { reason: String, tasks: Vec<(TaskReport, TaskState)> },
 }
 
 /// A task in an alert.

@@ -25,7 +25,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 pub use message::{
-    Alert, AlertKind, BackfillLimits, Effect, Event, Look, Outcome, Plan, RerunRequest, Start, TaskReport,
+    Alert, AlertKind, BackfillLimits, Effect, Event, Outcome, Plan, PollResult, RerunRequest, Start, TaskReport,
 };
 pub use recorded::recorded;
 pub use run::{Binding, Past, PriorTask, RunInput};
@@ -61,8 +61,8 @@ pub struct Engine {
     slots: Slots,
     turns: Turns,
     timers: BTreeSet<(Timestamp, RunNumber, Timer)>,
-    /// Looks that the driver is taking: run, task, attempt.
-    looks: BTreeSet<(RunNumber, TaskId, u32)>,
+    /// Polls that the driver is about: run, task, attempt.
+    polls: BTreeSet<(RunNumber, TaskId, u32)>,
     /// The limits are known, and with them all that lives.
     knows_all: bool,
     /// Tasks that could have begun to wait before that.
@@ -127,7 +127,7 @@ impl Engine {
             Event::AttemptEnded { run, task, try_number, outcome } => {
                 self.attempt_ended(run, &task, try_number, outcome, &mut step);
             }
-            Event::Looked { run, task, try_number, look } => self.looked(run, &task, try_number, look, &mut step),
+            Event::Polled { run, task, try_number, result } => self.polled(run, &task, try_number, result, &mut step),
             Event::Rerun(request) => self.rerun(*request, &mut step),
             Event::Mark { run, task, state, by } => self.mark(run, task.as_ref(), state, &by, &mut step),
             Event::Stop { run, by } => {
@@ -155,7 +155,7 @@ impl Engine {
 
     /// Whether nothing is alive, ready or timed: only a new event can move anything.
     pub fn is_idle(&self) -> bool {
-        self.slots.is_free() && self.timers.is_empty() && self.looks.is_empty()
+        self.slots.is_free() && self.timers.is_empty() && self.polls.is_empty()
     }
 
     /// Whether the engine knows this run.
@@ -202,7 +202,7 @@ impl Engine {
         let Some(run) = self.runs.get_mut(&number) else { return };
         match (run.state_in_store, binding) {
             (RunState::Queued, Binding::To(plan)) => {
-                self.seat(number, Some(&plan));
+                self.hold_slots(number, Some(&plan));
                 self.enqueue(number);
             }
             // A running run is always bound to a version; without one it starts over with the newest.
@@ -215,7 +215,7 @@ impl Engine {
             }
             (RunState::Running, Binding::Unreadable(reason)) => {
                 self.lanes.begin(run.lane.clone());
-                self.seat(number, None);
+                self.hold_slots(number, None);
                 self.end_early(number, &reason, TaskState::Failed, RunState::Failed, step);
             }
             (RunState::Success | RunState::Failed | RunState::Skipped, binding) => {
@@ -226,13 +226,13 @@ impl Engine {
                 self.forget_if_over(number);
             }
         }
-        self.seat(number, None);
+        self.hold_slots(number, None);
         self.note_turn(number);
     }
 
-    fn seat(&mut self, number: RunNumber, plan: Option<&Plan>) {
+    fn hold_slots(&mut self, number: RunNumber, plan: Option<&Plan>) {
         if let Some(run) = self.runs.get_mut(&number) {
-            run.seat(plan, &mut self.slots);
+            run.hold_slots(plan, &mut self.slots);
         }
     }
 
@@ -275,13 +275,13 @@ impl Engine {
         }
     }
 
-    /// Lays the run's task instances out along its plan and looks at all of them.
+    /// Lays the run's task instances out along its plan; all of them are to be evaluated.
     fn build(&mut self, number: RunNumber, plan: &Plan, step: &mut Step) {
         let Some(run) = self.runs.get_mut(&number) else { return };
         run.build(plan);
         for (index, task) in plan.dag.tasks.iter().enumerate() {
             if run.tasks[index].live.is_some() {
-                run.unseat(&task.id, &mut self.slots);
+                run.free_slot(&task.id, &mut self.slots);
                 self.slots.occupy(&plan.dag.id, Some(task));
             }
         }
@@ -463,7 +463,7 @@ impl Engine {
         TaskReport { task: index, try_number, max_tries, reason }
     }
 
-    /// Puts a task instance into a final state and looks at what waits for it.
+    /// Puts a task instance into a final state; what waits for it is to be evaluated.
     fn finish_task(
         &mut self,
         number: RunNumber,

@@ -277,7 +277,7 @@ impl Engine {
         if !changed {
             return;
         }
-        self.lanes.look_again();
+        self.lanes.reconsider_all();
         let runs: Vec<RunNumber> =
             self.runs.iter().filter(|(_, run)| run.backfill == Some(backfill)).map(|(number, _)| *number).collect();
         if hold {

@@ -13,10 +13,9 @@ use crate::dag::{
 
 /// A run as the store has it.
 #[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "what a field is called says what it is")]
 pub struct RunInput {
-    /// The run.
     pub number: RunNumber,
-    /// Its DAG.
     pub dag_id: DagId,
     /// Who asked for it.
     pub run_type: RunType,
@@ -55,10 +54,9 @@ pub enum Binding {
 
 /// A task instance as the store has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "what a field is called says what it is")]
 pub struct PriorTask {
-    /// The task.
     pub task: TaskId,
-    /// Its state.
     pub state: TaskState,
     /// Attempts begun.
     pub tries: u32,
@@ -68,7 +66,7 @@ pub struct PriorTask {
     pub next_try_at: Option<Timestamp>,
     /// Why it failed or was skipped.
     pub reason: Option<String>,
-    /// When its newest attempt started: a sensor's patience counts from then.
+    /// When its newest attempt started: `for_at_most` of a wait counts from then.
     pub started_at: Option<Timestamp>,
     /// The attempt that may still have live processes.
     pub live: Option<u32>,
@@ -122,7 +120,7 @@ pub(super) struct Run {
     /// Task instances by name while no plan lays them out.
     prior: BTreeMap<TaskId, PriorTask>,
     /// Those of them that hold a slot, and the plan by which they took it, as far as it is known.
-    seats: BTreeMap<TaskId, Option<Plan>>,
+    held_slots: BTreeMap<TaskId, Option<Plan>>,
     pub(super) tasks: Vec<Instance>,
     /// Selected tasks that are not in a final state.
     pub(super) open: usize,
@@ -154,7 +152,7 @@ impl Run {
             plan: None,
             kept,
             prior: input.tasks.into_iter().map(|task| (task.task.clone(), task)).collect(),
-            seats: BTreeMap::new(),
+            held_slots: BTreeMap::new(),
             tasks: Vec::new(),
             open: 0,
             past: input.past,
@@ -288,7 +286,7 @@ impl Run {
         let Some(plan) = self.plan.take() else { return };
         for (task, instance) in plan.dag.tasks.iter().zip(self.tasks.drain(..)) {
             if instance.live.is_some() {
-                self.seats.insert(task.id.clone(), Some(plan.clone()));
+                self.held_slots.insert(task.id.clone(), Some(plan.clone()));
             }
             if instance.selected {
                 self.prior.insert(
@@ -383,19 +381,19 @@ impl Run {
         }
     }
 
-    /// Gives a place to attempts that live although no plan lays their tasks out: the run was cleared and waits to begin
+    /// Takes the slots of attempts that live although no plan lays their tasks out: the run was cleared and waits to begin
     /// again, or its new plan has no such task.
-    pub(super) fn seat(&mut self, plan: Option<&Plan>, slots: &mut Slots) {
+    pub(super) fn hold_slots(&mut self, plan: Option<&Plan>, slots: &mut Slots) {
         for task in self.prior.values().filter(|task| task.live.is_some()) {
-            if !self.seats.contains_key(&task.task) {
+            if !self.held_slots.contains_key(&task.task) {
                 slots.occupy(&self.dag_id, task_of(plan, &task.task));
-                self.seats.insert(task.task.clone(), plan.cloned());
+                self.held_slots.insert(task.task.clone(), plan.cloned());
             }
         }
     }
 
-    pub(super) fn unseat(&mut self, task: &TaskId, slots: &mut Slots) {
-        if let Some(plan) = self.seats.remove(task) {
+    pub(super) fn free_slot(&mut self, task: &TaskId, slots: &mut Slots) {
+        if let Some(plan) = self.held_slots.remove(task) {
             slots.release(&self.dag_id, task_of(plan.as_ref(), task));
         }
     }
@@ -405,7 +403,7 @@ impl Run {
             && prior.live == Some(try_number)
         {
             prior.live = None;
-            self.unseat(task, slots);
+            self.free_slot(task, slots);
         }
     }
 
@@ -415,7 +413,7 @@ impl Run {
         let laid_out = tasks.zip(&self.tasks).filter(|(_, instance)| instance.live.is_some());
         let prior = self.prior.values().filter(|prior| prior.live.is_some());
         laid_out.map(|(task, _)| (&task.id, Some(task))).chain(prior.map(|prior| {
-            let plan = self.seats.get(&prior.task).and_then(Option::as_ref);
+            let plan = self.held_slots.get(&prior.task).and_then(Option::as_ref);
             (&prior.task, task_of(plan, &prior.task))
         }))
     }

@@ -101,7 +101,7 @@ impl Lanes {
     }
 
     /// Every lane may have something new to start: a hold was lifted.
-    pub(super) fn look_again(&mut self) {
+    pub(super) fn reconsider_all(&mut self) {
         self.changed.extend(self.lanes.keys().cloned());
     }
 

@@ -1,13 +1,13 @@
-//! Sensors: tasks that wait for something. Between two looks they hold neither an attempt nor a slot.
+//! Sensors: tasks that wait for something. Between two evaluations of their condition they hold neither an attempt nor a slot.
 //!
-//! A look that needs a process is an attempt like any other and takes a slot for its duration. The other looks are taken by
-//! the driver itself, when a timer is due.
+//! An evaluation that needs a process is an attempt like any other and takes a slot for its duration. The others are polls of
+//! the driver, when a timer is due.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::message::{Alert, AlertKind, Effect, Look, Plan, Start};
+use super::message::{Alert, AlertKind, Effect, Plan, PollResult, Start};
 use super::{Engine, Step, Timer, later};
 use crate::dag::{RunNumber, TaskId, TaskState, Transition, Wait};
 
@@ -23,7 +23,7 @@ impl Engine {
         later(started_at, wait.for_at_most).max(later(now, least))
     }
 
-    /// Begins a wait that needs no process: with a look, at once.
+    /// Begins a wait that needs no process: with a poll, at once.
     pub(super) fn begin_wait(&mut self, number: RunNumber, index: usize, step: &mut Step) {
         let Some(run) = self.runs.get_mut(&number) else { return };
         let Some(plan) = run.plan.clone() else { return };
@@ -34,20 +34,20 @@ impl Engine {
         instance.next_try_at = None;
         let (run, task, try_number) = (number, plan.dag.tasks[index].id.clone(), instance.tries);
         step.effects.push(Effect::Record(Transition::TaskWaiting { run, task, try_number }));
-        self.look(number, index, step);
+        self.poll(number, index, step);
     }
 
-    /// Has the driver look, unless it is looking already.
-    fn look(&mut self, number: RunNumber, index: usize, step: &mut Step) {
+    /// Has the driver evaluate the condition, unless it is about it already.
+    fn poll(&mut self, number: RunNumber, index: usize, step: &mut Step) {
         let Some(run) = self.runs.get(&number) else { return };
         let Some(plan) = run.plan.clone() else { return };
         let try_number = run.tasks[index].tries;
-        if self.looks.insert((number, plan.dag.tasks[index].id.clone(), try_number)) {
-            step.effects.push(Effect::Look(Start { run: number, plan, task: index, try_number, ends_by: None }));
+        if self.polls.insert((number, plan.dag.tasks[index].id.clone(), try_number)) {
+            step.effects.push(Effect::Poll(Start { run: number, plan, task: index, try_number, ends_by: None }));
         }
     }
 
-    /// A task's timer: its retry or its next look is due.
+    /// A task's timer: its retry or its next evaluation is due.
     pub(super) fn task_is_due(&mut self, number: RunNumber, index: usize, step: &mut Step) {
         let Some(run) = self.runs.get_mut(&number) else { return };
         let Some(plan) = &run.plan else { return };
@@ -56,15 +56,22 @@ impl Engine {
         // Due once is due for good: it may have to wait for a slot, and the clock may be set back meanwhile.
         instance.next_try_at = None;
         if instance.state == TaskState::UpForReschedule && waits_without_process {
-            self.look(number, index, step);
+            self.poll(number, index, step);
         } else {
             step.touched.push_back((number, index));
         }
     }
 
-    /// Takes in what the driver saw.
-    pub(super) fn looked(&mut self, number: RunNumber, task: &TaskId, try_number: u32, look: Look, step: &mut Step) {
-        self.looks.remove(&(number, task.clone(), try_number));
+    /// Takes in what the driver found.
+    pub(super) fn polled(
+        &mut self,
+        number: RunNumber,
+        task: &TaskId,
+        try_number: u32,
+        result: PollResult,
+        step: &mut Step,
+    ) {
+        self.polls.remove(&(number, task.clone(), try_number));
         let Some(run) = self.runs.get(&number) else { return };
         let Some(plan) = run.plan.clone() else { return };
         let Some(index) = plan.index(task) else { return };
@@ -73,14 +80,14 @@ impl Engine {
         if instance.state != TaskState::UpForReschedule || instance.tries != try_number {
             return;
         }
-        match look {
-            Look::Found => {
+        match result {
+            PollResult::Found => {
                 let report = self.report(number, index, String::new());
                 self.finish_task(number, index, TaskState::Success, None, step);
                 step.effects.push(Effect::Alert(Alert { run: number, plan, kind: AlertKind::TaskSucceeded(report) }));
             }
-            Look::NotYet(what) => self.not_yet(number, index, &what, step),
-            Look::Failed(reason) => self.attempt_failed(number, index, &plan, reason, step),
+            PollResult::NotYet(what) => self.not_yet(number, index, &what, step),
+            PollResult::Failed(reason) => self.attempt_failed(number, index, &plan, reason, step),
         }
     }
 
@@ -90,7 +97,7 @@ impl Engine {
         self.not_yet(number, index, &what, step);
     }
 
-    /// A look found that it is too early: another follows, unless the patience is over.
+    /// The condition does not hold yet: another evaluation follows, unless the time of the wait is over.
     fn not_yet(&mut self, number: RunNumber, index: usize, what: &str, step: &mut Step) {
         let Some(run) = self.runs.get_mut(&number) else { return };
         let Some(plan) = run.plan.clone() else { return };
@@ -104,7 +111,7 @@ impl Engine {
             instance.next_try_at = Some(at);
             self.timers.insert((at, number, Timer::Task(index)));
             if wait.condition.needs_process() {
-                let transition = Transition::TaskRescheduled { run: number, task: task.id.clone(), next_look_at: at };
+                let transition = Transition::TaskRescheduled { run: number, task: task.id.clone(), next_poll_at: at };
                 step.effects.push(Effect::Record(transition));
             }
             return;
@@ -119,11 +126,11 @@ impl Engine {
         }
     }
 
-    /// When a task that was taken up from the store is due: its retry, or its next look.
+    /// When a task that was taken up from the store is due: its retry, or its next evaluation.
     pub(super) fn due_at(state: TaskState, next_try_at: Option<Timestamp>) -> Option<Timestamp> {
         match state {
             TaskState::UpForRetry => next_try_at,
-            // Looks of the driver are not recorded: it looks at once.
+            // Polls of the driver are not recorded: a new one polls at once.
             TaskState::UpForReschedule => Some(next_try_at.unwrap_or(Timestamp::UNIX_EPOCH)),
             _ => None,
         }

@@ -12,14 +12,12 @@ use crate::dag::{RunNumber, TaskId, TaskState, TriggerRule};
 
 /// One thing that must change before a run or a task starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "what a field is called says what it is")]
 pub enum Blocker {
     /// No version of the run's DAG file could be read yet.
     NoPlan,
     /// The run's backfill was interrupted: nothing of it starts.
-    BackfillHeld {
-        /// The backfill.
-        backfill: i64,
-    },
+    BackfillHeld { backfill: i64 },
     /// `overlap`: scheduled runs of the DAG take turns, and one is going on, or processes of it live.
     Overlap {
         /// Those that are going on.
@@ -43,7 +41,6 @@ pub enum Blocker {
     },
     /// The trigger rule waits for upstream tasks.
     Upstream {
-        /// The rule.
         rule: TriggerRule,
         /// Upstream tasks that have not ended, in file order, with their states.
         open: Vec<(TaskId, TaskState)>,
@@ -63,22 +60,18 @@ pub enum Blocker {
         try_number: u32,
     },
     /// An attempt failed and the next one has its time.
-    Retry {
-        /// When.
-        at: Timestamp,
-    },
-    /// A sensor between two looks, or while the driver looks.
+    Retry { at: Timestamp },
+    /// A sensor between two evaluations, or while the driver polls.
     Poll {
         /// When it began to wait.
         since: Timestamp,
-        /// When the next look is; `None` while the driver looks, or when a look is due.
+        /// When the next evaluation is; `None` while the driver polls, or when one is due.
         next_at: Option<Timestamp>,
         /// When it gives up.
         until: Timestamp,
     },
     /// The task's pool has fewer free slots than it wants.
     Pool {
-        /// The pool.
         pool: String,
         /// The pool's slots.
         slots: u32,
@@ -91,7 +84,6 @@ pub enum Blocker {
     },
     /// A task that the pool has no room for stands first in the pool's queue, and is not overtaken.
     PoolQueue {
-        /// The pool.
         pool: String,
         /// The run of the task that stands first.
         run: RunNumber,
@@ -118,10 +110,9 @@ pub enum Blocker {
 
 /// A task instance with live processes.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "what a field is called says what it is")]
 pub struct Holder {
-    /// The run.
     pub run: RunNumber,
-    /// The task.
     pub task: TaskId,
     /// How many slots of its pool it takes.
     pub slots: u32,

@@ -9,6 +9,7 @@ use crate::store::{DagRow, StoreError};
 
 /// What becomes of an interval, as things stand.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "what a field is called says what it is")]
 pub enum Fate {
     /// It has its run, or what is left of it has.
     Made,
@@ -20,7 +21,6 @@ pub enum Fate {
     Behind,
     /// Its run starts at a time that is yet to come.
     Comes {
-        /// When.
         at: Timestamp,
         /// Its place among what has run: it may be more than is left, or what is left.
         place: Place,
@@ -33,6 +33,7 @@ pub enum Fate {
 
 /// Why no tick makes the run of an interval. A person still can: `crondag backfill`.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "what a field is called says what it is")]
 pub enum Never {
     /// The DAG has no schedule.
     NoSchedule,
@@ -46,10 +47,7 @@ pub enum Never {
         until: Timestamp,
     },
     /// The DAG was first seen, came back or was unpaused later, and does not catch up.
-    BeforeSeen {
-        /// When.
-        since: Timestamp,
-    },
+    BeforeSeen { since: Timestamp },
     /// A newer interval was due as well, and the DAG does not catch up.
     Superseded {
         /// The newest that is due.

@@ -1,9 +1,9 @@
-//! One look at the clock: takes note of changed DAG files and creates the runs that are due. What `tick` does, and what
-//! the resident scheduler does again and again, as its [`Lookout`] says.
+//! One pass of planning: takes note of changed DAG files and creates the runs that are due by the clock. What `tick` does, and
+//! what the resident scheduler does again and again, as its [`Pacer`] says.
 
 mod fate;
-mod lookout;
 mod note;
+mod pacer;
 mod schedule;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,15 +24,15 @@ use crate::home::Home;
 use crate::store::{DagRow, NewRun, Store, StoreError, Write};
 
 pub use fate::{Fate, Never, fate_of};
-pub use lookout::Lookout;
 pub use note::{Note, NoteKind, notes};
+pub use pacer::Pacer;
 pub use schedule::{
     Backlog, History, MOST_COUNTED, backlog, foretold, mark_ahead, next_run, start_delay, starts_at, upcoming,
 };
 
 use schedule::{fires_until, heed_clock, made_after, next_fire, room};
 
-/// What a look found.
+/// What a pass found.
 #[derive(Debug, Default)]
 pub struct Report {
     /// Runs that were created.
@@ -43,13 +43,13 @@ pub struct Report {
     pub notes: Vec<Note>,
     /// Any row was written.
     pub changed: bool,
-    /// DAG files that were looked at.
+    /// How many DAG files there are.
     files: usize,
     /// When the first DAG fires next; not known after a change.
     next_fire: Option<Timestamp>,
 }
 
-/// Why there was no look. Reads after "error: ".
+/// Why there was no pass. Reads after "error: ".
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
     /// The database.
@@ -92,7 +92,7 @@ pub fn create_run(
     write.create_run(&run, now)
 }
 
-/// Looks at the files and at the clock.
+/// Makes one pass over the files and the runs that are due at `now`.
 ///
 /// # Errors
 /// The database or the folder of DAG files fails. A faulty DAG file is no error: it is reported, and the DAG goes on
@@ -179,7 +179,7 @@ fn is_due(row: &DagRow, now: Timestamp) -> bool {
         && (row.next_fire_at.is_some_and(|fire| fire <= now) || mark_ahead(row, now).is_some())
 }
 
-/// Creates what is due of the DAGs that are known, without looking at their files: what the driver does when the end of a
+/// Creates what is due of the DAGs that are known, without reading their files: what the driver does when the end of a
 /// run has made room. Gives whether anything was written.
 ///
 /// # Errors
@@ -239,7 +239,7 @@ fn take_note(
         Err(file) => {
             row.fault = Some(file.summary());
             report.faulty.push(file);
-            // Its last good version goes on: perhaps after it was away, perhaps one that a client used before any look.
+            // Its last good version goes on: perhaps after it was away, perhaps one that a client used before any pass.
             row.next_fire_at = stored(write, &row, config)?.and_then(|dag| next_fire(&dag, &row));
             None
         }
@@ -296,7 +296,7 @@ fn create_due(
     Ok(true)
 }
 
-/// Remembers that there was a look, for `status`. The time of a file is enough, and costs no transaction.
+/// Remembers that there was a pass, for `status`. The time of a file is enough, and costs no transaction.
 pub fn note_tick(home: &Home) {
     // Only for people: a full disk must not stop the tick.
     let path = home.last_tick_path();
@@ -304,13 +304,13 @@ pub fn note_tick(home: &Home) {
     let _ = opened.and_then(|file| file.set_modified(SystemTime::now()));
 }
 
-/// When the last look was.
+/// When the last pass was.
 pub fn last_tick(home: &Home) -> Option<Timestamp> {
     let modified = fs::metadata(home.last_tick_path()).ok()?.modified().ok()?;
     Timestamp::try_from(modified).ok()
 }
 
-/// What a file looks like from outside; changes whenever its content or its mode does, unless somebody hides it on
+/// Size, times, mode and number of a file, as one text; changes whenever its content or its mode does, unless somebody hides it on
 /// purpose.
 fn file_stamp(path: &Path) -> io::Result<String> {
     let metadata = fs::metadata(path)?;

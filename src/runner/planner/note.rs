@@ -15,8 +15,8 @@ const WORTH_SAYING: SignedDuration = SignedDuration::from_mins(5);
 
 /// Something about the next runs of a DAG that its schedule alone does not say. Reads as a sentence.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "what a field is called says what it is")]
 pub struct Note {
-    /// The DAG.
     pub dag_id: DagId,
     /// In which its times are said.
     pub zone: TimeZone,

@@ -75,7 +75,7 @@ impl<H: History> History for Option<H> {
     }
 }
 
-/// Whether the marks of a DAG are later than the clock says it is: somebody looked while the clock was ahead, or it is behind
+/// Whether the marks of a DAG are later than the clock says it is: a tick came while the clock was ahead, or it is behind
 /// now. Gives the latest of them.
 pub fn mark_ahead(row: &DagRow, now: Timestamp) -> Option<Timestamp> {
     [row.scheduled_until, Some(row.schedule_from)].into_iter().flatten().filter(|mark| *mark > now).max()
@@ -187,13 +187,13 @@ pub fn foretold(
     Ok(said.take(count).collect())
 }
 
-/// When the DAG is to be looked at next, given what its row says has been dealt with: also for an interval that then turns
+/// When the DAG is to be planned next, given what its row says has been dealt with: also for an interval that then turns
 /// out to need no run.
 pub(super) fn next_fire(dag: &Dag, row: &DagRow) -> Option<Timestamp> {
     Timetable::of(dag).next_interval(searched_until(dag, row)).map(|interval| starts_at(dag, &interval))
 }
 
-/// How many runs a look makes for a DAG that catches up: as many as may be running at once wait for their turn. More are
+/// How many runs a pass makes for a DAG that catches up: as many as may be running at once wait for their turn. More are
 /// made when some have ended.
 pub(super) fn room(history: &impl History, dag: &Dag) -> Result<usize, StoreError> {
     let queued = history.queued_scheduled_runs(&dag.id)?;

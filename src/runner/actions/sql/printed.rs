@@ -1,5 +1,5 @@
 //! Result sets as `beeline` and `spark-sql` print them, back into rows. Their texts say less than a database does: NULL is
-//! the text `NULL`, and types are read from the looks of a value. Where a row cannot be told apart, that is an error.
+//! the text `NULL`, and types are read from how a value is written. Where a row cannot be told apart, that is an error.
 
 use std::io::{BufRead, Error, Result};
 
@@ -135,7 +135,7 @@ fn unqualified(name: &str) -> &str {
     name.split_once('.').filter(|(table, column)| is_word(table) && is_word(column)).map_or(name, |(_, column)| column)
 }
 
-/// A cell by its looks. Whatever it is taken for, it is shown as it came.
+/// A cell by how it is written. Whatever it is taken for, it is shown as it came.
 fn value(text: String) -> Value {
     match text.as_str() {
         "NULL" => return Value::Null,

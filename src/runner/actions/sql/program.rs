@@ -1,7 +1,7 @@
 //! Hive through `beeline` and Spark SQL through `spark-sql`. One program runs a whole script, so that settings and
 //! temporary views live from statement to statement; after each statement it answers a mark, which tells where the
 //! result ends. Neither binds values: they are put in as literals. Knows how the programs are called and how their
-//! errors read; what their rows look like is in `printed`.
+//! errors read; how their rows are printed is in `printed`.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -20,7 +20,7 @@ use super::session::{Canceller, ErrorKind, Outcome, Params, Rows, Session, SqlEr
 use crate::dag::config::{Hive, SparkSql};
 use crate::runner::actions::spark;
 
-/// How many lines of the errors are looked through for the reason of a failure.
+/// How many lines of the errors are searched for the reason of a failure.
 const REMEMBERED_LINES: usize = 400;
 /// `beeline` quotes nothing unless this is set, and there is no option for it.
 const QUOTE: &str = "-Ddisable.quoting.for.sv=false";

@@ -223,7 +223,7 @@ impl Scanner<'_> {
             let from = self.at;
             if self.skip_comment()? {
                 if self.dialect == Dialect::Hive {
-                    // The programs look for quotes and `;` in comments.
+                    // The programs find quotes and `;` in comments.
                     statement.text.push_str(&self.script[copied..from]);
                     statement.text.push(' ');
                     statement.pieces.push((statement.text.len(), self.at));

@@ -50,7 +50,6 @@ pub(crate) enum Report {
     Gone,
     /// There could be no shim.
     Refused {
-        /// The attempt.
         token: String,
         /// What the system said.
         errno: i32,
@@ -208,7 +207,7 @@ pub fn inspect(path: &Path, token: &str) -> io::Result<Found> {
     }
 }
 
-/// Waits until the shim is gone (by its lock, not by looking again and again), then says what it left.
+/// Waits until the shim is gone (by its lock, not by polling), then says what it left.
 ///
 /// # Errors
 /// As [`inspect`].
@@ -227,11 +226,11 @@ pub fn wait(path: &Path, token: &str) -> io::Result<Found> {
 }
 
 /// Asks a shim to stop its attempt. A shim that has only just been started has not said yet who it is, and may take its time
-/// where many do: there are as many looks as `pauses`, and one. Does nothing when the shim is gone, or when its number may
+/// where many do: the shim is tried as many times as there are `pauses`, and once more. Does nothing when the shim is gone, or when its number may
 /// belong to another process by now.
 ///
 /// # Errors
-/// At the last look the attempt file could not be read, or the shim had not spoken ([`io::ErrorKind::TimedOut`]).
+/// At the last time the attempt file could not be read, or the shim had not spoken ([`io::ErrorKind::TimedOut`]).
 pub fn stop(path: &Path, token: &str, pauses: impl IntoIterator<Item = Duration>) -> io::Result<()> {
     let mut pauses = pauses.into_iter();
     // Until the shim speaks, the file speaks of its last attempt.
@@ -428,10 +427,10 @@ mod tests {
             file.write_all_at(line.as_bytes(), 0).unwrap();
         }
 
-        /// Stops `0.ours`; before a look with this number somebody says that he has the lock.
-        fn stop(&self, looks: u32, speaks: u32, token: &str, pid: i32) -> io::Result<()> {
-            let pauses = (1..looks).map(|look| {
-                if look == speaks {
+        /// Stops `0.ours`; before the time with this number somebody says that he has the lock.
+        fn stop(&self, times: u32, speaks: u32, token: &str, pid: i32) -> io::Result<()> {
+            let pauses = (1..times).map(|time| {
+                if time == speaks {
                     self.says(token, pid);
                 }
                 Duration::ZERO

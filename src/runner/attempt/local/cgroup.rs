@@ -13,7 +13,7 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 
 use super::process;
 
-/// How often the processes of a group are looked up to be moved: those that fork meanwhile are found again.
+/// How often the processes of a group are listed to be moved: those that fork meanwhile are found again.
 const RELEASES: u32 = 100;
 
 /// Attempts' groups are called `crondag-attempt-PID-TICKS-NUMBER`, after the spawner of their shims and when it started.

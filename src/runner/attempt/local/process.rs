@@ -18,7 +18,7 @@ use crate::runner::attempt::ATTEMPT_VARIABLE;
 use crate::runner::backoff::Backoff;
 
 /// How long after the first KILL the last processes are waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
+const GIVE_UP_AFTER: Duration = Duration::from_secs(60);
 /// How long after a KILL by way of `run_as` the next one follows: each costs a process, and a line in sudo's log.
 const FOREIGN_PAUSE: Duration = Duration::from_secs(1);
 
@@ -230,17 +230,17 @@ pub(crate) fn collect() {
 /// is left alone.
 fn signal_group(group: i32, signal: Signal) {
     if let Some(group) = Pid::from_raw(group).filter(|group| *group != rustix::process::getpgrp()) {
-        // All of it may have ended since it was looked up.
+        // All of it may have ended since it was found.
         let _ = rustix::process::kill_process_group(group, signal);
     }
 }
 
 /// An attempt's processes, as one who is to end them sees them.
 pub trait Tree {
-    /// Looks for those that live. A look may miss one that forks and ends at once.
+    /// Finds those that live; one that forks and ends at once may be missed.
     fn find(&mut self) -> Processes;
 
-    /// Whether there is none for certain; asked when a look has found none.
+    /// Whether there is none for certain; asked when none was found.
     fn is_gone(&mut self) -> bool {
         true
     }
@@ -248,8 +248,8 @@ pub trait Tree {
     /// Ends those that can be ended in one blow.
     fn kill(&mut self) {}
 
-    /// Asks those that belong to another user to end, or ends them if it is not `is_patient`.
-    fn end_foreign(&mut self, _pids: &[i32], _is_patient: bool) {}
+    /// Asks those that belong to another user to end, or ends them when the grace is over.
+    fn end_foreign(&mut self, _pids: &[i32], _is_in_grace: bool) {}
 }
 
 /// How it went to end an attempt's processes.
@@ -272,17 +272,17 @@ pub fn end_all(tree: &mut impl Tree, grace: Duration) -> Ended {
         let found = tree.find();
         let is_clean = found.is_empty() && tree.is_gone();
         // Something that cannot be killed (stuck in the kernel) must not hold the shim for ever.
-        if is_clean || started.elapsed() > grace + PATIENCE {
+        if is_clean || started.elapsed() > grace + GIVE_UP_AFTER {
             return Ended { count: u32::try_from(seen.len()).unwrap_or(u32::MAX), is_clean };
         }
-        let is_patient = started.elapsed() < grace;
-        if !is_patient {
+        let is_in_grace = started.elapsed() < grace;
+        if !is_in_grace {
             tree.kill();
         }
         let mut foreign = Vec::new();
         for (pid, group) in found {
             let is_new = seen.insert(pid);
-            let is_ours = if !is_patient {
+            let is_ours = if !is_in_grace {
                 signal_group(group, Signal::KILL);
                 signal(pid, Signal::KILL)
             } else if is_new {
@@ -295,10 +295,10 @@ pub fn end_all(tree: &mut impl Tree, grace: Duration) -> Ended {
                 foreign.push(pid);
             }
         }
-        let is_due = is_patient || last_kill.is_none_or(|last| last.elapsed() > FOREIGN_PAUSE);
+        let is_due = is_in_grace || last_kill.is_none_or(|last| last.elapsed() > FOREIGN_PAUSE);
         if !foreign.is_empty() && is_due {
-            tree.end_foreign(&foreign, is_patient);
-            last_kill = (!is_patient).then(Instant::now);
+            tree.end_foreign(&foreign, is_in_grace);
+            last_kill = (!is_in_grace).then(Instant::now);
         }
         std::thread::sleep(pauses.pause());
     }

@@ -94,7 +94,7 @@ pub(super) fn accepts_processes(group: &OwnedFd) -> bool {
     probe.is_some_and(|probe| matches!(sys::start(&probe, Some(group.as_fd())), Err(NotStarted::NoProgram(_))))
 }
 
-/// Looks the program up on the task's own `PATH`, not on the shim's.
+/// Finds the program on the task's own `PATH`, not on the shim's.
 pub(crate) fn find(argv: &[String], env: &BTreeMap<String, String>, working_dir: &Path) -> Result<PathBuf, String> {
     let name = argv.first().map(String::as_str).unwrap_or_default();
     if !working_dir.is_dir() {

@@ -183,9 +183,9 @@ pub fn find(user: &str, token: &str) -> BTreeSet<i32> {
 }
 
 /// Asks processes of a user to end, or ends them. Those that are gone already are fine.
-pub fn end(user: &str, pids: &[i32], is_patient: bool) {
+pub fn end(user: &str, pids: &[i32], is_in_grace: bool) {
     let pids = pids.to_vec();
-    Helper::ask(user, &if is_patient { Request::Terminate(pids) } else { Request::Kill(pids) });
+    Helper::ask(user, &if is_in_grace { Request::Terminate(pids) } else { Request::Kill(pids) });
 }
 
 /// Where this program lies, for somebody else to start. After an upgrade that is the new one.

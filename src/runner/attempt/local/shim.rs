@@ -266,11 +266,11 @@ impl Shim<'_> {
         let mut line = serde_json::to_vec(&record)?;
         line.push(b'\n');
         race_delay();
-        patiently(|| self.record_file.write_all_at(&line, at));
+        until_it_works(|| self.record_file.write_all_at(&line, at));
         race_delay();
         let reported = self.reporter.send(&Report::Ended(Box::new(record)));
         race_delay();
-        patiently(|| self.record_file.sync_data());
+        until_it_works(|| self.record_file.sync_data());
         race_delay();
         if reported.is_err() {
             // The spawner went with the driver: nobody uses the group again.
@@ -324,7 +324,7 @@ struct Attempt<'a> {
     main: i32,
     user: Option<&'a str>,
     group: Option<&'a Group>,
-    /// Looks for strangers with the token even when no relative is left.
+    /// Finds strangers with the token even when no relative is left.
     is_thorough: bool,
     pump: &'a mut Pump,
     log: &'a mut AttemptLog,
@@ -337,7 +337,7 @@ impl Tree for Attempt<'_> {
         reap(self.main, self.status);
         let mut found = process::descendants(self.shim);
         found.extend(self.group.iter().flat_map(|group| process::living(group.processes())));
-        // Reading every process' environment is dear; the children tell most of the time that nobody is left.
+        // Reading every process' environment costs much; the children tell most of the time that nobody is left.
         if self.is_thorough || !found.is_empty() {
             found.extend(process::with_token(self.token, Some(self.shim)));
         }
@@ -355,15 +355,15 @@ impl Tree for Attempt<'_> {
         }
     }
 
-    fn end_foreign(&mut self, pids: &[i32], is_patient: bool) {
+    fn end_foreign(&mut self, pids: &[i32], is_in_grace: bool) {
         if let Some(user) = self.user {
-            run_as::end(user, pids, is_patient);
+            run_as::end(user, pids, is_in_grace);
         }
     }
 }
 
 /// Tries until it works: without the record nobody would ever know how the attempt ended, so a full disk is waited for.
-fn patiently(what: impl Fn() -> io::Result<()>) {
+fn until_it_works(what: impl Fn() -> io::Result<()>) {
     let mut pauses = Backoff::new(Duration::from_millis(10), Duration::from_secs(30));
     while what().is_err() {
         std::thread::sleep(pauses.pause());

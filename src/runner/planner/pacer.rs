@@ -1,4 +1,4 @@
-//! When a scheduler that could look every second looks.
+//! When a scheduler that could plan every second does so.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -7,15 +7,15 @@ use crate::dag::Config;
 use crate::home::Home;
 use crate::store::{ChangeToken, Store};
 
-/// How long a resident scheduler leaves DAG files alone, per file: a look at a file costs some microseconds, so watching
+/// How long a resident scheduler leaves DAG files alone, per file: the status of one costs some microseconds, so watching
 /// takes no more of a core for many files than for few.
 const PAUSE_PER_FILE: SignedDuration = SignedDuration::from_millis(20);
-/// As often as cron looks at its crontabs.
+/// As often as cron reads its crontabs.
 const LONGEST_PAUSE: SignedDuration = SignedDuration::from_secs(60);
 
-/// Knows whether a look would find anything, for one who could look every second.
+/// Knows whether a pass would find anything, for one who could make one every second.
 #[derive(Debug, Default)]
-pub struct Lookout {
+pub struct Pacer {
     quiet: Option<Quiet>,
 }
 
@@ -28,20 +28,20 @@ struct Quiet {
     change_token: ChangeToken,
 }
 
-impl Lookout {
-    /// Whether it is time to look: something is due, somebody wrote to the database (who pauses a DAG, say), the clock was
+impl Pacer {
+    /// Whether it is time for a pass: something is due, somebody wrote to the database (who pauses a DAG, say), the clock was
     /// set back, or the files were left alone for long enough.
-    pub fn is_worth_a_look(&self, store: &Store, now: Timestamp) -> bool {
+    pub fn is_due(&self, store: &Store, now: Timestamp) -> bool {
         let Some(quiet) = &self.quiet else { return true };
         let is_calm = now >= quiet.since && now < quiet.files_at && quiet.next_fire.is_none_or(|fire| now < fire);
         !is_calm || store.change_token().ok() != Some(quiet.change_token)
     }
 
-    /// Looks, and remembers what the next look is to wait for.
+    /// Makes a pass, and remembers what the next one is to wait for.
     ///
     /// # Errors
-    /// As [`plan`]; then the next look is worth it at once.
-    pub fn look(
+    /// As [`plan`]; then the next pass is due at once.
+    pub fn pass(
         &mut self,
         home: &Home,
         store: &mut Store,
@@ -49,7 +49,7 @@ impl Lookout {
         now: Timestamp,
     ) -> Result<Report, PlanError> {
         self.quiet = None;
-        // Asked before: what is written meanwhile is worth the next look.
+        // Asked before: what is written meanwhile makes the next pass due.
         let change_token = store.change_token()?;
         let report = plan(home, store, config, now)?;
         if !report.changed {
