@@ -836,6 +836,8 @@ fn explain_names_the_limit_that_holds_a_task_back() {
     );
     home.profile_run("2018-07-02", &[], Option::None);
     home.run("explain userprofile").success().stderr_eq("").stdout_eq(str![[r#"
+dag: it is 1 run behind its schedule: 1 waits to start; the first was due at 2018-07-03 07:00
+  +08:00, [..] ago
 run: 2018-07-01 07:00 +08:00 is running for [..]
 activity: is running for [..] (try 1 of 1)
   next: crondag logs userprofile activity scheduled__2018-07-01T07:00:00+08:00 -f

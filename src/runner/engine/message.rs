@@ -154,7 +154,7 @@ pub enum Effect {
     Start(Start),
     /// Stop an attempt's process tree; its end is reported as [`Event::AttemptEnded`] all the same.
     StopAttempt { run: RunNumber, task: TaskId, try_number: u32 },
-    /// PollResult at what a task waits for; the answer is an [`Event::Polled`].
+    /// Evaluate what a task waits for; the answer is an [`Event::Polled`].
     Poll(Start),
     /// Tell somebody.
     Alert(Alert),
