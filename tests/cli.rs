@@ -879,6 +879,9 @@ run: 2018-07-02 07:00 +08:00 is queued: no tick has read its DAG file yet
 "#]]);
     let home = home.has_ticked();
     home.run("status").success().stdout_eq(str![[r#"
+behind    userprofile is 1 run behind its schedule: 1 waits to start; the first was due at
+          2018-07-03 07:00 +08:00, [..] ago
+          next: crondag explain userprofile
 running   userprofile 2018-07-01 07:00 +08:00 for [..], 1 of 5 tasks done: activity [..]
 queued    1 run
           next: crondag explain userprofile scheduled__2018-07-02T07:00:00+08:00

@@ -144,6 +144,16 @@ impl Home {
     }
 }
 
+fn toml_text(text: &str) -> String {
+    format!("'''{text}'''")
+}
+
+fn both(case: impl Fn(&Server)) {
+    for kind in [Kind::Postgres, Kind::Mariadb] {
+        case(&Server::get(kind));
+    }
+}
+
 #[test]
 #[ignore = "needs the servers of `./install/test.sh databases`"]
 fn a_failing_third_statement_leaves_nothing_and_good_ones_stay() {
