@@ -19,7 +19,8 @@ use signal_hook::iterator::Signals;
 use super::context::Global;
 
 use super::error::CliError;
-use super::output::{Page, print_json};
+use super::layout::{Layout, width};
+use super::output::{Page, print_json, say};
 use super::stuck;
 use crate::app::App;
 use crate::app::query::runs::{self as queries, failed_tasks};
@@ -134,7 +135,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
         return dry_run(args, &plan, &left_out);
     }
     for line in &left_out {
-        eprintln!("{line}");
+        say(line);
     }
     if plan.runs.is_empty() {
         return Err(CliError::usage(
@@ -146,18 +147,20 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     let receipt = backfill::apply(&app, plan)?;
     let zone = app.zone_of(&dag_id);
     for run in &receipt.changed {
-        eprintln!("meanwhile changed: {}", described(run));
+        say(format!("meanwhile changed: {}", described(run)));
     }
     if !receipt.left_alone.is_empty() {
         let hint = if args.rerun == RerunArg::None { "; --rerun failed or --rerun all does them again" } else { "" };
-        eprintln!("left alone: {} of {intervals} intervals have a run that ended{hint}", receipt.left_alone.len());
+        say(format!("left alone: {} of {intervals} intervals have a run that ended{hint}", receipt.left_alone.len()));
     }
     if receipt.waiting == 0 {
         let all = queries::by_number(&app, &receipt.left_alone)?;
         if args.json {
             print_json(&all)?;
         } else {
-            println!("nothing to do: all {} of {dag_id} ended before", runs(intervals));
+            let mut page = Page::new();
+            page.line(format!("nothing to do: all {} of {dag_id} ended before", runs(intervals)));
+            page.print()?;
         }
         let is_bad = all.iter().any(|run| run.state == RunState::Failed);
         return Ok(if is_bad { ExitCode::FAILURE } else { ExitCode::SUCCESS });
@@ -319,13 +322,13 @@ impl Watcher<'_> {
         let progress = &sight.runs;
         let done = progress.iter().filter(|run| run.state.is_final()).count();
         let begun = progress.iter().filter(|run| run.state == RunState::Running).count();
-        eprintln!(
+        say(format!(
             "{}: interrupted; {done} of {} runs are done, {begun} are begun and wait, {} have not begun",
             self.dag_id,
             progress.len(),
             progress.len() - done - begun
-        );
-        eprintln!("next: go on with `{}`", self.args.again(""));
+        ));
+        say(format!("next: go on with `{}`", self.args.again("")));
         ExitCode::FAILURE
     }
 }
@@ -356,6 +359,7 @@ struct View<'a> {
     zone: TimeZone,
     started: Instant,
     is_terminal: bool,
+    layout: Layout,
     bars: MultiProgress,
     total: ProgressBar,
     active: BTreeMap<RunNumber, ProgressBar>,
@@ -367,14 +371,15 @@ impl<'a> View<'a> {
         let is_terminal = io::stderr().is_terminal();
         let bars = MultiProgress::new();
         let total = bars.add(ProgressBar::new(runs as u64));
-        let style = ProgressStyle::with_template("{prefix:<26} {bar:30} {pos}/{len} runs, {msg}");
-        total.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━━ "));
+        let layout = Layout::of(&io::stderr());
+        total.set_style(style_of_all(layout.width(), dag_id));
         total.set_prefix(dag_id.to_string());
         View {
             dag_id,
             zone,
             started: Instant::now(),
             is_terminal,
+            layout,
             bars,
             total,
             active: BTreeMap::new(),
@@ -385,9 +390,9 @@ impl<'a> View<'a> {
     fn say(&self, text: &str) {
         if self.is_terminal {
             // Without a terminal indicatif would print nothing at all.
-            let _ = self.bars.println(text);
+            let _ = self.bars.println(self.layout.text(text));
         } else {
-            eprintln!("{text}");
+            say(text);
         }
     }
 
@@ -403,7 +408,7 @@ impl<'a> View<'a> {
                 let (date, ended) = (minute(run.logical_date, &self.zone), how_it_ended(run));
                 if !self.is_terminal {
                     let now = Timestamp::now().to_zoned(self.zone.clone()).strftime("%H:%M:%S").to_string();
-                    eprintln!("{now}  {} {date} {ended} ({done} of {} runs)", self.dag_id, progress.len());
+                    say(format!("{now}  {} {date} {ended} ({done} of {} runs)", self.dag_id, progress.len()));
                 } else if run.tasks.failed > 0 || run.state == RunState::Failed {
                     self.say(&format!("{} {date} {ended}", self.dag_id));
                 }
@@ -415,8 +420,7 @@ impl<'a> View<'a> {
         for run in progress.iter().filter(|run| run.state == RunState::Running) {
             let bar = self.active.entry(run.number).or_insert_with(|| {
                 let bar = self.bars.insert_before(&self.total, ProgressBar::new(1));
-                let style = ProgressStyle::with_template("  {prefix:<24} {bar:30} {pos}/{len} tasks {msg}");
-                bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━━ "));
+                bar.set_style(style_of_run(self.layout.width()));
                 bar.set_prefix(minute(run.logical_date, &self.zone));
                 bar
             });
@@ -443,6 +447,37 @@ impl<'a> View<'a> {
             let _ = self.bars.clear();
         }
     }
+}
+
+/// Before the bars, when there is room beside them.
+const LEAD: usize = 26;
+const LONGEST_BAR: usize = 30;
+/// Behind a bar: ` 9999/9999 runs, 999 failed, 59m 59s, ~23h 59m left`, the longer of the two.
+const BEHIND: usize = 52;
+
+/// The bar of all runs. Its name has a line of its own where it does not fit beside it.
+fn style_of_all(room: usize, dag_id: &DagId) -> ProgressStyle {
+    let fits = width(dag_id.as_str()) <= LEAD && room >= LEAD + 6 + BEHIND;
+    if fits {
+        let bar = (room - LEAD - 1 - BEHIND).min(LONGEST_BAR);
+        style(&format!("{{prefix:<{LEAD}}} {{bar:{bar}}} {{pos}}/{{len}} runs, {{msg}}"))
+    } else {
+        let bar = room.saturating_sub(2 + BEHIND).clamp(4, LONGEST_BAR);
+        style(&format!("{{prefix}}\n  {{bar:{bar}}} {{pos}}/{{len}} runs, {{msg}}"))
+    }
+}
+
+/// That of one run, which a narrow terminal has no room for.
+fn style_of_run(room: usize) -> ProgressStyle {
+    let lead = LEAD - 2;
+    match room.saturating_sub(LEAD + 1 + BEHIND).min(LONGEST_BAR) {
+        0..5 => style(&format!("  {{prefix:<{lead}}} {{pos}}/{{len}} tasks, {{msg}}")),
+        bar => style(&format!("  {{prefix:<{lead}}} {{bar:{bar}}} {{pos}}/{{len}} tasks, {{msg}}")),
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━━ ")
 }
 
 /// `success`, `failed, 1 task failed`

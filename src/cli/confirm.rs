@@ -3,6 +3,7 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 
 use super::error::CliError;
+use super::layout::Layout;
 use crate::runner::attempt::environment::User;
 
 /// Asks on the terminal.
@@ -21,7 +22,8 @@ pub fn confirm(question: &str, yes: bool) -> Result<(), CliError> {
     }
     let unreadable =
         |error: io::Error| CliError::environment(format!("cannot ask on the terminal: {error}"), "give -y");
-    write!(io::stderr(), "{question} [y/N] ").map_err(unreadable)?;
+    let question = Layout::of(&io::stderr()).text(&format!("{question} [y/N]"));
+    write!(io::stderr(), "{question} ").map_err(unreadable)?;
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer).map_err(unreadable)?;
     match answer.trim().to_lowercase().as_str() {

@@ -43,12 +43,13 @@ pub mod validate;
 
 use std::env;
 use std::ffi::OsStr;
-use std::io::{self, Write};
+use std::io;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use self::layout::Layout;
+use self::layout::{Layout, wants_colour};
+use self::output::{say, write_out};
 use crate::app::request::pause::Schedule;
 use crate::home::Home;
 pub use context::Global;
@@ -161,15 +162,34 @@ pub fn main() -> ExitCode {
         }
         None => {}
     }
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(refusal) => return answer(&refusal),
+    };
     match run(&cli) {
         Ok(code) => code,
         Err(error) => {
-            // With standard error closed there is nobody to tell; the exit code still says it.
-            let _ = writeln!(io::stderr(), "{}", Layout::of(&io::stderr()).text(&error.to_string()));
+            // The exit code says it also where nobody can be told.
+            say(error.to_string());
             error.exit_code()
         }
     }
+}
+
+/// What the parser says instead of a command line: the help that was asked for, or what is wrong. It breaks texts between
+/// words, but neither the line of usage nor lists of values.
+fn answer(refusal: &clap::Error) -> ExitCode {
+    let rendered = refusal.render();
+    let is_coloured = if refusal.use_stderr() { wants_colour(&io::stderr()) } else { wants_colour(&io::stdout()) };
+    let text = if is_coloured { rendered.ansi().to_string() } else { rendered.to_string() };
+    let text = text.trim_end();
+    if refusal.use_stderr() {
+        say(text);
+    } else if let Err(error) = write_out(&format!("{}\n", Layout::of(&io::stdout()).text(text))) {
+        say(error.to_string());
+        return error.exit_code();
+    }
+    ExitCode::from(u8::try_from(refusal.exit_code()).unwrap_or(2))
 }
 
 fn run(cli: &Cli) -> Result<ExitCode, CliError> {

@@ -184,6 +184,12 @@ pub fn write_out(text: &str) -> Result<(), CliError> {
     }
 }
 
+/// Says something beside the output, on standard error, fitted into its terminal. With that closed there is nobody to tell.
+pub fn say(text: impl AsRef<str>) {
+    let stderr = io::stderr();
+    let _ = writeln!(io::stderr(), "{}", Layout::of(&stderr).text(text.as_ref()));
+}
+
 /// Writes a value as JSON to standard output.
 pub fn print_json(value: &impl Serialize) -> Result<(), CliError> {
     let mut text = serde_json::to_string_pretty(value)

@@ -20,6 +20,7 @@ use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use super::context::Global;
 use super::error::CliError;
 use super::layout::wants_colour;
+use super::output::say;
 use super::rehearsal::Rehearsal;
 use crate::app::times::{minute, rfc3339};
 use crate::dag::SKIP_EXIT_STATUS;
@@ -88,13 +89,11 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
 
 /// Beside the task's own output, so on standard error.
 fn note(text: &str) {
-    let line = if wants_colour(&io::stderr()) {
-        format!("\x1b[2m[crondag] {text}\x1b[0m")
+    if wants_colour(&io::stderr()) {
+        say(format!("\x1b[2m[crondag] {text}\x1b[0m"));
     } else {
-        format!("[crondag] {text}")
-    };
-    // With standard error closed there is nobody to tell.
-    let _ = writeln!(io::stderr(), "{line}");
+        say(format!("[crondag] {text}"));
+    }
 }
 
 fn spec(rehearsal: Rehearsal) -> AttemptSpec {

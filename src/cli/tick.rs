@@ -7,6 +7,7 @@ use super::context::Global;
 
 use super::diagnostic::{self, Style};
 use super::error::CliError;
+use super::output::say;
 use crate::dag::DagId;
 use crate::runner::client;
 use crate::runner::driver::{self, End, log};
@@ -32,7 +33,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
         eprint!("{}", diagnostic::render(&file.faults, &file.path, &file.text, style));
     }
     for note in &report.notes {
-        eprintln!("note: {note}");
+        say(format!("note: {note}"));
     }
     if !report.faulty.is_empty() {
         let mut is_scheduled = false;
@@ -45,7 +46,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
         } else {
             "; until then nothing of it is scheduled"
         };
-        eprintln!("next: correct it, then type `crondag validate`{until_then}");
+        say(format!("next: correct it, then type `crondag validate`{until_then}"));
     }
     if args.foreground {
         drop(store);

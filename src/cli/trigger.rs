@@ -8,7 +8,7 @@ use super::confirm::confirm;
 use super::context::Global;
 
 use super::error::CliError;
-use super::output::{Page, print_json, write_out};
+use super::output::{Page, print_json, say, write_out};
 use super::stuck;
 use crate::app::App;
 use crate::app::query::runs::failed_tasks;
@@ -63,7 +63,9 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
             args.yes,
         )?;
     } else if !plan.has_ended {
-        eprintln!("note: the data interval from {start} ends at {end}; the scheduled run of then comes all the same");
+        say(format!(
+            "note: the data interval from {start} ends at {end}; the scheduled run of then comes all the same"
+        ));
     }
     let receipt = trigger::apply(&app, plan)?;
     if args.json {

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::diagnostic::{Style, render};
+use super::output::say;
 use crate::access::{self, Exposed};
 use crate::app::times::zone_name;
 use crate::dag::file::{Fault, OtherFile, Severity, check_awaited, read_config_leniently, read_dag, read_diagnosis};
@@ -80,8 +81,7 @@ pub fn run(args: &Args, find_home: impl FnOnce() -> Result<Home, HomeError>) -> 
         match find_home() {
             Ok(home) => check(&[home.root().to_path_buf()]),
             Err(error) => {
-                // With standard error gone there is nobody to tell; the exit code still says it.
-                let _ = writeln!(io::stderr(), "error: {error}");
+                say(format!("error: {error}"));
                 return ExitCode::from(2);
             }
         }
@@ -104,8 +104,7 @@ pub fn run(args: &Args, find_home: impl FnOnce() -> Result<Home, HomeError>) -> 
     };
     match stdout.lock().write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            // As above.
-            let _ = writeln!(io::stderr(), "error: cannot write the report: {error}");
+            say(format!("error: cannot write the report: {error}"));
             ExitCode::from(3)
         }
         _ if report.count(Severity::Error) > 0 => ExitCode::from(2),

@@ -9,9 +9,11 @@
 mod home;
 mod process;
 mod ran;
+mod terminal;
 mod until;
 
 pub use home::Home;
 pub use process::{pids, processes, signal};
 pub use ran::Ran;
+pub use terminal::on_terminal;
 pub use until::{LONG_ENOUGH, until, until_some};
