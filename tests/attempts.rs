@@ -690,6 +690,26 @@ fn a_task_that_starts_a_service_may_leave_it_running_when_it_succeeds() {
     }
 }
 
+/// The driver that started the attempt is gone, and its shim hears nothing: the next driver knows from the attempt file when it
+/// was to end.
+#[test]
+fn a_task_that_stops_its_shim_is_ended_at_its_timeout_by_the_next_driver() {
+    let long = marker(86_454);
+    let home = Home::of(
+        "",
+        &format!("[tasks.a]\ntimeout = '2s'\nshell = 'touch begun; kill -STOP $PPID; sleep {long}; true'\n"),
+    );
+    home.run("trigger d").success();
+    until("it has begun", || home.has("begun") && !pids(&format!("sleep {long}")).is_empty());
+    signal(home.driver_pid().unwrap(), "-KILL");
+    home.run("tick").success();
+    until("it has ended", || home.state("d", "a").0 == "failed");
+    let (_, reason) = home.state("d", "a");
+    assert!(reason.starts_with("timed out after ") && reason.ends_with("(its timeout is 2s)"), "{reason}");
+    until("its processes are gone", || pids(&long).is_empty());
+    home.ends_clean();
+}
+
 #[test]
 fn a_task_that_stops_its_shim_is_ended_at_its_timeout_and_by_a_stop_all_the_same() {
     let [once, again, asked] = [marker(86_451), marker(86_452), marker(86_453)];

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::line::Line;
 use super::log;
-use crate::runner::attempt::local::attempt_file::{self, Urged};
+use crate::runner::attempt::local::attempt_file::{self, Due, Urged};
 
 /// How long after its time, and how often from then on, a shim is urged on. To one that is at it nothing happens.
 const MARGIN: Duration = Duration::from_secs(5);
@@ -25,11 +25,14 @@ pub(super) struct Overdue {
 
 enum Message {
     Watch { due: Instant, token: String, path: PathBuf },
+    Adopt { token: String, path: PathBuf },
     Forget { due: Instant, token: String },
 }
 
 struct Entry {
     path: PathBuf,
+    /// Its time is known.
+    is_known: bool,
     stopped: u32,
 }
 
@@ -43,6 +46,17 @@ impl Overdue {
         let Some(due) = ends_at.checked_add(MARGIN) else { return };
         self.forget(token);
         self.due.insert(token.to_owned(), due);
+        self.send(Message::Watch { due, token: token.to_owned(), path });
+    }
+
+    /// An earlier driver has started this attempt; its file says when it has to end.
+    pub(super) fn adopt(&mut self, token: &str, path: PathBuf) {
+        if !self.due.contains_key(token) {
+            self.send(Message::Adopt { token: token.to_owned(), path });
+        }
+    }
+
+    fn send(&mut self, message: Message) {
         let sender = match &self.sender {
             Some(sender) => sender,
             None => {
@@ -52,7 +66,7 @@ impl Overdue {
                 self.sender.insert(sender)
             }
         };
-        let _ = sender.send(Message::Watch { due, token: token.to_owned(), path });
+        let _ = sender.send(message);
     }
 
     /// This attempt has ended.
@@ -73,7 +87,10 @@ fn urge(receiver: &Receiver<Message>) {
         };
         match message {
             Ok(Message::Watch { due, token, path }) => {
-                open.insert((due, token), Entry { path, stopped: 0 });
+                open.insert((due, token), Entry { path, is_known: true, stopped: 0 });
+            }
+            Ok(Message::Adopt { token, path }) => {
+                open.insert((Instant::now(), token), Entry { path, is_known: false, stopped: 0 });
             }
             Ok(Message::Forget { due, token }) => {
                 open.remove(&(due, token));
@@ -84,6 +101,19 @@ fn urge(receiver: &Receiver<Message>) {
         let now = Instant::now();
         while let Some(first) = open.first_entry().filter(|first| first.key().0 <= now) {
             let ((_, token), mut entry) = first.remove_entry();
+            if !entry.is_known {
+                let due = attempt_file::due(&entry.path, &token);
+                entry.is_known = matches!(due, Due::In(_));
+                let next = match due {
+                    Due::Gone | Due::Never => None,
+                    Due::Unknown => now.checked_add(MARGIN),
+                    Due::In(left) => now.checked_add(left + MARGIN),
+                };
+                if let Some(next) = next {
+                    open.insert((next, token), entry);
+                }
+                continue;
+            }
             match attempt_file::urge(&entry.path, &token) {
                 Urged::Gone => continue,
                 Urged::Goes => entry.stopped = 0,

@@ -205,6 +205,7 @@ impl Host for System {
 
     fn watch(&mut self, key: Key, token: String, started_at: Timestamp, grace: Duration) {
         let path = self.attempt_files.path(&token);
+        self.overdue.adopt(&token, path.clone());
         let sender = self.sender.clone();
         in_background("adopted", move || {
             // Too many open files, a disk that fails: an attempt of which nothing is known may live.

@@ -38,6 +38,9 @@ pub(super) struct Holder {
     /// The control group of the attempt, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) cgroup: Option<PathBuf>,
+    /// When the attempt is to end at the latest, as time since the machine's boot; `None` when it has no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) ends_at: Option<Duration>,
 }
 
 /// What the driver hears of an attempt.
@@ -274,6 +277,31 @@ pub(crate) enum Urged {
     WasStopped,
 }
 
+/// When an attempt is to end that another driver has started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// It has ended.
+    Gone,
+    /// Its shim has not spoken yet.
+    Unknown,
+    /// It may take as long as it likes.
+    Never,
+    /// After this time.
+    In(Duration),
+}
+
+/// Reads when an attempt is to end.
+pub(crate) fn due(path: &Path, token: &str) -> Due {
+    match holder_of(path) {
+        Ok(Lock::Free) => Due::Gone,
+        Ok(Lock::Held(Some(holder))) if holder.token == token => match holder.ends_at {
+            None => Due::Never,
+            Some(at) => Due::In(at.saturating_sub(process::since_boot())),
+        },
+        Ok(Lock::Held(_)) | Err(_) => Due::Unknown,
+    }
+}
+
 /// Lets a shim go on that somebody has stopped.
 pub(crate) fn urge(path: &Path, token: &str) -> Urged {
     match shim_of(path, token) {
@@ -420,6 +448,7 @@ mod tests {
                 boot_id: process::boot_id().to_owned(),
                 run_as: None,
                 cgroup: None,
+                ends_at: None,
             };
             let line = serde_json::to_string(&holder).unwrap() + "\n";
             let file = File::options().write(true).open(&self.path).unwrap();

@@ -48,6 +48,12 @@ pub(super) fn is_stopped(pid: i32) -> bool {
     stat(pid).is_some_and(|stat| stat.is_stopped)
 }
 
+/// How long ago the machine was booted, its sleep included.
+pub(super) fn since_boot() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::try_from(now).unwrap_or_default()
+}
+
 /// The id of this boot of the machine.
 pub fn boot_id() -> &'static str {
     static BOOT_ID: OnceLock<String> = OnceLock::new();

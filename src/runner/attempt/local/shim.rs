@@ -63,6 +63,7 @@ impl Spare {
             boot_id: process::boot_id().to_owned(),
             run_as: None,
             cgroup: None,
+            ends_at: None,
         };
         Ok(Spare { holder, signals })
     }
@@ -89,7 +90,8 @@ impl Spare {
             title.set(&["crondag", "__shim", &attempt]);
         }
         let cgroup = group.as_ref().map(|group| group.folder().to_owned());
-        let holder = Holder { token: spec.token.clone(), run_as: spec.run_as.clone(), cgroup, ..self.holder };
+        let ends_at = spec.limit.and_then(|limit| process::since_boot().checked_add(limit.after));
+        let holder = Holder { token: spec.token.clone(), run_as: spec.run_as.clone(), cgroup, ends_at, ..self.holder };
         Shim { spec, record_file, reporter, group, is_group_fit: Cell::new(true) }.run(&holder, &self.signals)
     }
 }
