@@ -108,7 +108,7 @@ impl Home {
                         )
                         .unwrap();
                 }
-                write.apply(&Transition::TaskEnded { run, task, state: *state, reason }, ended).unwrap();
+                write.apply(&Transition::TaskEnded { run, task, state: *state, reason, awaited: None }, ended).unwrap();
             }
         }
         if let Some(state) = end {

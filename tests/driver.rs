@@ -157,7 +157,7 @@ impl World {
     }
 
     fn ends(&mut self, run: RunNumber, name: &str, state: TaskState) {
-        self.record(&Transition::TaskEnded { run, task: task(name), state, reason: None });
+        self.record(&Transition::TaskEnded { run, task: task(name), state, reason: None, awaited: None });
     }
 
     /// An attempt of task `b` that lives.

@@ -228,3 +228,17 @@ zone: [..]
     assert_eq!(stage.home.json("explain d --json")[0]["lag"], lag);
     assert_eq!(stage.home.json("status --json")[0]["lags"], serde_json::json!([lag]));
 }
+
+#[test]
+fn a_word_is_a_run_if_there_is_one_of_that_id_and_else_a_task() {
+    let mut stage = Stage::new("schedule = '@daily'\n[tasks.load__all]\nshell = 'true'\n");
+    stage.run(1, RunType::Scheduled, None, true);
+    let first = |words: &str| stage.home.run(words).success().out().lines().next().unwrap().to_owned();
+    assert!(first("explain d scheduled__2018-07-01").starts_with("run: 2018-07-01 00:00 +00:00 is running"));
+    assert!(stage.home.run("explain d load__all").success().out().contains("\nload__all: "));
+    stage.home.run("explain d load__al").code(2).stderr_eq(str![[r#"
+error: the DAG d has no task `load__al`
+next: did you mean `load__all`? `crondag list_tasks d` shows them all
+
+"#]]);
+}

@@ -459,8 +459,8 @@ fn no_value_leads_out_of_the_folder_that_a_template_names() {
 
 #[test]
 fn nothing_adds_a_header_to_a_mail() {
-    use crondag::dag::RunNumber;
     use crondag::dag::config::{Email, MailTransport};
+    use crondag::dag::{RunNumber, RunType};
     use crondag::notify::render::{Evidence, LogTail, Place, render};
     use crondag::notify::{Notice, NoticeEvent, RunFacts, Standing, TaskFacts, deliver};
 
@@ -478,6 +478,7 @@ fn nothing_adds_a_header_to_a_mail() {
     let run = RunFacts {
         number: RunNumber(1),
         dag_id: evil.to_owned(),
+        run_type: RunType::Scheduled,
         run_id: evil.to_owned(),
         ds: evil.to_owned(),
         data_interval: (evil.to_owned(), evil.to_owned()),

@@ -120,20 +120,30 @@ pub fn last_run(app: &App, store: &Store, dag_id: &DagId) -> Result<Option<RunRo
 }
 
 /// The task and the run that are meant where a task comes first and a run may follow: `20180701` alone means the run, and of
-/// two the one that is a date is the run, in whichever order they come.
+/// two the one that is a date or a run's id is the run, in whichever order they come.
+///
+/// # Errors
+/// The database.
 pub fn task_and_run<'t>(
+    app: &App,
+    store: Option<&Store>,
+    dag_id: &DagId,
     dag: Option<&Dag>,
-    zone: &TimeZone,
-    first: Option<&'t str>,
-    second: Option<&'t str>,
-) -> (Option<&'t str>, Option<&'t str>) {
+    (first, second): (Option<&'t str>, Option<&'t str>),
+) -> Result<(Option<&'t str>, Option<&'t str>), AppError> {
+    let zone = app.zone_of(dag_id);
     let is_task = |text: &str| dag.is_some_and(|dag| dag.task_index(text).is_some());
-    let is_run = |text: &str| !is_task(text) && (text.contains("__") || parse_when(text, zone).is_ok());
-    match (first, second) {
-        (Some(text), None) if is_run(text) => (None, Some(text)),
-        (Some(date), Some(task)) if is_run(date) && is_task(task) => (Some(task), Some(date)),
+    let is_run = |text: &str| -> Result<bool, AppError> {
+        if is_task(text) || parse_when(text, &zone).is_ok() {
+            return Ok(!is_task(text));
+        }
+        Ok(store.map(|store| store.run_by_id(dag_id, text)).transpose()?.flatten().is_some())
+    };
+    Ok(match (first, second) {
+        (Some(text), None) if is_run(text)? => (None, Some(text)),
+        (Some(date), Some(task)) if is_task(task) && is_run(date)? => (Some(task), Some(date)),
         as_typed => as_typed,
-    }
+    })
 }
 
 /// As [`runs`], for commands that act on exactly one.

@@ -53,8 +53,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     let app = global.open()?;
     let dag_id = app.dag_id(&args.dag)?;
     let file: Option<Dag> = app.find(&dag_id).and_then(Result::ok);
-    let zone = app.zone_of(&dag_id);
-    let (task, run) = select::task_and_run(file.as_ref(), &zone, args.task.as_deref(), args.run.as_deref());
+    let (task, run) = (args.task.as_deref(), args.run.as_deref());
+    let (task, run) = select::task_and_run(&app, app.store()?.as_ref(), &dag_id, file.as_ref(), (task, run))?;
     let question = AttemptsQuestion {
         task: task.map(ToOwned::to_owned),
         run: run.map(ToOwned::to_owned),

@@ -48,6 +48,7 @@ impl Rehearsal {
             dag: &dag,
             task: &dag.tasks[index],
             interval,
+            run_type: RunType::Scheduled,
             run_id: &run_id,
             try_number: 1,
             params: &values,

@@ -261,12 +261,7 @@ impl Work {
             }
             if !settings.is_good {
                 // What crondag.toml would have said is not known.
-                faults.retain(|fault| {
-                    let is_of_config = matches!(fault.code, "unknown-pool" | "unknown-connection" | "pool-too-small")
-                        || (fault.code == "undefined-name"
-                            && (fault.message.contains("variable") || fault.message.contains("secret")));
-                    !is_of_config
-                });
+                faults.retain(|fault| !fault.is_of_config);
             }
         }
         faults.extend(exposed(path));

@@ -88,6 +88,9 @@ pub enum Transition {
         state: TaskState,
         /// Why it failed or was skipped.
         reason: Option<String>,
+        /// What it waited for in vain, where it ended because of that.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        awaited: Option<String>,
     },
     /// Any state -> none: somebody cleared it, or its attempt was stopped by an interrupted backfill; or it was cleared before,
     /// and its run begins with a version that has other `retries`.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::mail::Mail;
 use super::render::report::Report;
-use crate::dag::RunNumber;
+use crate::dag::{RunNumber, RunType};
 
 /// The version of what [`Notice::to_json`] writes.
 const VERSION: u32 = 1;
@@ -110,6 +110,8 @@ pub struct RunFacts {
     pub number: RunNumber,
     /// The DAG.
     pub dag_id: String,
+    /// Who asked for it.
+    pub run_type: RunType,
     /// The run.
     pub run_id: String,
     /// The logical date as a local date, `2018-07-01`.

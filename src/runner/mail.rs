@@ -94,7 +94,7 @@ fn diagnosis(run: &RunFacts, task: &TaskFacts, home: &Home, config: &Config) -> 
         home,
         dag: &dag,
         task: index,
-        run: render::run_selector(&run.run_id, &run.ds, &run.data_interval).to_owned(),
+        run: render::run_selector(run.run_type, &run.run_id, &run.ds, &run.data_interval).to_owned(),
         logical_date: row.logical_date,
         // An ending that another version wrote otherwise is not known.
         ending: attempt.ending.as_deref().and_then(|ending| serde_json::from_str(ending).ok()),

@@ -141,6 +141,22 @@ impl Store {
             .query_row([], |row| row.get(0))?)
     }
 
+    /// What a task waited for in vain, where it ended because of that and nothing has become of it since.
+    pub fn awaited_in_vain(&self, run: RunNumber, task: &TaskId) -> Result<Option<String>, StoreError> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT id, data FROM events WHERE run = ?1 AND task_id = ?2 ORDER BY id DESC LIMIT 1")?;
+        let mut rows = statement.query((run.0, task.as_str()))?;
+        let Some(row) = rows.next()? else { return Ok(None) };
+        let (id, data): (i64, String) = (row.get(0)?, row.get(1)?);
+        let event: Event = serde_json::from_str(&data)
+            .map_err(|error| StoreError::Impossible(format!("event {id} is unreadable: {error}")))?;
+        Ok(match event {
+            Event::Transition(Transition::TaskEnded { awaited, .. }) => awaited,
+            Event::Transition(_) | Event::Created { .. } | Event::History(_) => None,
+        })
+    }
+
     /// The tables' own view of every run, in the form that [`rebuild`] gives: for comparing the two.
     pub fn current_states(&self) -> Result<BTreeMap<RunNumber, Rebuilt>, StoreError> {
         let mut runs = BTreeMap::new();

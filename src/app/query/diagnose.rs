@@ -9,10 +9,10 @@ use super::tasks::task_of_run;
 use crate::app::times::Moment;
 use crate::app::{App, AppError, select};
 use crate::dag::file::Fault;
-use crate::dag::{Dag, DagId, TaskId, TaskState};
+use crate::dag::{DagId, TaskId, TaskState};
 use crate::diagnose::{Confidence, Diagnosis, Finding, Subject};
 use crate::runner::evidence::{self, Failed};
-use crate::store::{RunRow, TaskInstance};
+use crate::store::{RunRow, Store, TaskInstance};
 
 /// What is known of a failed attempt.
 #[derive(Debug)]
@@ -118,7 +118,7 @@ pub fn diagnose(
     };
     if try_number.is_none()
         && let Some(instance) = tasks.iter().find(|other| other.task_id == task)
-        && let Some(diagnosis) = vain_wait(dag.as_ref(), &run, instance)
+        && let Some(diagnosis) = vain_wait(store, &run, instance)?
     {
         return Ok(answer(task, instance.try_number, diagnosis));
     }
@@ -176,16 +176,15 @@ pub fn diagnose(
 }
 
 /// A wait that gave up: its reason tells all, and most waits have no log.
-fn vain_wait(dag: Option<&Dag>, run: &RunRow, instance: &TaskInstance) -> Option<Diagnosis> {
-    let dag = dag?;
-    let wait = dag.tasks[dag.task_index(instance.task_id.as_str())?].wait()?;
-    let reason = instance.reason.as_deref().filter(|_| instance.state == TaskState::Failed)?;
-    let what = wait.awaited_in_vain(reason)?;
+fn vain_wait(store: &Store, run: &RunRow, instance: &TaskInstance) -> Result<Option<Diagnosis>, AppError> {
+    let failed_for = instance.reason.as_deref().filter(|_| instance.state == TaskState::Failed);
+    let Some(reason) = failed_for else { return Ok(None) };
+    let Some(what) = store.awaited_in_vain(run.number, &instance.task_id)? else { return Ok(None) };
     let subject = Subject {
         dag: run.dag_id.to_string(),
         task: instance.task_id.to_string(),
         run: run.run_id.clone(),
         settings: Vec::new(),
     };
-    Some(Diagnosis::of_vain_wait(&subject, what, reason))
+    Ok(Some(Diagnosis::of_vain_wait(&subject, &what, reason)))
 }

@@ -56,7 +56,7 @@ pub fn explain(app: &App, dag: &str, task: Option<&str>, run: Option<&str>) -> R
         reasons: Vec::new(),
     };
     let file = view.file();
-    let (task, when) = select::task_and_run(file.as_ref(), &view.zone, task, run);
+    let (task, when) = select::task_and_run(app, view.store, &dag_id, file.as_ref(), (task, run))?;
     if let (Some(dag), None, None) = (&file, task, when) {
         view.lag(dag)?;
     }

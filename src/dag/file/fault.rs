@@ -38,6 +38,8 @@ pub struct Fault {
     pub help: Vec<String>,
     /// Other places that explain this one, each with its label.
     pub related: Vec<(Range<usize>, String)>,
+    /// Whether it is one only because of what crondag.toml says or leaves out.
+    pub is_of_config: bool,
 }
 
 impl Fault {
@@ -56,6 +58,7 @@ impl Fault {
             label: one_line(&label.into()),
             help: Vec::new(),
             related: Vec::new(),
+            is_of_config: false,
         }
     }
 
@@ -86,6 +89,12 @@ impl Fault {
     pub fn also(mut self, span: Range<usize>, label: impl Into<String>) -> Fault {
         self.related.push((span, label.into()));
         self
+    }
+
+    /// It is one only because of crondag.toml.
+    #[must_use]
+    pub(super) fn of_config(self) -> Fault {
+        Fault { is_of_config: true, ..self }
     }
 
     /// Line and column of its beginning, both from 1; columns count characters.

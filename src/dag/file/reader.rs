@@ -20,8 +20,8 @@ use super::value::{
 };
 use crate::dag::model::DateBound;
 use crate::dag::nearest::nearest;
-use crate::dag::schedule::{Schedule, parse_zone, read_date};
-use crate::dag::template::Checker;
+use crate::dag::schedule::{Schedule, ScheduleFaultKind, parse_zone, read_date};
+use crate::dag::template::{Checker, TemplateFaultKind};
 use crate::dag::units::{parse_duration, parse_size};
 
 /// Linux's `MAX_ARG_STRLEN`: the bytes of one argument, its end included.
@@ -298,9 +298,14 @@ impl<'f> Reader<'f> {
             );
         }
         for fault in found {
-            let code = if fault.message.contains("template is wrong") { "bad-template" } else { "undefined-name" };
-            let label = if code == "bad-template" { "in this template" } else { "not known in templates" };
+            let (code, label) = match fault.kind {
+                TemplateFaultKind::Wrong => ("bad-template", "in this template"),
+                TemplateFaultKind::UndefinedName | TemplateFaultKind::NotInConfig => {
+                    ("undefined-name", "not known in templates")
+                }
+            };
             let mut shown = Fault::error(code, places.at(fault.span), fault.message, label);
+            shown.is_of_config = fault.kind == TemplateFaultKind::NotInConfig;
             shown.help.extend(fault.help);
             self.push(shown);
         }
@@ -625,12 +630,12 @@ impl<'f> Reader<'f> {
                 Some(schedule)
             }
             Err(fault) => {
-                let label = match &fault.message {
-                    message if message.contains("no day ever") || message.contains("never matches") => "never matches",
-                    _ if text.trim_start().starts_with('@') => "not one of the shorthands",
-                    message if message.contains("does not belong") => "not a field",
-                    _ if fault.span == (0..text.len()) => "expected five crontab fields",
-                    _ => "not a value of this field",
+                let label = match fault.kind {
+                    ScheduleFaultKind::NeverMatches => "never matches",
+                    ScheduleFaultKind::Shorthand => "not one of the shorthands",
+                    ScheduleFaultKind::NotAField => "not a field",
+                    ScheduleFaultKind::Fields => "expected five crontab fields",
+                    ScheduleFaultKind::Value => "not a value of this field",
                 };
                 let span = self.places(entry.value, text).at(fault.span);
                 self.push(Fault::error("bad-schedule", span, fault.message, label).help(fault.help));

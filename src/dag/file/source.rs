@@ -27,7 +27,7 @@ pub(super) fn read_connection<'f>(
             );
             let name = quoted_key(&connection.value);
             let add = format!("add it to crondag.toml: [connections.{name}] with type = \"sqlite\" and path");
-            reader.push(or_known(fault, &connection.value, connections.keys().map(String::as_str), &add));
+            reader.push(or_known(fault.of_config(), &connection.value, connections.keys().map(String::as_str), &add));
         }
         None if open.lacks("connection") => {
             let fault = Fault::error(

@@ -7,14 +7,21 @@ use toml::de::{DeTable, DeValue};
 
 use super::fault::Fault;
 
-const YAML: &str = "not TOML: this looks like YAML";
-const OPEN_STRING: &str = "not TOML: a string is not closed";
-const OPEN_LIST: &str = "not TOML: a header inside a list";
+/// Slips after which the parser stumbles over what is no fault of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Slip {
+    /// A file that is YAML is so on all its lines.
+    Yaml,
+    /// What stands between its quotes is text.
+    OpenString,
+    Other,
+}
 
 /// Every fault of the syntax, sorted by place.
 pub(super) fn faults(text: &str, root: &DeTable<'_>, errors: &[toml::de::Error]) -> Vec<Fault> {
     let starts = line_starts(text);
     let mut broken_lines = HashSet::new();
+    let mut is_yaml = false;
     let mut faults: Vec<Fault> = Vec::new();
     // Tables that are there twice, by their headers: the keys in them are then there twice too, and not worth a word.
     let mut repeated: HashSet<Vec<(String, usize)>> = HashSet::new();
@@ -27,7 +34,8 @@ pub(super) fn faults(text: &str, root: &DeTable<'_>, errors: &[toml::de::Error])
         if line_of(&starts, span.start) <= open_until {
             continue;
         }
-        let fault = match error.message() {
+        // The parser gives its faults as words only.
+        let (fault, slip) = match error.message() {
             message if message.starts_with("duplicate key") => {
                 let header = header_before(text, span.start);
                 if header.iter().any(|(_, at)| *at == span.start) {
@@ -35,26 +43,22 @@ pub(super) fn faults(text: &str, root: &DeTable<'_>, errors: &[toml::de::Error])
                 } else if repeated.contains(&header) {
                     continue;
                 }
-                duplicate(text, root, span)
+                (duplicate(text, root, span), Slip::Other)
             }
             message => syntax(text, message, span),
         };
         // One slip often makes the parser stumble again on the same line: the first word on a line is the one to read.
         if fault.code == "syntax" {
-            let is_again = fault.message == YAML && faults.iter().any(|other| other.message == YAML);
+            let is_again = slip == Slip::Yaml && is_yaml;
+            is_yaml |= slip == Slip::Yaml;
             if is_again || !broken_lines.insert(line_of(&starts, fault.span.start)) {
                 continue;
             }
         }
-        let ends_here = fault.message == OPEN_LIST;
-        if fault.message == OPEN_STRING {
+        if slip == Slip::OpenString {
             open_until = last_line_of_open_string(text, &starts, fault.span.start).unwrap_or(open_until);
         }
         faults.push(fault);
-        // What stands behind an open list is read as its items: nothing said about it would be true.
-        if ends_here {
-            break;
-        }
     }
     faults.sort_by_key(|fault| fault.span.start);
     faults
@@ -113,7 +117,7 @@ fn visible(text: &str, span: Range<usize>) -> Range<usize> {
     start..end
 }
 
-fn syntax(text: &str, message: &str, span: Range<usize>) -> Fault {
+fn syntax(text: &str, message: &str, span: Range<usize>) -> (Fault, Slip) {
     let (what, wanted) = match message.split_once(", expected ") {
         Some((what, wanted)) => (what, Some(wanted)),
         None => (message, None),
@@ -124,12 +128,14 @@ fn syntax(text: &str, message: &str, span: Range<usize>) -> Fault {
     let words = value.trim();
     match words {
         "True" | "TRUE" | "yes" | "Yes" | "on" => {
-            return fault("a flag in other words", "expected `true`").help("write true");
+            return (fault("a flag in other words", "expected `true`").help("write true"), Slip::Other);
         }
         "False" | "FALSE" | "no" | "No" | "off" => {
-            return fault("a flag in other words", "expected `false`").help("write false");
+            return (fault("a flag in other words", "expected `false`").help("write false"), Slip::Other);
         }
-        "None" | "null" | "nil" => return fault("there is no null", "not a value").help("leave the key out"),
+        "None" | "null" | "nil" => {
+            return (fault("there is no null", "not a value").help("leave the key out"), Slip::Other);
+        }
         _ => {}
     }
     let trimmed = line.trim_start();
@@ -138,12 +144,15 @@ fn syntax(text: &str, message: &str, span: Range<usize>) -> Fault {
         let start = span.start - at_line + (line.len() - trimmed.len());
         start..start + trimmed.trim_end().len()
     };
-    match what {
+    let mut slip = Slip::Other;
+    let fault = match what {
         "key with no value"
             if trimmed.starts_with("- ") || trimmed.trim_end().ends_with(':') || trimmed.contains(": ") =>
         {
-            let fault = Fault::error("syntax", whole_line(), YAML, "expected `key = value`");
-            fault.help("a table begins with [tasks.NAME], a list is [\"a\", \"b\"]")
+            slip = Slip::Yaml;
+            let message = "not TOML: this looks like YAML";
+            Fault::error("syntax", whole_line(), message, "expected `key = value`")
+                .help("a table begins with [tasks.NAME], a list is [\"a\", \"b\"]")
         }
         "key with no value" => {
             let fault =
@@ -158,6 +167,7 @@ fn syntax(text: &str, message: &str, span: Range<usize>) -> Fault {
         | "invalid multi-line literal string"
             if wanted.is_some_and(|wanted| wanted.contains('"') || wanted.contains('\'')) =>
         {
+            slip = Slip::OpenString;
             fault("a string is not closed", "expected the closing quotes here")
                 .help("a text of several lines stands between \'\'\' and \'\'\' (between \"\"\" and \"\"\" a backslash is an escape)")
         }
@@ -171,7 +181,8 @@ fn syntax(text: &str, message: &str, span: Range<usize>) -> Fault {
             Some("nothing") | None => fault(what, "not expected here"),
             Some(wanted) => fault(what, &format!("expected {wanted}")),
         },
-    }
+    };
+    (fault, slip)
 }
 
 /// The line of a span and what stands behind its `=`, without a comment.

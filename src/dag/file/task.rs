@@ -162,7 +162,7 @@ fn check_pool(
             let message = format!("unknown pool `{}`", pool.value);
             let fault = Fault::error("unknown-pool", pool.span.clone(), message, "crondag.toml has no such pool");
             let add = format!("add it to crondag.toml, below [pools]: {} = 4", quoted_key(&pool.value));
-            reader.push(or_known(fault, &pool.value, config.pools.keys().map(String::as_str), &add));
+            reader.push(or_known(fault.of_config(), &pool.value, config.pools.keys().map(String::as_str), &add));
         }
         return;
     };
@@ -175,7 +175,8 @@ fn check_pool(
         );
         reader.push(
             Fault::error("pool-too-small", wanted.span.clone(), message, format!("expected at most {slots}"))
-                .help("ask for fewer, or give the pool more slots in crondag.toml"),
+                .help("ask for fewer, or give the pool more slots in crondag.toml")
+                .of_config(),
         );
     }
 }

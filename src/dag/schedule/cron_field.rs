@@ -8,12 +8,40 @@ use std::ops::Range;
 /// Why a text is not a schedule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScheduleFault {
+    /// Of which kind it is.
+    pub kind: ScheduleFaultKind,
     /// The bytes of the schedule that are wrong.
     pub span: Range<usize>,
     /// What is wrong, naming the field.
     pub message: String,
     /// What to write instead.
     pub help: String,
+}
+
+/// What kind of fault it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScheduleFaultKind {
+    /// There are not five fields.
+    Fields,
+    /// It begins with `@` and is none of the shorthands.
+    Shorthand,
+    /// What belongs into another key.
+    NotAField,
+    /// A field does not take this value.
+    Value,
+    /// It is well formed, and there is no such time.
+    NeverMatches,
+}
+
+/// What a well-formed schedule means that may not be what its author means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Doubt {
+    /// The bytes of the schedule that say it.
+    pub(crate) span: Range<usize>,
+    /// What it means.
+    pub(crate) message: String,
+    /// What to write instead.
+    pub(crate) help: String,
 }
 
 /// The five fields as bit sets: bit n is set when value n matches.
@@ -61,10 +89,11 @@ const SHORTHANDS: [(&str, &str); 7] = [
 /// Reads a whole schedule.
 pub(super) fn parse(text: &str) -> Result<Fields, ScheduleFault> {
     let whole = 0..text.len();
-    let fault = |span, message: String, help: String| ScheduleFault { span, message, help };
+    let fault = |kind, span, message: String, help: String| ScheduleFault { kind, span, message, help };
     let trimmed = text.trim();
     if trimmed.is_empty() {
         return Err(fault(
+            ScheduleFaultKind::Fields,
             whole,
             "an empty schedule".to_owned(),
             "write five crontab fields, such as \"0 7 * * *\" (every day at 07:00), or leave `schedule` out".to_owned(),
@@ -83,7 +112,7 @@ pub(super) fn parse(text: &str) -> Result<Fields, ScheduleFault> {
         } else {
             format!("the shorthands are {known}")
         };
-        return Err(fault(whole, format!("`{trimmed}` is not a schedule"), help));
+        return Err(fault(ScheduleFaultKind::Shorthand, whole, format!("`{trimmed}` is not a schedule"), help));
     }
     let fields = split(text);
     if let Some((variable, zone)) = fields.first().and_then(|first| text[first.clone()].split_once('='))
@@ -91,7 +120,8 @@ pub(super) fn parse(text: &str) -> Result<Fields, ScheduleFault> {
     {
         let rest = text[fields[0].end..].trim();
         let help = format!("write the zone as a key of its own: timezone = \"{zone}\", and schedule = \"{rest}\"");
-        return Err(fault(fields[0].clone(), format!("`{variable}` does not belong into a schedule"), help));
+        let message = format!("`{variable}` does not belong into a schedule");
+        return Err(fault(ScheduleFaultKind::NotAField, fields[0].clone(), message, help));
     }
     if fields.len() != 5 {
         let names = "minute hour day-of-month month day-of-week";
@@ -99,7 +129,8 @@ pub(super) fn parse(text: &str) -> Result<Fields, ScheduleFault> {
             6 | 7 => format!("a crontab line has no seconds and no year; the fields are: {names}"),
             _ => format!("the fields are: {names}; for example \"0 7 * * *\" is every day at 07:00"),
         };
-        return Err(fault(whole, format!("a schedule has five fields, this one has {}", fields.len()), help));
+        let message = format!("a schedule has five fields, this one has {}", fields.len());
+        return Err(fault(ScheduleFaultKind::Fields, whole, message, help));
     }
     let mut sets = [0_u64; 5];
     for ((set, kind), span) in sets.iter_mut().zip(&KINDS).zip(&fields) {
@@ -136,7 +167,7 @@ fn every(period: &str, known: &str) -> String {
 }
 
 /// What a schedule means that may not be what its author means, with the bytes that say it.
-pub(super) fn doubts(text: &str) -> Vec<ScheduleFault> {
+pub(super) fn doubts(text: &str) -> Vec<Doubt> {
     let fields = split(text);
     if fields.len() != 5 || parse(text).is_err() {
         return Vec::new();
@@ -144,7 +175,7 @@ pub(super) fn doubts(text: &str) -> Vec<ScheduleFault> {
     let mut found = Vec::new();
     let field = |index: usize| &text[fields[index].clone()];
     if !field(2).starts_with('*') && !field(4).starts_with('*') {
-        found.push(ScheduleFault {
+        found.push(Doubt {
             span: fields[2].start..fields[4].end,
             message: "day-of-month and day-of-week together: it fires on days that match either of them".to_owned(),
             help: format!(
@@ -184,7 +215,7 @@ pub(super) fn doubts(text: &str) -> Vec<ScheduleFault> {
             "steps that divide {whole} keep an even distance; or write `{}` if that is meant",
             values.join(",")
         );
-        found.push(ScheduleFault { span: fields[index].clone(), message, help });
+        found.push(Doubt { span: fields[index].clone(), message, help });
     }
     found
 }
@@ -212,7 +243,12 @@ fn field(text: &str, span: Range<usize>, kind: &Kind) -> Result<u64, ScheduleFau
 
 /// `range = "*" ["/" step] | value | value "-" value ["/" step]`
 fn range(part: &str, at: Range<usize>, kind: &Kind) -> Result<u64, ScheduleFault> {
-    let fault = |span: Range<usize>, message: String, help: String| ScheduleFault { span, message, help };
+    let fault = |span: Range<usize>, message: String, help: String| ScheduleFault {
+        kind: ScheduleFaultKind::Value,
+        span,
+        message,
+        help,
+    };
     let allowed = allowed(kind);
     let (values, step) = match part.split_once('/') {
         Some((values, step)) => (values, Some((step, at.end - step.len()..at.end))),
@@ -243,7 +279,7 @@ fn range(part: &str, at: Range<usize>, kind: &Kind) -> Result<u64, ScheduleFault
             };
             let message =
                 format!("the range `{values}` of the {} field runs backwards, so it never matches", kind.name);
-            return Err(fault(values_at, message, help));
+            return Err(ScheduleFault { kind: ScheduleFaultKind::NeverMatches, span: values_at, message, help });
         }
         (low, high)
     } else {
@@ -258,7 +294,12 @@ fn range(part: &str, at: Range<usize>, kind: &Kind) -> Result<u64, ScheduleFault
 }
 
 fn value(text: &str, at: Range<usize>, kind: &Kind) -> Result<u32, ScheduleFault> {
-    let fault = |message: String, help: String| ScheduleFault { span: at.clone(), message, help };
+    let fault = |message: String, help: String| ScheduleFault {
+        kind: ScheduleFaultKind::Value,
+        span: at.clone(),
+        message,
+        help,
+    };
     let lower = text.to_ascii_lowercase();
     if let Some(position) = kind.names.iter().position(|name| *name == lower) {
         return Ok(u32::try_from(position).unwrap_or(0) + kind.low);

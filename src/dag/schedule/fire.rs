@@ -11,7 +11,7 @@ use chrono::{DateTime as ChronoDateTime, Datelike, Timelike, Utc};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, civil};
 
-use super::cron_field::{self, Fields, ScheduleFault};
+use super::cron_field::{self, Doubt, Fields, ScheduleFault, ScheduleFaultKind};
 
 /// A schedule: five crontab fields or a shorthand such as `@daily`.
 #[derive(Debug, Clone)]
@@ -33,6 +33,7 @@ impl Schedule {
     pub fn parse(text: &str) -> Result<Schedule, ScheduleFault> {
         let fields = cron_field::parse(text)?;
         let impossible = || ScheduleFault {
+            kind: ScheduleFaultKind::NeverMatches,
             span: 0..text.len(),
             message: "no day ever matches this schedule".to_owned(),
             help: "check day-of-month against month: there is no such date".to_owned(),
@@ -58,7 +59,7 @@ impl Schedule {
     }
 
     /// What the schedule means that may not be what its author means.
-    pub(crate) fn doubts(text: &str) -> Vec<ScheduleFault> {
+    pub(crate) fn doubts(text: &str) -> Vec<Doubt> {
         cron_field::doubts(text)
     }
 

@@ -7,7 +7,7 @@ mod timetable;
 mod when;
 mod zone;
 
-pub use cron_field::ScheduleFault;
+pub use cron_field::{ScheduleFault, ScheduleFaultKind};
 pub use fire::Schedule;
 pub use succession::{Place, Upcoming};
 pub use timetable::{DataInterval, OutOfBounds, Succession, Timetable};

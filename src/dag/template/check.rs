@@ -15,12 +15,25 @@ use super::{Dates, Secrets, context, describe, environment, is_template};
 /// What is wrong with a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TemplateFault {
+    /// Of which kind it is.
+    pub kind: TemplateFaultKind,
     /// The bytes of the template that are wrong.
     pub span: Range<usize>,
     /// What is wrong.
     pub message: String,
     /// What to write instead.
     pub help: Option<String>,
+}
+
+/// What kind of fault it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TemplateFaultKind {
+    /// It is no template, or renders with no values.
+    Wrong,
+    /// A name that nothing defines.
+    UndefinedName,
+    /// A name of crondag.toml that is not there: a variable, a secret.
+    NotInConfig,
 }
 
 /// Airflow's names that mean something else here, or nothing.
@@ -128,7 +141,12 @@ impl Checker {
                 || nearest(name, self.names.keys().map(String::as_str)).map(|near| format!("did you mean `{near}`?")),
             );
         let help = help.or_else(|| Some("see the list of names in docs/reference/templates.md".to_owned()));
-        TemplateFault { span, message: format!("`{name}` is not defined"), help }
+        TemplateFault {
+            kind: TemplateFaultKind::UndefinedName,
+            span,
+            message: format!("`{name}` is not defined"),
+            help,
+        }
     }
 }
 
@@ -141,18 +159,19 @@ fn is_static(kind: ErrorKind) -> bool {
 }
 
 fn unknown_member(span: Range<usize>, root: &str, member: &str, members: &[String]) -> TemplateFault {
-    let (message, place) = match root {
-        "params" => (format!("there is no param `{member}`"), "add it to [params]"),
-        "secret" => (format!("there is no secret `{member}`"), "add it to [secrets] in crondag.toml"),
-        "var" => (format!("there is no variable `{member}`"), "add it to [vars] in crondag.toml"),
-        _ => (format!("`{root}` has no `{member}`"), ""),
+    use TemplateFaultKind::{NotInConfig, UndefinedName};
+    let (kind, message, place) = match root {
+        "params" => (UndefinedName, format!("there is no param `{member}`"), "add it to [params]"),
+        "secret" => (NotInConfig, format!("there is no secret `{member}`"), "add it to [secrets] in crondag.toml"),
+        "var" => (NotInConfig, format!("there is no variable `{member}`"), "add it to [vars] in crondag.toml"),
+        _ => (UndefinedName, format!("`{root}` has no `{member}`"), ""),
     };
     let help = match nearest(member, members.iter().map(String::as_str)) {
         Some(near) => format!("did you mean `{root}.{near}`?"),
         None if place.is_empty() => format!("`{root}` has {}", members.join(", ")),
         None => place.to_owned(),
     };
-    TemplateFault { span, message, help: Some(help) }
+    TemplateFault { kind, span, message, help: Some(help) }
 }
 
 fn fault(text: &str, error: &minijinja::Error) -> TemplateFault {
@@ -174,7 +193,8 @@ fn fault(text: &str, error: &minijinja::Error) -> TemplateFault {
         }
         _ => None,
     };
-    TemplateFault { span, message: format!("the template is wrong: {}", describe(error)), help }
+    let message = format!("the template is wrong: {}", describe(error));
+    TemplateFault { kind: TemplateFaultKind::Wrong, span, message, help }
 }
 
 /// Whether the last bracket that opens before or at a place is one of a statement.

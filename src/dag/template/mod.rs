@@ -15,8 +15,9 @@ use serde_json::Value as Json;
 
 use super::model::{Dag, Task};
 use super::schedule::{DataInterval, Timetable};
+use super::state::RunType;
 
-pub use check::{Checker, TemplateFault};
+pub use check::{Checker, TemplateFault, TemplateFaultKind};
 use date::DateTimeValue;
 pub use date::iso;
 pub use secrets::Secrets;
@@ -33,6 +34,8 @@ pub struct Scope<'a> {
     pub task: &'a Task,
     /// The run's data interval.
     pub interval: DataInterval,
+    /// Who asked for the run.
+    pub run_type: RunType,
     /// The run's id.
     pub run_id: &'a str,
     /// 1 for the first attempt.

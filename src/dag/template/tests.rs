@@ -69,6 +69,7 @@ fn render_with(text: &str, secrets: Secrets) -> Result<String, RenderError> {
         dag: &dag,
         task: &task,
         interval: DataInterval { start, end },
+        run_type: RunType::Scheduled,
         run_id: "scheduled__x",
         try_number: 2,
         params: &params,
@@ -217,14 +218,16 @@ fn a_name_is_marked_only_where_a_template_uses_it() {
 #[test]
 fn the_members_of_a_name_are_told() {
     let checker = Checker::new(&BTreeMap::new(), &BTreeMap::new(), std::iter::empty::<&str>());
-    for (text, message, help) in [
-        ("{{ dag.owner }}", "`dag` has no `owner`", "`dag` has id, dag_id"),
-        ("{{ task.idd }}", "`task` has no `idd`", "did you mean `task.id`?"),
-        ("{{ params.day }}", "there is no param `day`", "add it to [params]"),
-        ("{{ secret.DB }}", "there is no secret `DB`", "add it to [secrets] in crondag.toml"),
-        ("{{ var.queue }}", "there is no variable `queue`", "add it to [vars] in crondag.toml"),
+    use TemplateFaultKind::{NotInConfig, UndefinedName};
+    for (kind, text, message, help) in [
+        (UndefinedName, "{{ dag.owner }}", "`dag` has no `owner`", "`dag` has id, dag_id"),
+        (UndefinedName, "{{ task.idd }}", "`task` has no `idd`", "did you mean `task.id`?"),
+        (UndefinedName, "{{ params.day }}", "there is no param `day`", "add it to [params]"),
+        (NotInConfig, "{{ secret.DB }}", "there is no secret `DB`", "add it to [secrets] in crondag.toml"),
+        (NotInConfig, "{{ var.queue }}", "there is no variable `queue`", "add it to [vars] in crondag.toml"),
     ] {
-        let fault = TemplateFault { span: 3..text.len() - 3, message: message.to_owned(), help: Some(help.to_owned()) };
+        let (message, help) = (message.to_owned(), Some(help.to_owned()));
+        let fault = TemplateFault { kind, span: 3..text.len() - 3, message, help };
         assert_eq!(checker.check(text), [fault]);
     }
 }

@@ -9,6 +9,7 @@ use super::html::escape;
 use super::place::Place;
 use super::report::render_report;
 use super::warning::{CheckWarning, render_warning};
+use crate::dag::RunType;
 use crate::dag::template::quote;
 use crate::dag::units::format_duration;
 use crate::diagnose::Diagnosis;
@@ -151,7 +152,7 @@ impl RunFacts {
     }
 
     fn selector(&self) -> &str {
-        run_selector(&self.run_id, &self.ds, &self.data_interval)
+        run_selector(self.run_type, &self.run_id, &self.ds, &self.data_interval)
     }
 }
 
@@ -429,12 +430,11 @@ impl<'a> Body<'a> {
 
 /// What names the run in a command: its date where the schedule fires at most once a day, else its id, which names it
 /// exactly (by the date alone, `logs` would show the day's newest run and `clear` would have to ask which).
-pub fn run_selector<'a>(run_id: &'a str, ds: &'a str, (start, end): &(String, String)) -> &'a str {
-    let is_manual = run_id.starts_with("manual__");
+pub fn run_selector<'a>(run_type: RunType, run_id: &'a str, ds: &'a str, (start, end): &(String, String)) -> &'a str {
     // A cron schedule has the same fire times on all its days: an interval that begins and ends at the same time of two
     // days has no other beside it.
     let is_only_one_of_day = start.get(..10) != end.get(..10) && start.get(11..19) == end.get(11..19);
-    if is_only_one_of_day && !is_manual { ds } else { run_id }
+    if is_only_one_of_day && run_type != RunType::Manual { ds } else { run_id }
 }
 
 #[cfg(test)]
@@ -450,6 +450,7 @@ mod tests {
         RunFacts {
             number: RunNumber(1),
             dag_id: "userprofile".to_owned(),
+            run_type: RunType::Scheduled,
             run_id: "scheduled__2018-07-01T07:00:00+08:00".to_owned(),
             ds: "2018-07-01".to_owned(),
             data_interval: ("2018-07-01T07:00:00+08:00".to_owned(), "2018-07-02T07:00:00+08:00".to_owned()),
@@ -646,6 +647,7 @@ mod tests {
         hourly.run_id = "scheduled__2018-07-01T23:00:00+08:00".to_owned();
         hourly.data_interval = ("2018-07-01T23:00:00+08:00".to_owned(), "2018-07-02T00:00:00+08:00".to_owned());
         let mut manual = run();
+        manual.run_type = RunType::Manual;
         manual.run_id = "manual__2018-07-01T07:00:00+08:00".to_owned();
         manual.data_interval.0 = "2018-07-01T07:00:05+08:00".to_owned();
         for (run, time) in [(hourly, "23:00"), (manual, "07:00:05")] {

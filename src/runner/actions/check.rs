@@ -17,7 +17,7 @@ use crate::check::{self, Cell, EarlierDate, Judgement, Reconciliation, Rows};
 use crate::dag::check::{Check, Rule, Rules, Source};
 use crate::dag::schedule::DataInterval;
 use crate::dag::template::iso;
-use crate::dag::{Action, Dag, DagId, Sql, TaskId, Verdict};
+use crate::dag::{Action, Dag, DagId, RunType, Sql, TaskId, Verdict};
 use crate::home::Home;
 use crate::notify::{Notice, NoticeEvent, Outbox, render};
 use crate::runner::attempt::environment::host;
@@ -37,6 +37,7 @@ pub(super) struct CheckJob {
     home: PathBuf,
     dag_id: DagId,
     task_id: TaskId,
+    run_type: RunType,
     run_id: String,
     interval: DataInterval,
     timezone: String,
@@ -117,6 +118,7 @@ impl CheckJob {
             home: materials.home.to_path_buf(),
             dag_id: scope.dag.id.clone(),
             task_id: scope.task.id.clone(),
+            run_type: scope.run_type,
             run_id: scope.run_id.to_owned(),
             interval: scope.interval,
             timezone: scope.dag.timezone.iana_name().unwrap_or("UTC").to_owned(),
@@ -246,7 +248,7 @@ impl CheckJob {
             let event = NoticeEvent::CheckWarned {
                 dag_id: self.dag_id.to_string(),
                 task_id: self.task_id.to_string(),
-                selector: render::run_selector(&self.run_id, &self.ds, &interval).to_owned(),
+                selector: render::run_selector(self.run_type, &self.run_id, &self.ds, &interval).to_owned(),
                 ds: self.ds.clone(),
                 table: check::table(judgement),
             };

@@ -35,6 +35,7 @@ const LATE_TIMES: f64 = 1.5;
 pub(super) struct ReportJob {
     home: PathBuf,
     dag_id: DagId,
+    run_type: RunType,
     run_id: String,
     interval: DataInterval,
     timezone: String,
@@ -87,6 +88,7 @@ impl ReportJob {
         Ok(ReportJob {
             home: materials.home.to_path_buf(),
             dag_id: dag.id.clone(),
+            run_type: materials.scope.run_type,
             run_id: materials.scope.run_id.to_owned(),
             interval: materials.scope.interval,
             timezone: dag.timezone.iana_name().unwrap_or("UTC").to_owned(),
@@ -152,7 +154,7 @@ impl ReportJob {
         }
         Ok(render::report::Report {
             dag_id: self.dag_id.to_string(),
-            selector: render::run_selector(&self.run_id, &self.ds, &interval).to_owned(),
+            selector: render::run_selector(self.run_type, &self.run_id, &self.ds, &interval).to_owned(),
             ds: self.ds.clone(),
             title: self.title.clone(),
             checks,

@@ -123,14 +123,22 @@ mod tests {
     use crate::dag::file::{read_config, read_dag};
     use crate::dag::schedule::Timetable;
     use crate::dag::template::{Scope, Secrets};
-    use crate::dag::{Action, Dag};
+    use crate::dag::{Action, Dag, RunType};
 
     fn rendered(dag: &Dag, spark_submit: Option<&str>, spark_home: Option<&str>) -> Vec<String> {
         let Action::Spark(spark) = &dag.tasks[0].action else { panic!("not spark") };
         let interval = Timetable::of(dag).on_date("2018-07-01".parse().unwrap())[0];
         let (params, vars) = (dag.params.clone(), std::collections::BTreeMap::new());
-        let scope =
-            Scope { dag, task: &dag.tasks[0], interval, run_id: "r", try_number: 1, params: &params, vars: &vars };
+        let scope = Scope {
+            dag,
+            task: &dag.tasks[0],
+            interval,
+            run_type: RunType::Manual,
+            run_id: "r",
+            try_number: 1,
+            params: &params,
+            vars: &vars,
+        };
         argv(spark_submit, spark_home, spark, "d.t 2018-07-01", &Renderer::new(&scope, Secrets::none())).unwrap()
     }
 

@@ -80,6 +80,7 @@ impl<H: Host> Driver<H> {
         Some(RunFacts {
             number: alert.run,
             dag_id: run.dag_id.to_string(),
+            run_type: run.run_type,
             run_id: run.run_id.clone(),
             ds: date.date().to_string(),
             data_interval: (iso(&date), iso(&run.data_interval_end.to_zoned(zone.clone()))),

@@ -472,6 +472,19 @@ impl Engine {
         reason: Option<String>,
         step: &mut Step,
     ) {
+        self.finish_task_that_waited(number, index, state, reason, None, step);
+    }
+
+    /// The same, of one that waited for `awaited` in vain.
+    fn finish_task_that_waited(
+        &mut self,
+        number: RunNumber,
+        index: usize,
+        state: TaskState,
+        reason: Option<String>,
+        awaited: Option<String>,
+        step: &mut Step,
+    ) {
         let Some(run) = self.runs.get_mut(&number) else { return };
         let Some(plan) = run.plan.clone() else { return };
         self.slots.not_ready(&candidate(number, run, index), &plan.dag, index);
@@ -493,7 +506,8 @@ impl Engine {
             }
         }
         let (dag_id, date, is_interval) = (run.dag_id.clone(), run.interval.succession(), run.is_interval());
-        step.effects.push(Effect::Record(Transition::TaskEnded { run: number, task: task.clone(), state, reason }));
+        let ended = Transition::TaskEnded { run: number, task: task.clone(), state, reason, awaited };
+        step.effects.push(Effect::Record(ended));
         if is_interval && let Some(next) = self.run_after(&dag_id, date) {
             self.touch_named(next, &task, step);
         }

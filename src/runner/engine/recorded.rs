@@ -9,8 +9,13 @@ pub fn recorded(run: RunNumber, version: i64, tasks: &[TaskId], state: TaskState
     // No attempt was begun, and none may be.
     let instances = tasks.iter().map(|task| (task.clone(), 0)).collect();
     let started = Transition::RunStarted { run, version, tasks: instances };
-    let ended =
-        tasks.iter().map(|task| Transition::TaskEnded { run, task: task.clone(), state, reason: Some(reason.clone()) });
+    let ended = tasks.iter().map(|task| Transition::TaskEnded {
+        run,
+        task: task.clone(),
+        state,
+        reason: Some(reason.clone()),
+        awaited: None,
+    });
     let becomes = if state == TaskState::Failed { RunState::Failed } else { RunState::Success };
     let over = Transition::RunEnded { run, state: becomes, reason: Some(reason.clone()) };
     std::iter::once(started).chain(ended).chain(std::iter::once(over)).collect()

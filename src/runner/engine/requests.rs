@@ -269,6 +269,7 @@ impl Engine {
             task: plan.dag.tasks[index].id.clone(),
             state,
             reason: Some(reason.to_owned()),
+            awaited: None,
         }));
     }
 

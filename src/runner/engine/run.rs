@@ -374,6 +374,7 @@ impl Run {
                 task: id.clone(),
                 state: prior.state,
                 reason: prior.reason.clone(),
+                awaited: None,
             }));
             if let Some(try_number) = prior.live {
                 step.effects.push(Effect::StopAttempt { run: number, task: id.clone(), try_number });

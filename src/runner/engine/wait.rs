@@ -117,13 +117,12 @@ impl Engine {
             return;
         }
         let reason = wait.in_vain(what);
-        if wait.soft_fail {
-            self.finish_task(number, index, TaskState::Skipped, Some(reason), step);
-        } else {
+        let state = if wait.soft_fail { TaskState::Skipped } else { TaskState::Failed };
+        if !wait.soft_fail {
             let report = self.report(number, index, reason.clone());
             step.effects.push(Effect::Alert(Alert { run: number, plan, kind: AlertKind::TaskFailed(report) }));
-            self.finish_task(number, index, TaskState::Failed, Some(reason), step);
         }
+        self.finish_task_that_waited(number, index, state, Some(reason), Some(what.to_owned()), step);
     }
 
     /// When a task that was taken up from the store is due: its retry, or its next evaluation.
