@@ -63,6 +63,7 @@ fn render_command(bencher: Bencher<'_, '_>) {
             dag: &dag,
             task: &dag.tasks[0],
             interval,
+            run_type: RunType::Scheduled,
             run_id: "scheduled__2023-11-14",
             try_number: 1,
             params: &nothing,
@@ -145,7 +146,16 @@ fn store_transitions(bencher: Bencher<'_, '_>) {
         let (ended, started) = (name(next % tasks), name((next + 1) % tasks));
         next += 1;
         write
-            .apply(&Transition::TaskEnded { run: number, task: ended, state: TaskState::Success, reason: None }, now)
+            .apply(
+                &Transition::TaskEnded {
+                    run: number,
+                    task: ended,
+                    state: TaskState::Success,
+                    reason: None,
+                    awaited: None,
+                },
+                now,
+            )
             .unwrap();
         let start = Transition::TaskStarted { run: number, task: started, try_number: 1 };
         write.apply(&start, now).unwrap();
