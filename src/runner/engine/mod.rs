@@ -248,12 +248,7 @@ impl Engine {
         loop {
             let (runs, plans, held, turns) = (&self.runs, &self.plans, &self.held, &self.turns);
             let may_begin = |number| begin_hold(runs, plans, held, turns, number).is_none();
-            let Some(number) = self.lanes.next(may_begin) else {
-                if self.give_way(step) {
-                    continue;
-                }
-                return;
-            };
+            let Some(number) = self.lanes.next(may_begin).or_else(|| self.give_way(step)) else { return };
             let Some(run) = self.runs.get_mut(&number) else { continue };
             let Some(plan) = run.kept.take().or_else(|| self.plans.get(&run.dag_id).cloned()) else { continue };
             run.started_at = Some(step.now);

@@ -1,5 +1,7 @@
 //! Runs and the runs before them: what `depends_on_past` waits for, and who gives way to whom.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use super::message::Effect;
@@ -94,8 +96,9 @@ impl Engine {
     }
 
     /// Queues a run that can do nothing before an earlier one has, which is queued behind it: that one was cleared, and
-    /// `max_active_runs` is full of runs that wait for it. Airflow lets all of them wait for ever. Says whether it found any.
-    pub(super) fn give_way(&mut self, step: &mut Step) -> bool {
+    /// `max_active_runs` is full of runs that wait for it. Airflow lets all of them wait for ever. Gives the earlier one,
+    /// counted as running: were it only queued, the one that gave way might be begun again in its place, and so on for ever.
+    pub(super) fn give_way(&mut self, step: &mut Step) -> Option<RunNumber> {
         let runs = &self.runs;
         self.waiting_for_past.retain(|number| runs.get(number).is_some_and(|run| run.phase == Phase::Running));
         let givers = self.waiting_for_past.iter().filter_map(|&number| {
@@ -107,8 +110,26 @@ impl Engine {
             self.waits_only_for_past(run).then_some((run.interval.succession(), number, earlier))
         });
         // The last one: those between the two would only have to give way in their turn.
-        let Some((_, number, earlier)) = givers.max() else { return false };
-        let Some(run) = self.runs.get_mut(&number) else { return false };
+        let (_, number, earlier) = givers.max()?;
+        let mut giving = BTreeSet::from([number]);
+        if self.begin_hold(earlier) == Some(BeginHold::Turn) {
+            giving.extend(self.turns.going(&self.runs[&earlier].dag_id));
+        }
+        for number in giving {
+            self.queue_again(number, earlier, step);
+        }
+        let run = self.runs.get(&earlier)?;
+        self.lanes.dequeue(&run.lane, run.queue_key(), earlier);
+        self.lanes.begin(run.lane.clone());
+        Some(earlier)
+    }
+
+    fn begin_hold(&self, number: RunNumber) -> Option<BeginHold> {
+        begin_hold(&self.runs, &self.plans, &self.held, &self.turns, number)
+    }
+
+    fn queue_again(&mut self, number: RunNumber, earlier: RunNumber, step: &mut Step) {
+        let Some(run) = self.runs.get_mut(&number) else { return };
         if let Some(at) = run.times_out_at.take() {
             self.timers.remove(&(at, number, Timer::RunTimeout));
         }
@@ -117,13 +138,12 @@ impl Engine {
         step.effects.push(Effect::Record(Transition::RunGaveWay { run: number, to: earlier }));
         self.lanes.end(&run.lane);
         self.enqueue(number);
-        true
     }
 
     /// Whether a queued run may begin once those that wait for it have given way.
     fn may_begin_before(&self, queued: RunNumber) -> bool {
         let Some(run) = self.runs.get(&queued) else { return false };
-        match begin_hold(&self.runs, &self.plans, &self.held, &self.turns, queued) {
+        match self.begin_hold(queued) {
             None => true,
             Some(BeginHold::Turn) => self.turns.going(&run.dag_id).all(|other| {
                 self.waiting_for_past.contains(&other)
