@@ -1,6 +1,7 @@
 //! One seed: a world from its beginning to its end.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
@@ -126,7 +127,9 @@ impl Seed {
         if world.ticking == Ticking::Resident {
             world.at(0, super::world::Happening::Tick);
         }
-        let dags: Vec<DagId> = world.due.dags.keys().map(|dag| DagId::new(dag.clone()).unwrap()).collect();
+        // Those too that no pass has seen yet.
+        let known: BTreeSet<&String> = world.due.dags.keys().chain(world.files.keys()).collect();
+        let dags: Vec<DagId> = known.into_iter().map(|dag| DagId::new(dag.clone()).unwrap()).collect();
         for dag in dags {
             world.pause(&dag, true);
         }

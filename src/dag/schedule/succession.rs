@@ -62,7 +62,8 @@ impl Place {
         if last.end == interval.end && last.start >= interval.start || ran.contains(&interval) {
             return Place::Taken;
         }
-        let longest = overlapping().max_by_key(|other| length(*other, zone)).unwrap_or(last);
+        // The last one of those that are as long: the date of an interval has run if any of them has it.
+        let longest = overlapping().rev().max_by_key(|other| length(*other, zone)).unwrap_or(last);
         if length(interval, zone) > length(longest, zone) {
             return Place::Coarser { ran: last };
         }
@@ -131,6 +132,12 @@ mod tests {
         let rest = interval("04T10:00..05T09:00");
         assert_eq!(place("04T09:00..05T09:00", &[ran]), Place::Rest { ran: interval(ran), rest });
         assert_eq!(place("04T09:00..05T09:00", &[ran, "04T10:00..05T09:00"]), Place::Taken);
+    }
+
+    #[test]
+    fn a_date_that_has_run_is_left_out_whatever_else_has_run_of_its_interval() {
+        let (before, same) = ("02T03:30..03T03:30", "03T01:59..04T01:59");
+        assert_eq!(place("03T03:00..04T03:00", &[before, same]), Place::LeftOut { ran: interval(same) });
     }
 
     #[test]
