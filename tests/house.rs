@@ -14,7 +14,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-/// Each folder or file of `src/`, and what it may use besides itself. `cli` and what is not named may use everything.
+/// Each folder or file of `src/`, and what it may use besides itself. What is not named may use everything.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("dag", &[]),
     ("access", &["dag"]),
@@ -33,6 +33,26 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "app",
         &["import", "dag", "check", "diagnose", "store", "notify", "runner", "mask", "access", "home", "machine_zone"],
     ),
+    // What it prints and orders comes from `app`; `test` and the inner programs run attempts, and it is the driver's and the
+    // scheduler's process.
+    (
+        "cli",
+        &[
+            "app",
+            "import",
+            "dag",
+            "check",
+            "diagnose",
+            "mask",
+            "home",
+            "machine_zone",
+            // For the progress of a run, which is a row.
+            "store/runs.rs",
+            "runner/actions",
+            "runner/attempt",
+            "runner/driver",
+        ],
+    ),
 ];
 
 /// Words of the sources that belong to some folders alone.
@@ -40,6 +60,8 @@ const BELONGS: &[(&str, &[&str])] = &[
     // What is unsafe is all in `sys`, the parser of statements too.
     (r"\brusqlite::", &["store", "runner/actions/sql/sqlite.rs", "runner/attempt/local/sys.rs"]),
     (r"\bclap::|derive\(.*Parser", &["cli"]),
+    // Front ends ask `app`, which opens the database and lists the DAG files for all of them.
+    (r"\bStore::open\w*|\bstore_for_writing\b|\bread_dir\b", &["app", "store", "runner", "import", "notify", "access"]),
     // Inner programs speak to their logs and the driver to its own.
     (r"\be?print(ln)?!", &["cli", "runner/actions", "runner/driver", "runner/attempt"]),
     (r"\bindicatif::", &["cli"]),

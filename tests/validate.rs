@@ -7,8 +7,9 @@ mod common;
 use std::path::Path;
 
 use common::Home;
+use crondag::app::query::validate::{Validation, validate as check};
 use crondag::cli::diagnostic::Style;
-use crondag::cli::validate::{Report, check};
+use crondag::cli::validate::{github, human as page, json as rows};
 use crondag::dag::file::Severity;
 use serde_json::{Value, json};
 
@@ -20,10 +21,10 @@ fn home(files: &[(&str, &[u8])]) -> Home {
 }
 
 fn human(home: &Home) -> String {
-    report(home).human(home.path(), Style::PLAIN)
+    page(&report(home), home.path(), Style::PLAIN)
 }
 
-fn report(home: &Home) -> Report {
+fn report(home: &Home) -> Validation {
     check(&[home.path().to_path_buf()])
 }
 
@@ -33,8 +34,8 @@ fn good_files_are_worth_one_line() {
     assert_eq!(human(&one), "1 DAG is valid\n");
     let two = home(&[("crondag.toml", b""), ("dags/a.toml", GOOD.as_bytes()), ("dags/b.toml", GOOD.as_bytes())]);
     assert_eq!(human(&two), "2 DAGs are valid\n");
-    assert_eq!(report(&two).json(two.path()), "[]\n");
-    assert_eq!(report(&two).github(two.path()), "");
+    assert_eq!(rows(&report(&two), two.path()), "[]\n");
+    assert_eq!(github(&report(&two), two.path()), "");
     assert_eq!(human(&home(&[("crondag.toml", b"")])), "no DAG files found\n");
 }
 
@@ -104,7 +105,7 @@ fn dag_files_are_read_with_the_settings_of_the_home_above_them() {
     ]);
     for path in ["dags/a.toml", "dags"] {
         let report = check(&[home.path().join(path)]);
-        assert_eq!(report.human(home.path(), Style::PLAIN), "1 DAG is valid\n", "{path}");
+        assert_eq!(page(&report, home.path(), Style::PLAIN), "1 DAG is valid\n", "{path}");
     }
 }
 
@@ -113,7 +114,7 @@ fn two_files_with_one_id_are_a_fault() {
     let home = home(&[("crondag.toml", b""), ("dags/a.toml", GOOD.as_bytes()), ("dags/old/a.toml", GOOD.as_bytes())]);
     let report =
         check(&[home.path().join("dags/a.toml"), home.path().join("dags/old"), home.path().join("dags/a.toml")]);
-    let rows: Value = serde_json::from_str(&report.json(home.path())).unwrap();
+    let rows: Value = serde_json::from_str(&rows(&report, home.path())).unwrap();
     assert_eq!(rows.as_array().unwrap().len(), 1, "{rows:#}");
     assert_eq!((&rows[0]["file"], &rows[0]["code"]), (&json!("dags/old/a.toml"), &json!("duplicate-dag-id")));
 }
@@ -142,7 +143,7 @@ fn what_is_no_text_no_file_or_empty_has_clear_words() {
     ]);
     let gone = home.path().join("dags/gone.toml");
     let report = check(&[home.path().to_path_buf(), gone]);
-    let rows: Value = serde_json::from_str(&report.json(home.path())).unwrap();
+    let rows: Value = serde_json::from_str(&rows(&report, home.path())).unwrap();
     let found: Vec<String> = rows
         .as_array()
         .unwrap()
@@ -157,7 +158,7 @@ fn what_is_no_text_no_file_or_empty_has_clear_words() {
         "dags/gone.toml:1:1 not-found",
     ];
     assert_eq!(found, expected);
-    let page = report.human(home.path(), Style::PLAIN);
+    let page = page(&report, home.path(), Style::PLAIN);
     assert!(page.contains("1 | description = \"na�ve\"\n  |                  ^ this byte is no character"), "{page}");
     assert!(page.contains("--> dags/gone.toml\n = help: check the name"), "{page}");
 }
@@ -168,7 +169,7 @@ fn columns_count_characters_from_one() {
         ("crondag.toml", b""),
         ("dags/a.toml", "tags = [\"用户画像\", 5]\n[tasks.a]\nshell = \"true\"\n".as_bytes()),
     ]);
-    let rows: Value = serde_json::from_str(&report(&home).json(home.path())).unwrap();
+    let rows: Value = serde_json::from_str(&rows(&report(&home), home.path())).unwrap();
     let expected = json!([{
         "file": "dags/a.toml",
         "line": 1,
@@ -180,7 +181,7 @@ fn columns_count_characters_from_one() {
     }]);
     assert_eq!(rows, expected);
     assert_eq!(
-        report(&home).github(home.path()),
+        github(&report(&home), home.path()),
         "::error file=dags/a.toml,line=1,col=17,title=wrong-type::`tags` takes a list of strings, this is a whole \
          number%0Ahelp: write \"5\"\n"
     );
@@ -190,7 +191,7 @@ fn columns_count_characters_from_one() {
 fn colour_is_only_where_it_is_asked_for() {
     let home = home(&[("crondag.toml", b"x = 1")]);
     assert!(!human(&home).contains('\u{1b}'));
-    assert!(report(&home).human(Path::new(""), Style::COLOUR).contains('\u{1b}'));
+    assert!(page(&report(&home), Path::new(""), Style::COLOUR).contains('\u{1b}'));
 }
 
 #[test]

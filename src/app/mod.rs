@@ -99,6 +99,19 @@ impl App {
         Ok(Some(Store::open(&path)?))
     }
 
+    /// The database of a home in which something has run.
+    ///
+    /// # Errors
+    /// There is none; it cannot be opened.
+    pub(crate) fn existing_store(&self) -> Result<Store, AppError> {
+        self.store()?.ok_or_else(|| {
+            AppError::usage(
+                format!("there is no database in {} yet: nothing has run", self.home.state_dir().display()),
+                "crondag tick",
+            )
+        })
+    }
+
     /// The database for writing, made when missing.
     ///
     /// # Errors
@@ -106,6 +119,14 @@ impl App {
     pub fn store_for_writing(&self) -> Result<Store, AppError> {
         self.home.make_state_dir()?;
         Ok(Store::open(&self.home.database_path())?)
+    }
+
+    /// Makes the database when it is missing, and brings one of an older program to this one's form.
+    ///
+    /// # Errors
+    /// As of [`App::store_for_writing`].
+    pub fn make_database(&self) -> Result<(), AppError> {
+        self.store_for_writing().map(drop)
     }
 
     /// Wakes the driver after something was written for it.

@@ -7,10 +7,7 @@ use std::process::ExitCode;
 use super::diagnostic::{self, Style};
 use crate::app::{AppError, Class};
 use crate::home::HomeError;
-use crate::runner::client::ClientError;
 use crate::runner::driver::DriverError;
-use crate::runner::planner::PlanError;
-use crate::store::StoreError;
 
 /// A failure, in the words that are printed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,4 +71,4 @@ macro_rules! through_app {
     };
 }
 
-through_app!(HomeError, StoreError, ClientError, DriverError, PlanError);
+through_app!(HomeError, DriverError);

@@ -25,7 +25,6 @@ mod mark;
 mod next;
 mod output;
 mod pause;
-mod rehearsal;
 mod render;
 mod runs;
 mod scheduler;

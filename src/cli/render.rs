@@ -1,16 +1,11 @@
 //! `crondag render`
 
-use std::collections::BTreeMap;
 use std::process::ExitCode;
-
-use serde::Serialize;
 
 use super::context::Global;
 use super::error::CliError;
 use super::output::{Page, Tone, print_json};
-use super::rehearsal::Rehearsal;
-use crate::app::times::{minute, rfc3339};
-use crate::dag::Action;
+use crate::app::query::render::render;
 
 /// Options of `render`.
 #[derive(Debug, clap::Args)]
@@ -30,51 +25,24 @@ pub struct Args {
     json: bool,
 }
 
-#[derive(Serialize)]
-struct Row<'a> {
-    dag_id: &'a str,
-    task_id: &'a str,
-    logical_date: String,
-    action: &'static str,
-    argv: Vec<String>,
-    working_dir: String,
-    env: BTreeMap<String, String>,
-    stdin: Option<String>,
-}
-
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
-    let rehearsal = Rehearsal::new(global, (&args.dag, &args.task, &args.date), &args.params, true)?;
-    let (prepared, task, zone) = (&rehearsal.prepared, rehearsal.task(), &rehearsal.dag.timezone);
+    let answer = render(&global.open()?, (&args.dag, &args.task, &args.date), &args.params)?;
     if args.json {
-        print_json(&[Row {
-            dag_id: rehearsal.dag.id.as_str(),
-            task_id: task.id.as_str(),
-            logical_date: rfc3339(rehearsal.interval.start, zone),
-            action: task.action.kind().as_str(),
-            argv: prepared.argv.clone(),
-            working_dir: prepared.working_dir.display().to_string(),
-            env: prepared.env.clone(),
-            stdin: prepared.stdin.clone(),
-        }])?;
+        print_json(&[answer])?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut page = Page::new();
-    let name = page.paint(Tone::Bold, &format!("{} {}", rehearsal.dag.id, task.id));
-    page.line(format!("{name} ({}) for {}", task.action.kind().as_str(), minute(rehearsal.interval.start, zone)));
-    section(&mut page, "directory", [prepared.working_dir.display().to_string()]);
-    section(&mut page, "command", prepared.argv.clone());
-    match task.action {
-        // What goes to the inner program is JSON; people want the statements.
-        Action::Sql(_) | Action::Wait(_) | Action::Check(_) | Action::Report(_) => {
-            section(&mut page, task.action.kind().as_str(), [prepared.display.clone()]);
-        }
-        Action::Shell(_) | Action::Spark(_) => {
-            if let Some(stdin) = &prepared.stdin {
-                section(&mut page, "stdin", [stdin.clone()]);
-            }
-        }
+    let (name, action) = (format!("{} {}", answer.dag_id, answer.task_id), answer.action.as_str());
+    let name = page.paint(Tone::Bold, &name);
+    page.line(format!("{name} ({action}) for {}", answer.logical_date.minute()));
+    section(&mut page, "directory", [answer.working_dir]);
+    section(&mut page, "command", answer.argv);
+    if let Some(display) = answer.display {
+        section(&mut page, action, [display]);
+    } else if let Some(stdin) = answer.stdin {
+        section(&mut page, "stdin", [stdin]);
     }
-    section(&mut page, "environment", prepared.env.iter().map(|(name, value)| format!("{name}={value}")));
+    section(&mut page, "environment", answer.env.iter().map(|(name, value)| format!("{name}={value}")));
     page.print()?;
     Ok(ExitCode::SUCCESS)
 }

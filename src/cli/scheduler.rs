@@ -21,7 +21,7 @@ pub struct Args {}
 
 pub(super) fn run(_: &Args, global: &Global) -> Result<ExitCode, CliError> {
     let app = global.open()?;
-    drop(app.store_for_writing()?);
+    app.make_database()?;
     driver::run(&app.home, Mode::Resident)?;
     Ok(ExitCode::SUCCESS)
 }

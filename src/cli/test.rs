@@ -21,17 +21,14 @@ use super::context::Global;
 use super::error::CliError;
 use super::layout::wants_colour;
 use super::output::say;
-use super::rehearsal::Rehearsal;
-use crate::app::times::{minute, rfc3339};
+use crate::app::query::render::Rehearsal;
 use crate::dag::SKIP_EXIT_STATUS;
 use crate::dag::units::format_duration;
 use crate::mask::{Mask, Stream};
 use crate::runner::attempt::local::process::{self, Processes, Tree, Waited};
 use crate::runner::attempt::local::run_as;
 use crate::runner::attempt::local::{program, shim};
-use crate::runner::attempt::{
-    ATTEMPT_VARIABLE, AttemptKey, AttemptSpec, Ending, LimitedBy, TimeLimit, counted_processes,
-};
+use crate::runner::attempt::{AttemptSpec, Ending, counted_processes};
 
 /// Options of `test`.
 #[derive(Debug, clap::Args)]
@@ -62,12 +59,13 @@ const LEFT_OUTLET_WAIT: Duration = Duration::from_millis(200);
 const EMPTY_LOOKS: u32 = 5;
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
-    let rehearsal = Rehearsal::new(global, (&args.dag, &args.task, &args.date), &args.params, false)?;
-    let date = minute(rehearsal.interval.start, &rehearsal.dag.timezone);
-    note(&format!("{} {} for {date}: nothing is recorded", rehearsal.dag.id, rehearsal.task().id));
+    let app = global.open()?;
+    let rehearsal = Rehearsal::new(&app, (&args.dag, &args.task, &args.date), &args.params)?;
+    let date = rehearsal.logical_date().minute();
+    note(&format!("{} {} for {date}: nothing is recorded", rehearsal.dag_id(), rehearsal.task().id));
     let again = format!("crondag render {} {} {}", args.dag, args.task, args.date);
     let began = Instant::now();
-    let spec = spec(rehearsal);
+    let spec = rehearsal.spec(&app);
     let mask = Mask::new(spec.secrets.iter().map(String::as_str));
     let ending = match start(&spec, &mask) {
         Ok(ending) => ending,
@@ -93,42 +91,6 @@ fn note(text: &str) {
         say(format!("\x1b[2m[crondag] {text}\x1b[0m"));
     } else {
         say(format!("[crondag] {text}"));
-    }
-}
-
-fn spec(rehearsal: Rehearsal) -> AttemptSpec {
-    let token = format!("test-{}-{}", std::process::id(), rehearsal.app.now.as_nanosecond());
-    let task = rehearsal.task();
-    let key = AttemptKey {
-        dag_id: rehearsal.dag.id.clone(),
-        run_id: rehearsal.run_id.clone(),
-        task_id: task.id.clone(),
-        try_number: 1,
-    };
-    let limit = task.timeout.map(|after| TimeLimit { after, by: LimitedBy::Timeout });
-    let leave_processes = task.leave_processes;
-    let kill_grace = task.kill_grace.unwrap_or(rehearsal.app.config.kill_grace);
-    let logical_date = rfc3339(rehearsal.interval.start, &rehearsal.dag.timezone);
-    let prepared = rehearsal.prepared;
-    let mut env = prepared.env;
-    env.insert(ATTEMPT_VARIABLE.to_owned(), token.clone());
-    AttemptSpec {
-        key,
-        token,
-        logical_date,
-        argv: prepared.argv,
-        display: prepared.display,
-        stdin: prepared.stdin,
-        env,
-        run_as: prepared.run_as,
-        process: prepared.process,
-        working_dir: prepared.working_dir,
-        leave_processes,
-        limit,
-        kill_grace,
-        log_file: "/dev/null".into(),
-        log_max_size: 0,
-        secrets: prepared.secrets,
     }
 }
 

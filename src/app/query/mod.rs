@@ -3,6 +3,7 @@
 
 pub mod checks;
 pub mod dags;
+pub mod database;
 pub mod diagnose;
 pub mod explain;
 pub mod gates;
@@ -10,6 +11,8 @@ pub mod graph;
 pub mod lag;
 pub mod logs;
 pub mod next;
+pub mod render;
 pub mod runs;
 pub mod status;
 pub mod tasks;
+pub mod validate;

@@ -5,6 +5,7 @@
 //! The receipt is given also when the driver cannot be woken: what was recorded stays, and the next tick carries it out.
 
 pub mod backfill;
+pub mod backup;
 pub mod clear;
 pub mod gate;
 pub mod history;
@@ -14,6 +15,7 @@ pub mod params;
 pub mod pause;
 pub mod range;
 pub mod stop;
+pub mod tick;
 pub mod trigger;
 pub mod watch;
 
