@@ -217,8 +217,8 @@ fn a_name_is_marked_only_where_a_template_uses_it() {
 
 #[test]
 fn the_members_of_a_name_are_told() {
-    let checker = Checker::new(&BTreeMap::new(), &BTreeMap::new(), std::iter::empty::<&str>());
     use TemplateFaultKind::{NotInConfig, UndefinedName};
+    let checker = Checker::new(&BTreeMap::new(), &BTreeMap::new(), std::iter::empty::<&str>());
     for (kind, text, message, help) in [
         (UndefinedName, "{{ dag.owner }}", "`dag` has no `owner`", "`dag` has id, dag_id"),
         (UndefinedName, "{{ task.idd }}", "`task` has no `idd`", "did you mean `task.id`?"),
