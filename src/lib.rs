@@ -3,7 +3,7 @@
 //! A functional core in an imperative shell. The modules use one another in one direction only, which `tests/house.rs` holds:
 //!
 //! ```text
-//! cli ─► app ─► runner ─► store, notify ─► check, diagnose ─► dag
+//! cli ─► app ─► runner ─► notify ─► store ─► check, diagnose ─► dag
 //! ```
 //!
 //! - [`dag`] says what a DAG is: the file format, schedules, trigger rules, templates. No clock, no processes, no database.
