@@ -101,8 +101,29 @@ impl Engine {
     pub(super) fn give_way(&mut self, step: &mut Step) -> Option<RunNumber> {
         let runs = &self.runs;
         self.waiting_for_past.retain(|number| runs.get(number).is_some_and(|run| run.phase == Phase::Running));
+        loop {
+            let (number, earlier) = self.next_to_give_way()?;
+            let mut giving = BTreeSet::from([number]);
+            if self.begin_hold(earlier) == Some(BeginHold::Turn) {
+                giving.extend(self.turns.going(&self.runs[&earlier].dag_id));
+            }
+            for number in giving {
+                self.queue_again(number, earlier, step);
+            }
+            let run = self.runs.get(&earlier)?;
+            // More may be running than may: the limit was lowered meanwhile.
+            if self.lanes.has_room(&run.lane) {
+                self.lanes.dequeue(&run.lane, run.queue_key(), earlier);
+                self.lanes.begin(run.lane.clone());
+                return Some(earlier);
+            }
+        }
+    }
+
+    /// A run that can only wait for an earlier one, and that one.
+    fn next_to_give_way(&self) -> Option<(RunNumber, RunNumber)> {
         let givers = self.waiting_for_past.iter().filter_map(|&number| {
-            let run = &self.runs[&number];
+            let run = self.runs.get(&number).filter(|run| run.phase == Phase::Running)?;
             let earlier = self.lanes.queued_before(&run.lane, run.queue_key()).find(|&earlier| {
                 self.runs.get(&earlier).is_some_and(|earlier| earlier.interval.succession() < run.interval.succession())
                     && self.may_begin_before(earlier)
@@ -110,18 +131,7 @@ impl Engine {
             self.waits_only_for_past(run).then_some((run.interval.succession(), number, earlier))
         });
         // The last one: those between the two would only have to give way in their turn.
-        let (_, number, earlier) = givers.max()?;
-        let mut giving = BTreeSet::from([number]);
-        if self.begin_hold(earlier) == Some(BeginHold::Turn) {
-            giving.extend(self.turns.going(&self.runs[&earlier].dag_id));
-        }
-        for number in giving {
-            self.queue_again(number, earlier, step);
-        }
-        let run = self.runs.get(&earlier)?;
-        self.lanes.dequeue(&run.lane, run.queue_key(), earlier);
-        self.lanes.begin(run.lane.clone());
-        Some(earlier)
+        givers.max().map(|(_, number, earlier)| (number, earlier))
     }
 
     fn begin_hold(&self, number: RunNumber) -> Option<BeginHold> {
