@@ -273,7 +273,7 @@ fn a_person_overrules_a_gate_and_whoever_waits_goes_on() {
         out(&output).contains("up_for_reschedule")
     });
     let explained = out(&home.run(&["explain", "push", "gate"]));
-    assert!(explained.contains("for gate tags_ok: looks every 100ms, until "), "{explained}");
+    assert!(explained.contains("for gate tags_ok: evaluated every 100ms, until"), "{explained}");
     let mut set = home.command(&["gate", "set", "tags_ok", "20180701", "ok", "--reason", "the drop is the holiday"]);
     let set = set.env_remove("USER").env_remove("LOGNAME").output().unwrap();
     assert!(set.status.success(), "{set:?}");
