@@ -42,6 +42,9 @@ impl World {
             }
             2 => self.spawner_dies(),
             3 => self.reboot(),
+            4 | 5 if self.span.around > SignedDuration::from_hours(24 * 60) && self.random.chance(400) => {
+                self.set_clock_far();
+            }
             4 | 5 => {
                 let hours = *self.random.pick(&[-3, -1, -1, 1, 1, 3, 30]);
                 let odd = if self.random.chance(300) { self.random.between(-59, 59) } else { 0 };
@@ -69,6 +72,26 @@ impl World {
                     self.shim_dies(&token);
                 }
             }
+        }
+    }
+
+    /// The clock goes wrong by months or years, until somebody sets it right.
+    fn set_clock_far(&mut self) {
+        if self.far.is_zero() {
+            let days = *self.random.pick(&[31, 92, 366, 731, -31, -366]);
+            self.far = SignedDuration::from_hours(24 * days) + SignedDuration::from_mins(self.random.between(-700, 700));
+            self.wall += self.far;
+            self.count(if days < 0 { "clocks months or years behind" } else { "clocks months or years ahead" });
+            self.tell(|world| format!("the clock is wrong by {:?}: {}", world.far, world.now()));
+            let lasts = self.random.spread(SECOND as f64, 8.0 * 60.0 * MINUTE as f64) as Elapsed;
+            self.after(lasts, Happening::ClockSetRight);
+        }
+    }
+
+    pub fn set_clock_right(&mut self) {
+        if !self.far.is_zero() {
+            self.wall -= std::mem::take(&mut self.far);
+            self.tell(|world| format!("the clock is set right: {}", world.now()));
         }
     }
 

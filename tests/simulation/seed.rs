@@ -121,6 +121,7 @@ impl Seed {
         let mut world = self.world.borrow_mut();
         world.is_quiet = true;
         world.end_fault();
+        world.set_clock_right();
         world.mail_works = true;
         world.fuse = None;
         world.tell(|_| "quiet".to_owned());

@@ -106,6 +106,8 @@ const ZONES: [&str; 8] = [
 pub struct Span {
     pub from: Timestamp,
     pub to: Timestamp,
+    /// How far the clock may go wrong, to either side.
+    pub around: SignedDuration,
 }
 
 impl Wait {
@@ -302,9 +304,8 @@ impl Version {
             writeln!(text, "email_on_success = {}", task.mail_on_success).unwrap();
         }
         self.text = text;
-        let around = SignedDuration::from_hours(24 * 60);
         let fires = match &self.calendar {
-            Some(calendar) => calendar.fires(&self.time_zone(), span.from - around, span.to + around),
+            Some(calendar) => calendar.fires(&self.time_zone(), span.from - span.around, span.to + span.around),
             None => Vec::new(),
         };
         let zone = self.time_zone();

@@ -38,6 +38,9 @@ pub const MINUTE: Elapsed = 60 * SECOND;
 pub const HOUR: Elapsed = 60 * MINUTE;
 pub const DAY: Elapsed = 24 * HOUR;
 
+/// The clock goes wrong by less than this.
+const FAR_DAYS: i64 = 760;
+
 /// Who ticks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ticking {
@@ -66,6 +69,8 @@ pub enum Happening {
     Arrives(u64, Arrival),
     FaultEnds,
     MailWorks,
+    /// The clock that was far from the truth is set right.
+    ClockSetRight,
 }
 
 /// Messages, as long as they are on their way.
@@ -103,6 +108,8 @@ pub struct World {
     /// The clients' connection.
     pub store: Store,
     pub span: Span,
+    /// By how much the clock is wrong, where that is months or years.
+    pub far: SignedDuration,
     pub ticking: Ticking,
     pub elapsed: Elapsed,
     pub end: Elapsed,
@@ -168,8 +175,10 @@ impl World {
             crondag::runner::catalog::load_config(&home).unwrap_or_else(|file| panic!("{}", file.summary()));
         let store = Store::open(&home.database_path()).unwrap();
         let wall = beginning(&mut random);
-        // Room for clock jumps.
-        let span = Span { from: wall, to: wall + SignedDuration::from_hours(24 * 60) };
+        // In some worlds the clock goes wrong by months and years; that needs many intervals.
+        let is_far = Random::about(seed, "a clock far from the truth").chance(200);
+        let around = SignedDuration::from_hours(24 * if is_far { FAR_DAYS } else { 60 });
+        let span = Span { from: wall, to: wall + SignedDuration::from_hours(24 * 60), around };
         let ticking = *random.pick(&[Ticking::Crontab, Ticking::Crontab, Ticking::Resident, Ticking::Both]);
         let promises = Promises::new(&home, parallelism);
         let mut world = World {
@@ -181,6 +190,7 @@ impl World {
             config_text,
             store,
             span,
+            far: SignedDuration::ZERO,
             ticking,
             elapsed: 0,
             end: 0,
@@ -306,7 +316,10 @@ impl World {
     }
 
     fn happen(&mut self, happening: Happening) {
-        if matches!(happening, Happening::Person | Happening::Fate | Happening::FaultEnds) {
+        if matches!(
+            happening,
+            Happening::Person | Happening::Fate | Happening::FaultEnds | Happening::ClockSetRight
+        ) {
             self.disturbed_at = self.elapsed;
         }
         match happening {
@@ -346,6 +359,7 @@ impl World {
             Happening::Swept(token, driver) => self.swept(&token, driver),
             Happening::Arrives(driver, arrival) => self.arrives(driver, arrival),
             Happening::FaultEnds => self.end_fault(),
+            Happening::ClockSetRight => self.set_clock_right(),
             Happening::MailWorks => {
                 self.mail_works = true;
                 self.tell(|_| "the mail server is back".to_owned());
