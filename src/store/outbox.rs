@@ -83,6 +83,12 @@ impl Store {
         Ok(due)
     }
 
+    /// Whether a delivery is to wait until after `latest`.
+    pub fn has_notices_after(&self, latest: Timestamp) -> Result<bool, StoreError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM outbox WHERE next_try_at > ?1)";
+        Ok(self.connection.prepare_cached(sql)?.query_row([Micros(latest)], |row| row.get(0))?)
+    }
+
     /// When the next delivery is due; `None` when nothing waits.
     pub fn next_notice_at(&self) -> Result<Option<Timestamp>, StoreError> {
         let mut statement =
@@ -188,6 +194,13 @@ impl Write<'_> {
         )?
         .execute((id, Micros(now)))?;
         self.statement("UPDATE outbox SET sent_at = ?2 WHERE digest = ?1")?.execute((id, Micros(now)))?;
+        Ok(())
+    }
+
+    /// Lets deliveries be due at `now` that were to wait until after `latest`: the clock was ahead when that was recorded.
+    pub fn bring_notices_forward(&self, latest: Timestamp, now: Timestamp) -> Result<(), StoreError> {
+        self.statement("UPDATE outbox SET next_try_at = ?2 WHERE next_try_at > ?1")?
+            .execute((Micros(latest), Micros(now)))?;
         Ok(())
     }
 

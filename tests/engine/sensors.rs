@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crondag::dag::{Action, Condition, RunState, Task, TaskId, TaskState, Wait};
+use crondag::dag::{Action, Condition, Dag, RunState, Task, TaskId, TaskState, Wait};
 use crondag::runner::engine::{Binding, Engine, Event, Limits, Outcome, Plan, PollResult, PriorTask, RerunRequest};
 use jiff::ToSpan;
 
@@ -208,4 +208,42 @@ fn an_evaluation_that_needs_a_process_waits_for_its_time_whatever_else_happens_i
     assert_eq!(world.names(), ["1:b"]);
     world.pass(60);
     assert_eq!(world.names(), ["1:b", "1:w"]);
+}
+
+/// Whatever was recorded while the clock was a year ahead: nothing waits longer than if it began to wait when it was set right.
+#[test]
+fn a_clock_that_is_set_back_makes_nothing_wait_for_the_wrong_time() {
+    let file = wait("w", file(), false);
+    let retried = Task { retries: 1, ..task("b") };
+    let timed = Dag { run_timeout: Some(Duration::from_secs(1_000)), ..dag(vec![file, retried], &[]) };
+    let mut world = World::new(timed, 8);
+    world.pass(365 * 86_400);
+    let run = world.run(day(0));
+    world.polled(not_yet());
+    world.end(run, "b", failed());
+    world.pass(-365 * 86_400);
+    let right = world.now;
+    world.pass(60);
+    assert_eq!(world.names(), ["1:b"], "the retry");
+    assert_eq!(world.polls.len(), 1, "the next poll");
+    world.polled(not_yet());
+    world.pass(90);
+    world.polled(not_yet());
+    assert_eq!(world.state(run, "w"), TaskState::Failed, "for_at_most counts from when the clock was set right");
+    assert_eq!(world.engine.next_timer(), Some(right + 1_000.seconds()), "so does run_timeout");
+}
+
+/// The same where a driver that began meanwhile has only what the earlier one has recorded.
+#[test]
+fn a_new_driver_does_not_wait_for_times_that_a_wrong_clock_has_recorded() {
+    let retried = Task { retries: 1, ..task("b") };
+    let mut world = World::new(dag(vec![retried], &[]), 1);
+    let mut input = world.input(day(0));
+    input.state = RunState::Running;
+    input.plan = Binding::To(Plan::new(world.dag.clone(), 1));
+    input.started_at = Some(at(365 * 86_400));
+    input.tasks =
+        vec![PriorTask { max_tries: 2, next_try_at: Some(at(365 * 86_400)), ..prior("b", TaskState::UpForRetry, 1) }];
+    world.event(Event::Runs(vec![input]));
+    assert_eq!(world.engine.next_timer(), Some(at(60)));
 }

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::promises::{Caused, Facts, Promises};
 use super::rules::decide;
 use super::version::{Condition, Task, Version};
-use super::world::broken;
+use super::world::{Elapsed, MINUTE, SECOND, broken};
 
 #[derive(Debug)]
 pub struct Run {
@@ -22,6 +22,8 @@ pub struct Run {
     pub state: RunState,
     pub version: Option<(i64, Rc<Version>)>,
     pub started_at: Timestamp,
+    /// When that was in the world's own time.
+    pub started: Elapsed,
     /// It is queued, and stays bound to its version.
     pub gave_way: bool,
     /// Somebody has cleared it: it takes no turns any more.
@@ -40,6 +42,9 @@ pub struct Instance {
     pub token: String,
     /// When its wait began.
     pub began_at: Timestamp,
+    /// When that was, and when its newest attempt failed or its condition did not hold, in the world's own time.
+    pub began: Elapsed,
+    pub failed: Elapsed,
 }
 
 impl Promises {
@@ -58,6 +63,7 @@ impl Promises {
                     state: RunState::Queued,
                     version: None,
                     started_at: Timestamp::UNIX_EPOCH,
+                    started: 0,
                     gave_way: false,
                     reopened: false,
                     tasks: BTreeMap::new(),
@@ -98,10 +104,10 @@ impl Promises {
         if let Transition::RunStarted { version, tasks, .. } = transition {
             let version = (*version, self.version(*version));
             let tasks: Vec<(String, u32)> = tasks.iter().map(|(task, tries)| (task.to_string(), *tries)).collect();
-            return self.run_started(number, version, &tasks, at);
+            return self.run_started(number, version, &tasks, at, facts.elapsed);
         }
         if let Transition::TaskStarted { .. } | Transition::TaskWaiting { .. } = transition {
-            self.check_may_start(number, &name, at.max(facts.latest));
+            self.check_may_start(number, &name, at, facts);
             self.count_start(number, &name);
         }
         if let Transition::TaskEnded { state: TaskState::Success, .. } = transition {
@@ -133,6 +139,7 @@ impl Promises {
                 task.tries = *try_number;
                 task.next_try_at = None;
                 task.began_at = at;
+                task.began = facts.elapsed;
             }
             Transition::TaskRescheduled { next_poll_at, .. } => {
                 let Some(task) = run.tasks.get_mut(&name) else {
@@ -149,11 +156,14 @@ impl Promises {
                 let over = task.began_at + SignedDuration::from_secs(wait.for_at_most);
                 let next = (at + SignedDuration::from_secs(wait.every)).min(over);
                 let early = if facts.was_faulty { SignedDuration::from_hours(1) } else { SignedDuration::ZERO };
-                if *next_poll_at > next || *next_poll_at < next - early {
+                let left = Elapsed::try_from(next_poll_at.duration_since(at).as_micros()).unwrap();
+                let is_over = facts.elapsed + left >= task.began + wait.for_at_most * SECOND;
+                if *next_poll_at > next || (*next_poll_at < next - early && !is_over) {
                     broken(format!("{place}: is evaluated again at {next_poll_at}, not at {next}: {task:?} {wait:?}"));
                 }
                 task.state = TaskState::UpForReschedule;
                 task.next_try_at = Some(*next_poll_at);
+                task.failed = facts.elapsed;
                 self.counts.entry("evaluations by processes in vain").and_modify(|many| *many += 1).or_insert(1);
             }
             Transition::RunStarted { .. } => {}
@@ -191,7 +201,9 @@ impl Promises {
                 let reason = reason.clone().unwrap_or_default();
                 if reason.starts_with("run_timeout of") {
                     let limit = SignedDuration::from_secs(version.run_timeout.unwrap_or(i64::MAX));
-                    if at < run.started_at + limit || *state != RunState::Failed {
+                    let earliest = facts.earliest(run.started_at, run.started, limit);
+                    let is_early = at < earliest && !has_lasted(facts.elapsed - run.started, limit);
+                    if is_early || *state != RunState::Failed {
                         broken(format!("{place}: run_timeout at {at}, started at {}", run.started_at));
                     }
                 } else if reason.starts_with("stopped by") || reason.starts_with("marked") {
@@ -224,6 +236,7 @@ impl Promises {
                 }
                 if !goes_on {
                     task.began_at = at;
+                    task.began = facts.elapsed;
                 }
                 task.state = TaskState::Running;
                 task.tries = *try_number;
@@ -258,6 +271,7 @@ impl Promises {
                 self.counts.entry("retries").and_modify(|many| *many += 1).or_insert(1);
                 task.state = TaskState::UpForRetry;
                 task.next_try_at = Some(*next_try_at);
+                task.failed = facts.elapsed;
                 if settings.has_email && settings.mail_on_retry {
                     caused.push(Caused::of("task_retry", &version.dag, number, &name));
                 }
@@ -265,7 +279,7 @@ impl Promises {
             Transition::TaskEnded { state, reason, .. } => {
                 let Some((_, version)) = run.version.clone() else { broken(format!("{place}: no version")) };
                 let decision = run.decide(&version, &name);
-                let started_at = run.started_at;
+                let (started_at, started) = (run.started_at, run.started);
                 let Some(task) = run.tasks.get_mut(&name) else { broken(format!("{place}: ended, unknown")) };
                 let before = std::mem::replace(&mut task.state, *state);
                 task.next_try_at = None;
@@ -278,7 +292,8 @@ impl Promises {
                 }
                 if reason.starts_with("run_timeout of") {
                     let limit = SignedDuration::from_secs(version.run_timeout.unwrap_or(i64::MAX));
-                    if at < started_at + limit {
+                    let earliest = facts.earliest(started_at, started, limit);
+                    if at < earliest && !has_lasted(facts.elapsed - started, limit) {
                         broken(format!("{place}: run_timeout at {at}, started at {started_at}"));
                     }
                     return;
@@ -288,7 +303,9 @@ impl Promises {
                     return;
                 }
                 let settings = version.task(&name).unwrap();
-                let is_early = at < task.began_at + SignedDuration::from_secs(settings.for_at_most());
+                let longest = SignedDuration::from_secs(settings.for_at_most());
+                let earliest = facts.earliest(task.began_at, task.began, longest);
+                let is_early = at < earliest && !has_lasted(facts.elapsed - task.began, longest);
                 match (before, state) {
                     (TaskState::Running | TaskState::UpForReschedule, TaskState::Failed | TaskState::Skipped)
                         if reason.starts_with("waited ") =>
@@ -360,7 +377,14 @@ impl Promises {
         }
     }
 
-    pub fn run_started(&mut self, number: i64, version: (i64, Rc<Version>), tasks: &[(String, u32)], at: Timestamp) {
+    pub fn run_started(
+        &mut self,
+        number: i64,
+        version: (i64, Rc<Version>),
+        tasks: &[(String, u32)],
+        at: Timestamp,
+        elapsed: Elapsed,
+    ) {
         let Some(run) = self.runs.get_mut(&number) else { broken(format!("run {number} starts, unknown")) };
         let place = format!("{} {}", run.dag, run.run_id);
         if run.dag != version.1.dag {
@@ -373,6 +397,7 @@ impl Promises {
         let begins = run.state == RunState::Queued;
         if begins {
             run.started_at = at;
+            run.started = elapsed;
         } else if run.state != RunState::Running {
             broken(format!("{place}: starts while it is {}", run.state));
         }
@@ -391,6 +416,8 @@ impl Promises {
                 cleared_at: 0,
                 token: String::new(),
                 began_at: at,
+                began: elapsed,
+                failed: elapsed,
             };
             if run.tasks.insert(task.clone(), fresh).is_some() {
                 broken(format!("{place} {task}: begun twice"));
@@ -461,7 +488,7 @@ impl Promises {
     }
 
     /// A task instance starts: everything that must be true before.
-    pub fn check_may_start(&self, number: i64, name: &str, at: Timestamp) {
+    pub fn check_may_start(&self, number: i64, name: &str, at: Timestamp, facts: &Facts<'_>) {
         let Some(run) = self.runs.get(&number) else { broken(format!("run {number}: a task starts, unknown")) };
         let place = format!("{} {} {name}", run.dag, run.run_id);
         let (Some((_, version)), Some(task)) = (&run.version, run.tasks.get(name)) else {
@@ -470,6 +497,13 @@ impl Promises {
         if run.state != RunState::Running {
             broken(format!("{place}: starts in a run that is {}", run.state));
         }
+        // The clock may have been set back since.
+        let latest = at.max(facts.latest);
+        let has_waited = |delay: SignedDuration| {
+            let earliest = facts.earliest(Timestamp::MAX - delay, task.failed, delay);
+            has_lasted(facts.elapsed - task.failed, delay) || at >= earliest
+        };
+        let settings = version.task(name).unwrap();
         match task.state {
             TaskState::None => {
                 if run.decide(version, name) != Some(TaskState::Running) {
@@ -485,12 +519,15 @@ impl Promises {
                 }
             }
             TaskState::UpForRetry => {
-                if task.next_try_at.is_none_or(|next| at < next) {
+                let is_early = task.next_try_at.is_none_or(|next| latest < next);
+                if is_early && !has_waited(settings.delay(task.tries - task.cleared_at)) {
                     broken(format!("{place}: is retried at {at}, its time is {:?}", task.next_try_at));
                 }
             }
             TaskState::UpForReschedule => {
-                if task.next_try_at.is_none_or(|next| at < next) {
+                let every = settings.wait.as_ref().map_or(0, |wait| wait.every);
+                let is_early = task.next_try_at.is_none_or(|next| latest < next);
+                if is_early && !has_waited(SignedDuration::from_secs(every)) {
                     broken(format!("{place}: is evaluated again at {at}, its time is {:?}", task.next_try_at));
                 }
                 return;
@@ -547,7 +584,8 @@ impl Promises {
     }
 
     /// What is due to be tried or evaluated again, while a driver lives that nothing disturbs.
-    pub fn check_timers(&self, now: Timestamp) {
+    /// `since`: when the clock was last set back, or the driver began; nothing waits longer than from then on.
+    pub fn check_timers(&self, now: Timestamp, elapsed: Elapsed, since: Elapsed) {
         let slack = SignedDuration::from_mins(3);
         for number in &self.open {
             let run = &self.runs[number];
@@ -555,19 +593,26 @@ impl Promises {
             for (name, task) in &run.tasks {
                 let Some(settings) = version.task(name) else { continue };
                 let wait = settings.wait.as_ref();
-                let at = match (task.state, wait) {
+                let longest = |seconds: i64, from: Elapsed| from.max(since) + seconds * SECOND;
+                let delay = || settings.delay(task.tries - task.cleared_at).as_secs();
+                let (at, ends) = match (task.state, wait) {
                     // No wait outlasts its time by more than an evaluation.
                     (TaskState::UpForReschedule, Some(wait)) if wait.is_of_driver() => {
-                        task.began_at + SignedDuration::from_secs(wait.for_at_most + wait.every)
+                        let seconds = wait.for_at_most + wait.every;
+                        (task.began_at + SignedDuration::from_secs(seconds), longest(seconds, task.began))
                     }
                     // What needs a slot may have to wait for it.
-                    (TaskState::UpForReschedule | TaskState::UpForRetry, _) if self.living == 0 => {
-                        task.next_try_at.unwrap_or(task.began_at)
+                    (TaskState::UpForReschedule, Some(wait)) if self.living == 0 => {
+                        (task.next_try_at.unwrap_or(task.began_at), longest(wait.every, task.failed))
+                    }
+                    (TaskState::UpForRetry, _) if self.living == 0 => {
+                        (task.next_try_at.unwrap_or(task.began_at), longest(delay(), task.failed))
                     }
                     _ => continue,
                 };
                 let is_held = || self.backfills().iter().any(|(id, held)| *held && self.owner(*number) == Some(*id));
-                if now > at + slack && !is_held() {
+                let is_late = now > at + slack || elapsed > ends + 5 * MINUTE;
+                if is_late && !is_held() {
                     broken(format!("promise 1: {} {} {name} is forgotten at {now}: {task:?}", run.dag, run.run_id));
                 }
             }
@@ -655,6 +700,11 @@ fn check_end(place: &str, task: &Instance, facts: &Facts<'_>, how: &str, fits: i
         None if how != "fails" => broken(format!("promise 3: {place} {how} without a record")),
         _ => {}
     }
+}
+
+/// Whether something took that long in the world's own time.
+fn has_lasted(elapsed: Elapsed, at_least: SignedDuration) -> bool {
+    i128::from(elapsed) >= at_least.as_micros()
 }
 
 /// How an evaluation ends when it is too early, or when the time of its wait is over.

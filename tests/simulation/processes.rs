@@ -127,11 +127,18 @@ impl World {
                 broken(format!("promise 6: {place} polls {path}, not for {expected}"));
             }
             let wait = version.task(task.as_str()).and_then(|task| task.wait.clone()).unwrap();
-            let over = run.tasks[task.as_str()].began_at + SignedDuration::from_secs(wait.for_at_most);
-            let early = self
-                .answered
-                .get(&key)
-                .is_some_and(|last| self.now() < (*last + SignedDuration::from_secs(wait.every)).min(over));
+            let waiting = &run.tasks[task.as_str()];
+            let over = waiting.began_at + SignedDuration::from_secs(wait.for_at_most);
+            let early = self.answered.get(&key).is_some_and(|(last, last_elapsed)| {
+                let by_clock = self.now() < (*last + SignedDuration::from_secs(wait.every)).min(over);
+                // The clock may have been set back since.
+                let next = last_elapsed + wait.every * SECOND;
+                let set_backs = self.set_backs.iter().filter(|(since, _)| since >= last_elapsed);
+                let counted = set_backs.map(|(_, said)| *said + SignedDuration::from_secs(wait.every)).min();
+                by_clock
+                    && self.elapsed < next.min(waiting.began + wait.for_at_most * SECOND)
+                    && counted.is_none_or(|at| self.now() < at)
+            });
             if early {
                 broken(format!("{place} is polled again too early, {wait:?}"));
             }
@@ -307,7 +314,7 @@ impl World {
                 let mut results = Vec::new();
                 for (key, is_there) in seen {
                     self.polling.remove(&key);
-                    self.answered.insert(key.clone(), now);
+                    self.answered.insert(key.clone(), (now, self.elapsed));
                     if is_there {
                         self.promises.found.insert((key.0.0, key.1.to_string(), key.2));
                     }

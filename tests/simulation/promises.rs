@@ -18,7 +18,7 @@ use super::due::Dags;
 use super::journal::Run;
 use super::processes::Process;
 use super::version::{POOLS, Version};
-use super::world::broken;
+use super::world::{Elapsed, broken};
 
 /// What may be known of the world when the promises are checked.
 pub struct Facts<'a> {
@@ -27,6 +27,10 @@ pub struct Facts<'a> {
     pub was_faulty: bool,
     /// The latest time that the clock has said to a driver: it may have been set back since.
     pub latest: Timestamp,
+    /// How long the world has lived, whatever its clock says.
+    pub elapsed: Elapsed,
+    /// When the clock was set back in the world's own time, and what it said then.
+    pub set_backs: &'a [(Elapsed, Timestamp)],
 }
 
 /// Something that people want to hear of, by the kind of its notice.
@@ -81,6 +85,15 @@ pub struct Promises {
     pub living: usize,
     /// Waits whose file the host has seen: run, task, attempt.
     pub found: BTreeSet<(i64, String, u32)>,
+}
+
+impl Facts<'_> {
+    /// The earliest that something may be over that began when the clock said `at`, or has been counted anew since the clock was
+    /// set back.
+    pub fn earliest(&self, at: Timestamp, began: Elapsed, lasts: SignedDuration) -> Timestamp {
+        let counted = self.set_backs.iter().filter(|(since, _)| *since >= began).map(|(_, said)| *said);
+        counted.min().map_or(at, |said| said.min(at)) + lasts
+    }
 }
 
 impl Promises {

@@ -23,7 +23,13 @@ pub struct Failure {
 
 impl World {
     fn facts<T>(&mut self, check: impl FnOnce(&mut Promises, &Facts<'_>) -> T) -> T {
-        let facts = Facts { processes: &self.processes, was_faulty: self.was_faulty, latest: self.latest };
+        let facts = Facts {
+            processes: &self.processes,
+            was_faulty: self.was_faulty,
+            latest: self.latest,
+            elapsed: self.elapsed,
+            set_backs: &self.set_backs,
+        };
         check(&mut self.promises, &facts)
     }
 
@@ -34,7 +40,11 @@ impl World {
     /// A driver lives and nothing has disturbed it for a while.
     pub fn check_waiting(&mut self) {
         self.facts(Promises::check_waiting);
-        self.promises.check_timers(self.now());
+        self.promises.check_timers(
+            self.now(),
+            self.elapsed,
+            self.set_backs.last().map_or(0, |(at, _)| *at).max(self.driver_began_at),
+        );
     }
 
     pub fn check_launch(&mut self, spec: &AttemptSpec) -> Rc<Version> {
@@ -125,6 +135,8 @@ impl Seed {
         world.mail_works = true;
         world.fuse = None;
         world.tell(|_| "quiet".to_owned());
+        // Only what is known can be paused.
+        world.tick();
         if world.ticking == Ticking::Resident {
             world.at(0, super::world::Happening::Tick);
         }
@@ -251,6 +263,7 @@ impl Seed {
                 let mut world = self.world.borrow_mut();
                 world.is_resident = mode == Mode::Resident;
                 world.disturbed_at = world.elapsed;
+                world.driver_began_at = world.elapsed;
                 drop(world);
                 self.step();
             }

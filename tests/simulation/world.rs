@@ -124,7 +124,7 @@ pub struct World {
     /// What the living driver's host is polling.
     pub polling: BTreeSet<Key>,
     /// When it has answered last.
-    pub answered: BTreeMap<Key, Timestamp>,
+    pub answered: BTreeMap<Key, (Timestamp, Elapsed)>,
     /// The driver's number; each start is a new one.
     pub driver: u64,
     pub is_driver_alive: bool,
@@ -152,6 +152,10 @@ pub struct World {
     pub is_resident: bool,
     /// When anything but tasks last happened.
     pub disturbed_at: Elapsed,
+    /// When the clock was set back, and what it said then.
+    pub set_backs: Vec<(Elapsed, Timestamp)>,
+    /// When the newest driver began.
+    pub driver_began_at: Elapsed,
     pub promises: Promises,
     pub journal: Vec<String>,
     pub telling: Telling,
@@ -221,6 +225,8 @@ impl World {
             latest: wall,
             is_resident: false,
             disturbed_at: 0,
+            set_backs: Vec::new(),
+            driver_began_at: 0,
             promises,
             journal: Vec::new(),
             telling,
@@ -316,10 +322,7 @@ impl World {
     }
 
     fn happen(&mut self, happening: Happening) {
-        if matches!(
-            happening,
-            Happening::Person | Happening::Fate | Happening::FaultEnds | Happening::ClockSetRight
-        ) {
+        if matches!(happening, Happening::Person | Happening::Fate | Happening::FaultEnds | Happening::ClockSetRight) {
             self.disturbed_at = self.elapsed;
         }
         match happening {

@@ -9,6 +9,8 @@ use crate::dag::{Dag, Task, TaskState};
 use crate::notify::{DeliveryError, Notice, NoticeEvent, RunFacts, Standing, TaskFacts};
 use crate::runner::engine::{Alert, AlertKind, TaskReport};
 
+/// How long mail waits at most for its next try, or for the hour in which a home may send more.
+pub(super) const LONGEST_PAUSE: SignedDuration = SignedDuration::from_hours(1);
 /// Mail that could not be delivered for so long is given up.
 const GIVE_UP_AFTER: SignedDuration = SignedDuration::from_hours(72);
 
@@ -146,7 +148,7 @@ impl<H: Host> Driver<H> {
                 }
                 Err(error) => {
                     let is_late = now.duration_since(created_at) > GIVE_UP_AFTER;
-                    let pause = SignedDuration::from_secs((10_i64 << tries.min(9)).min(3_600));
+                    let pause = SignedDuration::from_secs(10_i64 << tries.min(9)).min(LONGEST_PAUSE);
                     let next = (!error.permanent && !is_late).then(|| now.checked_add(pause).unwrap_or(now));
                     let line = Line::new(Happening::MailFailed).with("mail", id).with("error", error);
                     self.host.report(&match next {

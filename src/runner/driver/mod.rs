@@ -132,6 +132,9 @@ pub enum Message {
 /// How long a driver without a clock of its own waits at most for a timer.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
+/// A clock that is set back by no more than this may let things be late by as much.
+const CORRECTED: SignedDuration = SignedDuration::from_mins(1);
+
 /// An attempt: run, task, number of the try.
 pub type Key = (RunNumber, TaskId, u32);
 
@@ -203,6 +206,8 @@ pub struct Driver<H> {
     /// Since the last time that runs were made where there was room for them.
     has_made_room: bool,
     next_tidy_at: Timestamp,
+    /// What time it was at the last step.
+    stepped_at: Option<Timestamp>,
     /// Nothing new is started any more.
     is_draining: bool,
     /// The newest text of crondag.toml, good or not, and what the last reading of the files found wrong: both are said once.
@@ -245,6 +250,7 @@ impl<H: Host> Driver<H> {
             next_mail_at: None,
             outbox,
             next_tidy_at: Timestamp::UNIX_EPOCH,
+            stepped_at: None,
             next_plan_at: (mode == Mode::Resident).then_some(Timestamp::UNIX_EPOCH),
             pacer: Pacer::default(),
             has_made_room: false,
@@ -267,6 +273,7 @@ impl<H: Host> Driver<H> {
 
     /// Takes in what has happened and does all that follows from it. Gives [`End::Asked`] when it is to go.
     pub fn step(&mut self, messages: Vec<Message>) -> Option<End> {
+        self.believe_clock();
         let (mut is_notified, mut reload) = (false, false);
         for message in messages {
             match message {
@@ -309,6 +316,16 @@ impl<H: Host> Driver<H> {
         self.send_mail();
         let is_drained = self.is_draining && self.live.is_empty() && !self.is_mailing;
         is_drained.then(|| self.go())
+    }
+
+    /// What was to be done at a time that lies further away than anything ever waits, because the clock was ahead, is due now.
+    fn believe_clock(&mut self) {
+        let now = self.host.now();
+        let before = self.stepped_at.replace(now);
+        if before.is_none_or(|before| before.duration_since(now) > CORRECTED) {
+            self.next_tidy_at = Timestamp::UNIX_EPOCH;
+            self.read_anyway(Driver::bring_mail_forward);
+        }
     }
 
     /// Steps the engine until it has nothing more to say, committing and acting on the way.

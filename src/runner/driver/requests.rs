@@ -1,6 +1,9 @@
 //! What the database asks for: runs to take up, attempts to adopt, intents to carry out.
 
+use jiff::Timestamp;
+
 use super::line::{Happening, Line};
+use super::mailer::LONGEST_PAUSE;
 use super::{Driver, Host, Item};
 use crate::dag::{RunNumber, RunState, TaskState};
 use crate::runner::engine::{Event, Plan, RerunRequest};
@@ -20,7 +23,7 @@ impl<H: Host> Driver<H> {
             let key = (attempt.run, attempt.task_id, attempt.try_number);
             self.adopt(&key, attempt.token, attempt.log_file, attempt.started_at);
         }
-        self.next_mail_at = self.store.next_notice_at()?;
+        self.find_mail()?;
         self.read_intents()?;
         // The engine must know the live attempts before it is asked to stop those that should not live.
         self.settle();
@@ -56,6 +59,18 @@ impl<H: Host> Driver<H> {
         }
         self.find_mail()?;
         self.read_intents()
+    }
+
+    /// Finds mail that is to be sent; none waits longer than mail ever does, whatever the clock said when it was written.
+    pub(super) fn bring_mail_forward(&mut self) -> Result<(), StoreError> {
+        let now = self.host.now();
+        let latest = now.checked_add(LONGEST_PAUSE).unwrap_or(Timestamp::MAX);
+        if self.store.has_notices_after(latest)? {
+            let write = self.store.write()?;
+            write.bring_notices_forward(latest, now)?;
+            write.commit()?;
+        }
+        self.find_mail()
     }
 
     /// Checks and reports write mail themselves.

@@ -15,6 +15,7 @@ mod requests;
 mod run;
 mod slots;
 mod standstill;
+mod timers;
 mod turns;
 mod wait;
 mod why;
@@ -34,9 +35,7 @@ pub use standstill::Standstill;
 pub use why::{Blocker, Holder};
 
 use crate::dag::schedule::Succession;
-use crate::dag::{
-    DagId, Decision, RunNumber, RunState, RunType, SKIP_EXIT_STATUS, Task, TaskId, TaskState, Transition,
-};
+use crate::dag::{DagId, Decision, RunNumber, RunState, RunType, SKIP_EXIT_STATUS, TaskId, TaskState, Transition};
 use run::{Phase, Run};
 use slots::{Candidate, Lanes, Slots};
 use turns::Turns;
@@ -65,6 +64,8 @@ pub struct Engine {
     polls: BTreeSet<(RunNumber, TaskId, u32)>,
     /// The limits are known, and with them all that lives.
     knows_all: bool,
+    /// What time it was at the last step.
+    stepped_at: Option<Timestamp>,
     /// Tasks that could have begun to wait before that.
     too_early: Vec<(RunNumber, usize)>,
 }
@@ -111,6 +112,7 @@ impl Engine {
     /// Takes one event in and says what follows.
     pub fn step(&mut self, event: Event, now: Timestamp) -> Vec<Effect> {
         let mut step = Step { now, effects: Vec::new(), touched: VecDeque::new() };
+        self.believe_clock(now);
         match event {
             Event::TimePassed => {}
             Event::Limits(limits) => {
@@ -282,28 +284,10 @@ impl Engine {
         }
         if run.phase == Phase::Running {
             if !self.runs.get(&number).is_some_and(|run| self.is_held(run)) {
-                self.set_timers(number);
+                self.set_timers(number, step.now);
             }
             step.touched.extend((0..plan.dag.tasks.len()).map(|index| (number, index)));
             self.end_run_if_over(number, step);
-        }
-    }
-
-    /// Sets the timers of a running run: its own timeout, and the retries of its tasks.
-    fn set_timers(&mut self, number: RunNumber) {
-        let Some(run) = self.runs.get_mut(&number) else { return };
-        if let (Some(plan), Some(started_at)) = (&run.plan, run.started_at)
-            && let Some(limit) = plan.dag.run_timeout
-        {
-            let at = later(started_at, limit);
-            run.times_out_at = Some(at);
-            self.timers.insert((at, number, Timer::RunTimeout));
-        }
-        for (index, task) in run.tasks.iter_mut().enumerate() {
-            if let Some(at) = Engine::due_at(task.state, task.next_try_at) {
-                task.next_try_at = Some(at);
-                self.timers.insert((at, number, Timer::Task(index)));
-            }
         }
     }
 
@@ -427,9 +411,7 @@ impl Engine {
         let instance = &mut run.tasks[index];
         let kind = if instance.tries < instance.max_tries {
             let task = &plan.dag.tasks[index];
-            // Retries after a clear begin with the first delay again.
-            let failures = instance.tries.saturating_sub(instance.max_tries.saturating_sub(task.retries + 1)).max(1);
-            let next_try_at = later(step.now, retry_delay(task, failures));
+            let next_try_at = later(step.now, Engine::delay_of(task, instance));
             instance.state = TaskState::UpForRetry;
             instance.next_try_at = Some(next_try_at);
             step.effects.push(Effect::Record(Transition::TaskRetry {
@@ -587,29 +569,6 @@ impl Engine {
         }
     }
 
-    fn fire_timers(&mut self, step: &mut Step) {
-        while let Some(&(at, number, timer)) = self.timers.first() {
-            if at > step.now {
-                return;
-            }
-            self.timers.pop_first();
-            match timer {
-                Timer::Task(index) => self.task_is_due(number, index, step),
-                Timer::RunTimeout => {
-                    let limit = self.runs.get(&number).and_then(|run| run.plan.as_ref()?.dag.run_timeout);
-                    let limit = crate::dag::units::format_duration(limit.unwrap_or_default());
-                    self.end_early(
-                        number,
-                        &format!("run_timeout of {limit} is over"),
-                        TaskState::Skipped,
-                        RunState::Failed,
-                        step,
-                    );
-                }
-            }
-        }
-    }
-
     fn dispatch(&mut self, step: &mut Step) {
         while let Some(candidate) = self.slots.take_best() {
             let Some(run) = self.runs.get_mut(&candidate.run) else { continue };
@@ -672,13 +631,6 @@ fn candidate(number: RunNumber, run: &Run, index: usize) -> Candidate {
     let priority = task.map_or(0, |task| task.priority);
     let pool_slots = task.map_or(1, |task| task.pool_slots);
     Candidate { rank: -i64::from(priority), logical_date: run.interval.start, run: number, task: index, pool_slots }
-}
-
-/// `retry_delay * retry_backoff ^ (failures - 1)`, at most `retry_max_delay`. Airflow's formula without its jitter.
-fn retry_delay(task: &Task, failures: u32) -> Duration {
-    let factor = task.retry_backoff.powi(i32::try_from(failures.saturating_sub(1)).unwrap_or(i32::MAX));
-    let seconds = task.retry_delay.as_secs_f64() * factor;
-    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX).min(task.retry_max_delay.max(task.retry_delay))
 }
 
 fn later(at: Timestamp, by: Duration) -> Timestamp {

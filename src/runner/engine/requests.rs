@@ -60,7 +60,7 @@ impl Engine {
                     let is_held = run.backfill.is_some_and(|backfill| self.held.contains(&backfill));
                     step.touched.extend((0..run.tasks.len()).map(|index| (number, index)));
                     if !is_held {
-                        self.set_timers(number);
+                        self.set_timers(number, step.now);
                     }
                 }
             }
@@ -290,7 +290,7 @@ impl Engine {
             if !hold && run.phase == Phase::Running {
                 // The time in which it was held does not count against its timeout.
                 run.started_at = Some(step.now);
-                self.set_timers(number);
+                self.set_timers(number, step.now);
             }
         }
     }

@@ -124,14 +124,4 @@ impl Engine {
         }
         self.finish_task_that_waited(number, index, state, Some(reason), Some(what.to_owned()), step);
     }
-
-    /// When a task that was taken up from the store is due: its retry, or its next evaluation.
-    pub(super) fn due_at(state: TaskState, next_try_at: Option<Timestamp>) -> Option<Timestamp> {
-        match state {
-            TaskState::UpForRetry => next_try_at,
-            // Polls of the driver are not recorded: a new one polls at once.
-            TaskState::UpForReschedule => Some(next_try_at.unwrap_or(Timestamp::UNIX_EPOCH)),
-            _ => None,
-        }
-    }
 }
