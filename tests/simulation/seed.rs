@@ -138,6 +138,8 @@ impl Seed {
         // Only what is known can be paused.
         world.tick();
         if world.ticking == Ticking::Resident {
+            // It may make a run in the very moment in which it is due, before the driver has woken up.
+            world.disturbed_at = world.elapsed;
             world.at(0, super::world::Happening::Tick);
         }
         // Those too that no pass has seen yet.
