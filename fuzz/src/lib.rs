@@ -91,7 +91,7 @@ pub fn template(text: &str) {
         dag: &dag,
         task: &dag.tasks[0],
         interval,
-        run_type: crondag::dag::RunType::Scheduled,
+        run_type: crate::dag::RunType::Scheduled,
         run_id: "scheduled__2018-07-01T00:00:00+00:00",
         try_number: 1,
         params: &params,
