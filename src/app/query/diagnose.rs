@@ -58,6 +58,7 @@ pub struct CauseAnswer<'a> {
     evidence: &'a [String],
     advice: Option<&'a str>,
     next: &'a str,
+    gaps: &'a [String],
 }
 
 impl DiagnosisAnswer {
@@ -85,6 +86,7 @@ impl DiagnosisAnswer {
             evidence: finding.map_or(&diagnosis.error_lines, |finding| &finding.evidence),
             advice: finding.map(|finding| finding.advice.as_str()),
             next: finding.map_or(&diagnosis.command, |finding| &finding.command),
+            gaps: &diagnosis.gaps,
         }
     }
 }
