@@ -59,7 +59,14 @@ head -n 20 "$home/data/incoming/1997-04-01.csv" > "$home/half" && mv "$home/half
 "$crondag" --home "$home" tasks userprofile 1997-04-01 | head -8
 
 step "6. The mail about it"
-mail=$(grep -l 'Subject: .*check_table_finish failed' "$home"/mail/*.eml | head -1)
+# It is written once the failure is recorded, beside the work that goes on.
+mail=
+for _ in $(seq 300); do
+  mail=$(grep -l 'Subject: .*check_table_finish failed' "$home"/mail/*.eml | head -1 || true)
+  [ -z "$mail" ] || break
+  sleep 0.1
+done
+[ -n "$mail" ] || { echo "error: the mail has not come within 30 seconds; see $home/.crondag/driver.log"; exit 1; }
 python3 - "$mail" << 'PYTHON'
 import email, email.policy, sys
 mail = email.message_from_binary_file(open(sys.argv[1], "rb"), policy=email.policy.default)

@@ -93,9 +93,11 @@ impl Outbox {
     }
 
     fn tell(&self, write: &Write<'_>, dag_id: &str, notice: &Notice, now: Timestamp) -> Result<bool, StoreError> {
+        // The good news of a long backfill holds no bad news back.
+        let is_success = matches!(notice.event, NoticeEvent::TaskSucceeded { .. });
         let way = match self.max_per_hour {
             None => Way::Nowhere(NO_CHANNEL),
-            Some(most) if notice.event.may_be_held_back() && write.notices_within_an_hour(now)? >= most => {
+            Some(most) if notice.event.may_be_held_back() && write.notices_within_an_hour(is_success, now)? >= most => {
                 Way::Digest(EMAIL, self.digest(write, &notice.to, most, now)?)
             }
             Some(_) => Way::Now(EMAIL),

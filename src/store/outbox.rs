@@ -163,12 +163,14 @@ impl Write<'_> {
         Ok(self.tx.last_insert_rowid())
     }
 
-    /// How many notices of other than these kinds were to be delivered in the hour up to `now`.
-    pub fn notices_within_an_hour(&self, now: Timestamp) -> Result<u32, StoreError> {
+    /// How many notices of other than these kinds were to be delivered in the hour up to `now`, those of tasks that succeeded only
+    /// if asked for.
+    pub fn notices_within_an_hour(&self, with_successes: bool, now: Timestamp) -> Result<u32, StoreError> {
         let since = now.checked_sub(SignedDuration::from_hours(1)).unwrap_or(Timestamp::MIN);
         let sql = "SELECT count(*) FROM outbox WHERE created_at > ?1 AND created_at <= ?2
-                   AND channel IS NOT NULL AND digest IS NULL AND kind NOT IN ('report', 'digest', 'rendered')";
-        Ok(self.statement(sql)?.query_row((Micros(since), Micros(now)), |row| row.get(0))?)
+                   AND channel IS NOT NULL AND digest IS NULL AND kind NOT IN ('report', 'digest', 'rendered')
+                   AND (?3 OR kind <> 'task_succeeded')";
+        Ok(self.statement(sql)?.query_row((Micros(since), Micros(now), with_successes), |row| row.get(0))?)
     }
 
     /// The digest that still takes notices at `now`: nobody has begun to deliver it.
