@@ -551,6 +551,50 @@ readlink /proc/$$/fd/0; ps -o tty= -p $$; pwd; env | grep -vE '^CRONDAG_(ATTEMPT
 ";
 
 /// Runs crondag from a shell in which everything is odd that a process hands down.
+#[test]
+fn what_templates_make_too_long_or_give_a_nul_is_named_and_starts_nothing() {
+    let home = Home::of(
+        "[vars]\nbig = 'x'\nlist = [0, 1]\n",
+        r#"
+[tasks.script]
+shell = "true {{ 'x' * 140000 }}"
+[tasks.variable]
+shell = "true"
+env = { BIG = "{{ 'x' * 131072 }}" }
+[tasks.argument.spark]
+application = "a.py"
+args = ["{{ 'x' * 131072 }}"]
+[tasks.property.spark]
+application = "a.py"
+conf = { a.b = "{{ 'x' * 131072 }}" }
+[tasks.poll.wait]
+command = "true {{ 'x' * 140000 }}"
+[tasks.nul]
+shell = 'echo {{ "\u0000" }}'
+[tasks.nul_folder]
+shell = "true"
+working_dir = '{{ "\u0000" }}'
+"#,
+    );
+    assert_eq!(home.backfill(), Some(1));
+    let too_long = |what: &str, bytes: u32| {
+        let rest = "put the text into a file, and let the program read that";
+        let most = "Linux takes at most 131071 as one argument or variable of a program (MAX_ARG_STRLEN)";
+        ("failed".to_owned(), format!("{what} has {bytes} bytes, and {most}: {rest}"))
+    };
+    let nul = |what: &str| {
+        let rest = "has a NUL character, which no program can take: which value puts it there?";
+        ("failed".to_owned(), format!("{what} {rest}"))
+    };
+    assert_eq!(home.state("d", "script"), too_long("`shell`", 140_005));
+    assert_eq!(home.state("d", "variable"), too_long("the environment variable BIG", 131_076));
+    assert_eq!(home.state("d", "argument"), too_long("an argument in `args`", 131_072));
+    assert_eq!(home.state("d", "property"), too_long("`conf.a.b`", 131_076));
+    assert_eq!(home.state("d", "poll"), too_long("`command`", 140_005));
+    assert_eq!(home.state("d", "nul"), nul("`shell`"));
+    assert_eq!(home.state("d", "nul_folder"), nul("`working_dir`"));
+}
+
 fn from_an_odd_shell(home: &Home, args: &str) -> Ran {
     let line = format!(
         "umask 077; ulimit -Sn 64; ulimit -Ss 1024; ulimit -Sc unlimited; echo 500 > /proc/self/oom_score_adj; exec 9> '{0}/lock'; \

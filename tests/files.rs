@@ -386,6 +386,43 @@ fn a_script_that_linux_would_not_take_is_found_before_any_run() {
     };
     assert_eq!(codes(131_071), [""; 0]);
     assert_eq!(codes(131_072), ["too-long"]);
+    // The sisters of a script: whatever becomes one argument or one variable.
+    let long = |bytes: usize| "x".repeat(bytes);
+    let found = |text: &str| -> Vec<(&'static str, String)> {
+        let (_, faults) = read_dag("d", text, &config(), &|_| true);
+        faults
+            .iter()
+            .map(|fault| (fault.code, fault.message.split('`').nth(1).unwrap_or_default().to_owned()))
+            .collect()
+    };
+    let too_long = |name: &str| vec![("too-long", name.to_owned())];
+    let shell = "[tasks.a]\nshell = 'true'\n";
+    for (key, value) in [("env", "V"), ("params", "v")] {
+        // `V=`, and `CRONDAG_PARAM_V=`.
+        let before = if key == "env" { 2 } else { 16 };
+        let of = |bytes: usize| format!("{key} = {{ {value} = '{}' }}\n{shell}", long(bytes - before));
+        assert_eq!((found(&of(131_071)), found(&of(131_072))), (vec![], too_long(value)));
+    }
+    assert_eq!(found(&format!("{shell}env = {{ V = '{}' }}\n", long(131_070))), too_long("V"));
+    let wait = |bytes: usize| format!("[tasks.a.wait]\ncommand = '{}'\n", long(bytes));
+    assert_eq!((found(&wait(131_071)), found(&wait(131_072))), (vec![], too_long("command")));
+    let spark = |keys: String| format!("[tasks.a.spark]\napplication = 'jobs/a.py'\n{keys}\n");
+    let half = long(65_536);
+    for (name, keys) in [
+        ("args", format!("args = ['a', '{}']", long(131_072))),
+        ("a.b", format!("conf.a.b = '{}'", long(131_068))),
+        ("name", format!("name = '{}'", long(131_072))),
+        ("jars", format!("jars = ['{half}', '{half}']")),
+    ] {
+        assert_eq!(found(&spark(keys)), too_long(name));
+    }
+    assert_eq!(found(&spark(format!("args = ['{half}', '{half}']"))), []);
+    // SQL reaches its program through a pipe.
+    let sql = "[tasks.a.sql]\nconnection = 'warehouse'\n";
+    assert_eq!(found(&format!("{sql}params = {{ p = '{0}' }}\nstatements = '{0}'\n", long(200_000))), []);
+    let of_config = |text: String| read_config(&text).1.iter().map(|fault| fault.code).collect::<Vec<_>>();
+    assert_eq!(of_config(format!("env = {{ V = '{}' }}\n", long(131_070))), ["too-long"]);
+    assert_eq!(of_config(format!("[secrets.s]\ncommand = '{}'\n", long(131_072))), ["too-long"]);
     // What the fault says is so: bash takes the one and Linux does not take the other.
     let starts = |length: usize| std::process::Command::new("true").arg("x".repeat(length)).status();
     assert!(starts(131_071).is_ok());

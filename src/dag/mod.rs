@@ -1,5 +1,6 @@
 //! What a DAG is. Pure: no clock, no processes, no database; it imports nothing else of this crate.
 
+pub(crate) mod argument;
 pub mod cause;
 pub mod check;
 pub mod config;

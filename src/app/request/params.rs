@@ -6,7 +6,9 @@ use serde_json::Value;
 
 use crate::app::AppError;
 use crate::dag::Dag;
+use crate::dag::argument::{LONGEST_ARGUMENT, is_too_long};
 use crate::dag::nearest::nearest;
+use crate::dag::template::param_variable;
 
 /// Reads `name=value` pairs.
 ///
@@ -20,9 +22,32 @@ pub fn parse(dag: &Dag, given: &[String]) -> Result<BTreeMap<String, Value>, App
                 AppError::usage(format!("`--param {pair}` has no `=`"), "write it as --param name=value")
             })?;
             let default = dag.params.get(name).ok_or_else(|| unknown(dag, name))?;
-            Ok((name.to_owned(), value(name, text, default)?))
+            let value = value(name, text, default)?;
+            let (variable, text) = param_variable(name, &value);
+            refuse_unfit(name, &text, variable.len() + 1 + text.len())?;
+            Ok((name.to_owned(), value))
         })
         .collect()
+}
+
+/// Every task finds it in its environment.
+fn refuse_unfit(name: &str, text: &str, bytes: usize) -> Result<(), AppError> {
+    if text.contains('\0') {
+        return Err(AppError::usage(
+            format!("the param `{name}` has a NUL character"),
+            "no program can take such a text: leave the NUL out",
+        ));
+    }
+    if is_too_long(bytes) {
+        return Err(AppError::usage(
+            format!(
+                "the param `{name}` has {bytes} bytes with its name, and a program's variable at most {}",
+                LONGEST_ARGUMENT - 1
+            ),
+            "put it into a file, and give the path of that",
+        ));
+    }
+    Ok(())
 }
 
 fn unknown(dag: &Dag, name: &str) -> AppError {

@@ -3,7 +3,7 @@
 //! It knows types and units, not what the settings mean: that is for `dag` and `config`.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
+use std::ops::{Add, Range};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -18,14 +18,12 @@ use super::text::Places;
 use super::value::{
     bad_address, bad_identifier, date_of_toml, integer, is_address, is_memory, is_template, quoted_key, scalar,
 };
+use crate::dag::argument::{LONGEST_ARGUMENT, is_too_long};
 use crate::dag::model::DateBound;
 use crate::dag::nearest::nearest;
 use crate::dag::schedule::{Schedule, ScheduleFaultKind, parse_zone, read_date};
-use crate::dag::template::{Checker, TemplateFaultKind};
+use crate::dag::template::{Checker, TemplateFaultKind, param_variable};
 use crate::dag::units::{parse_duration, parse_size};
-
-/// Linux's `MAX_ARG_STRLEN`: the bytes of one argument, its end included.
-const LONGEST_ARGUMENT: usize = 128 << 10;
 
 /// The words of bash's `set -o` that mean something in a script.
 const SHELL_OPTIONS: [&str; 14] = [
@@ -224,7 +222,15 @@ impl<'f> Reader<'f> {
     pub(super) fn text(&mut self, open: &Open<'_, 'f>, key: &str) -> Option<At<String>> {
         let entry = open.get(key)?.clone();
         let text = self.string(&entry)?;
+        if self.becomes_argument(key) {
+            self.check_length(key, entry.key.clone(), text.len());
+        }
         self.filled(&entry, text)
+    }
+
+    /// Whether the text behind a key is one argument of a program.
+    fn becomes_argument(&self, key: &str) -> bool {
+        self.is_command_line || matches!(key, "shell" | "command" | "password_command")
     }
 
     fn filled(&mut self, entry: &Entry<'_, 'f>, text: &str) -> Option<At<String>> {
@@ -232,18 +238,6 @@ impl<'f> Reader<'f> {
         if text.trim().is_empty() {
             let fault = Fault::error("empty", span, format!("`{}` is empty", entry.field.key), "expected a text");
             self.push(fault.help(example(entry.field)));
-            return None;
-        }
-        if text.contains('\0') {
-            self.push(
-                Fault::error(
-                    "bad-character",
-                    span,
-                    format!("`{}` has a NUL character", entry.field.key),
-                    "in this text",
-                )
-                .help("no program can take such a text: leave the NUL out"),
-            );
             return None;
         }
         Some(At { value: text.to_owned(), span })
@@ -259,25 +253,23 @@ impl<'f> Reader<'f> {
     pub(super) fn template_at(&mut self, entry: &Entry<'_, 'f>) -> Option<At<String>> {
         let text = self.string(entry)?;
         self.check_template(entry.value, text);
-        self.check_length(entry, text);
+        if self.becomes_argument(entry.field.key) {
+            self.check_length(entry.field.key, entry.key.clone(), text.len());
+        }
         self.filled(entry, text)
     }
 
-    /// A text that Linux takes for no argument of a program, however much memory there is.
-    fn check_length(&mut self, entry: &Entry<'_, 'f>, text: &str) {
-        // SQL reaches its program through a pipe.
-        if text.len() < LONGEST_ARGUMENT || matches!(entry.field.key, "statements" | "query") {
+    /// A text that Linux takes for no argument of a program, nor for a variable, however much memory there is. What reaches its
+    /// program through a pipe, as SQL does, may be longer.
+    fn check_length(&mut self, name: &str, at: Range<usize>, bytes: usize) {
+        if !is_too_long(bytes) {
             return;
         }
-        let message = format!(
-            "`{}` has {} bytes, and a program's argument has at most {}",
-            entry.field.key,
-            text.len(),
-            LONGEST_ARGUMENT - 1
-        );
+        let most = LONGEST_ARGUMENT - 1;
+        let message = format!("`{name}` has {bytes} bytes, and an argument or a variable of a program at most {most}");
         self.push(
-            Fault::error("too-long", entry.key.clone(), message, "longer than Linux allows (MAX_ARG_STRLEN)")
-                .help("put it into a file, below jobs/ for example, and call that"),
+            Fault::error("too-long", at, message, "longer than Linux allows (MAX_ARG_STRLEN)")
+                .help("put it into a file, below jobs/ for example, and let the program read that"),
         );
     }
 
@@ -347,6 +339,16 @@ impl<'f> Reader<'f> {
             for (text, value) in &strings {
                 self.check_template(value, text);
             }
+        }
+        if self.is_command_line {
+            let lengths = strings.iter().map(|(text, _)| text.len());
+            // `args` are so many arguments; other lists are one, with commas.
+            let longest = if key == "args" {
+                lengths.max()
+            } else {
+                lengths.map(|length| length + 1).reduce(Add::add).map(|sum| sum - 1)
+            };
+            self.check_length(key, entry.key.clone(), longest.unwrap_or(0));
         }
         Some(strings.into_iter().map(|(text, value)| At { value: text.to_owned(), span: value.span() }).collect())
     }
@@ -717,9 +719,8 @@ impl<'f> Reader<'f> {
                     }
                 }
             };
-            if text.contains('\0') {
-                let message = format!("`{name}` has a NUL character");
-                self.push(Fault::error("bad-character", value.span(), message, "in this text"));
+            if matches!(entry.field.kind, Kind::Env | Kind::Properties) {
+                self.check_length(&name, key.span(), name.len() + 1 + text.len());
             }
             map.insert(name, text);
         }
@@ -739,6 +740,11 @@ impl<'f> Reader<'f> {
                 self.push(Fault::error("bad-name", name.span(), message, wrong));
             }
             if let Some(json) = self.json(value) {
+                // Every task finds it in its environment.
+                if key == "params" {
+                    let (variable, text) = param_variable(name.get_ref(), &json);
+                    self.check_length(name.get_ref(), name.span(), variable.len() + 1 + text.len());
+                }
                 map.insert(name.get_ref().to_string(), json);
             }
         }

@@ -128,12 +128,17 @@ impl Renderer {
         environment.insert("CRONDAG_TASK_ID".to_owned(), self.task_id.clone());
         environment.insert("CRONDAG_TRY_NUMBER".to_owned(), self.try_number.to_string());
         for (name, value) in &self.params {
-            let name: String =
-                name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect();
-            environment.insert(format!("CRONDAG_PARAM_{name}"), plain(value));
+            let (name, value) = param_variable(name, value);
+            environment.insert(name, value);
         }
         environment
     }
+}
+
+/// The variable by which tasks find a param.
+pub(crate) fn param_variable(name: &str, value: &Json) -> (String, String) {
+    let name = name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' });
+    (format!("CRONDAG_PARAM_{}", name.collect::<String>()), plain(value))
 }
 
 /// A JSON value as a text without quotes.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::dag::Config;
+use crate::dag::argument::{LONGEST_ARGUMENT, is_too_long};
 use crate::dag::template::{RenderError, Renderer, Scope};
 use crate::runner::attempt::secrets::Keyring;
 
@@ -29,6 +30,24 @@ pub(super) enum PrepareError {
     /// The job of an inner program.
     #[error("the job cannot be written down: {0}")]
     Job(serde_json::Error),
+    /// An argument or a variable that became too long.
+    #[error(
+        "{what} has {bytes} bytes, and Linux takes at most {most} as one argument or variable of a program (MAX_ARG_STRLEN): \
+         put the text into a file, and let the program read that",
+        most = LONGEST_ARGUMENT - 1
+    )]
+    TooLong {
+        /// The setting.
+        what: String,
+        /// How long it is.
+        bytes: usize,
+    },
+    /// A value that no program can take.
+    #[error("{what} has a NUL character, which no program can take: which value puts it there?")]
+    Nul {
+        /// The setting.
+        what: String,
+    },
     /// The user of `run_as`.
     #[error("there is no user `{0}` on this machine: correct run_as, or make one with `useradd {0}`")]
     User(String),
@@ -51,6 +70,26 @@ pub(super) fn path(renderer: &Renderer, template: &str) -> Result<String, Prepar
     let path = renderer.render(template)?;
     let climbs = |path: &str| path.split('/').filter(|part| *part == "..").count();
     if climbs(&path) > climbs(template) { Err(PrepareError::Climbs(path)) } else { Ok(path) }
+}
+
+/// Refuses a text that is part of an argument or a variable of so many bytes, where the kernel would.
+pub(super) fn refuse_unfit(bytes: usize, text: &str, what: impl Fn() -> String) -> Result<(), PrepareError> {
+    if is_too_long(bytes) {
+        return Err(PrepareError::TooLong { what: what(), bytes });
+    }
+    refuse_nul(text, what)
+}
+
+/// The same for all variables of an environment.
+pub(super) fn refuse_unfit_variables(env: &BTreeMap<String, String>) -> Result<(), PrepareError> {
+    env.iter().try_for_each(|(name, value)| {
+        refuse_unfit(name.len() + 1 + value.len(), value, || format!("the environment variable {name}"))
+    })
+}
+
+/// Refuses a NUL, which ends a text wherever C reads it.
+pub(super) fn refuse_nul(text: &str, what: impl Fn() -> String) -> Result<(), PrepareError> {
+    if text.contains('\0') { Err(PrepareError::Nul { what: what() }) } else { Ok(()) }
 }
 
 /// A task, its dates, and all that its texts can name.

@@ -20,7 +20,7 @@ use crate::dag::{Action, Config, ProcessAttributes};
 
 use self::check::CheckJob;
 use self::job::InnerProgram;
-use self::materials::{Command, Materials, PrepareError, path};
+use self::materials::{Command, Materials, PrepareError, path, refuse_nul, refuse_unfit_variables};
 use self::report::ReportJob;
 use self::sensor::Poll;
 use self::sql::SqlJob;
@@ -98,8 +98,13 @@ fn render(
     };
     let run_as = task.run_as.clone().filter(|_| user.uid != User::current().uid);
     let mut env = environment::build(home, config, dag, task, renderer, &user, keyring.env_file())?;
+    refuse_unfit_variables(&env)?;
     let working_dir = match &task.working_dir {
-        Some(folder) => home.join(path(renderer, folder)?),
+        Some(folder) => {
+            let folder = path(renderer, folder)?;
+            refuse_nul(&folder, || "`working_dir`".to_owned())?;
+            home.join(folder)
+        }
         None => home.to_path_buf(),
     };
     if let (Some(spark_home), Action::Spark(_) | Action::Sql(_) | Action::Wait(_) | Action::Check(_)) =

@@ -4,7 +4,8 @@ use std::process::Stdio;
 
 use serde::{Deserialize, Serialize};
 
-use super::materials::{Command, Materials, PrepareError};
+use super::materials::{Command, Materials, PrepareError, refuse_unfit};
+use crate::dag::Action;
 
 /// The variable by which a script with secrets reaches its shell: arguments can be seen by everybody on the machine, a
 /// process' environment only by its user.
@@ -16,9 +17,13 @@ const RUN_SCRIPT: &str = r#"eval "unset CRONDAG_SCRIPT; $CRONDAG_SCRIPT""#;
 /// `bash -c` with the script, under the shell options of the task.
 pub(super) fn command(template: &str, materials: &Materials<'_>) -> Result<Command, PrepareError> {
     let (script, display) = (materials.renderer.render(template)?, materials.shown.render(template)?);
+    let key = if matches!(materials.scope.task.action, Action::Shell(_)) { "shell" } else { "command" };
+    let what = || format!("`{key}`");
     let (argument, variable) = if script == display {
+        refuse_unfit(script.len(), &script, what)?;
         (script, None)
     } else {
+        refuse_unfit(SCRIPT_VARIABLE.len() + 1 + script.len(), &script, what)?;
         (RUN_SCRIPT.to_owned(), Some((SCRIPT_VARIABLE.to_owned(), script)))
     };
     let options = materials.scope.task.shell_options.as_ref().unwrap_or(&materials.config.shell_options);

@@ -1,6 +1,6 @@
 //! `spark-submit`: every option as an argument of its own, no shell in between.
 
-use super::materials::{Command, Materials, PrepareError};
+use super::materials::{Command, Materials, PrepareError, refuse_unfit};
 use crate::dag::Spark;
 use crate::dag::model::SparkOptions;
 use crate::dag::template::{RenderError, Renderer, quote};
@@ -32,18 +32,33 @@ fn argv(
     let mut argv = vec![program];
     argv.extend(arguments(&rendered(&options, renderer)?));
     let application = renderer.render(&spark.application)?;
+    refuse_unfit(application.len(), &application, || "`application`".to_owned())?;
     if application.starts_with('-') {
         return Err(PrepareError::Option(application));
     }
     argv.push(application);
     for argument in &spark.args {
-        argv.push(renderer.render(argument)?);
+        let argument = renderer.render(argument)?;
+        refuse_unfit(argument.len(), &argument, || "an argument in `args`".to_owned())?;
+        argv.push(argument);
     }
     Ok(argv)
 }
 
-/// The options with their templates filled in.
-pub(super) fn rendered(options: &SparkOptions, renderer: &Renderer) -> Result<SparkOptions, RenderError> {
+/// The options with their templates filled in, each fit to be an argument.
+pub(super) fn rendered(options: &SparkOptions, renderer: &Renderer) -> Result<SparkOptions, PrepareError> {
+    let options = filled(options, renderer)?;
+    for option in arguments(&options).chunks_exact(2) {
+        let (flag, value) = (&option[0], &option[1]);
+        refuse_unfit(value.len(), value, || match value.split_once('=') {
+            Some((name, _)) if flag == "--conf" => format!("`conf.{name}`"),
+            _ => format!("`{flag}`"),
+        })?;
+    }
+    Ok(options)
+}
+
+fn filled(options: &SparkOptions, renderer: &Renderer) -> Result<SparkOptions, RenderError> {
     let one = |text: &Option<String>| text.as_ref().map(|text| renderer.render(text)).transpose();
     let list = |texts: &[String]| texts.iter().map(|text| renderer.render(text)).collect::<Result<Vec<_>, _>>();
     let conf = options.conf.iter().map(|(key, value)| Ok((key.clone(), renderer.render(value)?)));
