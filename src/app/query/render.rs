@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use serde_json::Value as Json;
 
 use crate::app::request::params;
 use crate::app::times::{Moment, rfc3339};
@@ -10,8 +11,8 @@ use crate::app::{App, AppError, select};
 use crate::dag::schedule::DataInterval;
 use crate::dag::template::Scope;
 use crate::dag::{Action, ActionKind, Dag, DagId, RunType, Task, TaskId};
-use crate::runner::actions::{Prepared, prepare, rehearse};
-use crate::runner::attempt::{ATTEMPT_VARIABLE, AttemptKey, AttemptSpec, LimitedBy, TimeLimit};
+use crate::runner::actions::{prepare, rehearse};
+use crate::runner::attempt::{AttemptSpec, Launch, LimitedBy, Prepared, TimeLimit};
 
 /// What an attempt of a task would run. Secrets are masked, and their commands not run.
 #[derive(Debug, Serialize)]
@@ -44,35 +45,81 @@ fn word<S: serde::Serializer>(kind: &ActionKind, serializer: S) -> Result<S::Ok,
 /// # Errors
 /// There is no such DAG, task, interval or param; a template does not render.
 pub fn render(app: &App, (dag, task, date): (&str, &str, &str), given: &[String]) -> Result<RenderAnswer, AppError> {
-    let rehearsal = Rehearsal::prepare(app, (dag, task, date), given, true)?;
-    let action = &rehearsal.task().action;
+    let run = RehearsedRun::new(app, (dag, task, date), given)?;
+    let prepared =
+        rehearse(app.home.root(), &app.config, &run.scope(app)).map_err(|error| run.cannot_be_prepared(&error))?;
+    let action = &run.task().action;
     let display = match action {
-        Action::Sql(_) | Action::Wait(_) | Action::Check(_) | Action::Report(_) => {
-            Some(rehearsal.prepared.display.clone())
-        }
+        Action::Sql(_) | Action::Wait(_) | Action::Check(_) | Action::Report(_) => Some(prepared.display),
         Action::Shell(_) | Action::Spark(_) => None,
     };
     Ok(RenderAnswer {
         action: action.kind(),
-        task_id: rehearsal.task().id.clone(),
-        logical_date: rehearsal.logical_date(),
-        dag_id: rehearsal.dag.id,
-        argv: rehearsal.prepared.argv,
-        working_dir: rehearsal.prepared.working_dir.display().to_string(),
-        env: rehearsal.prepared.env,
-        stdin: rehearsal.prepared.stdin,
+        task_id: run.task().id.clone(),
+        logical_date: run.logical_date(),
+        argv: prepared.argv,
+        working_dir: prepared.working_dir.display().to_string(),
+        env: prepared.env,
+        stdin: prepared.stdin,
         display,
+        dag_id: run.dag.id,
     })
 }
 
 /// A task with everything that it needs to run.
 pub struct Rehearsal {
+    run: RehearsedRun,
+    prepared: Prepared,
+}
+
+/// The first try of a task in the scheduled run of an interval, recorded or not.
+struct RehearsedRun {
     dag: Dag,
+    /// The task's index.
     index: usize,
     interval: DataInterval,
-    /// The id that a scheduled run of this interval has.
     run_id: String,
-    prepared: Prepared,
+    params: BTreeMap<String, Json>,
+}
+
+impl RehearsedRun {
+    fn new(app: &App, (dag, task, date): (&str, &str, &str), given: &[String]) -> Result<RehearsedRun, AppError> {
+        let dag = app.dag(dag)?;
+        let index = select::task(&dag, task)?;
+        let interval = select::interval(&dag, date)?;
+        let mut params = dag.params.clone();
+        params.extend(params::parse(&dag, given)?);
+        let run_id = format!("{}__{}", RunType::Scheduled, rfc3339(interval.start, &dag.timezone));
+        Ok(RehearsedRun { dag, index, interval, run_id, params })
+    }
+
+    fn task(&self) -> &Task {
+        &self.dag.tasks[self.index]
+    }
+
+    fn scope<'a>(&'a self, app: &'a App) -> Scope<'a> {
+        Scope {
+            dag: &self.dag,
+            task: self.task(),
+            interval: self.interval,
+            run_type: RunType::Scheduled,
+            run_id: &self.run_id,
+            try_number: 1,
+            params: &self.params,
+            vars: &app.config.vars,
+        }
+    }
+
+    fn logical_date(&self) -> Moment {
+        Moment::new(self.interval.start, &self.dag.timezone)
+    }
+
+    fn cannot_be_prepared(&self, error: &str) -> AppError {
+        AppError::usage(
+            format!("the task {} of {} cannot be prepared: {error}", self.task().id, self.dag.id),
+            "correct it, then type `crondag validate`",
+        )
+    }
 }
 
 impl Rehearsal {
@@ -81,87 +128,35 @@ impl Rehearsal {
     /// # Errors
     /// As of [`render`]; a secret is not to be had.
     pub fn new(app: &App, task: (&str, &str, &str), given: &[String]) -> Result<Rehearsal, AppError> {
-        Rehearsal::prepare(app, task, given, false)
-    }
-
-    fn prepare(
-        app: &App,
-        (dag, task, date): (&str, &str, &str),
-        given: &[String],
-        for_show: bool,
-    ) -> Result<Rehearsal, AppError> {
-        let dag = app.dag(dag)?;
-        let index = select::task(&dag, task)?;
-        let interval = select::interval(&dag, date)?;
-        let mut values = dag.params.clone();
-        values.extend(params::parse(&dag, given)?);
-        let run_id = format!("{}__{}", RunType::Scheduled, rfc3339(interval.start, &dag.timezone));
-        let scope = Scope {
-            dag: &dag,
-            task: &dag.tasks[index],
-            interval,
-            run_type: RunType::Scheduled,
-            run_id: &run_id,
-            try_number: 1,
-            params: &values,
-            vars: &app.config.vars,
-        };
-        let home = app.home.root();
-        let prepared =
-            if for_show { rehearse(home, &app.config, &scope) } else { prepare(home, &app.config, &scope, true) };
-        let prepared = prepared.map_err(|error| {
-            AppError::usage(
-                format!("the task {} of {} cannot be prepared: {error}", dag.tasks[index].id, dag.id),
-                "correct it, then type `crondag validate`",
-            )
-        })?;
-        Ok(Rehearsal { dag, index, interval, run_id, prepared })
+        let run = RehearsedRun::new(app, task, given)?;
+        let prepared = prepare(app.home.root(), &app.config, &run.scope(app), true)
+            .map_err(|error| run.cannot_be_prepared(&error))?;
+        Ok(Rehearsal { run, prepared })
     }
 
     /// The DAG as its file stands.
     pub fn dag_id(&self) -> &DagId {
-        &self.dag.id
+        &self.run.dag.id
     }
 
     pub(crate) fn task(&self) -> &Task {
-        &self.dag.tasks[self.index]
+        self.run.task()
     }
 
     /// The start of the data interval.
     pub fn logical_date(&self) -> Moment {
-        Moment::new(self.interval.start, &self.dag.timezone)
+        self.run.logical_date()
     }
 
     /// The attempt, which keeps no log of its own.
     pub fn spec(self, app: &App) -> AttemptSpec {
-        let token = format!("test-{}-{}", std::process::id(), app.now.as_nanosecond());
-        let task = &self.dag.tasks[self.index];
-        let key =
-            AttemptKey { dag_id: self.dag.id.clone(), run_id: self.run_id, task_id: task.id.clone(), try_number: 1 };
-        let limit = task.timeout.map(|after| TimeLimit { after, by: LimitedBy::Timeout });
-        let leave_processes = task.leave_processes;
-        let kill_grace = task.kill_grace.unwrap_or(app.config.kill_grace);
-        let logical_date = rfc3339(self.interval.start, &self.dag.timezone);
-        let prepared = self.prepared;
-        let mut env = prepared.env;
-        env.insert(ATTEMPT_VARIABLE.to_owned(), token.clone());
-        AttemptSpec {
-            key,
-            token,
-            logical_date,
-            argv: prepared.argv,
-            display: prepared.display,
-            stdin: prepared.stdin,
-            env,
-            run_as: prepared.run_as,
-            process: prepared.process,
-            working_dir: prepared.working_dir,
-            leave_processes,
+        let limit = self.task().timeout.map(|after| TimeLimit { after, by: LimitedBy::Timeout });
+        let launch = Launch {
+            token: format!("test-{}-{}", std::process::id(), app.now.as_nanosecond()),
             limit,
-            kill_grace,
             log_file: "/dev/null".into(),
             log_max_size: 0,
-            secrets: prepared.secrets,
-        }
+        };
+        AttemptSpec::new(&self.run.scope(app), &app.config, self.prepared, launch)
     }
 }

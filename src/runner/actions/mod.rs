@@ -10,13 +10,12 @@ mod shell;
 mod spark;
 mod sql;
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use crate::dag::template::{Renderer, Scope};
-use crate::dag::{Action, Config, ProcessAttributes};
+use crate::dag::{Action, Config};
 
 use self::check::CheckJob;
 use self::job::InnerProgram;
@@ -25,29 +24,9 @@ use self::report::ReportJob;
 use self::sensor::Poll;
 use self::sql::SqlJob;
 
+use super::attempt::Prepared;
 use super::attempt::environment::{self, User};
 use super::attempt::secrets::Keyring;
-
-/// Exactly what an attempt runs; what `crondag render` prints.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Prepared {
-    /// The program and its arguments.
-    pub argv: Vec<String>,
-    /// The command for people.
-    pub display: String,
-    /// What the program reads on its standard input.
-    pub stdin: Option<String>,
-    /// The complete environment.
-    pub env: BTreeMap<String, String>,
-    /// What its process begins with beside.
-    pub process: ProcessAttributes,
-    /// The user to become; `None` for crondag's own.
-    pub run_as: Option<String>,
-    /// Values that must not be seen.
-    pub secrets: Vec<String>,
-    /// Where it runs; absolute.
-    pub working_dir: PathBuf,
-}
 
 /// Renders everything that an attempt needs. Reads files and runs the commands of secrets, changes nothing. In a rehearsal the
 /// attempt records nothing.

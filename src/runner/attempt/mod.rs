@@ -6,21 +6,23 @@
 //! this attempt means ended; lock free and no such record means that the shim itself was killed and its processes must
 //! be found by their marker ([`ATTEMPT_VARIABLE`]).
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::dag::units::format_duration;
-use crate::dag::{DagId, ProcessAttributes, TaskId};
+use crate::dag::{DagId, TaskId};
 
 pub mod environment;
 pub mod local;
 pub mod log;
 pub mod secrets;
+mod spec;
+
+pub(crate) use spec::Launch;
+pub use spec::{AttemptSpec, Prepared};
 
 /// The variable in every task process's environment whose value is the attempt's token: it finds an attempt's
 /// processes wherever they hide.
@@ -35,43 +37,6 @@ pub struct AttemptKey {
     pub task_id: TaskId,
     /// 1 for the first attempt.
     pub try_number: u32,
-}
-
-/// All that a shim needs to know. Passed through memory, never through a file: it holds secrets.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct AttemptSpec {
-    /// Which attempt.
-    pub key: AttemptKey,
-    /// Unique among all attempts of all homes; the value of [`ATTEMPT_VARIABLE`].
-    pub token: String,
-    /// RFC 3339 with the DAG's offset, for the log's header.
-    pub logical_date: String,
-    /// The program and its arguments. A program without `/` is searched on the task's own `PATH`.
-    pub argv: Vec<String>,
-    /// What the log's header shows as the command.
-    pub display: String,
-    /// Given to the program on its standard input; `None` means `/dev/null`.
-    pub stdin: Option<String>,
-    /// The complete environment.
-    pub env: BTreeMap<String, String>,
-    /// The user to become; `None` for crondag's own.
-    pub run_as: Option<String>,
-    /// What its process begins with beside.
-    pub process: ProcessAttributes,
-    /// Where the program runs; absolute.
-    pub working_dir: PathBuf,
-    /// Whether what the program has started lives on when it succeeds.
-    pub leave_processes: bool,
-    /// How long it may take.
-    pub limit: Option<TimeLimit>,
-    /// Time between TERM and KILL.
-    pub kill_grace: Duration,
-    /// Where the log goes; absolute. Its folder exists.
-    pub log_file: PathBuf,
-    /// The log is cut in the middle beyond this many bytes.
-    pub log_max_size: u64,
-    /// Texts that are replaced by `***` in the log.
-    pub secrets: Vec<String>,
 }
 
 /// How long an attempt may take.

@@ -1,18 +1,20 @@
 //! Attempts: starting, adopting, stopping, and taking note of their ends.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde_json::Value as Json;
 
 use super::line::{Happening, Line};
 use super::{Driver, EndedAttempt, Host, Item, Key, Live, Message, Starting};
 use crate::dag::schedule::DataInterval;
-use crate::dag::template::{Renderer, Scope, Secrets, iso};
+use crate::dag::template::{Renderer, Scope, Secrets};
 use crate::dag::units::format_duration;
 use crate::dag::{Config, SKIP_EXIT_STATUS};
 use crate::home::Home;
 use crate::runner::actions;
-use crate::runner::attempt::{ATTEMPT_VARIABLE, AttemptKey, AttemptSpec, Ending, ExitRecord, LimitedBy, TimeLimit};
+use crate::runner::attempt::{AttemptSpec, Ending, ExitRecord, Launch, LimitedBy, TimeLimit};
 use crate::runner::engine::{Event, Outcome, Start};
 use crate::store::RunRow;
 
@@ -133,20 +135,8 @@ impl<H: Host> Driver<H> {
     /// The values of the template variables in what a task waits for. Secrets have no business there.
     pub(super) fn renderer(&self, start: &Start) -> Result<Renderer, String> {
         let run = self.runs.get(&start.run).ok_or("the driver has lost sight of the run; this is a bug of crondag")?;
-        let dag = &start.plan.dag;
-        let mut params = dag.params.clone();
-        params.extend(run.params.clone());
-        let scope = Scope {
-            dag,
-            task: &dag.tasks[start.task],
-            interval: DataInterval { start: run.logical_date, end: run.data_interval_end },
-            run_type: run.run_type,
-            run_id: &run.run_id,
-            try_number: start.try_number,
-            params: &params,
-            vars: &self.config.vars,
-        };
-        Ok(Renderer::new(&scope, Secrets::none()))
+        let params = params_of(start, run);
+        Ok(Renderer::new(&scope(start, run, &params, &self.config), Secrets::none()))
     }
 
     /// Takes an attempt up that another driver started.
@@ -243,51 +233,36 @@ fn limit_of(start: &Start, now: Timestamp) -> Option<TimeLimit> {
     [left, timeout].into_iter().flatten().min_by_key(|limit| limit.after)
 }
 
+/// The DAG's params, overridden by the run's own.
+fn params_of(start: &Start, run: &RunRow) -> BTreeMap<String, Json> {
+    let mut params = start.plan.dag.params.clone();
+    params.extend(run.params.clone());
+    params
+}
+
+/// What the templates of an attempt may use.
+fn scope<'a>(start: &'a Start, run: &'a RunRow, params: &'a BTreeMap<String, Json>, config: &'a Config) -> Scope<'a> {
+    let dag = &start.plan.dag;
+    Scope {
+        dag,
+        task: &dag.tasks[start.task],
+        interval: DataInterval { start: run.logical_date, end: run.data_interval_end },
+        run_type: run.run_type,
+        run_id: &run.run_id,
+        try_number: start.try_number,
+        params,
+        vars: &config.vars,
+    }
+}
+
 impl Recipe {
-    fn spec(&self, home: &Home, config: &Config) -> Result<AttemptSpec, String> {
+    fn spec(self, home: &Home, config: &Config) -> Result<AttemptSpec, String> {
         let Recipe { start, run, token, log_file, limit } = self;
-        let dag = &start.plan.dag;
-        let task = &dag.tasks[start.task];
-        let mut params = dag.params.clone();
-        params.extend(run.params.clone());
-        let interval = DataInterval { start: run.logical_date, end: run.data_interval_end };
-        let scope = Scope {
-            dag,
-            task,
-            interval,
-            run_type: run.run_type,
-            run_id: &run.run_id,
-            try_number: start.try_number,
-            params: &params,
-            vars: &config.vars,
-        };
+        let params = params_of(&start, &run);
+        let scope = scope(&start, &run, &params, config);
         let prepared = actions::prepare(home.root(), config, &scope, false)?;
-        let mut env = prepared.env;
-        env.insert(ATTEMPT_VARIABLE.to_owned(), token.clone());
-        let key = AttemptKey {
-            dag_id: dag.id.clone(),
-            run_id: run.run_id.clone(),
-            task_id: task.id.clone(),
-            try_number: start.try_number,
-        };
-        let logical_date = iso(&run.logical_date.to_zoned(dag.timezone.clone()));
-        Ok(AttemptSpec {
-            key,
-            token: token.clone(),
-            logical_date,
-            argv: prepared.argv,
-            display: prepared.display,
-            stdin: prepared.stdin,
-            env,
-            run_as: prepared.run_as,
-            process: prepared.process,
-            working_dir: prepared.working_dir,
-            leave_processes: task.leave_processes,
-            limit: *limit,
-            kill_grace: task.kill_grace.unwrap_or(config.kill_grace),
-            log_file: home.root().join(log_file),
-            log_max_size: config.logs.max_size,
-            secrets: prepared.secrets,
-        })
+        let log_file = home.root().join(log_file);
+        let launch = Launch { token, limit, log_file, log_max_size: config.logs.max_size };
+        Ok(AttemptSpec::new(&scope, config, prepared, launch))
     }
 }
