@@ -50,6 +50,19 @@ impl TaskState {
         }
     }
 
+    /// Whether the task instance failed, or was kept from running by one that did.
+    pub fn has_failed(self) -> bool {
+        match self {
+            TaskState::Failed | TaskState::UpstreamFailed => true,
+            TaskState::None
+            | TaskState::Running
+            | TaskState::UpForRetry
+            | TaskState::UpForReschedule
+            | TaskState::Success
+            | TaskState::Skipped => false,
+        }
+    }
+
     /// Airflow's word, as the store and `--json` have it.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -6,9 +6,10 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::attempt::Ending;
+use super::catalog::FaultyFile;
 use crate::access;
 use crate::dag::file::{Fault, read_diagnosis};
 use crate::dag::{Action, CauseEnding, Dag, SparkOptions, Task, TaskState, Verdict};
@@ -69,21 +70,23 @@ pub fn as_of(until: Timestamp, tasks: &mut [TaskInstance], attempts: &[Attempt])
     }
 }
 
-/// The causes that a home knows, and what is wrong with its file of them.
-pub fn catalogue(home: &Home) -> (Catalogue, Vec<Fault>) {
-    // What it advises is for people to type.
-    if let Err(exposed) = access::refuse_world_writable(&home.diagnosis_path()) {
-        return (Catalogue::built_in(), vec![exposed.fault()]);
-    }
-    match fs::read_to_string(home.diagnosis_path()) {
+/// The causes that a home knows, and its diagnosis.toml when something is wrong with that.
+pub fn catalogue(home: &Home) -> (Catalogue, Option<FaultyFile>) {
+    let path = home.diagnosis_path();
+    let faulty = |path, text, faults| Some(FaultyFile { path, text, faults });
+    match fs::read_to_string(&path) {
         Ok(text) => {
+            // What it advises is for people to type.
+            if let Err(exposed) = access::refuse_world_writable(&path) {
+                return (Catalogue::built_in(), faulty(path, text, vec![exposed.fault()]));
+            }
             let (own, faults) = read_diagnosis(&text);
-            (Catalogue::with(own), faults)
+            (Catalogue::with(own), if faults.is_empty() { None } else { faulty(path, text, faults) })
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => (Catalogue::built_in(), Vec::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => (Catalogue::built_in(), None),
         Err(error) => {
-            let message = format!("cannot read {}: {error}", home.diagnosis_path().display());
-            (Catalogue::built_in(), vec![Fault::of_file("unreadable", message)])
+            let message = format!("cannot read {}: {error}", path.display());
+            (Catalogue::built_in(), faulty(path, String::new(), vec![Fault::of_file("unreadable", message)]))
         }
     }
 }
@@ -165,13 +168,7 @@ fn read_history(failed: &Failed<'_>) -> Result<Vec<Series>, StoreError> {
     let mut series = Vec::new();
     for (index, owner) in checks {
         let task = &dag.tasks[index].id;
-        let next = failed.logical_date.checked_add(SignedDuration::from_micros(1)).unwrap_or(Timestamp::MAX);
-        let filter = CheckFilter {
-            task_id: Some(task.clone()),
-            before: Some(next),
-            limit: Some(DATES),
-            ..CheckFilter::default()
-        };
+        let filter = CheckFilter::up_to(task, failed.logical_date, DATES);
         let mut by_name: BTreeMap<(String, String), Vec<Recorded>> = BTreeMap::new();
         let is_known = |at: Timestamp| failed.until.is_none_or(|until| at <= until);
         for check in store.checks(&dag.id, &filter)?.into_iter().filter(|check| is_known(check.at)) {

@@ -1,6 +1,6 @@
 //! What checks recorded, by date: values with their verdicts, and the verdict of the whole check.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rusqlite::Row;
 use rusqlite::types::Value as SqlValue;
 
@@ -57,6 +57,20 @@ pub struct CheckFilter {
     pub only_good: bool,
     /// At most so many, the newest ones.
     pub limit: Option<u32>,
+}
+
+impl CheckFilter {
+    /// Of one task, the newest `limit` dates before `date`.
+    pub(crate) fn before(task_id: &TaskId, date: Timestamp, limit: u32) -> CheckFilter {
+        CheckFilter { task_id: Some(task_id.clone()), before: Some(date), limit: Some(limit), ..CheckFilter::default() }
+    }
+
+    /// Of one task, the newest `limit` dates up to `date` and with it.
+    pub(crate) fn up_to(task_id: &TaskId, date: Timestamp, limit: u32) -> CheckFilter {
+        // The database counts in microseconds.
+        let after = date.checked_add(SignedDuration::from_micros(1)).unwrap_or(Timestamp::MAX);
+        CheckFilter::before(task_id, after, limit)
+    }
 }
 
 const COLUMNS: &str = "dag_id, task_id, logical_date, ds, verdict, findings, at";

@@ -75,10 +75,12 @@ pub struct CheckAnswer {
 /// The task's name or the date makes no sense, or the database.
 pub fn checks(app: &App, dag_id: &DagId, question: &ChecksQuestion) -> Result<Vec<CheckAnswer>, AppError> {
     let zone = app.zone_of(dag_id);
-    let task_id = question.task.as_deref().map(TaskId::new).transpose().map_err(|error| {
-        let name = question.task.as_deref().unwrap_or_default();
-        AppError::usage(format!("`{name}` is no task: {error}"), format!("crondag checks {dag_id}"))
-    })?;
+    let task_id = match &question.task {
+        None => None,
+        Some(name) => Some(TaskId::new(name).map_err(|error| {
+            AppError::usage(format!("`{name}` is no task: {error}"), format!("crondag checks {dag_id}"))
+        })?),
+    };
     let since = question.since.as_deref().map(|text| select::date(text, &zone)).transpose()?;
     let Some(store) = app.store()? else { return Ok(Vec::new()) };
     let filter = CheckFilter { task_id, since: since.map(|when| when.first_instant(&zone)), ..CheckFilter::default() };
@@ -125,12 +127,7 @@ fn answer(app: &App, store: &Store, check: &CheckRow, question: &ChecksQuestion)
 
 /// By key and metric, oldest first.
 fn earlier_values(store: &Store, check: &CheckRow) -> Result<BTreeMap<(String, String), Vec<f64>>, AppError> {
-    let filter = CheckFilter {
-        task_id: Some(check.task_id.clone()),
-        before: Some(check.logical_date),
-        limit: Some(HISTORY),
-        ..CheckFilter::default()
-    };
+    let filter = CheckFilter::before(&check.task_id, check.logical_date, HISTORY);
     let mut history: BTreeMap<(String, String), Vec<f64>> = BTreeMap::new();
     for earlier in store.checks(&check.dag_id, &filter)?.iter().rev() {
         for value in store.check_values(&check.dag_id, &check.task_id, earlier.logical_date)? {

@@ -1,16 +1,14 @@
 //! Why a task failed: the probable causes, the evidence for them, what to do.
 
-use std::path::PathBuf;
-
 use serde::Serialize;
 
 use super::logs::attempt_of;
 use super::tasks::task_of_run;
 use crate::app::times::Moment;
 use crate::app::{App, AppError, select};
-use crate::dag::file::Fault;
 use crate::dag::{DagId, TaskId, TaskState};
 use crate::diagnose::{Confidence, Diagnosis, Finding, Subject};
+use crate::runner::catalog::FaultyFile;
 use crate::runner::evidence::{self, Failed};
 use crate::store::{RunRow, Store, TaskInstance};
 
@@ -30,18 +28,7 @@ pub struct DiagnosisAnswer {
     /// What is found.
     pub diagnosis: Diagnosis,
     /// What is wrong with diagnosis.toml, if anything: the causes that are good are used all the same.
-    pub catalogue: Option<FaultyCatalogue>,
-}
-
-/// A diagnosis.toml with faults.
-#[derive(Debug)]
-pub struct FaultyCatalogue {
-    /// The file.
-    pub path: PathBuf,
-    /// Its text; empty where it cannot be read.
-    pub text: String,
-    /// The faults.
-    pub faults: Vec<Fault>,
+    pub catalogue: Option<FaultyFile>,
 }
 
 /// One cause, as programs read it; an unknown cause has neither id nor class.
@@ -147,7 +134,7 @@ pub fn diagnose(
             format!("crondag logs {dag_id} {task} {}", run.run_id),
         ));
     };
-    let (catalogue, faults) = evidence::catalogue(&app.home);
+    let (catalogue, faulty) = evidence::catalogue(&app.home);
     // What came after an earlier try says nothing of it.
     let until = if is_newest { None } else { attempt.ended_at };
     if let Some(until) = until {
@@ -167,14 +154,7 @@ pub fn diagnose(
         until,
     };
     let diagnosis = catalogue.diagnose(&evidence::gather(&failed, &catalogue));
-    let mut answer = answer(task, attempt.try_number, diagnosis);
-    if !faults.is_empty() {
-        let path = app.home.diagnosis_path();
-        // A file that cannot be read has no text to show; its fault is at no place in it.
-        let text = std::fs::read_to_string(&path).unwrap_or_default();
-        answer.catalogue = Some(FaultyCatalogue { path, text, faults });
-    }
-    Ok(answer)
+    Ok(DiagnosisAnswer { catalogue: faulty, ..answer(task, attempt.try_number, diagnosis) })
 }
 
 /// A wait that gave up: its reason tells all, and most waits have no log.

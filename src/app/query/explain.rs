@@ -606,7 +606,7 @@ fn failed_upstream(dag: &Dag, instances: &[TaskInstance], id: &str) -> Vec<Strin
         .filter_map(|&above| {
             let id = dag.tasks[above].id.as_str();
             let state = instances.iter().find(|instance| instance.task_id.as_str() == id)?.state;
-            matches!(state, TaskState::Failed | TaskState::UpstreamFailed).then(|| stands(id, state))
+            state.has_failed().then(|| stands(id, state))
         })
         .collect()
 }

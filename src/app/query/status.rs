@@ -210,16 +210,7 @@ fn of_runs(app: &App, store: &Store, unfinished: &[UnfinishedRun], answer: &mut 
 fn running(app: &App, unfinished: &UnfinishedRun) -> RunningRun {
     let (run, zone) = (&unfinished.run, app.zone_of(&unfinished.run.dag_id));
     let live = || unfinished.tasks.iter().filter(|task| task.state == TaskState::Running);
-    let has_failed = |task: &&crate::store::TaskInstance| match task.state {
-        TaskState::Failed | TaskState::UpstreamFailed => true,
-        TaskState::None
-        | TaskState::Running
-        | TaskState::UpForRetry
-        | TaskState::UpForReschedule
-        | TaskState::Success
-        | TaskState::Skipped => false,
-    };
-    let failed = unfinished.tasks.iter().filter(has_failed).count();
+    let failed = unfinished.tasks.iter().filter(|task| task.state.has_failed()).count();
     let since =
         |start: Option<Timestamp>| start.map(|start| format_duration(elapsed(start, app.now))).unwrap_or_default();
     let done = unfinished.tasks.iter().filter(|task| task.state.is_final()).count();

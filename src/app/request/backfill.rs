@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::params;
 use super::range::{self, LeftOut, Outside};
 use super::trigger::{create, manual_run};
-use super::{has_failed, params};
 use crate::app::times::Moment;
 use crate::app::{App, AppError, select};
 use crate::dag::schedule::DataInterval;
@@ -316,7 +316,7 @@ fn decide(dag: &Dag, order: &Order, run: &RunRow, instances: &[TaskInstance]) ->
             (Action::Again { run_id, state, clear, add: lacking }, request)
         }
         Rerun::Failed if state == RunState::Failed => {
-            let failed = instances.iter().filter(|task| has_failed(task));
+            let failed = instances.iter().filter(|task| task.state.has_failed());
             let failed: BTreeSet<usize> = failed
                 .filter_map(|task| dag.task_index(task.task_id.as_str()))
                 .flat_map(|index| std::iter::once(index).chain(dag.graph.descendants(index)))

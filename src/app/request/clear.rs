@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::backfill::narrowed;
-use super::has_failed;
 use crate::app::query::tasks::tasks_of;
 use crate::app::times::Moment;
 use crate::app::{App, AppError, select};
@@ -98,7 +97,7 @@ pub fn plan(app: &App, request: &ClearRequest) -> Result<ClearPlan, AppError> {
     let mut tasks: Vec<ClearedTask> = instances
         .iter()
         .filter(|task| chosen.as_ref().is_none_or(|chosen| chosen.contains(&task.task_id)))
-        .filter(|task| !request.failed || has_failed(task))
+        .filter(|task| !request.failed || task.state.has_failed())
         .map(|task| ClearedTask { task_id: task.task_id.clone(), state: task.state })
         .collect();
     // A task that is new in the file starts where somebody has named it, or the whole run.

@@ -18,19 +18,3 @@ pub mod stop;
 pub mod tick;
 pub mod trigger;
 pub mod watch;
-
-use crate::dag::TaskState;
-use crate::store::TaskInstance;
-
-/// Whether a task failed, or was kept from running by one that did.
-fn has_failed(task: &TaskInstance) -> bool {
-    match task.state {
-        TaskState::Failed | TaskState::UpstreamFailed => true,
-        TaskState::None
-        | TaskState::Running
-        | TaskState::UpForRetry
-        | TaskState::UpForReschedule
-        | TaskState::Success
-        | TaskState::Skipped => false,
-    }
-}

@@ -90,8 +90,7 @@ pub struct TaskLine {
 impl Report {
     /// The worst of checks and tasks.
     fn verdict(&self) -> Verdict {
-        let is_failed = |task: &TaskLine| matches!(task.state, TaskState::Failed | TaskState::UpstreamFailed);
-        let of_tasks = if self.tasks.iter().any(is_failed) { Verdict::Fail } else { Verdict::Ok };
+        let of_tasks = if self.tasks.iter().any(|task| task.state.has_failed()) { Verdict::Fail } else { Verdict::Ok };
         self.checks.iter().filter_map(|check| check.verdict).chain([of_tasks]).max().unwrap_or(Verdict::Ok)
     }
 

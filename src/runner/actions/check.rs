@@ -184,13 +184,8 @@ impl CheckJob {
     /// Earlier dates whose check did not fail, newest first.
     fn history(&self, store: &Store) -> Result<Vec<EarlierDate>, crate::store::StoreError> {
         let longest = self.rules.rules.iter().map(|rule: &Rule| rule.last).max().unwrap_or(0);
-        let filter = CheckFilter {
-            task_id: Some(self.task_id.clone()),
-            before: Some(self.interval.start),
-            only_good: true,
-            limit: Some(longest.max(LEAST_DATES)),
-            ..CheckFilter::default()
-        };
+        let dates = longest.max(LEAST_DATES);
+        let filter = CheckFilter { only_good: true, ..CheckFilter::before(&self.task_id, self.interval.start, dates) };
         let mut history = Vec::new();
         for earlier in store.checks(&self.dag_id, &filter)? {
             let values: BTreeMap<check::Name, f64> = store

@@ -165,14 +165,8 @@ impl ReportJob {
     }
 
     fn check(&self, store: &Store, task: &TaskId) -> Result<CheckReport, StoreError> {
-        let of = |limit, before| CheckFilter {
-            task_id: Some(task.clone()),
-            before,
-            limit: Some(limit),
-            ..CheckFilter::default()
-        };
-        let next = self.interval.start.checked_add(jiff::SignedDuration::from_micros(1)).unwrap_or(Timestamp::MAX);
-        let mut dates = store.checks(&self.dag_id, &of(self.history, Some(next)))?;
+        let filter = CheckFilter::up_to(task, self.interval.start, self.history);
+        let mut dates = store.checks(&self.dag_id, &filter)?;
         dates.reverse();
         let today = dates.last().filter(|check| check.logical_date == self.interval.start).cloned();
         let mut history: BTreeMap<check::Name, Vec<Point>> = BTreeMap::new();

@@ -457,7 +457,7 @@ impl Run {
             .filter(|&index| {
                 let instance = &self.tasks[index];
                 instance.selected
-                    && matches!(instance.state, TaskState::Failed | TaskState::UpstreamFailed)
+                    && instance.state.has_failed()
                     && !plan.dag.graph.downstream(index).iter().any(|&next| self.tasks[next].selected)
             })
             .collect()
@@ -490,7 +490,7 @@ impl Run {
         self.tasks
             .iter()
             .enumerate()
-            .filter(|(_, task)| matches!(task.state, TaskState::Failed | TaskState::UpstreamFailed))
+            .filter(|(_, task)| task.state.has_failed())
             .map(|(index, task)| {
                 let report = TaskReport {
                     task: index,
