@@ -73,20 +73,20 @@ pub fn as_of(until: Timestamp, tasks: &mut [TaskInstance], attempts: &[Attempt])
 /// The causes that a home knows, and its diagnosis.toml when something is wrong with that.
 pub fn catalogue(home: &Home) -> (Catalogue, Option<FaultyFile>) {
     let path = home.diagnosis_path();
-    let faulty = |path, text, faults| Some(FaultyFile { path, text, faults });
+    let refused = |path, text, faults| Some(FaultyFile { path, text, faults });
     match fs::read_to_string(&path) {
         Ok(text) => {
             // What it advises is for people to type.
             if let Err(exposed) = access::refuse_world_writable(&path) {
-                return (Catalogue::built_in(), faulty(path, text, vec![exposed.fault()]));
+                return (Catalogue::built_in(), refused(path, text, vec![exposed.fault()]));
             }
             let (own, faults) = read_diagnosis(&text);
-            (Catalogue::with(own), if faults.is_empty() { None } else { faulty(path, text, faults) })
+            (Catalogue::with(own), if faults.is_empty() { None } else { refused(path, text, faults) })
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => (Catalogue::built_in(), None),
         Err(error) => {
             let message = format!("cannot read {}: {error}", path.display());
-            (Catalogue::built_in(), faulty(path, String::new(), vec![Fault::of_file("unreadable", message)]))
+            (Catalogue::built_in(), refused(path, String::new(), vec![Fault::of_file("unreadable", message)]))
         }
     }
 }

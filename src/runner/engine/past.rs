@@ -6,7 +6,8 @@ use jiff::Timestamp;
 
 use super::message::Effect;
 use super::run::{Past, Phase, Run};
-use super::{BeginHold, Engine, Step, Timer, begin_hold};
+use super::runs::{BeginHold, begin_hold};
+use super::{Engine, Step, Timer};
 use crate::dag::schedule::Succession;
 use crate::dag::{DagId, Decision, RunNumber, RunState, TaskId, TaskState, Transition};
 

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use super::message::{Effect, RerunRequest};
 use super::run::Phase;
-use super::{Engine, Step, Timer, candidate};
+use super::tasks::candidate;
+use super::{Engine, Step, Timer};
 use crate::dag::{RunNumber, RunState, TaskId, TaskState, Transition};
 
 impl Engine {

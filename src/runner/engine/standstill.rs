@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::run::{Phase, Run};
-use super::{Blocker, Engine, Evaluation, Hold};
+use super::tasks::{Evaluation, Hold};
+use super::{Blocker, Engine};
 use crate::dag::{RunNumber, TaskId};
 
 /// Something that nothing but a person changes.

@@ -6,8 +6,10 @@
 use jiff::Timestamp;
 
 use super::run::{Phase, Run};
+use super::runs::{BeginHold, begin_hold};
 use super::slots::{Lack, Lane};
-use super::{BeginHold, Engine, Evaluation, Hold, begin_hold, candidate, later};
+use super::tasks::{Evaluation, Hold, candidate};
+use super::{Engine, later};
 use crate::dag::{RunNumber, TaskId, TaskState, TriggerRule};
 
 /// One thing that must change before a run or a task starts.
