@@ -17,6 +17,7 @@
 //! - [`access`] says which files are open to people who must not change or see them.
 //! - [`machine_zone`] finds the zone of this machine.
 //! - [`mask`] takes secrets out of texts.
+//! - `text_file` reads what people write, with whatever editor.
 //! - [`cli`] has one file per command: parse, call, print.
 
 pub mod access;
@@ -32,3 +33,4 @@ pub mod mask;
 pub mod notify;
 pub mod runner;
 pub mod store;
+mod text_file;

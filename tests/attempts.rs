@@ -2,6 +2,7 @@
 //! `kill -9`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test may fail
+#![allow(clippy::needless_raw_string_hashes)] // as snapbox writes them
 
 mod common;
 
@@ -554,7 +555,7 @@ readlink /proc/$$/fd/0; ps -o tty= -p $$; pwd; env | grep -vE '^CRONDAG_(ATTEMPT
 #[test]
 fn what_templates_make_too_long_or_give_a_nul_is_named_and_starts_nothing() {
     let home = Home::of(
-        "[vars]\nbig = 'x'\nlist = [0, 1]\n",
+        "[connections.w]\ntype = 'sqlite'\npath = 'w.db'\n",
         r#"
 [tasks.script]
 shell = "true {{ 'x' * 140000 }}"
@@ -571,11 +572,15 @@ conf = { a.b = "{{ 'x' * 131072 }}" }
 command = "true {{ 'x' * 140000 }}"
 [tasks.nul]
 shell = 'echo {{ "\u0000" }}'
+[tasks.nul_in_file.sql]
+connection = "w"
+file = "nul.sql"
 [tasks.nul_folder]
 shell = "true"
 working_dir = '{{ "\u0000" }}'
 "#,
     );
+    home.write("nul.sql", "SELECT 1;\0");
     assert_eq!(home.backfill(), Some(1));
     let too_long = |what: &str, bytes: u32| {
         let rest = "put the text into a file, and let the program read that";
@@ -592,7 +597,106 @@ working_dir = '{{ "\u0000" }}'
     assert_eq!(home.state("d", "property"), too_long("`conf.a.b`", 131_076));
     assert_eq!(home.state("d", "poll"), too_long("`command`", 140_005));
     assert_eq!(home.state("d", "nul"), nul("`shell`"));
+    assert_eq!(home.state("d", "nul_in_file"), nul("nul.sql"));
     assert_eq!(home.state("d", "nul_folder"), nul("`working_dir`"));
+}
+
+#[test]
+fn files_as_editors_on_windows_save_them_mean_what_they_say() {
+    let windows = |text: &str| format!("\u{feff}{}", text.replace('\n', "\r\n"));
+    let home = Home::new()
+        .with(
+            "crondag.toml",
+            windows(
+                "timezone = 'UTC'\nenv_file = 'tasks.env'\n[connections.w]\ntype = 'sqlite'\npath = 'w.db'\n\
+                 [secrets]\nkey = { file = 'key' }\n",
+            ),
+        )
+        .with(
+            "sql/load.sql",
+            windows("CREATE TABLE t (a);\nINSERT INTO t VALUES ('x\ny');\nSELECT hex(a) AS a FROM t;\n"),
+        )
+        .with("tasks.env", windows("FIRST=plain\nSECOND='quoted'\n"))
+        .with("key", windows("hidden\n"))
+        .with(
+            "diagnosis.toml",
+            windows("[causes.x]\nname = 'no'\nclass = 'logic'\nadvice = 'none'\npatterns = ['no']\n"),
+        )
+        .dag(
+            "d",
+            windows(
+                "[tasks.load.sql]\nconnection = 'w'\nfile = 'sql/load.sql'\nto = 'out.csv'\n\
+                 [tasks.show]\nshell = '''printf '%s|' \"$FIRST\" \"$SECOND\" {{ secret.key }} > shown\n'''\n",
+            ),
+        );
+    for file in ["tasks.env", "key"] {
+        fs::set_permissions(home.file(file), fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    assert_eq!(home.run("validate").out(), "1 DAG is valid\nzone: UTC (crondag.toml)\n");
+    assert_eq!(home.backfill(), Some(0), "{}", home.run("tasks d").out());
+    assert_eq!(fs::read_to_string(home.file("out.csv")).unwrap(), "a\n780A79\n");
+    assert_eq!(fs::read_to_string(home.file("shown")).unwrap(), "plain|quoted|hidden|");
+    home.write(
+        "dags/e.toml",
+        windows("[tasks.a]\nshell = 'true'\nretries = 'two'\n[tasks.b]\nshell = '''\n{{ x }}\n'''\n"),
+    );
+    home.run("validate").code(2).stdout_eq(snapbox::str![[r#"
+error[wrong-type]: `retries` takes a whole number, not a string
+ --> dags/e.toml:3:11
+  |
+3 | retries = 'two'
+  |           ^^^^^ expected a whole number
+  |
+  = help: write for example retries = 3
+
+error[undefined-name]: `x` is not defined
+ --> dags/e.toml:6:4
+  |
+6 | {{ x }}
+  |    ^ not known in templates
+  |
+  = help: see the list of names in docs/reference/templates.md
+
+error: 2 errors in 1 of 4 files
+next: correct them, then type `crondag validate` again
+
+"#]]);
+    // A second run reads the same settings: the driver does not take them for changed ones.
+    let log = fs::read_to_string(home.file(".crondag/driver.log")).unwrap();
+    assert!(!log.contains("reload"), "{log}");
+}
+
+#[test]
+fn a_file_in_utf_16_is_called_so() {
+    let utf16 = |text: &str| -> Vec<u8> {
+        "\u{feff}".encode_utf16().chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect()
+    };
+    let home = Home::of(
+        "[connections.w]\ntype = 'sqlite'\npath = 'w.db'\n",
+        "[tasks.load.sql]\nconnection = 'w'\nfile = 'load.sql'\n",
+    );
+    home.write("load.sql", utf16("SELECT 1;\n"));
+    assert_eq!(home.backfill(), Some(1));
+    let path = fs::canonicalize(home.path()).unwrap();
+    let reason =
+        format!("cannot read {}/load.sql: it is UTF-16 text, and has to be UTF-8: save it as UTF-8", path.display());
+    assert_eq!(home.state("d", "load"), ("failed".to_owned(), reason));
+    home.write("dags/wide.toml", utf16("[tasks.a]\nshell = 'true'\n"));
+    home.run("validate").code(2).stdout_eq(snapbox::str![[r#"
+error[not-utf8]: the file is UTF-16 text
+--> dags/wide.toml
+ = help: save the file as UTF-8
+
+error: 1 error in 1 of 3 files
+next: correct them, then type `crondag validate` again
+
+"#]]);
+    home.run("tick").code(2).stderr_eq(snapbox::str![[r#"
+error[unreadable]: the file cannot be read: it is UTF-16 text, and has to be UTF-8: save it as UTF-8
+--> [HOME]/dags/wide.toml
+next: correct it, then type `crondag validate`; until then nothing of it is scheduled
+
+"#]]);
 }
 
 fn from_an_odd_shell(home: &Home, args: &str) -> Ran {

@@ -117,7 +117,7 @@ faulty    bad name: `bad name` cannot be the id of a DAG
           next: crondag validate
 faulty    folder: the file cannot be read: Is a directory (os error 21)
           next: crondag validate
-faulty    latin: the file cannot be read: stream did not contain valid UTF-8
+faulty    latin: the file cannot be read: it is not UTF-8 text: save it as UTF-8
           next: crondag validate
 
 zone: UTC (crondag.toml)

@@ -39,12 +39,12 @@ pub fn render(faults: &[Fault], path: &Path, text: &str, style: Style) -> String
     let renderer = renderer.decor_style(DecorStyle::Ascii).term_width(style.layout.width());
     let path = one_line(&path.display().to_string());
     // The renderer shows ASCII's control characters by signs; these are controls for a terminal as well. Both take two bytes, so
-    // that every place stays where it is.
-    let text = &text.replace(|c| matches!(c, '\u{80}'..='\u{9f}'), "\u{b7}");
+    // that every place stays where it is. A line end of Windows is nothing to look at.
+    let text = &text.replace(|c| matches!(c, '\u{80}'..='\u{9f}'), "\u{b7}").replace("\r\n", " \n");
     let starts: Vec<usize> = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
     let pages: Vec<String> =
         faults.iter().map(|fault| renderer.render(&[group(fault, &path, text, &starts)])).collect();
-    let mut page = pages.join("\n\n");
+    let mut page = pages.join("\n\n").lines().map(str::trim_end).collect::<Vec<_>>().join("\n");
     if let Layout::Terminal(room) = style.layout {
         page = page.lines().flat_map(|line| fitted(line, room)).collect::<Vec<_>>().join("\n");
     }

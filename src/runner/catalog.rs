@@ -9,6 +9,7 @@ use crate::dag::file::{Fault, Severity, read_config, read_dag};
 use crate::dag::{Config, Dag};
 use crate::home::Home;
 use crate::machine_zone::MachineZone;
+use crate::text_file;
 
 /// A file that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +52,7 @@ impl FaultyFile {
 
     /// Reads the file, unless everybody may write it.
     fn read(path: &Path) -> Result<String, FaultyFile> {
-        let text = fs::read_to_string(path).map_err(|error| FaultyFile::unreadable(path, &error))?;
+        let text = text_file::read(path).map_err(|error| FaultyFile::unreadable(path, &error))?;
         match access::refuse_world_writable(path) {
             Ok(()) => Ok(text),
             Err(exposed) => Err(FaultyFile { path: path.to_path_buf(), text, faults: vec![exposed.fault()] }),
@@ -59,8 +60,12 @@ impl FaultyFile {
     }
 
     fn unreadable(path: &Path, error: &io::Error) -> FaultyFile {
-        let fault = Fault::of_file("unreadable", format!("the file cannot be read: {error}"))
-            .help("check its owner and its mode (`ls -l`); it must be UTF-8 text");
+        let fault = Fault::of_file("unreadable", format!("the file cannot be read: {error}"));
+        // What it says of the text says what to do.
+        let fault = match error.kind() {
+            io::ErrorKind::InvalidData => fault,
+            _ => fault.help("check its owner and its mode (`ls -l`)"),
+        };
         FaultyFile { path: path.to_path_buf(), text: String::new(), faults: vec![fault] }
     }
 }

@@ -18,6 +18,7 @@ use crate::diagnose::{
 };
 use crate::home::Home;
 use crate::store::{Attempt, CheckFilter, Store, StoreError, TaskInstance};
+use crate::text_file;
 
 /// A log up to this size is read whole; of a bigger one, so much of its head and of its tail.
 const PART: u64 = 256 << 10;
@@ -74,7 +75,7 @@ pub fn as_of(until: Timestamp, tasks: &mut [TaskInstance], attempts: &[Attempt])
 pub fn catalogue(home: &Home) -> (Catalogue, Option<FaultyFile>) {
     let path = home.diagnosis_path();
     let refused = |path, text, faults| Some(FaultyFile { path, text, faults });
-    match fs::read_to_string(&path) {
+    match text_file::read(&path) {
         Ok(text) => {
             // What it advises is for people to type.
             if let Err(exposed) = access::refuse_world_writable(&path) {

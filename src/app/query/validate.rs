@@ -16,6 +16,7 @@ use crate::machine_zone::MachineZone;
 use crate::runner::attempt::secrets;
 use crate::runner::{catalog, planner};
 use crate::store::Store;
+use crate::text_file::{self, NotUtf8};
 
 /// What was found in all files.
 #[derive(Debug, Default)]
@@ -356,16 +357,14 @@ fn read_text(path: &Path) -> (String, Vec<Fault>) {
             return (String::new(), vec![fault]);
         }
     };
-    match String::from_utf8(bytes) {
+    let help = "save the file as UTF-8";
+    match text_file::decode(bytes) {
         Ok(text) => (text, Vec::new()),
-        Err(error) => {
-            let at = error.utf8_error().valid_up_to();
-            let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
-            // Up to this byte the text is as it was; there the first replacement character stands.
+        Err(NotUtf8::Utf16) => (String::new(), vec![Fault::of_file("not-utf8", "the file is UTF-16 text").help(help)]),
+        Err(NotUtf8::Other { lossy, valid_up_to: at }) => {
             let span = at..at + char::REPLACEMENT_CHARACTER.len_utf8();
-            let fault = Fault::error("not-utf8", span, "the file is not UTF-8 text", "this byte is no character")
-                .help("save the file as UTF-8");
-            (text, vec![fault])
+            let fault = Fault::error("not-utf8", span, "the file is not UTF-8 text", "this byte is no character");
+            (lossy, vec![fault.help(help)])
         }
     }
 }

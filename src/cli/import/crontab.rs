@@ -1,7 +1,6 @@
 //! `crondag import crontab`: reads a crontab, shows what becomes of each line, and writes DAG files where it is told to.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -13,6 +12,7 @@ use crate::cli::output::{Cell, Page, Table, Tone, print_json};
 use crate::import::Weight;
 use crate::import::crontab::{Import, Surroundings, import};
 use crate::runner::attempt::environment::User;
+use crate::text_file;
 
 /// Options of `import crontab`.
 #[derive(Debug, clap::Args)]
@@ -87,7 +87,7 @@ fn read(args: &Args) -> Result<String, AppError> {
             io::stdin().read_to_string(&mut text).map_err(|error| unreadable(Path::new("standard input"), &error))?;
             Ok(text)
         }
-        Some(path) => fs::read_to_string(path).map_err(|error| unreadable(path, &error)),
+        Some(path) => text_file::read(path).map_err(|error| unreadable(path, &error)),
         None => {
             let mut line = vec!["-l"];
             if let Some(user) = &args.user {

@@ -1,7 +1,7 @@
 //! The secrets of one attempt: read when a template asks for them, remembered only so that they can be masked.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
@@ -20,6 +20,7 @@ use crate::dag::file::OWN_VARIABLES;
 use crate::dag::template::Secrets;
 use crate::dag::{Config, ProcessAttributes};
 use crate::mask::{MASK, Mask, SHORTEST_SECRET};
+use crate::text_file;
 
 /// How long the command of a secret may take.
 const LONGEST_COMMAND: Duration = Duration::from_secs(30);
@@ -210,11 +211,12 @@ fn read_file(path: &Path) -> Result<String, String> {
 
 /// The text of a file, without its last newline.
 fn read(file: File) -> std::io::Result<String> {
-    let mut text = String::new();
-    file.take(LONGEST_SECRET + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > LONGEST_SECRET {
+    let mut bytes = Vec::new();
+    file.take(LONGEST_SECRET + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LONGEST_SECRET {
         return Err(std::io::Error::other("it is longer than 100 KB"));
     }
+    let mut text = text_file::decode(bytes).map_err(std::io::Error::other)?;
     if text.ends_with('\n') {
         text.pop();
         if text.ends_with('\r') {
@@ -226,7 +228,7 @@ fn read(file: File) -> std::io::Result<String> {
 
 /// Reads `NAME=value` lines; `export`, quotes and `#` comments are allowed, as a shell would read them.
 fn read_env_file(path: &Path) -> Result<Vec<(String, String)>, String> {
-    let text = fs::read_to_string(path).map_err(|error| format!("env_file {}: {error}", path.display()))?;
+    let text = text_file::read(path).map_err(|error| format!("env_file {}: {error}", path.display()))?;
     access::refuse_open_secret(path).map_err(|exposed| format!("env_file {}", exposed.sentence()))?;
     let mut variables = Vec::new();
     for (number, line) in text.lines().enumerate() {
@@ -264,6 +266,7 @@ fn read_env_file(path: &Path) -> Result<Vec<(String, String)>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     fn write(folder: &Path, name: &str, text: &str, mode: u32) {

@@ -36,6 +36,7 @@ use crate::dag::{Config, DagId, RunNumber, RunState, RunType, TaskId, Transition
 use crate::home::Home;
 use crate::notify::{Notice, Outbox};
 use crate::store::{LeftProcesses, RunRow, Store, StoreError};
+use crate::text_file;
 
 pub use host::Host;
 pub use work::{run, run_in_foreground};
@@ -483,7 +484,7 @@ impl<H: Host> Driver<H> {
 
     /// Takes in a changed crondag.toml; a faulty one is reported once and the old settings stay.
     fn reload_config(&mut self) {
-        if std::fs::read_to_string(self.home.config_path()).is_ok_and(|text| text == self.seen_config) {
+        if text_file::read(&self.home.config_path()).is_ok_and(|text| text == self.seen_config) {
             return;
         }
         // Every DAG file is read with these settings.

@@ -30,13 +30,14 @@ use self::script::{Dialect, Statement, line_and_column, split};
 pub(super) use self::session::Value;
 use self::session::{Canceller, Outcome, Rows, SqlError};
 use super::job::{InnerProgram, Job};
-use super::materials::{Materials, PrepareError, path};
+use super::materials::{Materials, PrepareError, path, refuse_nul};
 use crate::dag::config::Connection;
 use crate::dag::template::Renderer;
 use crate::dag::units::format_duration;
 use crate::dag::{Config, Sql, SqlSource};
 use crate::mask::Mask;
 use crate::runner::attempt::secrets::Keyring;
+use crate::text_file;
 
 /// How long a cancelled statement may take to end; less than the time between TERM and KILL usually is.
 const CANCEL_GRACE: Duration = Duration::from_secs(8);
@@ -77,21 +78,27 @@ impl SqlJob {
             SqlSource::File(file) => {
                 let file = path(renderer, file)?;
                 let place = home.join(&file);
-                let text = std::fs::read_to_string(&place)
+                let text = text_file::read(&place)
                     .map_err(|source| PrepareError::File { path: place.display().to_string(), source })?;
-                (Some(file), text)
+                (Some(file), text_file::with_newlines(text))
             }
         };
+        let what = || file.clone().unwrap_or_else(|| "the SQL".to_owned());
+        refuse_nul(&statements, what)?;
+        let statements = renderer.render(&statements)?;
+        refuse_nul(&statements, what)?;
         let mut params = renderer.variables().clone();
         for (name, value) in &sql.params {
-            params.insert(name.clone(), renderer.render(value)?);
+            let value = renderer.render(value)?;
+            refuse_nul(&value, || format!("the param `{name}`"))?;
+            params.insert(name.clone(), value);
         }
         Ok(SqlJob {
             connection: sql.connection.clone(),
             database: database(config, &sql.connection, renderer, default_name)?,
             home: home.to_path_buf(),
             file,
-            statements: renderer.render(&statements)?,
+            statements,
             params,
             to: sql.to.as_ref().map(|to| path(renderer, to).map(|to| home.join(to))).transpose()?,
             password,
