@@ -5,12 +5,16 @@
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on has failed
 
+mod common;
+
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use common::Home;
 use crondag::diagnose::{Catalogue, Confidence, End, Evidence, Log, Subject};
 use serde::Deserialize;
+use serde_json::Value;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -94,4 +98,33 @@ fn the_causes_of_real_failures_are_named() {
     assert!(held_out.all * 4 >= all.all, "{} of {} are held out", held_out.all, all.all);
     assert!(all.right * 10 >= all.all * 9, "named right: {}\n{misses}", all.shown());
     assert_eq!(wrongly_sure, Vec::<String>::new(), "named wrong with confidence\n{misses}");
+}
+
+impl Home {
+    /// The causes that `diagnose --json` names for task `a`, each with what could not be read.
+    fn causes(&self) -> Vec<(Value, Value)> {
+        let causes = self.json("diagnose d a 2018-07-01 --json");
+        causes.into_iter().map(|cause| (cause["id"].clone(), cause["gaps"].clone())).collect()
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_named_as_a_gap() {
+    let dag = "[tasks.a]\nshell = 'kill -9 $$'\n\
+               [tasks.c]\nafter = 'a'\n[tasks.c.check]\nquery = 'select 1'\nconnection = 'w'\n";
+    let home = Home::new().config("[connections.w]\ntype = 'sqlite'\npath = 'w.db'\n").dag("d", dag);
+    home.run("backfill -s 2018-07-01 -e 2018-07-01 d").code(1);
+    let killed = |gaps: Value| vec![(Value::from("killed"), gaps)];
+    assert_eq!(home.causes(), killed(Value::Array(Vec::new())));
+    let log = ".crondag/logs/d/backfill__2018-07-01T00:00:00+00:00/a.1.log";
+    home.remove(log);
+    assert_eq!(home.causes(), killed(["the log has been removed"].into()));
+    fs::create_dir(home.file(log)).unwrap();
+    assert_eq!(home.causes(), killed(["the log cannot be read: Is a directory (os error 21)"].into()));
+    let database = rusqlite::Connection::open(home.file(".crondag/crondag.db")).unwrap();
+    database.execute_batch("ALTER TABLE checks RENAME TO elsewhere").unwrap();
+    drop(database);
+    let gaps = home.causes()[0].1.clone();
+    assert_eq!(gaps[0], "the log cannot be read: Is a directory (os error 21)");
+    assert!(gaps[1].as_str().unwrap().starts_with("what checks recorded cannot be read: "), "{gaps}");
 }

@@ -96,7 +96,7 @@ impl App {
         if !path.exists() {
             return Ok(None);
         }
-        Ok(Some(Store::open(&path)?))
+        Ok(Some(client::open_store(&self.home)?))
     }
 
     /// The database of a home in which something has run.
@@ -118,7 +118,7 @@ impl App {
     /// The state folder cannot be made, or the database not opened.
     pub fn store_for_writing(&self) -> Result<Store, AppError> {
         self.home.make_state_dir()?;
-        Ok(Store::open(&self.home.database_path())?)
+        Ok(client::open_store(&self.home)?)
     }
 
     /// Makes the database when it is missing, and brings one of an older program to this one's form.

@@ -17,6 +17,8 @@ const NO_CHANNEL: &str = "crondag.toml has no [email]";
 
 /// What is held back is told of this long after, together.
 const DIGEST_AFTER: SignedDuration = SignedDuration::from_mins(10);
+/// From one digest to the next.
+const DIGEST_EVERY: SignedDuration = SignedDuration::from_hours(1);
 
 /// The outbox of a home, as its settings have it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -111,9 +113,7 @@ impl Outbox {
             return Ok(open);
         }
         let soon = now.checked_add(DIGEST_AFTER).unwrap_or(Timestamp::MAX);
-        let next = write
-            .last_digest_at(now)?
-            .and_then(|last| last.checked_add(SignedDuration::from_hours(1) + DIGEST_AFTER).ok());
+        let next = write.last_digest_at(now)?.and_then(|last| last.checked_add(DIGEST_EVERY).ok());
         let due = next.map_or(soon, |next| next.max(soon));
         let notice = Notice::new(to.to_vec(), NoticeEvent::Digest { max_per_hour: most });
         self.write(write, "", &notice, Way::From(EMAIL, due), now)

@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, FileType, FlockOperation, Mode, flock, mknodat};
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::driver::log;
 use super::race_delay::race_delay;
@@ -38,6 +39,9 @@ pub enum ClientError {
 
 /// Clients that ask for the driver keep nobody from becoming it for longer.
 const ASKING: Duration = Duration::from_secs(30);
+
+/// A driver that is asked to go has gone after this.
+const GOING: Duration = Duration::from_secs(30);
 
 /// The driver's lock, held for as long as this lives.
 #[derive(Debug)]
@@ -74,6 +78,47 @@ pub fn try_lock(home: &Home) -> Result<Option<DriverLock>, ClientError> {
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
         Err(error) => Err(failed(error.into())),
     }
+}
+
+/// Opens the database of a home whose driver may be another process. A driver in the background that an older program has started
+/// would not understand it any more: it goes, and one of this program takes up what lives.
+///
+/// # Errors
+/// As [`Store::open`]; an older program that does not go, because it is not ours to end; a driver that cannot be started.
+pub fn open_store(home: &Home) -> Result<Store, ClientError> {
+    let mut has_gone = false;
+    let store = Store::open_unless_used(&home.database_path(), || {
+        has_gone = older_driver_goes(home)?;
+        Ok(())
+    })?;
+    if has_gone {
+        wake_if_needed(home, &store)?;
+    }
+    Ok(store)
+}
+
+/// Ends the driver of an older program. Gives whether there was one.
+fn older_driver_goes(home: &Home) -> Result<bool, StoreError> {
+    let Driver::Running { pid } = driver(home) else { return Ok(false) };
+    let pid = pid.unwrap_or_default();
+    let refused = || StoreError::OlderDriver { path: home.database_path().display().to_string(), pid };
+    let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let words: Vec<&[u8]> = command.split(|byte| *byte == 0 || *byte == b' ').collect();
+    // Another one is kept alive by somebody, who would only see it end.
+    if words.get(1) != Some(&&b"__driver"[..]) {
+        return Err(refused());
+    }
+    let process = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or_else(refused)?;
+    // One that has just gone of itself is gone all the same.
+    let _ = kill_process(process, Signal::TERM);
+    let began = Instant::now();
+    while driver(home) != Driver::Absent {
+        if began.elapsed() > GOING {
+            return Err(refused());
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    Ok(true)
 }
 
 /// Waits until no process has the driver's lock.

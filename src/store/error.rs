@@ -29,6 +29,16 @@ pub enum StoreError {
         /// The newest that this program knows.
         known: i64,
     },
+    /// A program of another version works with the database, which this one would have to change.
+    #[error(
+        "an older crondag, process {pid}, still works with the database {path}\nnext: restart that scheduler, or end it with `kill {pid}`: attempts live on, and are taken up again"
+    )]
+    OlderDriver {
+        /// The database.
+        path: String,
+        /// The process.
+        pid: u32,
+    },
     /// A file beside the database.
     #[error("{path}: {source}\nnext: check who owns it and whether the disk is full or read-only")]
     File {

@@ -71,35 +71,47 @@ impl Store {
     /// # Errors
     /// The database is corrupt, locked for longer than a minute, newer than this program, or the disk fails.
     pub fn open(path: &Path) -> Result<Store, StoreError> {
+        Store::open_unless_used(path, || Ok(()))
+    }
+
+    /// As [`Store::open`]; before one of an older program is brought up to date, `make_way` is to see to it that no such program
+    /// works with it.
+    ///
+    /// # Errors
+    /// As [`Store::open`], and those of `make_way`.
+    pub(crate) fn open_unless_used(
+        path: &Path,
+        make_way: impl FnOnce() -> Result<(), StoreError>,
+    ) -> Result<Store, StoreError> {
         let connection = Connection::open(path).map_err(|error| StoreError::open(path, error))?;
         let mut store = Store { connection, path: path.to_path_buf() };
-        store.prepare(path).map_err(|error| error.at(path))?;
+        store.prepare(path, make_way).map_err(|error| error.at(path))?;
         Ok(store)
     }
 
     /// Opens an existing database for reading only.
     ///
     /// # Errors
-    /// As [`Store::open`]; also when there is no database yet.
+    /// As [`Store::open`]; also when there is no database yet. One of an older program is read as it is.
     pub fn open_read_only(path: &Path) -> Result<Store, StoreError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags).map_err(|error| StoreError::open(path, error))?;
-        connection.busy_timeout(BUSY_TIMEOUT).map_err(|error| StoreError::open(path, error))?;
+        let opened = connection.busy_timeout(BUSY_TIMEOUT).map_err(StoreError::from);
+        opened.and_then(|()| applied_migrations(&connection, path)).map_err(|error| error.at(path))?;
         Ok(Store { connection, path: path.to_path_buf() })
     }
 
-    fn prepare(&mut self, path: &Path) -> Result<(), StoreError> {
+    fn prepare(&mut self, path: &Path, make_way: impl FnOnce() -> Result<(), StoreError>) -> Result<(), StoreError> {
         let connection = &self.connection;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.set_prepared_statement_cache_capacity(64);
         connection.execute_batch("PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY;")?;
-        let applied: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-        let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
-        if applied > known {
-            return Err(StoreError::Newer { path: path.display().to_string(), found: applied, known });
-        }
+        let applied = applied_migrations(connection, path)?;
         restrict_to_owner(path)?;
-        if applied < known {
+        if applied < MIGRATIONS.len() {
+            if applied > 0 {
+                make_way()?;
+            }
             // The journal mode is kept in the file, so it is set once, when the file is made.
             write_ahead(connection)?;
             self.migrate()?;
@@ -110,8 +122,7 @@ impl Store {
     fn migrate(&mut self) -> Result<(), StoreError> {
         let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         // Read again under the lock: another process may have migrated meanwhile.
-        let applied: usize =
-            tx.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))?.try_into().unwrap_or(0);
+        let applied = applied_migrations(&tx, &self.path)?;
         for migration in MIGRATIONS.iter().skip(applied) {
             tx.execute_batch(migration)?;
         }
@@ -142,6 +153,21 @@ impl Store {
         use rusqlite::OptionalExtension;
         let mut statement = self.connection.prepare_cached("SELECT value FROM meta WHERE key = ?1")?;
         Ok(statement.query_row([key], |row| row.get(0)).optional()?)
+    }
+}
+
+/// How many migrations the database has seen.
+///
+/// # Errors
+/// More than this program has; the database.
+fn applied_migrations(connection: &Connection, path: &Path) -> Result<usize, StoreError> {
+    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    match usize::try_from(found) {
+        Ok(applied) if applied <= MIGRATIONS.len() => Ok(applied),
+        _ => {
+            let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+            Err(StoreError::Newer { path: path.display().to_string(), found, known })
+        }
     }
 }
 

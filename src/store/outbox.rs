@@ -6,6 +6,9 @@ use rusqlite::OptionalExtension;
 use super::runs::optional_time;
 use super::{Micros, Store, StoreError, Write};
 
+/// Longer than it takes a notice to be delivered or given up.
+const LONGEST_WAY: SignedDuration = SignedDuration::from_hours(4 * 24);
+
 /// A notice to be delivered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewNotice<'a> {
@@ -180,10 +183,12 @@ impl Write<'_> {
         Ok(self.statement(sql)?.query_row([Micros(now)], |row| row.get(0)).optional()?)
     }
 
-    /// When the newest digest before `now` was begun.
+    /// When the newest digest was delivered, or is to be; one that lies ahead of `now`, because the clock was set back, does not count.
     pub fn last_digest_at(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
-        let since = now.checked_sub(SignedDuration::from_hours(2)).unwrap_or(Timestamp::MIN);
-        let sql = "SELECT max(created_at) FROM outbox WHERE created_at > ?1 AND created_at <= ?2 AND kind = 'digest'";
+        let since = now.checked_sub(LONGEST_WAY).unwrap_or(Timestamp::MIN);
+        let sql = "SELECT max(coalesce(sent_at, next_try_at, created_at)) FROM outbox
+                   WHERE created_at > ?1 AND created_at <= ?2 AND kind = 'digest'
+                   AND coalesce(sent_at, next_try_at, created_at) <= ?2";
         let mut statement = self.statement(sql)?;
         let mut rows = statement.query((Micros(since), Micros(now)))?;
         rows.next()?.map_or(Ok(None), |row| optional_time(row, 0))

@@ -9,11 +9,13 @@
 mod home;
 mod process;
 mod ran;
+mod smtp;
 mod terminal;
 mod until;
 
 pub use home::Home;
 pub use process::{pids, processes, signal};
 pub use ran::Ran;
+pub use smtp::{MailServer, Silence};
 pub use terminal::on_terminal;
 pub use until::{LONG_ENOUGH, until, until_some};

@@ -1,6 +1,5 @@
 //! Watching what was ordered until it ends, cannot go on, or is interrupted.
 
-use std::fs;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
@@ -10,6 +9,7 @@ use crate::app::times::Moment;
 use crate::app::{App, AppError};
 use crate::dag::{DagId, RunNumber, RunType, TaskId, TaskState};
 use crate::runner::client::{self, Driver};
+use crate::runner::driver::log;
 use crate::runner::engine::{Blocker, Standstill};
 use crate::runner::load;
 use crate::store::{Intent, Progress, RunFilter, RunRow, Store};
@@ -185,9 +185,8 @@ impl<'a> Watch<'a> {
 
     fn no_driver(&self) -> AppError {
         let path = self.app.home.driver_log_path();
-        let text = fs::read_to_string(&path).unwrap_or_default();
-        let last = text.lines().rev().find(|line| line.contains(" error ")).or_else(|| text.lines().last());
-        let said = last.map_or_else(|| "it says nothing".to_owned(), |line| format!("it says: {line}"));
+        let said = log::last_words(&self.app.home, self.app.now)
+            .map_or_else(|| "it says nothing".to_owned(), |line| format!("it says: {line}"));
         AppError::environment(
             format!("the driver ends as soon as it is started; {said}"),
             format!(

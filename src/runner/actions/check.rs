@@ -147,7 +147,7 @@ impl CheckJob {
         let store = if self.is_rehearsal && !home.database_path().exists() {
             None
         } else {
-            Some(Store::open(&home.database_path()).map_err(|error| error.to_string())?)
+            Some(client::open_store(&home).map_err(|error| error.to_string())?)
         };
         let history = match &store {
             Some(store) => self.history(store).map_err(|error| error.to_string())?,

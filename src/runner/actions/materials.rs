@@ -134,8 +134,11 @@ impl Materials<'_> {
     ) -> Result<Command, PrepareError> {
         let display = make(&Materials { renderer: self.shown, keyring: None, ..*self })?.describe();
         let stdin = serde_json::to_string(&make(self)?).map_err(PrepareError::Job)?;
-        let program =
-            std::env::current_exe().map_or_else(|_| "/proc/self/exe".to_owned(), |path| path.display().to_string());
+        // While an upgrade has put another program in its place, this one has no path.
+        let program = std::env::current_exe()
+            .ok()
+            .filter(|path| path.exists())
+            .map_or_else(|| "/proc/self/exe".to_owned(), |path| path.display().to_string());
         let argv = vec![program, J::PROGRAM.as_str().to_owned()];
         Ok(Command { argv, display, stdin: Some(stdin), variable: None })
     }

@@ -107,7 +107,7 @@ impl ReportJob {
 
     fn write(&self) -> Result<(), String> {
         let home = Home::at(self.home.clone());
-        let mut store = Store::open(&home.database_path()).map_err(|error| error.to_string())?;
+        let mut store = client::open_store(&home).map_err(|error| error.to_string())?;
         let report = self.gather(&store).map_err(|error| error.to_string())?;
         println!("{}", report_text(&report, &Place { home: self.home.clone(), host: host() }));
         if self.is_rehearsal {

@@ -16,6 +16,7 @@ use crate::dag::wait::NOT_YET;
 use crate::dag::{AwaitedDag, Condition, Sql, SqlSource};
 use crate::home::Home;
 use crate::runner::awaited;
+use crate::runner::client;
 use crate::runner::engine::PollResult;
 use crate::runner::{catalog, files};
 use crate::store::Store;
@@ -97,7 +98,7 @@ impl Poll {
 }
 
 fn open(home: &Home) -> Result<Store, String> {
-    Store::open(&home.database_path()).map_err(|error| error.to_string())
+    client::open_store(home).map_err(|error| error.to_string())
 }
 
 /// What every database means by true, also where truth is a number or a text.

@@ -3,6 +3,8 @@
 
 use std::fmt::{self, Display, Write as _};
 
+use jiff::Timestamp;
+
 /// What happened. The table in `docs/reference/driver-log.md` is made from this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Happening {
@@ -117,6 +119,10 @@ impl Happening {
         }
     }
 
+    fn of_name(name: &str) -> Option<Happening> {
+        Happening::ALL.into_iter().find(|what| what.name() == name)
+    }
+
     fn level(self) -> Level {
         match self {
             MailFailed | Faulty | Trouble => Level::Warn,
@@ -144,6 +150,10 @@ impl Level {
             Level::Warn => "warn",
             Level::Error => "error",
         }
+    }
+
+    fn of_name(name: &str) -> Option<Level> {
+        [Level::Info, Level::Warn, Level::Error].into_iter().find(|level| level.name() == name)
     }
 }
 
@@ -186,6 +196,20 @@ impl Line {
             write!(self.fields, " {key}={}", serde_json::Value::String(value))
         };
         self
+    }
+
+    /// As a log has it, without the end of the line.
+    pub(super) fn said(&self, at: Timestamp) -> String {
+        format!("{at:.3} {self}")
+    }
+
+    /// What [`Line::said`] has made a line of a log of; `None` when crondag has not said it, but a library, say.
+    pub(super) fn heard(text: &str) -> Option<(Timestamp, Line)> {
+        let (at, rest) = text.split_once(' ')?;
+        let (level, rest) = rest.split_once(' ')?;
+        let (what, fields) = rest.split_at(rest.find(' ').unwrap_or(rest.len()));
+        let line = Line { what: Happening::of_name(what)?, level: Level::of_name(level)?, fields: fields.to_owned() };
+        Some((at.parse().ok()?, line))
     }
 }
 
@@ -231,7 +255,34 @@ pub fn page() -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn a_line_is_heard_as_it_was_said(
+            milliseconds in 0_i64..4_000_000_000_000,
+            what in proptest::sample::select(&Happening::ALL[..]),
+            level in proptest::sample::select(&[Level::Info, Level::Warn, Level::Error][..]),
+            fields in proptest::collection::vec(("[a-z_]{1,9}", ".*| error |a error driver_ended=b"), 0..5),
+        ) {
+            let line = fields.iter().fold(Line::new(what).at(level), |line, (key, value)| line.with(key, value));
+            let at = Timestamp::from_millisecond(milliseconds).unwrap();
+            let said = line.said(at);
+            prop_assert_eq!(said.lines().count(), 1);
+            prop_assert_eq!(Line::heard(&said), Some((at, line)));
+        }
+    }
+
+    #[test]
+    fn what_others_write_into_the_log_is_no_line_of_crondag() {
+        for text in
+            ["", "thread 'main' panicked at error driver_ended", "2018-07-02T07:00:00.004Z error", "now error trouble"]
+        {
+            assert_eq!(Line::heard(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn a_line_never_breaks_and_plain_words_stay_bare() {

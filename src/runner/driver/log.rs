@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
 
-use super::line::Line;
+use super::line::{Level, Line};
 use crate::home::Home;
 
 /// How many bytes driver.log may have before it is put aside.
@@ -41,13 +41,26 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
 /// Says something to the people who read the log.
 pub fn say(line: &Line) {
     // One write, so that lines of two processes do not mix.
-    let text = format!("{:.3} {line}\n", Timestamp::now());
+    let text = format!("{}\n", line.said(Timestamp::now()));
     let mut log = LOG.lock().unwrap_or_else(PoisonError::into_inner);
     // The disk of the log may be the one that is full: a driver that cannot speak works on.
     let _ = match log.as_mut() {
         None => io::stderr().write_all(text.as_bytes()),
         Some(log) => log.file.write_all(text.as_bytes()).and_then(|()| log.turn()),
     };
+}
+
+/// What the log of a home says of a driver that does not live: its newest error since then, else its last line; `None` when it
+/// is empty or cannot be read.
+pub(crate) fn last_words(home: &Home, since: Timestamp) -> Option<String> {
+    let text = String::from_utf8_lossy(&fs::read(home.driver_log_path()).ok()?).into_owned();
+    let is_error = |text: &&str| {
+        Line::heard(text).is_some_and(|(at, line)| match line.level {
+            Level::Error => at >= since,
+            Level::Info | Level::Warn => false,
+        })
+    };
+    text.lines().rev().find(is_error).or_else(|| text.lines().last()).map(str::to_owned)
 }
 
 impl Log {

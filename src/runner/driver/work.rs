@@ -157,7 +157,7 @@ fn stand_by(
     receiver: &Receiver<Message>,
 ) -> Result<Option<DriverLock>, DriverError> {
     let (mut config, _) = load_config(home)?;
-    let mut store = Store::open(&home.database_path())?;
+    let mut store = client::open_store(home)?;
     let mut fresh = Fresh::default();
     let mut pacer = Pacer::default();
     loop {
