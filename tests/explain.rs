@@ -6,7 +6,7 @@
 mod common;
 
 use common::Home;
-use crondag::dag::{DagId, RunNumber, RunType, TaskId, TaskState, Transition};
+use crondag::dag::{DagId, RunNumber, RunState, RunType, TaskId, TaskState, Transition};
 use crondag::store::{NewAttempt, NewRun, Store};
 use jiff::{SignedDuration, Timestamp};
 use snapbox::str;
@@ -168,6 +168,69 @@ driver: it is not running, so nothing starts
 /// `2018-07-01`, so many days before today in UTC.
 fn days_ago(days: i64) -> String {
     (Timestamp::now() - SignedDuration::from_hours(24 * days)).strftime("%Y-%m-%d").to_string()
+}
+
+#[test]
+fn a_run_that_waits_for_another_dag_says_for_which_dates_and_how_they_stand() {
+    let text = "schedule = '@daily'\n[tasks.date]\nwait = { dag = 'hourly' }\n\
+                [tasks.day]\nwait = { dag = 'hourly', task = 'load', over = 'interval' }\n";
+    let mut stage = Stage::new(text);
+    stage.home.write("dags/hourly.toml", "schedule = '@hourly'\n[tasks.load]\nshell = 'true'\n");
+    let run = stage.run(2, RunType::Scheduled, None, true);
+    let write = stage.store.write().unwrap();
+    for task in ["date", "day"] {
+        let task = TaskId::new(task).unwrap();
+        write.apply(&Transition::TaskWaiting { run, task, try_number: 1 }, Timestamp::now()).unwrap();
+    }
+    for (hour, state) in [(0, TaskState::Failed), (1, TaskState::Success)] {
+        let start: Timestamp = format!("2018-07-02T{hour:02}:00:00Z").parse().unwrap();
+        let dag_id = DagId::new("hourly").unwrap();
+        let version = write.keep_version(&dag_id, &stage.home.read("dags/hourly.toml"), start).unwrap();
+        let new = NewRun {
+            dag_id,
+            run_id: format!("scheduled__{hour}"),
+            run_type: RunType::Scheduled,
+            logical_date: start,
+            data_interval_end: start + SignedDuration::from_hours(1),
+            params: [].into(),
+            selection: None,
+            backfill_id: None,
+        };
+        let run = write.create_run(&new, start).unwrap().unwrap();
+        let task = TaskId::new("load").unwrap();
+        write.apply(&Transition::RunStarted { run, version, tasks: vec![(task.clone(), 1)] }, start).unwrap();
+        write.apply(&Transition::TaskEnded { run, task, state, reason: None, awaited: None }, start).unwrap();
+        let ended = if state == TaskState::Success { RunState::Success } else { RunState::Failed };
+        write.apply(&Transition::RunEnded { run, state: ended, reason: None }, start).unwrap();
+    }
+    write.commit().unwrap();
+    drop(stage.store);
+    let home = stage.home;
+    home.run("explain d date scheduled__2018-07-02").success().stdout_eq(str![[r#"
+run: 2018-07-02 00:00 +00:00 is running for [..]
+date: waits since [..] for DAG hourly of 2018-07-02 00:00 (its run has
+  failed): evaluated every 1m, until [..]
+  next: crondag mark d scheduled__2018-07-02 success --task date
+driver: it is not running, so nothing starts
+  next: crondag tick
+
+"#]]);
+    home.run("explain d day scheduled__2018-07-02").success().stdout_eq(str![[r#"
+run: 2018-07-02 00:00 +00:00 is running for [..]
+day: waits since [..] for task load of DAG hourly of 2018-07-02 00:00 (the
+  task has not succeeded), 2018-07-02 02:00 (it has not run), 2018-07-02 03:00 (it has not run) and
+  20 more up to 2018-07-02 23:00: evaluated every 1m, until [..]
+  next: crondag mark d scheduled__2018-07-02 success --task day
+driver: it is not running, so nothing starts
+  next: crondag tick
+
+"#]]);
+    // Without a run, all the dates.
+    let rendered = home.run("render d date 2018-07-02").out();
+    assert!(rendered.contains("\nwait\n  wait: DAG hourly of 2018-07-02 00:00\n"), "{rendered}");
+    let rendered = home.run("render d day 2018-07-02").out();
+    let dates = "2018-07-02 00:00, 2018-07-02 01:00, 2018-07-02 02:00 and 21 more up to 2018-07-02 23:00";
+    assert!(rendered.contains(&format!("\nwait\n  wait: task load of DAG hourly of {dates}\n")), "{rendered}");
 }
 
 #[test]

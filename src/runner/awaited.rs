@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 use super::catalog;
 use crate::dag::schedule::{DataInterval, Timetable};
@@ -58,20 +59,46 @@ pub fn poll(
     let mut missing = Vec::new();
     for interval in &expected {
         if let Some(why) = lacks(store, &runs, interval, awaited)? {
-            missing.push((interval.start, why));
+            missing.push((interval.start, Some(why)));
         }
     }
     if missing.is_empty() {
         return Ok(PollResult::Found);
     }
-    let date = |at: Timestamp| at.to_zoned(other.timezone.clone()).strftime("%Y-%m-%d %H:%M").to_string();
-    let named = missing.iter().take(NAMED_DATES).map(|(start, why)| format!("{} ({why})", date(*start)));
-    let mut dates = named.collect::<Vec<_>>().join(", ");
-    if missing.len() > NAMED_DATES {
-        dates =
-            format!("{dates} and {} more up to {}", missing.len() - NAMED_DATES, date(missing[missing.len() - 1].0));
+    Ok(PollResult::NotYet(format!("{awaited} of {}", listed(&missing, &other.timezone))))
+}
+
+/// What the run of `interval` waits for, with its dates, whether they have succeeded or not; `other` as for [`poll`].
+pub fn in_words(
+    own: &Dag,
+    interval: DataInterval,
+    awaited: &AwaitedDag,
+    other: Option<Result<Arc<Dag>, String>>,
+) -> String {
+    let Some(Ok(other)) = other else { return awaited.to_string() };
+    match expected(own, interval, awaited, &other) {
+        Ok(expected) => {
+            let dates: Vec<_> = expected.iter().map(|interval| (interval.start, None)).collect();
+            format!("{awaited} of {}", listed(&dates, &other.timezone))
+        }
+        Err(reason) => format!("{awaited}; {reason}"),
     }
-    Ok(PollResult::NotYet(format!("{awaited} of {dates}")))
+}
+
+/// Dates with what is said of them: the first ones, and how many follow.
+fn listed(dates: &[(Timestamp, Option<&str>)], zone: &TimeZone) -> String {
+    let date = |at: Timestamp| at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M").to_string();
+    let named = dates.iter().take(NAMED_DATES).map(|(start, why)| match why {
+        Some(why) => format!("{} ({why})", date(*start)),
+        None => date(*start),
+    });
+    let named = named.collect::<Vec<_>>().join(", ");
+    match dates {
+        [_, .., (last, _)] if dates.len() > NAMED_DATES => {
+            format!("{named} and {} more up to {}", dates.len() - NAMED_DATES, date(*last))
+        }
+        _ => named,
+    }
 }
 
 /// The data intervals of the other DAG that must have succeeded, the earliest first, or why there are none.

@@ -14,11 +14,11 @@ use crate::app::times::{elapsed, minute, span, time};
 use crate::app::{App, AppError, crontab_line};
 use crate::dag::schedule::{DataInterval, OutOfBounds, Place, parse_when};
 use crate::dag::units::format_duration;
-use crate::dag::{Dag, DagId, RunNumber, RunState, TaskId, TaskState};
+use crate::dag::{Condition, Dag, DagId, RunNumber, RunState, TaskId, TaskState, Wait};
 use crate::runner::client::{Driver, driver};
-use crate::runner::engine::{Blocker, Engine, Holder};
+use crate::runner::engine::{Blocker, Engine, Holder, PollResult};
 use crate::runner::planner::{Fate, Never, NoteKind};
-use crate::runner::{client, load, planner};
+use crate::runner::{awaited, client, load, planner};
 use crate::store::{RunFilter, RunRow, Store, TaskInstance, UnfinishedRun};
 
 /// One reason, and what would change it.
@@ -441,6 +441,19 @@ impl View<'_> {
         Ok(())
     }
 
+    /// What a run waits for; of another DAG, the dates that lack and how they stand.
+    fn awaited(&self, run: &RunRow, dag: &Dag, wait: &Wait) -> Result<String, AppError> {
+        let (Condition::Dag(awaited), Some(store)) = (&wait.condition, self.store) else {
+            return Ok(wait.condition.to_string());
+        };
+        let other = awaited::file(&self.app.home, &awaited.dag, &self.app.config);
+        Ok(match awaited::poll(store, dag, run.interval(), awaited, other)? {
+            PollResult::Found => format!("{awaited}, which has succeeded"),
+            PollResult::NotYet(dates) => dates,
+            PollResult::Failed(reason) => format!("{awaited}; {reason}"),
+        })
+    }
+
     /// A blocker in words, and what to type about it. `of` is the task that is kept back; without it, it is the run.
     fn words(
         &self,
@@ -513,12 +526,10 @@ impl View<'_> {
             }
             Blocker::Poll { since, next_at, until } => {
                 let id = of.map(|(_, instance)| instance.task_id.as_str()).unwrap_or_default();
-                let wait = of.and_then(|(dag, _)| dag.tasks[dag.task_index(id)?].wait());
                 let mut text = format!("waits since {}", time(*since, zone));
-                if let Some(wait) = wait {
-                    let every = format_duration(wait.every);
-                    text =
-                        format!("{text} for {}: evaluated every {every}, until {}", wait.condition, time(*until, zone));
+                if let Some((dag, wait)) = of.and_then(|(dag, _)| Some((dag, dag.tasks[dag.task_index(id)?].wait()?))) {
+                    let (what, every) = (self.awaited(run, dag, wait)?, format_duration(wait.every));
+                    text = format!("{text} for {what}: evaluated every {every}, until {}", time(*until, zone));
                 }
                 if let Some(at) = next_at {
                     text = format!("{text}; the next time is {}", time(*at, zone));

@@ -30,10 +30,28 @@ const BODY: u64 = 10 << 20;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum Poll {
     Query(Box<SqlJob>),
-    Url { url: String, status: Option<u16>, contains: Option<String> },
-    File { home: PathBuf, path: String },
-    Gate { home: PathBuf, gate: String, ds: String },
-    Dag { home: PathBuf, own: String, interval: DataInterval, awaited: AwaitedDag },
+    Url {
+        url: String,
+        status: Option<u16>,
+        contains: Option<String>,
+    },
+    File {
+        home: PathBuf,
+        path: String,
+    },
+    Gate {
+        home: PathBuf,
+        gate: String,
+        ds: String,
+    },
+    Dag {
+        home: PathBuf,
+        own: String,
+        interval: DataInterval,
+        awaited: AwaitedDag,
+        /// For people: with the dates.
+        words: String,
+    },
 }
 
 /// The command that polls a condition: bash itself where the condition is a script, else an inner program.
@@ -57,8 +75,10 @@ pub(super) fn command(condition: &Condition, materials: &Materials<'_>) -> Resul
             Ok(Poll::Gate { home: home(), gate: materials.renderer.render(gate)?, ds: materials.variable("ds") })
         }),
         Condition::Dag(awaited) => materials.job(|materials| {
-            let (own, interval) = (materials.scope.dag.id.to_string(), materials.scope.interval);
-            Ok(Poll::Dag { home: home(), own, interval, awaited: awaited.clone() })
+            let (own, interval) = (materials.scope.dag, materials.scope.interval);
+            let other = awaited::file(&Home::at(home()), &awaited.dag, materials.config);
+            let words = awaited::in_words(own, interval, awaited, other);
+            Ok(Poll::Dag { home: home(), own: own.id.to_string(), interval, awaited: awaited.clone(), words })
         }),
     }
 }
@@ -85,7 +105,7 @@ impl Poll {
                 let store = open(&Home::at(home.clone()))?;
                 awaited::poll_gate(&store, gate, ds).map_err(|error| error.to_string())
             }
-            Poll::Dag { home, own, interval, awaited } => {
+            Poll::Dag { home, own, interval, awaited, .. } => {
                 let home = Home::at(home.clone());
                 let (config, _) = catalog::load_config(&home).map_err(|file| file.summary())?;
                 let (own, _) = catalog::load_dag(&home, &home.dag_path(own), &config).map_err(|file| file.summary())?;
@@ -149,7 +169,7 @@ impl Job for Poll {
             Poll::Url { url, .. } => format!("wait: {url}"),
             Poll::File { path, .. } => format!("wait: file {path}"),
             Poll::Gate { gate, ds, .. } => format!("wait: gate {gate} of {ds}"),
-            Poll::Dag { awaited, .. } => format!("wait: {awaited}"),
+            Poll::Dag { words, .. } => format!("wait: {words}"),
         }
     }
 
