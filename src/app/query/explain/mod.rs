@@ -1,0 +1,156 @@
+//! Why a run or a task does not start, and what would change that.
+//!
+//! The engine answers: the home's runs are loaded into one by the code that the driver uses, and it is asked. Here its answers get
+//! words, and what lies before the engine, the file, the schedule and the ticks, is told.
+
+mod blocker;
+mod date;
+mod run;
+mod task;
+
+use jiff::tz::TimeZone;
+use serde::Serialize;
+
+use super::lag::Lag;
+use crate::app::select;
+use crate::app::times::minute;
+use crate::app::{App, AppError};
+use crate::dag::schedule::parse_when;
+use crate::dag::{Dag, DagId, RunNumber};
+use crate::runner::engine::Engine;
+use crate::runner::load;
+use crate::store::{RunFilter, RunRow, Store, UnfinishedRun};
+
+/// One reason, and what would change it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Reason {
+    /// `file`, `dag`, `run`, `crontab`, `driver`, or a task's id.
+    pub subject: String,
+    /// What keeps it, or how it stands.
+    pub reason: String,
+    /// What to type.
+    pub next: Option<String>,
+    /// The same as data, where the reason is that the DAG is behind its schedule.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lag: Option<Lag>,
+}
+
+/// Says why a DAG, a run or a task does not run. `task` may be a date where no run is named: `explain D 20180701`.
+///
+/// # Errors
+/// There is no such DAG, run or task; the database.
+pub fn explain(app: &App, dag: &str, task: Option<&str>, run: Option<&str>) -> Result<Vec<Reason>, AppError> {
+    let dag_id = app.dag_id(dag)?;
+    let store = app.store()?;
+    let (engine, unfinished) = match &store {
+        Some(store) => (load::engine(store, &app.config, app.now)?, store.unfinished_runs()?),
+        None => (Engine::new(), Vec::new()),
+    };
+    let mut view = View {
+        app,
+        store: store.as_ref(),
+        dag_id: &dag_id,
+        zone: app.zone_of(&dag_id),
+        engine,
+        unfinished,
+        reasons: Vec::new(),
+    };
+    let file = view.file();
+    let (task, when) = select::task_and_run(app, view.store, &dag_id, file.as_ref(), (task, run))?;
+    if let (Some(dag), None, None) = (&file, task, when) {
+        view.lag(dag)?;
+    }
+    if let Some(run) = view.run_for(when)? {
+        view.explain_run(&run, file.as_ref(), task, when.is_none())?;
+    } else {
+        if let (Some(dag), Some(task)) = (&file, task) {
+            select::task(dag, task)?;
+        }
+        view.explain_missing(file.as_ref(), when)?;
+    }
+    Ok(view.reasons)
+}
+
+/// Everything that is needed to judge a run and its tasks.
+struct View<'a> {
+    app: &'a App,
+    store: Option<&'a Store>,
+    dag_id: &'a DagId,
+    zone: TimeZone,
+    engine: Engine,
+    unfinished: Vec<UnfinishedRun>,
+    reasons: Vec<Reason>,
+}
+
+impl View<'_> {
+    fn say(&mut self, subject: impl Into<String>, reason: impl Into<String>, next: Option<String>) {
+        self.reasons.push(Reason { subject: subject.into(), reason: reason.into(), next, lag: None });
+    }
+
+    /// The file as it stands, if it is good.
+    fn file(&mut self) -> Option<Dag> {
+        match self.app.find(self.dag_id) {
+            Some(Ok(dag)) => Some(dag),
+            Some(Err(file)) => {
+                let first = file.first();
+                let next = command("validate");
+                self.say("file", format!("it is faulty, so nothing new is scheduled: {first}"), next);
+                None
+            }
+            None => {
+                let path = self.app.home.dag_path(self.dag_id.as_str());
+                self.say("file", format!("{} is gone, so nothing new is scheduled", path.display()), None);
+                None
+            }
+        }
+    }
+
+    fn by_id(&self, text: &str) -> Result<Option<RunRow>, AppError> {
+        let Some(store) = self.store else { return Ok(None) };
+        Ok(store.run_by_id(self.dag_id, text)?)
+    }
+
+    fn run_for(&self, when: Option<&str>) -> Result<Option<RunRow>, AppError> {
+        let Some(store) = self.store else { return Ok(None) };
+        let Some(text) = when else {
+            // The run that somebody waits for is one that has not ended; among those the oldest goes first.
+            let open = self.unfinished.iter().map(|unfinished| &unfinished.run).find(|run| run.dag_id == *self.dag_id);
+            return Ok(match open {
+                Some(open) => Some(open.clone()),
+                None => select::last_run(self.app, store, self.dag_id)?,
+            });
+        };
+        if let Some(run) = self.by_id(text)? {
+            return Ok(Some(run));
+        }
+        let Ok(date) = parse_when(text, &self.zone) else {
+            return Ok(Some(select::run(self.app, self.store, self.dag_id, when)?));
+        };
+        let filter = RunFilter {
+            dag_id: Some(self.dag_id.clone()),
+            from: Some(date.first_instant(&self.zone)),
+            to: Some(date.last_instant(&self.zone)),
+            ..RunFilter::default()
+        };
+        Ok(store.runs(&filter)?.pop())
+    }
+
+    fn row(&self, number: RunNumber) -> Result<Option<RunRow>, AppError> {
+        let Some(store) = self.store else { return Ok(None) };
+        Ok(store.run(number)?)
+    }
+
+    fn run_id(&self, number: RunNumber) -> Result<Option<String>, AppError> {
+        Ok(self.row(number)?.map(|run| run.run_id))
+    }
+
+    fn date_of(&self, number: RunNumber) -> Result<String, AppError> {
+        Ok(self.row(number)?.map(|run| minute(run.logical_date, &self.app.zone_of(&run.dag_id))).unwrap_or_default())
+    }
+}
+
+/// What to type.
+#[allow(clippy::unnecessary_wraps)] // it goes where there may be nothing to type
+fn command(arguments: &str) -> Option<String> {
+    Some(format!("crondag {arguments}"))
+}
