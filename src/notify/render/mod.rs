@@ -1,11 +1,16 @@
 //! From a notice to the mail that tells it. Pure.
 
+mod body;
 pub mod chart;
+mod evidence;
 mod html;
 mod notice;
 mod place;
 pub mod report;
+mod subject;
 mod warning;
 
-pub use notice::{Evidence, LogTail, render, run_selector};
+pub use evidence::{Evidence, LogTail};
+pub use notice::render;
 pub use place::Place;
+pub use subject::run_selector;
