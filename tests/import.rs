@@ -114,3 +114,16 @@ next: check its name and who may read it
 
 "#]]);
 }
+
+/// A command with other letters in place of some would be another command.
+#[test]
+fn an_installed_crontab_that_is_not_utf_8_is_not_guessed_at() {
+    let home = Home::new();
+    home.program("bin/crontab", "#!/bin/sh\nprintf '0 1 * * * /opt/\\374ber.sh\\n'\n");
+    let path = format!("{}:/usr/bin:/bin", home.file("bin").display());
+    home.run_command(home.command("import crontab").env("PATH", path)).code(2).stderr_eq(str![[r#"
+error: what `crontab -l` prints cannot be read: it is not UTF-8 text: save it as UTF-8
+next: write it into a file as UTF-8, and name that
+
+"#]]);
+}

@@ -11,7 +11,7 @@ seeds=$PWD/target/fuzz-seeds
 rm -rf "$seeds"
 mkdir -p "$seeds"/{dag_file,schedule,template,date,duration}
 number=0
-for file in tests/files/*.toml tests/faults/*.toml examples/*/crondag.toml examples/*/dags/*.toml src/cli/init/*.toml; do
+for file in tests/files/*.toml tests/faults/*.toml examples/*/crondag.toml examples/*/dags/*.toml src/app/request/init/*.toml; do
   number=$((number + 1))
   cp "$file" "$seeds/dag_file/$number"
 done

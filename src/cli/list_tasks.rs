@@ -5,8 +5,7 @@ use std::process::ExitCode;
 use super::context::Global;
 use super::error::CliError;
 use super::output::{Page, Tone, print_json};
-use crate::app::query::graph::tasks_of_dag;
-use crate::dag::Dag;
+use crate::app::query::graph::{TreeLine, tasks_of_dag, tree};
 
 /// Options of `list_tasks`.
 #[derive(Debug, clap::Args)]
@@ -31,40 +30,31 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     }
     let mut page = Page::new();
     if args.tree {
-        tree(&dag, &mut page);
+        for line in tree(&dag) {
+            show(&line, &mut page);
+        }
     } else {
-        for &task in dag.graph.order() {
-            page.line(dag.tasks[task].id.as_str());
+        for task in tasks_of_dag(&dag) {
+            page.line(task.task_id.as_str());
         }
     }
     page.print()?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Roots first, each task under every task that it waits for. What hangs below a task is shown once: where it comes
-/// again, `...` stands for it, because a chain of diamonds has exponentially many paths.
-fn tree(dag: &Dag, page: &mut Page) {
-    let mut shown = vec![false; dag.tasks.len()];
-    let mut stack: Vec<(usize, String, String)> = Vec::new();
-    let roots: Vec<usize> =
-        dag.graph.order().iter().copied().filter(|&task| dag.graph.upstream(task).is_empty()).collect();
-    for &root in roots.iter().rev() {
-        stack.push((root, String::new(), String::new()));
+/// A task behind the branches that lead to it; `...` stands for what was shown below it before.
+fn show(line: &TreeLine, page: &mut Page) {
+    let mut branch = String::new();
+    if let Some((own, above)) = line.is_last.split_last() {
+        branch.extend(above.iter().map(|is_last| if *is_last { "   " } else { "│  " }));
+        branch.push_str(if *own { "└─ " } else { "├─ " });
     }
-    while let Some((task, branch, below)) = stack.pop() {
-        let id = dag.tasks[task].id.as_str();
-        let children = dag.graph.downstream(task);
-        let is_again = std::mem::replace(&mut shown[task], true);
-        let branch = page.paint(Tone::Dim, &branch);
-        if is_again && !children.is_empty() {
-            let more = page.paint(Tone::Dim, "...");
-            page.line(format!("{branch}{id} {more}"));
-            continue;
-        }
+    let branch = page.paint(Tone::Dim, &branch);
+    let id = &line.task_id;
+    if line.is_again {
+        let more = page.paint(Tone::Dim, "...");
+        page.line(format!("{branch}{id} {more}"));
+    } else {
         page.line(format!("{branch}{id}"));
-        for (nth, &child) in children.iter().enumerate().rev() {
-            let (branch, further) = if nth + 1 == children.len() { ("└─ ", "   ") } else { ("├─ ", "│  ") };
-            stack.push((child, format!("{below}{branch}"), format!("{below}{further}")));
-        }
     }
 }

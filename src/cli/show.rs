@@ -9,8 +9,8 @@ use super::context::Global;
 use super::error::CliError;
 use super::layout::width;
 use super::output::{Cell, Page, Table, Tone, print_json};
-use crate::app::query::graph::{of_run, tasks_of_dag};
-use crate::dag::{Dag, TaskId, TaskState, TriggerRule};
+use crate::app::query::graph::{GraphAnswer, GraphEdge, TaskDefinition, graph};
+use crate::dag::{TaskId, TaskState};
 
 /// Options of `show`.
 #[derive(Debug, clap::Args)]
@@ -42,50 +42,40 @@ enum Format {
     Mermaid,
 }
 
-type States = BTreeMap<TaskId, TaskState>;
-
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     let app = global.open()?;
-    let (dag, heading, states) = match &args.run {
-        None => (app.dag(&args.dag)?, None, None),
-        Some(run) => {
-            let graph = of_run(&app, &app.dag_id(&args.dag)?, run)?;
-            let heading = format!("{}: {}", graph.logical_date.minute(), graph.state);
-            (graph.dag, Some(heading), Some(graph.states))
-        }
-    };
+    let graph = graph(&app, &args.dag, args.run.as_deref())?;
     if args.json {
-        print_json(&tasks_of_dag(&dag))?;
+        let tasks: Vec<&TaskDefinition> = graph.tasks.iter().map(|task| &task.definition).collect();
+        print_json(&tasks)?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut page = Page::new();
     match args.format {
-        Format::Text => text(&dag, heading.as_deref(), states.as_ref(), &mut page),
-        Format::Dot => dot(&dag, states.as_ref(), &mut page),
-        Format::Mermaid => mermaid(&dag, states.as_ref(), &mut page),
+        Format::Text => text(&graph, &mut page),
+        Format::Dot => dot(&graph, &mut page),
+        Format::Mermaid => mermaid(&graph, &mut page),
     }
     page.print()?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// The graph in layers, a task's layer being the longest way to it; each task with what it waits for.
-fn text(dag: &Dag, heading: Option<&str>, states: Option<&States>, page: &mut Page) {
-    let schedule = dag.schedule.as_ref().map_or("no schedule", |schedule| schedule.text());
-    let name = page.paint(Tone::Bold, dag.id.as_str());
-    page.line(format!("{name}  {schedule} ({})", crate::app::times::zone_name(&dag.timezone)));
-    if let Some(description) = &dag.description {
+/// The graph in layers, each task with what it waits for.
+fn text(graph: &GraphAnswer, page: &mut Page) {
+    let schedule = graph.schedule.as_deref().unwrap_or("no schedule");
+    let name = page.paint(Tone::Bold, graph.dag_id.as_str());
+    page.line(format!("{name}  {schedule} ({})", graph.timezone));
+    if let Some(description) = &graph.description {
         page.line(description);
     }
-    if let Some(heading) = heading {
-        page.line(heading);
+    if let Some(run) = &graph.run {
+        page.line(format!("{}: {}", run.logical_date.minute(), run.state));
     }
     page.gap();
-    let layers = layers(dag);
-    let widest = dag.tasks.iter().map(|task| width(task.id.as_str())).max().unwrap_or(0);
+    let widest = graph.tasks.iter().map(|task| width(task.definition.task_id.as_str())).max().unwrap_or(0);
     let mut table = Table::new(&["layer", "task", "runs", "state", "waits for"]).without_at_need(&["runs"]);
-    for (number, layer) in layers.iter().enumerate() {
-        for (nth, &index) in layer.iter().enumerate() {
-            let task = &dag.tasks[index];
+    for (number, layer) in graph.layers().iter().enumerate() {
+        for (nth, task) in layer.iter().enumerate() {
             let corner = match (nth, layer.len()) {
                 (_, 1) => "─",
                 (0, _) => "┌",
@@ -93,19 +83,16 @@ fn text(dag: &Dag, heading: Option<&str>, states: Option<&States>, page: &mut Pa
                 _ => "├",
             };
             let label = if nth == 0 { (number + 1).to_string() } else { String::new() };
-            let upstream: Vec<&str> =
-                dag.graph.upstream(index).iter().map(|&task| dag.tasks[task].id.as_str()).collect();
-            let mut waits = upstream.join(", ");
-            if task.trigger_rule != TriggerRule::default() {
-                let rule = task.trigger_rule.as_str();
+            let TaskDefinition { task_id, action, trigger_rule: rule, upstream, .. } = &task.definition;
+            let mut waits = upstream.iter().map(TaskId::as_str).collect::<Vec<_>>().join(", ");
+            if task.has_own_rule {
                 waits = if waits.is_empty() { format!("nothing ({rule})") } else { format!("{waits} ({rule})") };
             }
-            let state = states.map(|states| states.get(&task.id).copied().unwrap_or(TaskState::None));
             table.row(vec![
                 Cell::new(format!("{label:>4} {corner}"), Tone::Dim),
-                Cell::new(format!("{:widest$}", task.id.as_str()), state.map_or(Tone::Plain, Tone::of_task)),
-                Cell::new(task.action.kind().as_str(), Tone::Dim),
-                match state {
+                Cell::new(format!("{:widest$}", task_id.as_str()), task.state.map_or(Tone::Plain, Tone::of_task)),
+                Cell::new(*action, Tone::Dim),
+                match task.state {
                     None => "".into(),
                     Some(TaskState::None) => Cell::new("-", Tone::Dim),
                     Some(state) => Cell::new(state.as_str(), Tone::of_task(state)),
@@ -115,19 +102,6 @@ fn text(dag: &Dag, heading: Option<&str>, states: Option<&States>, page: &mut Pa
         }
     }
     page.table(&table);
-}
-
-/// The tasks by the length of the longest way to them, each layer in the order of the file.
-fn layers(dag: &Dag) -> Vec<Vec<usize>> {
-    let mut depth = vec![0; dag.tasks.len()];
-    for &task in dag.graph.order() {
-        depth[task] = dag.graph.upstream(task).iter().map(|&above| depth[above] + 1).max().unwrap_or(0);
-    }
-    let mut layers = vec![Vec::new(); depth.iter().max().map_or(0, |deepest| deepest + 1)];
-    for (task, &depth) in depth.iter().enumerate() {
-        layers[depth].push(task);
-    }
-    layers
 }
 
 fn fill(state: TaskState) -> Option<&'static str> {
@@ -143,49 +117,44 @@ fn fill(state: TaskState) -> Option<&'static str> {
     }
 }
 
-fn edges(dag: &Dag) -> impl Iterator<Item = (usize, usize)> + '_ {
-    dag.graph.order().iter().flat_map(|&from| dag.graph.downstream(from).iter().map(move |&to| (from, to)))
-}
-
-fn dot(dag: &Dag, states: Option<&States>, page: &mut Page) {
+fn dot(graph: &GraphAnswer, page: &mut Page) {
     // Ids hold letters, digits, `_`, `-` and `.` only, so quotes suffice.
-    page.raw(format!("digraph \"{}\" {{", dag.id));
+    page.raw(format!("digraph \"{}\" {{", graph.dag_id));
     page.raw("  rankdir=LR;");
     page.raw("  node [shape=box, style=\"rounded,filled\", fillcolor=white, fontname=\"sans-serif\"];");
-    for &index in dag.graph.order() {
-        let task = &dag.tasks[index];
+    for task in &graph.tasks {
+        let TaskDefinition { task_id, trigger_rule, .. } = &task.definition;
         let mut attributes = Vec::new();
-        if task.trigger_rule != TriggerRule::default() {
-            attributes.push(format!("label=\"{}\\n{}\"", task.id, task.trigger_rule.as_str()));
+        if task.has_own_rule {
+            attributes.push(format!("label=\"{task_id}\\n{trigger_rule}\""));
         }
-        if let Some(colour) = states.and_then(|states| states.get(&task.id)).and_then(|&state| fill(state)) {
+        if let Some(colour) = task.state.and_then(fill) {
             attributes.push(format!("fillcolor=\"{colour}\""));
         }
         let attributes = if attributes.is_empty() { String::new() } else { format!(" [{}]", attributes.join(", ")) };
-        page.raw(format!("  \"{}\"{attributes};", task.id));
+        page.raw(format!("  \"{task_id}\"{attributes};"));
     }
-    for (from, to) in edges(dag) {
-        page.raw(format!("  \"{}\" -> \"{}\";", dag.tasks[from].id, dag.tasks[to].id));
+    let ids: BTreeMap<usize, &TaskId> =
+        graph.tasks.iter().map(|task| (task.number, &task.definition.task_id)).collect();
+    for GraphEdge { from, to } in &graph.edges {
+        page.raw(format!("  \"{}\" -> \"{}\";", ids[from], ids[to]));
     }
     page.raw("}");
 }
 
-fn mermaid(dag: &Dag, states: Option<&States>, page: &mut Page) {
+fn mermaid(graph: &GraphAnswer, page: &mut Page) {
     page.raw("flowchart LR");
-    for &index in dag.graph.order() {
-        let task = &dag.tasks[index];
-        let rule = if task.trigger_rule == TriggerRule::default() {
-            String::new()
-        } else {
-            format!("<br/><i>{}</i>", task.trigger_rule.as_str())
-        };
+    for task in &graph.tasks {
+        let TaskDefinition { task_id, trigger_rule, .. } = &task.definition;
+        let rule = if task.has_own_rule { format!("<br/><i>{trigger_rule}</i>") } else { String::new() };
         // Mermaid has reserved words such as `end`; numbered nodes cannot meet them.
-        page.raw(format!("  t{index}[\"{}{rule}\"]", task.id));
-        if let Some(colour) = states.and_then(|states| states.get(&task.id)).and_then(|&state| fill(state)) {
-            page.raw(format!("  style t{index} fill:{colour}"));
+        let number = task.number;
+        page.raw(format!("  t{number}[\"{task_id}{rule}\"]"));
+        if let Some(colour) = task.state.and_then(fill) {
+            page.raw(format!("  style t{number} fill:{colour}"));
         }
     }
-    for (from, to) in edges(dag) {
+    for GraphEdge { from, to } in &graph.edges {
         page.raw(format!("  t{from} --> t{to}"));
     }
 }

@@ -1,8 +1,9 @@
-//! Writing DAG files that were imported into a home: all of them or none, and none over a file that is there.
+//! Reading what is to be imported, and writing its DAG files into a home: all of them or none, and none over a file that is there.
 
+use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -10,7 +11,84 @@ use crate::app::{App, AppError};
 use crate::dag::DagId;
 use crate::dag::file::{Severity, read_dag};
 use crate::import::ImportedDag;
+use crate::import::crontab::{Import, Surroundings, import};
+use crate::runner::attempt::environment::User;
 use crate::store::DagRow;
+use crate::text_file;
+
+/// Where a crontab is.
+#[derive(Debug)]
+pub enum Source<'a> {
+    /// Here.
+    Text(String),
+    /// In a file.
+    File(&'a Path),
+    /// Where `crontab -l` finds it.
+    Installed,
+}
+
+/// Makes DAG files of the jobs of a crontab, whose names are free in the home that `app` is, if any. `user` is whose crontab it
+/// is, without it whoever asks; `chain` makes one DAG of jobs that are staggered as a chain is.
+///
+/// # Errors
+/// The crontab cannot be read, or has no job.
+pub fn read(app: Option<&App>, source: Source<'_>, user: Option<&str>, chain: bool) -> Result<Import, AppError> {
+    let text = text_of(source, user)?;
+    let taken = match app {
+        Some(app) => app.dag_files()?.into_iter().map(|file| file.name).collect(),
+        None => BTreeSet::new(),
+    };
+    let user = user.map_or_else(|| User::current().name.clone(), str::to_owned);
+    let home_of = |name: &str| User::named(name).map(|user| user.home);
+    let surroundings = Surroundings { user: &user, home_of: &home_of, is_program: &is_program, chain, taken };
+    let import = import(&text, &surroundings);
+    if import.dags.is_empty() && import.notes.is_empty() {
+        return Err(AppError::usage(
+            "there is no job in this crontab",
+            "name the file of a crontab, or `-` for standard input",
+        ));
+    }
+    Ok(import)
+}
+
+fn text_of(source: Source<'_>, user: Option<&str>) -> Result<String, AppError> {
+    match source {
+        Source::Text(text) => Ok(text),
+        Source::File(path) => text_file::read(path).map_err(|error| {
+            AppError::environment(
+                format!("cannot read {}: {error}", path.display()),
+                "check its name and who may read it",
+            )
+        }),
+        Source::Installed => {
+            let mut line = vec!["-l"];
+            if let Some(user) = user {
+                line.extend(["-u", user]);
+            }
+            let printed = duct::cmd("crontab", line).stdout_capture().stderr_capture().unchecked().run();
+            let printed = printed.map_err(|error| {
+                AppError::environment(format!("cannot run `crontab -l`: {error}"), "name the file of the crontab")
+            })?;
+            if printed.status.success() {
+                text_file::decode(printed.stdout).map_err(|wrong| {
+                    AppError::usage(
+                        format!("what `crontab -l` prints cannot be read: {wrong}"),
+                        "write it into a file as UTF-8, and name that",
+                    )
+                })
+            } else {
+                let said = String::from_utf8_lossy(&printed.stderr).trim().to_owned();
+                Err(AppError::usage(format!("`crontab -l` has none: {said}"), "name the file of the crontab"))
+            }
+        }
+    }
+}
+
+/// Whether a program of this name is on the PATH of most crontabs.
+fn is_program(name: &str) -> bool {
+    let folders = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+    name == "cd" || folders.iter().any(|folder| Path::new(folder).join(name).is_file())
+}
 
 /// What will be written.
 #[derive(Debug, Clone, Serialize)]

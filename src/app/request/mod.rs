@@ -10,6 +10,7 @@ pub mod clear;
 pub mod gate;
 pub mod history;
 pub mod import;
+pub mod init;
 pub mod mark;
 pub mod params;
 pub mod pause;

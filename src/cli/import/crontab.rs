@@ -1,18 +1,15 @@
 //! `crondag import crontab`: reads a crontab, shows what becomes of each line, and writes DAG files where it is told to.
 
-use std::collections::BTreeSet;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::app::request::import as request;
-use crate::app::{App, AppError};
+use crate::app::App;
+use crate::app::request::import::{self as request, Source};
 use crate::cli::error::CliError;
 use crate::cli::output::{Cell, Page, Table, Tone, print_json};
 use crate::import::Weight;
-use crate::import::crontab::{Import, Surroundings, import};
-use crate::runner::attempt::environment::User;
-use crate::text_file;
+use crate::import::crontab::Import;
 
 /// Options of `import crontab`.
 #[derive(Debug, clap::Args)]
@@ -42,29 +39,13 @@ pub struct Args {
 }
 
 pub(in crate::cli) fn run(args: &Args) -> Result<ExitCode, CliError> {
-    let text = read(args)?;
-    let app = args.into.as_deref().map(|home| App::open(Some(home))).transpose()?;
-    let user = args.user.clone().unwrap_or_else(|| User::current().name.clone());
-    let taken: BTreeSet<String> = match &app {
-        Some(app) => app.dag_files()?.into_iter().map(|file| file.name).collect(),
-        None => BTreeSet::new(),
+    let source = match &args.file {
+        Some(path) if path.as_os_str() == "-" => Source::Text(read_standard_input()?),
+        Some(path) => Source::File(path),
+        None => Source::Installed,
     };
-    let import = import(
-        &text,
-        &Surroundings {
-            user: &user,
-            home_of: &|name| User::named(name).map(|user| user.home),
-            is_program: &is_program,
-            chain: args.chain,
-            taken,
-        },
-    );
-    if import.dags.is_empty() && import.notes.is_empty() {
-        return Err(CliError::usage(
-            "there is no job in this crontab",
-            "name the file of a crontab, or `-` for standard input",
-        ));
-    }
+    let app = args.into.as_deref().map(|home| App::open(Some(home))).transpose()?;
+    let import = request::read(app.as_ref(), source, args.user.as_deref(), args.chain)?;
     if let Some(app) = &app {
         request::apply(app, request::plan(app, &import.dags)?)?;
     }
@@ -76,41 +57,12 @@ pub(in crate::cli) fn run(args: &Args) -> Result<ExitCode, CliError> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The text of the crontab that is meant.
-fn read(args: &Args) -> Result<String, AppError> {
-    let unreadable = |path: &Path, error: &io::Error| {
-        AppError::environment(format!("cannot read {}: {error}", path.display()), "check its name and who may read it")
-    };
-    match &args.file {
-        Some(path) if path.as_os_str() == "-" => {
-            let mut text = String::new();
-            io::stdin().read_to_string(&mut text).map_err(|error| unreadable(Path::new("standard input"), &error))?;
-            Ok(text)
-        }
-        Some(path) => text_file::read(path).map_err(|error| unreadable(path, &error)),
-        None => {
-            let mut line = vec!["-l"];
-            if let Some(user) = &args.user {
-                line.extend(["-u", user]);
-            }
-            let printed = duct::cmd("crontab", line).stdout_capture().stderr_capture().unchecked().run();
-            let printed = printed.map_err(|error| {
-                AppError::environment(format!("cannot run `crontab -l`: {error}"), "name the file of the crontab")
-            })?;
-            if printed.status.success() {
-                Ok(String::from_utf8_lossy(&printed.stdout).into_owned())
-            } else {
-                let said = String::from_utf8_lossy(&printed.stderr).trim().to_owned();
-                Err(AppError::usage(format!("`crontab -l` has none: {said}"), "name the file of the crontab"))
-            }
-        }
-    }
-}
-
-/// Whether a program of this name is on the PATH of most crontabs.
-fn is_program(name: &str) -> bool {
-    let folders = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
-    name == "cd" || folders.iter().any(|folder| Path::new(folder).join(name).is_file())
+fn read_standard_input() -> Result<String, CliError> {
+    let mut text = String::new();
+    io::stdin().read_to_string(&mut text).map_err(|error| {
+        CliError::environment(format!("cannot read standard input: {error}"), "check its name and who may read it")
+    })?;
+    Ok(text)
 }
 
 fn show(import: &Import, args: &Args, app: Option<&App>) -> Result<(), CliError> {
