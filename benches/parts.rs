@@ -153,6 +153,7 @@ fn store_transitions(bencher: Bencher<'_, '_>) {
                     state: TaskState::Success,
                     reason: None,
                     awaited: None,
+                    cut_off: false,
                 },
                 now,
             )

@@ -182,7 +182,7 @@ fn sql_runs_in_one_transaction_with_bound_params_and_writes_csv() {
          [tasks.look]\ntrigger_rule = 'all_done'\n[tasks.look.sql]\nconnection = 'w'\nstatements = 'SELECT n, s, NULL AS x FROM t ORDER BY n'\nto = 'out/{{ ds }}.csv'\n",
     );
     home.write("wrong.sql", "-- first\nDELETE FROM t;\n\nINSERT INTO t VALUES (1, 2);\n");
-    assert_eq!(home.backfill(), Some(0), "the leaf decides");
+    assert_eq!(home.backfill(), Some(1), "a task failed, although the leaf succeeded");
     let log = home.log("wrong");
     let expected = "wrong.sql:2: 2 rows changed in TIME\n\
                     error: wrong.sql:4:1: table t has 3 columns but 2 values were supplied\n  \

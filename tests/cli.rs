@@ -108,7 +108,12 @@ impl Home {
                         )
                         .unwrap();
                 }
-                write.apply(&Transition::TaskEnded { run, task, state: *state, reason, awaited: None }, ended).unwrap();
+                write
+                    .apply(
+                        &Transition::TaskEnded { run, task, state: *state, reason, awaited: None, cut_off: false },
+                        ended,
+                    )
+                    .unwrap();
             }
         }
         if let Some(state) = end {

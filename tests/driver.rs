@@ -157,7 +157,14 @@ impl World {
     }
 
     fn ends(&mut self, run: RunNumber, name: &str, state: TaskState) {
-        self.record(&Transition::TaskEnded { run, task: task(name), state, reason: None, awaited: None });
+        self.record(&Transition::TaskEnded {
+            run,
+            task: task(name),
+            state,
+            reason: None,
+            awaited: None,
+            cut_off: false,
+        });
     }
 
     /// An attempt of task `b` that lives.

@@ -199,7 +199,9 @@ fn a_run_that_waits_for_another_dag_says_for_which_dates_and_how_they_stand() {
         let run = write.create_run(&new, start).unwrap().unwrap();
         let task = TaskId::new("load").unwrap();
         write.apply(&Transition::RunStarted { run, version, tasks: vec![(task.clone(), 1)] }, start).unwrap();
-        write.apply(&Transition::TaskEnded { run, task, state, reason: None, awaited: None }, start).unwrap();
+        write
+            .apply(&Transition::TaskEnded { run, task, state, reason: None, awaited: None, cut_off: false }, start)
+            .unwrap();
         let ended = if state == TaskState::Success { RunState::Success } else { RunState::Failed };
         write.apply(&Transition::RunEnded { run, state: ended, reason: None }, start).unwrap();
     }

@@ -43,7 +43,7 @@ fn a_task_that_fails_in_a_run_that_succeeds_is_told() {
     let dag = "schedule = '@daily'\nstart_date = 2018-07-01\n[defaults]\nemail = 'team@example.com'\n\
                [tasks.first]\nshell = 'exit 3'\n[tasks.last]\nafter = 'first'\ntrigger_rule = 'all_done'\nshell = 'true'\n";
     let home = Home::new().config(EMAIL).dag("d", dag).has_ticked();
-    home.run("backfill -s 2018-07-01 -e 2018-07-01 d").success();
+    home.run("backfill -s 2018-07-01 -e 2018-07-01 d --allow-failed-tasks").success();
     assert_eq!(home.subjects(), ["[crondag] d first failed (ds 2018-07-01, try 1 of 1)"]);
 }
 

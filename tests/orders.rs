@@ -377,3 +377,129 @@ fn no_number_of_a_run_is_given_twice_after_the_newest_was_deleted() {
     assert!(home.store().last_run().unwrap() > last);
     home.is_sound();
 }
+
+/// Two branches of tags that a merge waits for, however they end; then an audience.
+const BRANCHES: &str = "[tasks.orders]\nshell = 'echo orders >> ran; test -e good'\n\
+    [tasks.order_tags]\nafter = 'orders'\nshell = 'echo order_tags >> ran'\n\
+    [tasks.visit_tags]\nshell = 'echo visit_tags >> ran'\n\
+    [tasks.merge]\nafter = ['order_tags', 'visit_tags']\ntrigger_rule = 'all_done'\nshell = 'echo merge >> ran'\n\
+    [tasks.audience]\nafter = 'merge'\nshell = 'echo audience >> ran'\n";
+
+#[test]
+fn clear_failed_repairs_what_failed_what_that_blocked_and_what_was_built_on_it() {
+    let home = Home::new().dag("d", BRANCHES);
+    home.run("backfill -s 2024-01-01 -e 2024-01-01 d");
+    home.write("good", "").remove("ran");
+    home.run("clear d 2024-01-01 --failed").code(2).stdout_eq(str![[r#"
+d 2024-01-01 00:00 +00:00: these tasks start again as if they had never run
+task        state            because
+orders      failed
+order_tags  upstream_failed
+merge       success          was built on orders
+audience    success          was built on orders
+
+"#]]);
+    home.run("clear d 2024-01-01 --failed -y").success();
+    until("the run is whole", || home.tasks("d", "2024-01-01").iter().all(|task| task.ends_with(" success")));
+    let mut ran = home.lines("ran");
+    ran.sort();
+    assert_eq!(ran, ["audience", "merge", "order_tags", "orders"], "visit_tags was right");
+    home.run("clear d 2024-01-01 --failed").success().stdout_eq(str![[r#"
+d 2024-01-01 00:00 +00:00: nothing to repair
+next: crondag tasks d backfill__2024-01-01T00:00:00+00:00
+
+"#]]);
+}
+
+#[test]
+fn clear_only_failed_leaves_what_was_built_on_the_failure() {
+    let home = Home::new().dag("d", BRANCHES);
+    home.run("backfill -s 2024-01-01 -e 2024-01-01 d");
+    home.write("good", "").remove("ran");
+    home.run("clear d 2024-01-01 --only-failed").code(2).stdout_eq(str![[r#"
+d 2024-01-01 00:00 +00:00: these tasks start again as if they had never run
+task        state
+orders      failed
+order_tags  upstream_failed
+
+"#]]);
+    home.run("clear d 2024-01-01 --failed --json -y").success().stdout_eq(str![[r#"
+[
+  {
+    "dag_id": "d",
+    "run_id": "backfill__2024-01-01T00:00:00+00:00",
+    "tasks": [
+      "orders",
+      "order_tags",
+      "merge",
+      "audience"
+    ],
+    "changed": []
+  }
+]
+
+"#]]);
+}
+
+#[test]
+fn a_backfill_repairs_good_runs_in_which_a_task_failed() {
+    let home = Home::new().dag("d", BRANCHES);
+    home.run("backfill -s 2024-01-01 -e 2024-01-01 d");
+    home.write("good", "");
+    home.run("backfill -s 2024-01-02 -e 2024-01-02 d").success();
+    home.remove("ran");
+    home.run("backfill -s 2024-01-01 -e 2024-01-02 d --rerun failed --dry-run").success().stdout_eq(str![[r#"
+2024-01-01 00:00 +00:00  success; would run again: orders order_tags merge audience
+2024-01-02 00:00 +00:00  success; left alone
+
+1 run of 5 tasks: orders order_tags visit_tags merge audience
+
+"#]]);
+    home.run("backfill -s 2024-01-01 -e 2024-01-02 d --rerun only-failed --dry-run").success().stdout_eq(str![[r#"
+2024-01-01 00:00 +00:00  success; would run again: orders order_tags
+2024-01-02 00:00 +00:00  success; left alone
+
+1 run of 5 tasks: orders order_tags visit_tags merge audience
+
+"#]]);
+    home.run("backfill -s 2024-01-01 -e 2024-01-02 d --rerun failed").success();
+    let mut ran = home.lines("ran");
+    ran.sort();
+    assert_eq!(ran, ["audience", "merge", "order_tags", "orders"]);
+    home.run("backfill -s 2024-01-01 -e 2024-01-02 d --rerun failed").success().stdout_eq(str![[r#"
+nothing to do: all 2 runs of d ended before
+
+"#]]);
+}
+
+#[test]
+fn a_run_that_took_too_long_is_repaired_from_where_it_was_cut_off() {
+    let home = Home::new().dag("d", "run_timeout = '1s'\n[tasks.a]\nshell = 'echo a >> ran'\n[tasks.b]\nafter = 'a'\nshell = 'echo b >> ran; test -e good || sleep 100'\n[tasks.c]\nafter = 'b'\nshell = 'echo c >> ran'\n");
+    home.run("backfill -s 2024-01-01 -e 2024-01-01 d").code(1);
+    home.write("good", "");
+    home.run("clear d 2024-01-01 --failed").code(2).stdout_eq(str![[r#"
+d 2024-01-01 00:00 +00:00: these tasks start again as if they had never run
+task  state    because
+b     skipped  the run ended before it
+c     skipped  the run ended before it
+
+"#]]);
+}
+
+#[test]
+fn what_should_be_repaired_and_is_no_longer_in_the_file_is_named() {
+    let home = Home::new().dag("d", BRANCHES);
+    home.run("backfill -s 2024-01-01 -e 2024-01-01 d");
+    home.write("dags/d.toml", BRANCHES.replace("tasks.orders", "tasks.sales").replace("'orders'", "'sales'"));
+    home.run("clear d 2024-01-01 --failed").code(2).stdout_eq(str![[r#"
+d 2024-01-01 00:00 +00:00: these tasks start again as if they had never run
+task        state            because
+order_tags  upstream_failed
+merge       success          was built on orders
+audience    success          was built on orders
+left out, since the DAG no longer has it: orders
+they now wait for what this run does not have: sales
+with it: crondag clear d backfill__2024-01-01T00:00:00+00:00 --task sales
+
+"#]]);
+}

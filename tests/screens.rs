@@ -32,7 +32,13 @@ trigger_rule = 'all_done'
 #[test]
 fn a_run_that_succeeded_in_spite_of_failed_tasks_says_so_everywhere() {
     let home = Home::new().dag("tags", IN_SPITE).has_ticked();
-    home.run("backfill -s 2018-07-01 -e 2018-07-01 tags").success();
+    home.run("backfill -s 2018-07-01 -e 2018-07-01 tags").code(1).stdout_eq(str![[r#"
+tags: 1 run succeeded (1 task failed in 1 run), 0 failed, in [..]
+next: crondag tasks tags backfill__2018-07-01T00:00:00+00:00
+then: crondag backfill -s 2018-07-01 -e 2018-07-01 tags --rerun failed
+
+"#]]);
+    home.run("backfill -s 2018-07-01 -e 2018-07-01 tags --allow-failed-tasks").success();
     home.run("runs").success().stdout_eq(str![[r#"
 dag   logical date             type      state    started              duration  reason
 tags  2018-07-01 00:00 +00:00  backfill  success  [..]  1 task failed

@@ -30,6 +30,7 @@ use crate::app::request::backfill::{
 use crate::app::request::range::{LeftOut, Outside};
 use crate::app::request::watch::{Outlook, Sight, Watch, Watched};
 use crate::app::times::minute;
+use crate::dag::repair::RepairScope;
 use crate::dag::units::format_duration;
 use crate::dag::{DagId, RunNumber, RunState, RunType, TaskId};
 use crate::store::Progress;
@@ -75,6 +76,9 @@ pub struct Args {
     /// Newest first
     #[arg(long)]
     reverse: bool,
+    /// End with 0 when all runs succeeded, although tasks of them failed (as Airflow does)
+    #[arg(long)]
+    allow_failed_tasks: bool,
     /// Override a param of the DAG
     #[arg(long = "param", value_name = "NAME=VALUE")]
     params: Vec<String>,
@@ -88,8 +92,10 @@ pub struct Args {
 enum RerunArg {
     /// None of them: they are left alone
     None,
-    /// Those that failed: their failed tasks and what these blocked
+    /// Those in which a task failed: what failed, what that blocked, and what was built on it
     Failed,
+    /// Those in which a task failed: what failed and what that blocked
+    OnlyFailed,
     /// All of them, from the beginning
     All,
 }
@@ -109,7 +115,8 @@ impl Args {
             end: self.end.clone(),
             rerun: match self.rerun {
                 RerunArg::None => Rerun::None,
-                RerunArg::Failed => Rerun::Failed,
+                RerunArg::Failed => Rerun::Repair(RepairScope::Whole),
+                RerunArg::OnlyFailed => Rerun::Repair(RepairScope::OnlyFailed),
                 RerunArg::All => Rerun::All,
             },
             tasks: TaskChoice { only: self.only.clone(), upstream: self.upstream, downstream: self.downstream },
@@ -162,7 +169,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
             page.line(format!("nothing to do: all {} of {dag_id} ended before", runs(intervals)));
             page.print()?;
         }
-        let is_bad = all.iter().any(|run| run.state == RunState::Failed);
+        let is_bad =
+            all.iter().any(|run| run.state == RunState::Failed || (run.failed_tasks > 0 && !args.allow_failed_tasks));
         return Ok(if is_bad { ExitCode::FAILURE } else { ExitCode::SUCCESS });
     }
     receipt.driver.clone()?;
@@ -289,7 +297,10 @@ impl Watcher<'_> {
     fn closing(&self, view: &View<'_>, progress: &[Progress]) -> Result<ExitCode, CliError> {
         view.clear();
         let failed: Vec<&Progress> = progress.iter().filter(|run| run.state == RunState::Failed).collect();
-        let code = if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        let in_spite = progress.iter().filter(|run| run.state == RunState::Success && run.tasks.failed > 0);
+        let in_spite: Vec<&Progress> = in_spite.collect();
+        let is_good = failed.is_empty() && (in_spite.is_empty() || self.args.allow_failed_tasks);
+        let code = if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE };
         if self.args.json {
             let numbers: Vec<RunNumber> = progress.iter().map(|run| run.number).collect();
             print_json(&queries::by_number(self.app, &numbers)?)?;
@@ -297,8 +308,6 @@ impl Watcher<'_> {
         }
         let took = format_duration(view.started.elapsed());
         let good = progress.len() - failed.len();
-        let in_spite = progress.iter().filter(|run| run.state == RunState::Success && run.tasks.failed > 0);
-        let in_spite: Vec<&Progress> = in_spite.collect();
         let despite = match in_spite.iter().map(|run| run.tasks.failed).sum::<u32>() {
             0 => String::new(),
             count => format!(" ({} in {})", failed_tasks(count), runs(in_spite.len())),
@@ -310,7 +319,7 @@ impl Watcher<'_> {
             let run_id = of.first().map_or("", |run| run.run_id.as_str());
             page.next(&format!("crondag tasks {} {run_id}", self.dag_id));
         }
-        if !failed.is_empty() {
+        if !failed.is_empty() || !in_spite.is_empty() {
             page.line(format!("then: {}", self.args.again(" --rerun failed")));
         }
         page.print()?;

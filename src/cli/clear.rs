@@ -7,14 +7,15 @@ use super::context::Global;
 
 use super::error::CliError;
 use super::output::{Cell, Page, Table, Tone, print_json};
-use crate::app::request::clear::{self, ClearRequest};
-use crate::dag::TaskState;
+use crate::app::request::clear::{self, ClearPlan, ClearRequest, ClearedTask};
+use crate::dag::repair::{Because, RepairScope};
+use crate::dag::{TaskId, TaskState};
 
 /// Options of `clear`.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example:\n  crondag clear userprofile 20180701                         the whole run again\n  \
-                        crondag clear userprofile 20180701 --failed                what failed and what that blocked\n  \
+                        crondag clear userprofile 20180701 --failed                what went wrong, whole\n  \
                         crondag clear userprofile 20180701 --task merge --only     one task and nothing else"
 )]
 #[allow(clippy::struct_excessive_bools)] // they are flags
@@ -36,9 +37,12 @@ pub struct Args {
     /// Not what waits for the tasks
     #[arg(long, requires = "tasks")]
     only: bool,
-    /// Of these, only tasks that failed or were blocked by a failure
-    #[arg(long)]
+    /// Of these, what failed, what that blocked, and what was built on it
+    #[arg(long, conflicts_with = "only_failed")]
     failed: bool,
+    /// Of these, what failed and what that blocked; what was built on it stays, although its input was wrong
+    #[arg(long)]
+    only_failed: bool,
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
@@ -58,19 +62,38 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
             print_json(&[&plan; 0])?;
             return Ok(ExitCode::SUCCESS);
         }
-        page.line(format!("{name}: no such tasks to clear"));
+        let nothing = if args.request().repair.is_some() { "nothing to repair" } else { "no such tasks to clear" };
+        page.line(format!("{name}: {nothing}"));
+        if let Some(removed) = removed(&plan) {
+            page.line(removed);
+        }
         page.next(&tasks);
         page.print()?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut table = Table::new(&["task", "state"]);
+    let has_reasons = plan.tasks.iter().any(|task| because(task).is_some());
+    let columns: &[&str] = if has_reasons { &["task", "state", "because"] } else { &["task", "state"] };
+    let mut table = Table::new(columns);
     for task in &plan.tasks {
         let state = if task.state == TaskState::None { "-" } else { task.state.as_str() };
-        table.row(vec![task.task_id.to_string().into(), Cell::new(state, Tone::of_task(task.state))]);
+        let mut row = vec![task.task_id.to_string().into(), Cell::new(state, Tone::of_task(task.state))];
+        if has_reasons {
+            row.push(because(task).unwrap_or_default().into());
+        }
+        table.row(row);
     }
     if !args.json {
         page.line(format!("{name}: these tasks start again as if they had never run"));
         page.table(&table);
+        if let Some(removed) = removed(&plan) {
+            page.line(removed);
+        }
+        if !plan.lacking.is_empty() {
+            let names: Vec<&str> = plan.lacking.iter().map(TaskId::as_str).collect();
+            page.line(format!("they now wait for what this run does not have: {}", names.join(", ")));
+            let with = format!("crondag clear {} {} --task {}", plan.dag_id, plan.run_id, names.join(","));
+            page.command("with it:", &with);
+        }
         page.print()?;
     }
     confirm(&format!("Clear {} of {} tasks?", plan.tasks.len(), plan.of), args.yes)?;
@@ -90,15 +113,38 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// What should start again and cannot.
+fn removed(plan: &ClearPlan) -> Option<String> {
+    let names: Vec<&str> = plan.removed.iter().map(TaskId::as_str).collect();
+    let them = if names.len() == 1 { "it" } else { "them" };
+    (!names.is_empty()).then(|| format!("left out, since the DAG no longer has {them}: {}", names.join(", ")))
+}
+
+/// Why a task starts again that did not fail itself.
+fn because(task: &ClearedTask) -> Option<String> {
+    match task.because.as_ref()? {
+        // Its state says it.
+        Because::Failed | Because::UpstreamFailed => None,
+        Because::CutOff => Some("the run ended before it".to_owned()),
+        Because::WaitedInVain => Some("waited in vain".to_owned()),
+        Because::BuiltOn(task) => Some(format!("was built on {task}")),
+    }
+}
+
 impl Args {
     fn request(&self) -> ClearRequest {
+        let repair = match (self.failed, self.only_failed) {
+            (true, _) => Some(RepairScope::Whole),
+            (false, true) => Some(RepairScope::OnlyFailed),
+            (false, false) => None,
+        };
         ClearRequest {
             dag: self.dag.clone(),
             run: self.run.clone(),
             tasks: self.tasks.clone(),
             upstream: self.upstream,
             only: self.only,
-            failed: self.failed,
+            repair,
         }
     }
 }

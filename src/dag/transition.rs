@@ -91,6 +91,9 @@ pub enum Transition {
         /// What it waited for in vain, where it ended because of that.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         awaited: Option<String>,
+        /// Its run was ended before it had come to an end of its own: by its timeout, a newer run, or somebody who stopped it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        cut_off: bool,
     },
     /// Any state -> none: somebody cleared it, or its attempt was stopped by an interrupted backfill; or it was cleared before,
     /// and its run begins with a version that has other `retries`.

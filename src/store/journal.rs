@@ -132,6 +132,15 @@ fn fold(runs: &mut BTreeMap<RunNumber, Rebuilt>, number: RunNumber, event: &Even
     Ok(())
 }
 
+/// How a task came to its end, beside its state and the reason in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ending {
+    /// What it waited for in vain, where it ended because of that.
+    pub awaited: Option<String>,
+    /// Whether its run was ended before it.
+    pub cut_off: bool,
+}
+
 impl Store {
     /// The number of the newest event; 0 when there is none.
     pub fn last_event(&self) -> Result<i64, StoreError> {
@@ -141,8 +150,11 @@ impl Store {
             .query_row([], |row| row.get(0))?)
     }
 
-    /// What a task waited for in vain, where it ended because of that and nothing has become of it since.
-    pub fn awaited_in_vain(&self, run: RunNumber, task: &TaskId) -> Result<Option<String>, StoreError> {
+    /// How a task came to its end, if nothing has become of it since; `None` while it has no end.
+    ///
+    /// # Errors
+    /// The database; its newest event is unreadable.
+    pub fn ending(&self, run: RunNumber, task: &TaskId) -> Result<Option<Ending>, StoreError> {
         let mut statement = self
             .connection
             .prepare_cached("SELECT id, data FROM events WHERE run = ?1 AND task_id = ?2 ORDER BY id DESC LIMIT 1")?;
@@ -152,7 +164,7 @@ impl Store {
         let event: Event = serde_json::from_str(&data)
             .map_err(|error| StoreError::Impossible(format!("event {id} is unreadable: {error}")))?;
         Ok(match event {
-            Event::Transition(Transition::TaskEnded { awaited, .. }) => awaited,
+            Event::Transition(Transition::TaskEnded { awaited, cut_off, .. }) => Some(Ending { awaited, cut_off }),
             Event::Transition(_) | Event::Created { .. } | Event::History(_) => None,
         })
     }

@@ -36,7 +36,7 @@ pub use gates::{Gate, GateDecision, Published};
 pub use history::History;
 pub use incidents::Incident;
 pub use intents::{Intent, IntentRow, Rerun};
-pub use journal::{Rebuilt, rebuild};
+pub use journal::{Ending, Rebuilt, rebuild};
 pub use maintenance::CheckReport;
 pub use outbox::{NewNotice, OutboxSummary, WaitingNotice, Way};
 pub use runs::{BackfillRow, NewRun, Progress, RunFilter, RunRow, StateCounts, TaskInstance, UnfinishedRun};

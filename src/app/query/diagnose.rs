@@ -161,7 +161,9 @@ pub fn diagnose(
 fn vain_wait(store: &Store, run: &RunRow, instance: &TaskInstance) -> Result<Option<Diagnosis>, AppError> {
     let failed_for = instance.reason.as_deref().filter(|_| instance.state == TaskState::Failed);
     let Some(reason) = failed_for else { return Ok(None) };
-    let Some(what) = store.awaited_in_vain(run.number, &instance.task_id)? else { return Ok(None) };
+    let Some(what) = store.ending(run.number, &instance.task_id)?.and_then(|ending| ending.awaited) else {
+        return Ok(None);
+    };
     let subject = Subject {
         dag: run.dag_id.to_string(),
         task: instance.task_id.to_string(),

@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::params;
 use super::range::{self, LeftOut, Outside};
 use super::trigger::{create, manual_run};
+use super::{params, repair_of};
 use crate::app::times::Moment;
 use crate::app::{App, AppError, select};
+use crate::dag::repair::RepairScope;
 use crate::dag::schedule::DataInterval;
 use crate::dag::{Dag, DagId, RunNumber, RunState, RunType, TaskId};
 use crate::runner::planner;
@@ -21,8 +22,8 @@ pub enum Rerun {
     /// None of them: they are left alone.
     #[default]
     None,
-    /// Those that failed: their failed tasks and what these blocked.
-    Failed,
+    /// Those in which a task failed, whatever their state: of them what [`RepairScope`] says.
+    Repair(RepairScope),
     /// All of them, from the beginning.
     All,
 }
@@ -247,10 +248,7 @@ fn planned(
     interval: DataInterval,
 ) -> Result<PlannedRun, AppError> {
     let known = match store {
-        Some(store) => {
-            let run = store.interval_run(&dag.id, interval)?;
-            run.map(|run| Ok::<_, AppError>((store.task_instances(run.number)?, run))).transpose()?
-        }
+        Some(store) => store.interval_run(&dag.id, interval)?.map(|run| (store, run)),
         None => None,
     };
     let (action, rerun) = match known {
@@ -259,11 +257,16 @@ fn planned(
             (Action::Create { run_type }, None)
         }
         // A running run keeps its version: it gets no task that this lacks.
-        Some((instances, run)) if run.state == RunState::Running => {
-            let bound = store.map(|store| app.dag_of_run(store, &run)).transpose()?.flatten();
-            decide(bound.as_ref().unwrap_or(dag), order, &run, &instances)
+        Some((store, run)) => {
+            let instances = store.task_instances(run.number)?;
+            let bound = if run.state == RunState::Running { app.dag_of_run(store, &run)? } else { None };
+            let dag = bound.as_ref().unwrap_or(dag);
+            let repair = match order.rerun {
+                Rerun::Repair(scope) => repair_of(app, store, &run, &instances, dag, scope)?.into_keys().collect(),
+                Rerun::None | Rerun::All => BTreeSet::new(),
+            };
+            decide(dag, order, &run, &instances, &repair)
         }
-        Some((instances, run)) => decide(dag, order, &run, &instances),
     };
     Ok(PlannedRun {
         logical_date: Moment::new(interval.start, &dag.timezone),
@@ -275,7 +278,13 @@ fn planned(
 }
 
 /// What a backfill does about a run that is there.
-fn decide(dag: &Dag, order: &Order, run: &RunRow, instances: &[TaskInstance]) -> (Action, Option<RerunIntent>) {
+fn decide(
+    dag: &Dag,
+    order: &Order,
+    run: &RunRow,
+    instances: &[TaskInstance],
+    repair: &BTreeSet<TaskId>,
+) -> (Action, Option<RerunIntent>) {
     let all = || dag.tasks.iter().map(|task| &task.id);
     let is_asked = |task: &&TaskId| order.selection.as_ref().is_none_or(|only| only.contains(task));
     let has = |task: &TaskId| instances.iter().any(|instance| instance.task_id == *task);
@@ -315,24 +324,22 @@ fn decide(dag: &Dag, order: &Order, run: &RunRow, instances: &[TaskInstance]) ->
             };
             (Action::Again { run_id, state, clear, add: lacking }, request)
         }
-        Rerun::Failed if state == RunState::Failed => {
-            let failed = instances.iter().filter(|task| task.state.has_failed());
-            let failed: BTreeSet<usize> = failed
-                .filter_map(|task| dag.task_index(task.task_id.as_str()))
-                .flat_map(|index| std::iter::once(index).chain(dag.graph.descendants(index)))
-                .collect();
-            let clear = failed.into_iter().map(|index| dag.tasks[index].id.clone());
-            let clear: Vec<TaskId> = clear.filter(|task| has(task) && asked.contains(task)).collect();
+        // One that was stopped before it began has no tasks: it begins now. One that gave its place to a newer one did not fail.
+        Rerun::Repair(_)
+            if state != RunState::Skipped
+                && (asked.iter().any(|task| repair.contains(task)) || (state == RunState::Failed && !has_begun)) =>
+        {
+            let clear: Vec<TaskId> = asked.iter().filter(|task| repair.contains(*task)).cloned().collect();
             let add = if has_begun && !is_named { Vec::new() } else { lacking };
             let request = intent(clear.clone(), false, selection(&add));
             (Action::Again { run_id, state, clear, add }, request)
         }
         // A run of a few tasks becomes whole, or gets the ones that are named now.
-        Rerun::None | Rerun::Failed if has_begun && !lacking.is_empty() && (is_named || run.selection.is_some()) => {
+        Rerun::None | Rerun::Repair(_) if has_begun && !lacking.is_empty() && (is_named || run.selection.is_some()) => {
             let request = intent(Vec::new(), false, selection(&lacking));
             (Action::Again { run_id, state, clear: Vec::new(), add: lacking }, request)
         }
-        Rerun::None | Rerun::Failed => (Action::LeftAlone { run_id, state }, None),
+        Rerun::None | Rerun::Repair(_) => (Action::LeftAlone { run_id, state }, None),
     }
 }
 

@@ -1,13 +1,15 @@
 //! Tasks of a run, done again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 use super::backfill::narrowed;
+use super::repair_of;
 use crate::app::query::tasks::tasks_of;
 use crate::app::times::Moment;
 use crate::app::{App, AppError, select};
+use crate::dag::repair::{Because, RepairScope};
 use crate::dag::{Dag, DagId, RunState, TaskId, TaskState};
 use crate::store::{Intent, Rerun, RunRow};
 
@@ -24,8 +26,8 @@ pub struct ClearRequest {
     pub upstream: bool,
     /// Not what waits for them.
     pub only: bool,
-    /// Of these, only tasks that failed or were blocked by a failure.
-    pub failed: bool,
+    /// Of these, only tasks of the repair of the run; `None` means that it does not matter how they stand.
+    pub repair: Option<RepairScope>,
 }
 
 /// A task that will start again.
@@ -35,6 +37,9 @@ pub struct ClearedTask {
     pub task_id: TaskId,
     /// How it stands; `none` of one that the run does not have yet.
     pub state: TaskState,
+    /// Why it is part of the repair, if that was asked for.
+    #[serde(flatten)]
+    pub because: Option<Because>,
 }
 
 /// What will be done again.
@@ -48,6 +53,11 @@ pub struct ClearPlan {
     pub logical_date: Moment,
     /// The tasks that start again, in the order of the DAG. Nothing else starts.
     pub tasks: Vec<ClearedTask>,
+    /// Tasks of the repair that the DAG no longer has: they cannot start again.
+    pub removed: Vec<TaskId>,
+    /// Tasks that the run does not have, since they are new in the DAG, although tasks of the repair now wait for them. They start
+    /// only where somebody names them.
+    pub lacking: Vec<TaskId>,
     /// How many tasks the run has.
     pub of: usize,
     #[serde(skip)]
@@ -93,24 +103,43 @@ pub fn plan(app: &App, request: &ClearRequest) -> Result<ClearPlan, AppError> {
         }
     }
     let chosen = chosen(&dag, request)?;
-    let is_whole = chosen.is_none() && !request.failed;
-    let mut tasks: Vec<ClearedTask> = instances
-        .iter()
-        .filter(|task| chosen.as_ref().is_none_or(|chosen| chosen.contains(&task.task_id)))
-        .filter(|task| !request.failed || task.state.has_failed())
-        .map(|task| ClearedTask { task_id: task.task_id.clone(), state: task.state })
+    let is_whole = chosen.is_none() && request.repair.is_none();
+    let repair: Option<BTreeMap<TaskId, Because>> = match (request.repair, &store) {
+        (Some(scope), Some(store)) => Some(repair_of(app, store, &run, &instances, &dag, scope)?),
+        (Some(_), None) => Some(BTreeMap::new()),
+        (None, _) => None,
+    };
+    let because = |task: &TaskId| repair.as_ref().and_then(|repair| repair.get(task)).cloned();
+    let is_meant = |task: &TaskId| {
+        chosen.as_ref().is_none_or(|chosen| chosen.contains(task))
+            && repair.as_ref().is_none_or(|repair| repair.contains_key(task))
+    };
+    let meant = instances.iter().filter(|task| is_meant(&task.task_id));
+    let (here, removed): (Vec<_>, Vec<_>) = meant.partition(|task| dag.task_index(task.task_id.as_str()).is_some());
+    let mut tasks: Vec<ClearedTask> = here
+        .into_iter()
+        .map(|task| ClearedTask { task_id: task.task_id.clone(), state: task.state, because: because(&task.task_id) })
         .collect();
+    let removed = removed.into_iter().map(|task| task.task_id.clone()).collect();
     // A task that is new in the file starts where somebody has named it, or the whole run.
     let lacking = dag.tasks.iter().map(|task| &task.id).filter(|id| {
         let is_meant = match &chosen {
             Some(chosen) => chosen.contains(*id),
             None => run.selection.as_ref().is_none_or(|selection| selection.contains(id)),
         };
-        is_meant && !request.failed && !instances.iter().any(|instance| instance.task_id == **id)
+        is_meant && repair.is_none() && !instances.iter().any(|instance| instance.task_id == **id)
     });
     let add: Vec<TaskId> = lacking.cloned().collect();
-    tasks.extend(add.iter().map(|id| ClearedTask { task_id: id.clone(), state: TaskState::None }));
+    tasks.extend(add.iter().map(|id| ClearedTask { task_id: id.clone(), state: TaskState::None, because: None }));
     let tasks = select::in_dag_order(Some(&dag), tasks, |task| &task.task_id);
+    let is_above = |id: &TaskId| {
+        let below = dag.task_index(id.as_str()).map(|index| dag.graph.descendants(index)).unwrap_or_default();
+        repair.is_some()
+            && run.selection.is_none()
+            && !instances.iter().any(|instance| instance.task_id == *id)
+            && below.into_iter().any(|index| tasks.iter().any(|task| task.task_id == dag.tasks[index].id))
+    };
+    let above = dag.tasks.iter().map(|task| task.id.clone()).filter(is_above).collect();
     let rerun = Rerun {
         run: run.number,
         clear: if is_whole { Vec::new() } else { tasks.iter().map(|task| task.task_id.clone()).collect() },
@@ -125,6 +154,8 @@ pub fn plan(app: &App, request: &ClearRequest) -> Result<ClearPlan, AppError> {
         run_id: run.run_id.clone(),
         of: instances.len() + add.len(),
         tasks,
+        removed,
+        lacking: above,
         run,
         file,
         rerun,

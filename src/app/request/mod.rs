@@ -19,3 +19,39 @@ pub mod stop;
 pub mod tick;
 pub mod trigger;
 pub mod watch;
+
+use std::collections::BTreeMap;
+
+use super::{App, AppError};
+use crate::dag::repair::{Because, RepairScope, Stands, repair};
+use crate::dag::{Dag, TaskId, TaskState};
+use crate::store::{RunRow, Store, TaskInstance};
+
+/// What a repair of this run starts again. `dag` is the version with which it goes on or begins again.
+///
+/// # Errors
+/// The database.
+fn repair_of(
+    app: &App,
+    store: &Store,
+    run: &RunRow,
+    instances: &[TaskInstance],
+    dag: &Dag,
+    scope: RepairScope,
+) -> Result<BTreeMap<TaskId, Because>, AppError> {
+    let mut stands = BTreeMap::new();
+    for task in instances {
+        // Only of a task that was skipped does its state not say it.
+        let is_skipped = task.state == TaskState::Skipped;
+        let ending = if is_skipped { store.ending(run.number, &task.task_id)? } else { None };
+        let stands_so = Stands {
+            state: task.state,
+            waited_in_vain: ending.as_ref().is_some_and(|ending| ending.awaited.is_some()),
+            cut_off: ending.is_some_and(|ending| ending.cut_off),
+        };
+        stands.insert(task.task_id.clone(), stands_so);
+    }
+    let ran_with = app.dag_of_run(store, run)?;
+    let versions: Vec<&Dag> = ran_with.iter().chain([dag]).collect();
+    Ok(repair(&stands, &versions, scope))
+}

@@ -71,7 +71,7 @@ impl<'a> Body<'a> {
                 body.lists.push(("Could not run because of them", blocked.clone()));
                 body.command("see the tasks", &format!("tasks {dag} {selector}"));
                 let again = format!("clear {dag} {selector} --failed");
-                body.command("run the failed ones again, and what they blocked", &again);
+                body.command("run again what failed, what that blocked, and what was built on it", &again);
             }
             NoticeEvent::Recovered { dag_id, run_id, standing } => {
                 body.headline = format!("{dag_id} has had a good run again.");

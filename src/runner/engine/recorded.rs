@@ -15,6 +15,7 @@ pub fn recorded(run: RunNumber, version: i64, tasks: &[TaskId], state: TaskState
         state,
         reason: Some(reason.clone()),
         awaited: None,
+        cut_off: false,
     });
     let becomes = if state == TaskState::Failed { RunState::Failed } else { RunState::Success };
     let over = Transition::RunEnded { run, state: becomes, reason: Some(reason.clone()) };

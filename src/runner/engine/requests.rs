@@ -135,7 +135,7 @@ impl Engine {
         let was = run.phase;
         let reason = format!("marked {state} by {by}");
         let Some(plan) = run.plan.clone() else {
-            run.end_prior(number, task, &|_| state, &reason, step);
+            run.end_prior(number, task, &|_| state, &reason, false, step);
             let (dag_id, date, is_interval) = (run.dag_id.clone(), run.interval.succession(), run.is_interval());
             if let Some(task) = task {
                 if is_interval && let Some(next) = self.run_after(&dag_id, date) {
@@ -239,7 +239,7 @@ impl Engine {
             | TaskState::UpstreamFailed => TaskState::Skipped,
         };
         if run.plan.is_none() {
-            run.end_prior(number, None, &becomes, reason, step);
+            run.end_prior(number, None, &becomes, reason, true, step);
         }
         // The run is over before its tasks are, so that the last of them does not end it a second time.
         for &(index, state) in &open {
@@ -271,6 +271,7 @@ impl Engine {
             state,
             reason: Some(reason.to_owned()),
             awaited: None,
+            cut_off: true,
         }));
     }
 

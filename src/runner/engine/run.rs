@@ -359,6 +359,7 @@ impl Run {
         task: Option<&TaskId>,
         becomes: &dyn Fn(TaskState) -> TaskState,
         reason: &str,
+        cut_off: bool,
         step: &mut Step,
     ) {
         let is_meant = |id: &TaskId, prior: &PriorTask| match task {
@@ -375,6 +376,7 @@ impl Run {
                 state: prior.state,
                 reason: prior.reason.clone(),
                 awaited: None,
+                cut_off,
             }));
             if let Some(try_number) = prior.live {
                 step.effects.push(Effect::StopAttempt { run: number, task: id.clone(), try_number });

@@ -167,7 +167,7 @@ impl Engine {
             }
         }
         let (dag_id, date, is_interval) = (run.dag_id.clone(), run.interval.succession(), run.is_interval());
-        let ended = Transition::TaskEnded { run: number, task: task.clone(), state, reason, awaited };
+        let ended = Transition::TaskEnded { run: number, task: task.clone(), state, reason, awaited, cut_off: false };
         step.effects.push(Effect::Record(ended));
         if is_interval && let Some(next) = self.run_after(&dag_id, date) {
             self.touch_named(next, &task, step);

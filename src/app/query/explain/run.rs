@@ -1,6 +1,7 @@
 //! How a run stands, and what keeps it.
 
 use super::{View, command};
+use crate::app::query::runs::failed_tasks;
 use crate::app::query::tasks::tasks_of;
 use crate::app::times::{elapsed, minute};
 use crate::app::{AppError, select};
@@ -31,7 +32,13 @@ impl View<'_> {
         match run.state {
             RunState::Queued => self.explain_queued(run)?,
             RunState::Running => self.explain_begun(run)?,
-            RunState::Success => self.say("run", format!("{date} has succeeded"), None),
+            RunState::Success => match store.state_counts(run.number)?.failed {
+                0 => self.say("run", format!("{date} has succeeded"), None),
+                failed => {
+                    let next = command(&format!("clear {} {} --failed", run.dag_id, run.run_id));
+                    self.say("run", format!("{date} has succeeded, although {}", failed_tasks(failed)), next);
+                }
+            },
             RunState::Failed => {
                 let why = run.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
                 let next = command(&format!("clear {} {} --failed", run.dag_id, run.run_id));
