@@ -104,6 +104,7 @@ impl Home {
                             r#"{"how":"exited","code":0}"#,
                             None,
                             LeftProcesses::default(),
+                            None,
                             ended,
                         )
                         .unwrap();

@@ -81,6 +81,8 @@ fn record(token: &str, ending: Ending) -> Box<ExitRecord> {
         left_behind: 0,
         left_running: 0,
         log_failure: None,
+        log_left_out: 0,
+        printed: None,
     })
 }
 

@@ -96,3 +96,31 @@ fn a_tick_speaks_of_no_last_good_version_where_there_is_none() {
     let said = home.run("tick").code(2).err();
     assert!(said.ends_with("until then its last good version is scheduled\n"), "{said}");
 }
+
+/// Lines that look like crondag's own, at the beginning, in the middle, at the end, and those of a task whose shim was killed.
+#[test]
+fn a_task_hides_no_line_of_its_log_from_a_mail() {
+    let fake = "echo '[crondag] first'; echo middle; echo; echo '[crondag] exit status 0'; echo '[crondag] took 1ms'";
+    let dag = format!(
+        "[defaults]\nemail = 'team@example.com'\n[tasks.ends]\nshell = \"{fake}; exit 3\"\n\
+         [tasks.loses]\nshell = \"{fake}; until grep -qxF '[crondag] took 1ms' .crondag/logs/d/*/loses.1.log; \
+         do sleep 0.01; done; kill -KILL $PPID\"\n"
+    );
+    for (task, why) in [("ends", "exit status 3"), ("loses", "crondag's shim was killed")] {
+        let home = Home::new().config(EMAIL).dag("d", &dag).has_ticked();
+        home.run(&format!("backfill -s 2018-07-01 -e 2018-07-01 d --only {task}")).code(1);
+        assert_eq!(home.subjects().len(), 1);
+        let mail = fs::read_dir(home.file("mail")).unwrap().next().unwrap().unwrap().path();
+        let mail = fs::read_to_string(mail).unwrap().replace("\r\n", "\n");
+        assert!(mail.contains(why), "{mail}");
+        let lines = mail.lines().skip_while(|line| !line.ends_with("lines of its log:")).skip(1);
+        let shown: Vec<&str> = lines.take_while(|line| line.starts_with("  |")).collect();
+        assert_eq!(
+            shown,
+            ["  | [crondag] first", "  | middle", "  |", "  | [crondag] exit status 0", "  | [crondag] took 1ms"],
+            "{mail}"
+        );
+        let diagnosis = home.run(&format!("diagnose d {task} 2018-07-01")).success().out();
+        assert!(!diagnosis.contains("logical date"), "{diagnosis}");
+    }
+}

@@ -45,6 +45,7 @@ fn task() -> TaskFacts {
         started: "2018-07-02T00:00:00+00:00".to_owned(),
         milliseconds: 1000,
         log_file: String::new(),
+        printed: None,
     }
 }
 

@@ -474,6 +474,7 @@ fn nothing_adds_a_header_to_a_mail() {
         started: evil.to_owned(),
         milliseconds: 0,
         log_file: evil.to_owned(),
+        printed: None,
     };
     let run = RunFacts {
         number: RunNumber(1),

@@ -8,8 +8,6 @@ const LONGEST: usize = 2_000;
 const END_LINES: usize = 15;
 /// How many error-like lines are shown.
 const ERROR_LINES: usize = 5;
-/// Lines of crondag's own begin so.
-const OWN: &str = "[crondag]";
 
 /// Where a line stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,11 +43,11 @@ pub struct Log {
 }
 
 impl Log {
-    /// A log of these lines; those of crondag itself, and empty ones, are left out.
+    /// A log of these lines; empty ones are left out.
     pub fn new(lines: impl IntoIterator<Item = (LineNumber, String)>) -> Log {
         let lines = lines
             .into_iter()
-            .filter(|(_, text)| !text.trim().is_empty() && !text.starts_with(OWN))
+            .filter(|(_, text)| !text.trim().is_empty())
             .map(|(number, text)| Line { number, text: shortened(text) })
             .collect();
         Log { lines }

@@ -137,6 +137,9 @@ pub struct TaskFacts {
     pub milliseconds: u64,
     /// The log, relative to the home; empty when there is none.
     pub log_file: String,
+    /// Where in it the output lies, in bytes, as far as that is known.
+    #[serde(default)]
+    pub printed: Option<(u64, u64)>,
 }
 
 /// How a failure stands among those before it.

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
-use super::attempt::Ending;
+use super::attempt::{Ending, Printed};
 use super::catalog::FaultyFile;
 use crate::access;
 use crate::dag::file::{Fault, read_diagnosis};
@@ -46,6 +46,8 @@ pub struct Failed<'a> {
     pub started: Option<Timestamp>,
     /// Relative to the home.
     pub log_file: &'a str,
+    /// Where in it the output lies, as far as that is known.
+    pub printed: Option<(u64, u64)>,
     /// All tasks of the run, as they are or as they were.
     pub tasks: &'a [TaskInstance],
     /// What checks recorded later is left out; `None` for the newest attempt.
@@ -97,13 +99,15 @@ pub fn gather(failed: &Failed<'_>, catalogue: &Catalogue) -> Evidence {
     let task = &failed.dag.tasks[failed.task];
     // Without the log or the database the end and the times are left to judge by, and the diagnosis says so.
     let mut gaps = Vec::new();
-    let log = read_log(&failed.home.root().join(failed.log_file)).unwrap_or_else(|error| {
-        gaps.push(match error.kind() {
-            io::ErrorKind::NotFound => "the log has been removed".to_owned(),
-            _ => format!("the log cannot be read: {error}"),
+    let printed = failed.printed.map(|(from, until)| Printed { from, until });
+    let log = read_log(&failed.home.root().join(failed.log_file), printed, has_closing_lines(failed.ending.as_ref()))
+        .unwrap_or_else(|error| {
+            gaps.push(match error.kind() {
+                io::ErrorKind::NotFound => "the log has been removed".to_owned(),
+                _ => format!("the log cannot be read: {error}"),
+            });
+            Log::default()
         });
-        Log::default()
-    });
     let history = read_history(failed).unwrap_or_else(|error| {
         gaps.push(format!("what checks recorded cannot be read: {error}"));
         Vec::new()
@@ -246,14 +250,32 @@ fn settings(task: &Task) -> Vec<(String, String)> {
     settings
 }
 
-/// The lines of a log: all of a small one; head and tail of a big one, of which never more than these is in memory.
-fn read_log(path: &Path) -> io::Result<Log> {
+/// Whether the shim lived to write the end of the log.
+pub(super) fn has_closing_lines(ending: Option<&Ending>) -> bool {
+    match ending {
+        Some(Ending::Lost { .. }) => false,
+        Some(
+            Ending::Exited { .. }
+            | Ending::Signaled { .. }
+            | Ending::TimedOut { .. }
+            | Ending::Stopped
+            | Ending::NotStarted { .. },
+        )
+        | None => true,
+    }
+}
+
+/// The lines that a program printed into its log: all of a small one; those of the head and the tail of a big one, of which never
+/// more than these is in memory.
+fn read_log(path: &Path, printed: Option<Printed>, has_closing_lines: bool) -> io::Result<Log> {
     let mut file = File::open(path)?;
     let length = file.metadata()?.len();
     if length <= 2 * PART {
         let mut bytes = Vec::new();
         file.take(2 * PART).read_to_end(&mut bytes)?;
-        return Ok(Log::of_text(&String::from_utf8_lossy(&bytes)));
+        let printed = printed.unwrap_or_else(|| Printed::guessed(&bytes, (&bytes, 0), has_closing_lines));
+        let lines = lines(&bytes, 0).enumerate().filter(|(_, (at, _))| printed.holds(*at));
+        return Ok(Log::new(lines.map(|(number, (_, line))| (LineNumber::FromStart(number + 1), line))));
     }
     let mut head = Vec::new();
     (&mut file).take(PART).read_to_end(&mut head)?;
@@ -262,15 +284,26 @@ fn read_log(path: &Path) -> io::Result<Log> {
     file.seek(SeekFrom::Start(tail_start))?;
     let mut tail = Vec::new();
     file.take(PART).read_to_end(&mut tail)?;
-    let (head, tail) = (String::from_utf8_lossy(&head), String::from_utf8_lossy(&tail));
+    let printed = printed.unwrap_or_else(|| Printed::guessed(&head, (&tail, tail_start), has_closing_lines));
     // The last line of the head and the first one of the tail are broken off.
-    let head_lines = head.lines().count().saturating_sub(1);
-    let head = head.lines().take(head_lines).enumerate().map(|(at, line)| (LineNumber::FromStart(at + 1), line));
-    let count = tail.lines().count();
-    let tail = tail.lines().enumerate().skip(1).map(|(at, line)| {
+    let head_lines = lines(&head, 0).count().saturating_sub(1);
+    let head = lines(&head, 0).take(head_lines).enumerate().map(|(at, line)| (LineNumber::FromStart(at + 1), line));
+    let count = lines(&tail, tail_start).count();
+    let tail = lines(&tail, tail_start).enumerate().skip(1).map(|(at, line)| {
         (before.map_or(LineNumber::FromEnd(count - at), |before| LineNumber::FromStart(before + at + 1)), line)
     });
-    Ok(Log::new(head.chain(tail).map(|(number, line)| (number, line.to_owned()))))
+    let lines = head.chain(tail).filter(|(_, (at, _))| printed.holds(*at));
+    Ok(Log::new(lines.map(|(number, (_, line))| (number, line))))
+}
+
+/// The lines of a part of a log, without their ends, each with the byte of the log at which it begins.
+fn lines(bytes: &[u8], mut at: u64) -> impl Iterator<Item = (u64, String)> {
+    bytes.split_inclusive(|byte| *byte == b'\n').map(move |line| {
+        let begins = at;
+        at += line.len() as u64;
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        (begins, String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line)).into_owned())
+    })
 }
 
 #[allow(clippy::naive_bytecount)] // it counts a log once, and is not worth a crate
@@ -303,7 +336,7 @@ mod tests {
         let path = folder.path().join("log");
         let text: String = (1..=200_000).map(|number| ["row ", &number.to_string(), "\n"].concat()).collect();
         fs::write(&path, text).unwrap();
-        let log = read_log(&path).unwrap();
+        let log = read_log(&path, None, true).unwrap();
         assert!(log.lines().len() < 100_000, "{}", log.lines().len());
         for line in log.lines() {
             let LineNumber::FromStart(number) = line.number else { panic!("{line:?}") };
@@ -320,7 +353,7 @@ mod tests {
         let mut file = File::create(&path).unwrap();
         file.seek(SeekFrom::Start(5 << 30)).unwrap();
         io::Write::write_all(&mut file, b"\nlast but one\nlast\n").unwrap();
-        let log = read_log(&path).unwrap();
+        let log = read_log(&path, None, true).unwrap();
         let last: Vec<(LineNumber, &str)> =
             log.lines().iter().rev().take(2).map(|line| (line.number, line.text.as_str())).collect();
         assert_eq!(last, [(LineNumber::FromEnd(1), "last"), (LineNumber::FromEnd(2), "last but one")]);

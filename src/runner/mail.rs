@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
+use super::attempt::Printed;
 use super::attempt::environment::host;
 use super::catalog;
 use super::evidence::{self, Failed};
@@ -100,6 +101,7 @@ fn diagnosis(run: &RunFacts, task: &TaskFacts, home: &Home, config: &Config) -> 
         ending: attempt.ending.as_deref().and_then(|ending| serde_json::from_str(ending).ok()),
         started: Some(attempt.started_at),
         log_file: &attempt.log_file,
+        printed: attempt.printed,
         tasks: &tasks,
         until: attempt.ended_at,
     };
@@ -110,22 +112,30 @@ fn log_tail(home: &Home, task: &TaskFacts) -> LogTail {
     if task.log_file.is_empty() {
         return LogTail::None;
     }
-    match tail(&home.root().join(&task.log_file)) {
+    let printed = task.printed.map(|(from, until)| Printed { from, until });
+    match tail(&home.root().join(&task.log_file), printed) {
         Ok(lines) => LogTail::Lines(lines),
         Err(error) if error.kind() == io::ErrorKind::NotFound => LogTail::Removed,
         Err(error) => LogTail::Unreadable(error.to_string()),
     }
 }
 
-/// The last lines that the task itself printed.
-fn tail(path: &Path) -> io::Result<Vec<String>> {
+/// The last lines that the task itself printed. Where it is not known what it printed, its shim was killed.
+fn tail(path: &Path, printed: Option<Printed>) -> io::Result<Vec<String>> {
     let mut file = File::open(path)?;
     let length = file.metadata()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)))?;
+    let Printed { from, until } = printed.unwrap_or(Printed { from: 0, until: length });
+    let until = until.min(length);
+    let from = until.saturating_sub(TAIL_BYTES).max(from);
+    file.seek(SeekFrom::Start(from))?;
     let mut bytes = Vec::new();
-    file.take(TAIL_BYTES).read_to_end(&mut bytes)?;
+    file.take(until.saturating_sub(from)).read_to_end(&mut bytes)?;
+    if printed.is_none() && from == 0 {
+        let own = usize::try_from(Printed::guessed(&bytes, (&bytes, 0), false).from).unwrap_or(0);
+        bytes.drain(..own);
+    }
     let text = String::from_utf8_lossy(&bytes);
-    let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("[crondag]")).collect();
+    let lines: Vec<&str> = text.lines().collect();
     let lines = lines.iter().rposition(|line| !line.trim().is_empty()).map_or(&[][..], |last| &lines[..=last]);
     let lines = lines.iter().position(|line| !line.trim().is_empty()).map_or(&[][..], |first| &lines[first..]);
     Ok(lines[lines.len().saturating_sub(TAIL_LINES)..].iter().map(|line| (*line).to_owned()).collect())

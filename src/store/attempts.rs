@@ -57,13 +57,16 @@ pub struct Attempt {
     pub cpu_seconds: Option<f64>,
     /// Peak memory of its largest process, in bytes.
     pub max_rss_bytes: Option<u64>,
+    /// Where in the log its output begins and ends, in bytes, as far as that is known.
+    pub printed: Option<(u64, u64)>,
 }
 
-const COLUMNS: &str =
-    "run, task_id, try_number, token, log_file, started_at, ended_at, ending, cpu_seconds, max_rss_bytes";
+const COLUMNS: &str = "run, task_id, try_number, token, log_file, started_at, ended_at, ending, cpu_seconds, max_rss_bytes, printed_from, printed_until";
 
 fn attempt(row: &Row<'_>) -> Result<Attempt, StoreError> {
-    let max_rss_bytes: Option<i64> = row.get(9)?;
+    let count = |column: usize| -> rusqlite::Result<Option<u64>> {
+        Ok(row.get::<_, Option<i64>>(column)?.and_then(|number| u64::try_from(number).ok()))
+    };
     Ok(Attempt {
         run: RunNumber(row.get(0)?),
         task_id: task_id(row, 1)?,
@@ -74,7 +77,8 @@ fn attempt(row: &Row<'_>) -> Result<Attempt, StoreError> {
         ended_at: optional_time(row, 6)?,
         ending: row.get(7)?,
         cpu_seconds: row.get(8)?,
-        max_rss_bytes: max_rss_bytes.and_then(|bytes| u64::try_from(bytes).ok()),
+        max_rss_bytes: count(9)?,
+        printed: count(10)?.zip(count(11)?),
     })
 }
 
@@ -165,12 +169,15 @@ impl Write<'_> {
         ending: &str,
         usage: Option<(f64, u64)>,
         left: LeftProcesses,
+        printed: Option<(u64, u64)>,
         ended_at: Timestamp,
     ) -> Result<(), StoreError> {
         let cpu_seconds = usage.map(|(cpu, _)| cpu);
-        let max_rss_bytes = usage.map(|(_, rss)| i64::try_from(rss).unwrap_or(i64::MAX));
+        let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        let max_rss_bytes = usage.map(|(_, rss)| number(rss));
         self.statement(
-            "UPDATE attempts SET ended_at = ?4, ending = ?5, cpu_seconds = ?6, max_rss_bytes = ?7, left_behind = ?8, left_running = ?9
+            "UPDATE attempts SET ended_at = ?4, ending = ?5, cpu_seconds = ?6, max_rss_bytes = ?7, left_behind = ?8, left_running = ?9,
+                                 printed_from = ?10, printed_until = ?11
              WHERE run = ?1 AND task_id = ?2 AND try_number = ?3",
         )?
         .execute((
@@ -183,6 +190,8 @@ impl Write<'_> {
             max_rss_bytes,
             left.ended,
             left.running,
+            printed.map(|(from, _)| number(from)),
+            printed.map(|(_, until)| number(until)),
         ))?;
         Ok(())
     }

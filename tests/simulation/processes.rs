@@ -206,6 +206,8 @@ impl World {
             left_behind: 0,
             left_running: 0,
             log_failure: None,
+            log_left_out: 0,
+            printed: None,
         });
         process.record = Some(record.clone());
         process.has_shim = false;
@@ -340,5 +342,7 @@ pub fn lost(token: &str, started_at: Timestamp, ended_at: Timestamp) -> ExitReco
         left_behind: 0,
         left_running: 0,
         log_failure: None,
+        log_left_out: 0,
+        printed: None,
     }
 }

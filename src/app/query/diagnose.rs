@@ -150,6 +150,7 @@ pub fn diagnose(
         ending: serde_json::from_str(ending).ok(),
         started: Some(attempt.started_at),
         log_file: &attempt.log_file,
+        printed: attempt.printed,
         tasks: &tasks,
         until,
     };

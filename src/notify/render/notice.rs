@@ -80,6 +80,7 @@ mod tests {
             started: "2018-07-02T07:00:12+08:00".to_owned(),
             milliseconds: 75_000,
             log_file: ".crondag/logs/userprofile/x/high_active_period.2.log".to_owned(),
+            printed: None,
         }
     }
 

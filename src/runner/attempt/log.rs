@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use super::printed::{Printed, own};
 use crate::dag::units::format_size;
 use crate::mask::{Mask, Stream};
 
@@ -16,7 +17,7 @@ const ROOM_TO_SAY: u64 = 1 << 10;
 /// No character has more bytes than one and these.
 const CONTINUATIONS: usize = 3;
 /// What stands in place of the end of a header that is too long.
-const LINES_LEFT_OUT: &str = " ...\n[crondag] the rest is left out here: `crondag render` shows it all\n";
+const LINES_LEFT_OUT: &str = "the rest is left out here: `crondag render` shows it all";
 /// What the closing lines need, and the system frees in pieces of.
 const ROOM_TO_CLOSE: u64 = 4 << 10;
 
@@ -35,6 +36,8 @@ pub struct AttemptLog {
     longest_tail: usize,
     tail: VecDeque<u8>,
     left_out: u64,
+    /// How long the log was when the program began to print, and when it had printed all.
+    output_at: Option<Printed>,
     /// The first error of the file, if any.
     pub failure: Option<io::Error>,
     ends_with_newline: bool,
@@ -60,6 +63,7 @@ impl AttemptLog {
             longest_tail: usize::try_from(longest_tail).unwrap_or(usize::MAX),
             tail: VecDeque::new(),
             left_out: 0,
+            output_at: None,
             failure,
             ends_with_newline: true,
         }
@@ -67,19 +71,39 @@ impl AttemptLog {
 
     /// Writes the lines with which the log begins: as many as a quarter of the log has room for.
     pub fn header(&mut self, lines: &str) {
-        let room = usize::try_from(self.max_size / 4).unwrap_or(usize::MAX).saturating_sub(LINES_LEFT_OUT.len());
-        let mut header = self.mask.text(lines);
+        let rest = format!(" ...\n{}\n", own(LINES_LEFT_OUT));
+        let room = usize::try_from(self.max_size / 4).unwrap_or(usize::MAX).saturating_sub(rest.len());
+        let mut header = own(&self.mask.text(lines));
         if header.len() > room {
             header.truncate((0..=room).rfind(|end| header.is_char_boundary(*end)).unwrap_or(0));
-            header.push_str(LINES_LEFT_OUT);
+            header.push_str(&rest);
         }
         self.room = self.room.saturating_sub(header.len() as u64 + 1);
-        self.note(&header);
+        self.put_own(header);
+        self.output_at = self.length().map(|length| Printed { from: length, until: length });
     }
 
     /// Writes lines of crondag's own, at once. Gives whether the disk took them.
     pub fn note(&mut self, lines: &str) -> bool {
-        let mut note = self.mask.text(lines);
+        let lines = own(&self.mask.text(lines));
+        self.put_own(lines)
+    }
+
+    /// Where in the log the output lies.
+    pub fn printed(&self) -> Option<Printed> {
+        self.output_at
+    }
+
+    /// Bytes of the output for which there was no room.
+    pub fn left_out(&self) -> u64 {
+        self.left_out
+    }
+
+    fn length(&self) -> Option<u64> {
+        Some(self.file.as_ref()?.metadata().ok()?.len())
+    }
+
+    fn put_own(&mut self, mut note: String) -> bool {
         if !self.ends_with_newline {
             note.insert(0, '\n');
         }
@@ -94,6 +118,10 @@ impl AttemptLog {
             // What does not work here leaves the log as it is.
             let _ = file.metadata().and_then(|now| file.set_len(now.len().saturating_sub(ROOM_TO_CLOSE)));
             self.ends_with_newline = false;
+            let length = self.length();
+            if let (Some(length), Some(printed)) = (length, &mut self.output_at) {
+                *printed = Printed { from: printed.from.min(length), until: printed.until.min(length) };
+            }
         }
     }
 
@@ -142,8 +170,8 @@ impl AttemptLog {
         if self.left_out > 0 {
             let in_character = self.tail.iter().take(CONTINUATIONS).take_while(|byte| is_continuation(**byte)).count();
             self.leave_out(in_character);
-            let note =
-                format!("\n[crondag] {} left out here: the log has reached its max_size\n", format_size(self.left_out));
+            let left_out = format_size(self.left_out);
+            let note = own(&format!("\n{left_out} left out here: the log has reached its max_size\n"));
             self.put(note.as_bytes());
         }
         let tail: Vec<u8> = std::mem::take(&mut self.tail).into();
@@ -151,6 +179,10 @@ impl AttemptLog {
             self.ends_with_newline = *last == b'\n';
         }
         self.put(&tail);
+        let length = self.length();
+        if let (Some(length), Some(printed)) = (length, &mut self.output_at) {
+            printed.until = length;
+        }
     }
 
     fn put(&mut self, bytes: &[u8]) -> bool {
@@ -237,7 +269,7 @@ mod tests {
         log.header(&"é".repeat(4_000));
         log.output(&b"x".repeat(10_000));
         log.end_of_output();
-        log.note("[crondag] the end");
+        log.note("the end");
         let found = std::fs::read_to_string(path).unwrap();
         assert!(found.len() <= 4_096, "{}", found.len());
         assert!(

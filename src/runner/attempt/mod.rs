@@ -18,9 +18,11 @@ use crate::dag::{DagId, TaskId};
 pub mod environment;
 pub mod local;
 pub mod log;
+pub(crate) mod printed;
 pub mod secrets;
 mod spec;
 
+pub use printed::Printed;
 pub(crate) use spec::Launch;
 pub use spec::{AttemptSpec, Prepared};
 
@@ -139,6 +141,11 @@ pub(crate) fn counted_processes(count: u32) -> String {
     format!("{count} {}", if count == 1 { "process" } else { "processes" })
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref)] // as serde calls it
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 /// What the shim leaves behind.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ExitRecord {
@@ -159,7 +166,13 @@ pub struct ExitRecord {
     /// Processes that were still alive when the program had succeeded, and were left so (`leave_processes`).
     #[serde(default)]
     pub left_running: u32,
-    /// Why the log is not whole, if it is not.
+    /// Why the log is not whole, if the disk did not take it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_failure: Option<String>,
+    /// Bytes of the output that the log has no room for.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub log_left_out: u64,
+    /// Where in the log the output lies; `None` where there is no log, or nobody who could say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub printed: Option<Printed>,
 }

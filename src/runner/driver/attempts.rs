@@ -128,6 +128,8 @@ impl<H: Host> Driver<H> {
             left_behind: 0,
             left_running: 0,
             log_failure: None,
+            log_left_out: 0,
+            printed: None,
         };
         self.attempt_ended(key, Box::new(record));
     }
@@ -166,8 +168,12 @@ impl<H: Host> Driver<H> {
             self.host.report(&Line::trouble(&what, error));
         }
         let (run, task, try_number) = key.clone();
-        let ended =
-            EndedAttempt { started_at: record.started_at, ended_at: record.ended_at, log_file: live.log_file.clone() };
+        let ended = EndedAttempt {
+            started_at: record.started_at,
+            ended_at: record.ended_at,
+            log_file: live.log_file.clone(),
+            printed: record.printed.map(|printed| (printed.from, printed.until)),
+        };
         self.ended.insert((run, task.clone()), ended);
         let outcome = match &record.ending {
             Ending::Exited { code: 0 } => Outcome::Success,

@@ -101,6 +101,7 @@ impl<H: Host> Driver<H> {
             started: iso(&started.to_zoned(alert.plan.dag.timezone.clone())),
             milliseconds: u64::try_from(ended.duration_since(started).as_millis()).unwrap_or_default(),
             log_file: attempt.map(|attempt| attempt.log_file.clone()).unwrap_or_default(),
+            printed: attempt.and_then(|attempt| attempt.printed),
         }
     }
 

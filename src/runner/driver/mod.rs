@@ -69,6 +69,8 @@ struct EndedAttempt {
     ended_at: Timestamp,
     /// Relative to the home.
     log_file: String,
+    /// Where in it the output lies.
+    printed: Option<(u64, u64)>,
 }
 
 /// Why a driver ended.
@@ -534,7 +536,8 @@ fn write(store: &mut Store, outbox: &Outbox, items: &[Item], now: Timestamp) -> 
                     _ => Some((record.cpu_seconds, record.max_rss_bytes)),
                 };
                 let left = LeftProcesses { ended: record.left_behind, running: record.left_running };
-                write.end_attempt((*run, task, *try_number), &ending, usage, left, record.ended_at)?;
+                let printed = record.printed.map(|printed| (printed.from, printed.until));
+                write.end_attempt((*run, task, *try_number), &ending, usage, left, printed, record.ended_at)?;
             }
             Item::Notice { dag_id, notice } => is_told |= outbox.put(&write, dag_id.as_str(), notice, now)?,
             Item::IntentDone(id) => write.intent_done(*id)?,

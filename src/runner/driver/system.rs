@@ -23,6 +23,7 @@ use crate::notify::{self, DeliveryError};
 use crate::runner::attempt::local::attempt_file::{self, AttemptFiles, Claim, Found, Report};
 use crate::runner::attempt::local::process::Ended;
 use crate::runner::attempt::local::spawner::Spawner;
+use crate::runner::attempt::printed::own;
 use crate::runner::attempt::secrets::Keyring;
 use crate::runner::attempt::{AttemptSpec, Ending, ExitRecord};
 use crate::runner::backoff::Backoff;
@@ -192,7 +193,7 @@ impl Host for System {
         let written = self.make_log_folder(log_file).and_then(|()| {
             let mut file =
                 File::options().append(true).create(true).mode(0o600).open(&path).map_err(|error| error.to_string())?;
-            writeln!(file, "[crondag] the attempt could not start\nerror: {reason}").map_err(|error| error.to_string())
+            writeln!(file, "{}\nerror: {reason}", own("the attempt could not start")).map_err(|error| error.to_string())
         });
         if let Err(error) = written {
             log::say(&Line::trouble("cannot write a log", error).with("log", log_file));
@@ -361,6 +362,8 @@ fn record_of(
                 left_behind: ended.count,
                 left_running: 0,
                 log_failure: None,
+                log_left_out: 0,
+                printed: None,
             }))
         }
     }

@@ -140,8 +140,11 @@ impl Shim<'_> {
             left_behind,
             left_running,
             log_failure: None,
+            log_left_out: log.left_out(),
+            printed: None,
         };
         write_footer(&mut log, &record, clock.elapsed());
+        record.printed = log.printed();
         record.log_failure = log.failure.map(|error| error.to_string());
         self.leave_record(record, record_at)?;
         Ok(self.is_group_fit.get())
@@ -164,11 +167,11 @@ impl Shim<'_> {
         let user = spec.env.get("USER").map_or("?", String::as_str);
         let names: Vec<&str> = spec.env.keys().map(String::as_str).collect();
         let mut header = format!(
-            "[crondag] {} {} try {} of run {}\n\
-             [crondag] logical date {}\n\
-             [crondag] started      {started_at:.3} on {} as {user}\n\
-             [crondag] directory    {}\n\
-             [crondag] environment  {}\n",
+            "{} {} try {} of run {}\n\
+             logical date {}\n\
+             started      {started_at:.3} on {} as {user}\n\
+             directory    {}\n\
+             environment  {}\n",
             key.dag_id,
             key.task_id,
             key.try_number,
@@ -179,13 +182,13 @@ impl Shim<'_> {
             names.join(" ")
         );
         for deviation in attributes::deviations(&spec.process) {
-            header.push_str("[crondag] but         ");
+            header.push_str("but         ");
             header.push_str(&deviation);
             header.push('\n');
         }
-        header.push_str("[crondag] command     ");
+        header.push_str("command     ");
         for (number, line) in spec.display.lines().enumerate() {
-            let margin = if number == 0 { " " } else { "\n[crondag]              " };
+            let margin = if number == 0 { " " } else { "\n             " };
             header.extend([margin, line]);
         }
         header.push('\n');
@@ -243,14 +246,14 @@ impl Shim<'_> {
                 let ended = process::end_all(&mut tree, self.spec.kill_grace);
                 (left_behind, is_clean) = (ended.count, ended.is_clean);
                 if !is_clean {
-                    log.note("[crondag] not all processes took the KILL; some of them still live");
+                    log.note("not all processes took the KILL; some of them still live");
                 }
             }
         }
         pump.read(log);
         log.end_of_output();
         if left_running > 0 && pump.pipe.is_some() {
-            log.note("[crondag] what they print from here on goes nowhere, and may end them: send it to a file");
+            log.note("what they print from here on goes nowhere, and may end them: send it to a file");
         }
         // What is to begin in a group that was ended once is killed at birth by some kernels (seen on Linux 6.18). Who else may
         // have ended it shows in how the program ended. Made anew, a group has no past.
@@ -442,17 +445,16 @@ fn write_footer(log: &mut AttemptLog, record: &ExitRecord, took: Duration) {
 fn footer(record: &ExitRecord, took: Duration, failure: Option<&io::Error>) -> String {
     let left_behind = match record.left_behind {
         0 => String::new(),
-        count => format!("[crondag] ended {} that it had left behind\n", counted_processes(count)),
+        count => format!("ended {} that it had left behind\n", counted_processes(count)),
     };
     let left_running = match record.left_running {
         0 => String::new(),
-        count => format!("[crondag] left {} running\n", counted_processes(count)),
+        count => format!("left {} running\n", counted_processes(count)),
     };
-    let cut = failure.map_or_else(String::new, |error| {
-        format!("[crondag] the log is not whole, the disk did not take it: {error}\n")
-    });
+    let cut =
+        failure.map_or_else(String::new, |error| format!("the log is not whole, the disk did not take it: {error}\n"));
     format!(
-        "\n[crondag] {}\n{left_behind}{left_running}{cut}[crondag] took {}, cpu {:.2}s, peak memory {} (largest process)",
+        "\n{}\n{left_behind}{left_running}{cut}took {}, cpu {:.2}s, peak memory {} (largest process)",
         record.ending,
         format_duration(took),
         record.cpu_seconds,
