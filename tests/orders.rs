@@ -220,6 +220,30 @@ next: crondag backfill -s 2024-01-05 -e 2024-01-05 d, or crondag mark d 2024-01-
 }
 
 #[test]
+fn a_date_is_marked_whose_id_an_interval_of_an_earlier_schedule_has() {
+    let home = Home::new().dag("d", "schedule = '@hourly'\n[tasks.a]\nshell = 'true'\n");
+    home.run("backfill -s 2024-01-02T00:00 -e 2024-01-02T01:00 d").success();
+    home.write("dags/d.toml", PAST);
+    home.run("mark d 2024-01-02 success").success().stdout_eq(str![[r#"
+d 2024-01-02 00:00 +00:00 never ran: recorded as success, nothing is started
+next: crondag tasks d backfill__2024-01-02T00:00:00+00:00--2024-01-03T00:00:00+00:00
+
+"#]]);
+    home.run("mark d 2024-01-02T00:00 success").code(2).stderr_eq(str![[r#"
+error: 2024-01-02T00:00 means 2 runs of d; their ids:
+  backfill__2024-01-02T00:00:00+00:00
+  backfill__2024-01-02T00:00:00+00:00--2024-01-03T00:00:00+00:00
+next: give one of these ids in place of the date
+
+"#]]);
+    let of_day = ["2024-01-02 success backfill"; 3];
+    assert_eq!(home.runs("d"), of_day);
+    home.run("backfill -s 2024-01-02 -e 2024-01-02 d").success();
+    assert_eq!(home.runs("d"), of_day, "the interval has its run");
+    home.is_sound();
+}
+
+#[test]
 fn a_mark_of_a_missing_day_lets_the_days_after_it_go_on() {
     let home = Home::new().dag("d", "schedule = '@daily'\n[tasks.a]\ndepends_on_past = true\nshell = 'test -e good'\n");
     home.run("backfill -s 2024-01-01 -e 2024-01-01 d").code(1);

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::range::{self, LeftOut, Outside};
-use super::trigger::{create, manual_run};
+use super::trigger::{has_got_a_run, manual_run};
 use super::{params, repair_of};
 use crate::app::times::Moment;
 use crate::app::{App, AppError, select};
@@ -412,7 +412,9 @@ fn record(
                 };
                 new.selection.clone_from(&order.selection);
                 new.backfill_id = Some(backfill);
-                create(app, &write, new)?;
+                if planner::create_run(&write, new, &dag.timezone, now)?.is_none() {
+                    return Err(has_got_a_run(dag, run.interval));
+                }
                 receipt.waiting += 1;
             }
             Action::TakeUp { .. } | Action::Again { .. } => {

@@ -6,12 +6,14 @@ use serde::Serialize;
 
 use super::backfill::interval_run;
 use super::range::{self, Outside};
+use super::trigger::has_got_a_run;
 use crate::app::query::tasks::tasks_of;
 use crate::app::times::{Moment, minute};
 use crate::app::{App, AppError, select};
 use crate::dag::schedule::{DataInterval, Timetable};
 use crate::dag::{Dag, DagId, RunNumber, TaskId, TaskState};
 use crate::runner::engine::recorded;
+use crate::runner::planner;
 use crate::store::{Intent, RunFilter, RunRow, Store};
 
 /// A state that somebody may set.
@@ -154,15 +156,21 @@ fn unrecorded(
     let (first, last) = (when.first_instant(&zone), when.last_instant(&zone));
     let in_range =
         RunFilter { dag_id: Some(dag_id.clone()), from: Some(first), to: Some(last), ..RunFilter::default() };
-    if let Some(store) = store
-        && !store.runs(&in_range)?.is_empty()
-    {
-        return Ok(None);
-    }
+    let runs = match store {
+        Some(store) => store.runs(&in_range)?,
+        None => Vec::new(),
+    };
     // Without a file or an interval there is only the run to ask for, and the answer names those that are near.
     let Some(Ok(dag)) = app.find(dag_id) else { return Ok(None) };
     let intervals: Vec<DataInterval> = Timetable::of(&dag).intervals_from(first, last).take(2).collect();
     let Some(interval) = intervals.first().copied() else { return Ok(None) };
+    // The whole interval of a schedule that has become coarser is meant where nothing is left to mark of those before.
+    let is_behind = |run: &RunRow| run.state.is_final() && run.data_interval_end < interval.end;
+    let is_whole = request.mark != Mark::Failed && request.tasks.is_empty() && intervals.len() == 1;
+    let is_unrecorded = runs.is_empty() || (is_whole && runs.iter().all(is_behind));
+    if !is_unrecorded {
+        return Ok(None);
+    }
     let date = minute(interval.start, &dag.timezone);
     if let Some(second) = intervals.get(1) {
         return Err(AppError::usage(
@@ -209,18 +217,14 @@ pub fn apply(app: &App, plan: MarkPlan, by: &str) -> Result<MarkReceipt, AppErro
         Target::Interval(dag, interval) => {
             let version = app.keep_version(&write, &dag)?;
             let run = interval_run(&dag, interval, &BTreeMap::new());
-            let Some(number) = write.create_run(&run, app.now)? else {
-                return Err(AppError::usage(
-                    format!("{} has got a run for {} meanwhile", dag.id, plan.logical_date.minute()),
-                    format!("crondag tasks {} {}", dag.id, run.run_id),
-                ));
-            };
+            let created = planner::create_run(&write, run, &dag.timezone, app.now)?;
+            let (number, run_id) = created.ok_or_else(|| has_got_a_run(&dag, interval))?;
             for transition in recorded(number, version, &plan.tasks, state, by) {
                 write.apply(&transition, app.now)?;
             }
             // A driver may have runs that come after it and wait for the past.
             ask(number, None)?;
-            run.run_id
+            run_id
         }
         Target::Tasks(run, run_id) => {
             for task in &plan.tasks {

@@ -7,11 +7,12 @@ use serde_json::Value;
 
 use super::params;
 use super::range::{self, LeftOut, Outside};
-use crate::app::times::{Moment, rfc3339};
+use crate::app::times::{Moment, minute, rfc3339};
 use crate::app::{App, AppError, select};
 use crate::dag::schedule::{DataInterval, Timetable};
 use crate::dag::{Dag, DagId, RunNumber, RunState, RunType};
-use crate::store::{NewRun, Write};
+use crate::runner::planner;
+use crate::store::NewRun;
 
 /// What is asked.
 #[derive(Debug, Clone, Default)]
@@ -119,7 +120,8 @@ pub fn apply(app: &App, plan: TriggerPlan) -> Result<TriggerReceipt, AppError> {
     app.keep_version(&write, &plan.dag)?;
     let interval = DataInterval { start: plan.logical_date.at, end: plan.data_interval_end.at };
     let run = manual_run(app, &plan.dag, interval, &plan.params);
-    let (number, run_id) = create(app, &write, run.clone())?;
+    let created = planner::create_run(&write, run.clone(), &plan.dag.timezone, app.now)?;
+    let (number, run_id) = created.ok_or_else(|| has_got_a_run(&plan.dag, interval))?;
     write.commit()?;
     Ok(TriggerReceipt {
         dag_id: run.dag_id,
@@ -132,17 +134,10 @@ pub fn apply(app: &App, plan: TriggerPlan) -> Result<TriggerReceipt, AppError> {
     })
 }
 
-/// Creates a manual run; gives its number and its id, which another one of the same second may have.
-pub(super) fn create(app: &App, write: &Write<'_>, mut run: NewRun) -> Result<(RunNumber, String), AppError> {
-    let first = run.run_id.clone();
-    let mut nth = 0;
-    loop {
-        if let Some(number) = write.create_run(&run, app.now)? {
-            return Ok((number, run.run_id));
-        }
-        nth += 1;
-        run.run_id = format!("{first}_{nth}");
-    }
+/// Somebody was faster.
+pub(super) fn has_got_a_run(dag: &Dag, interval: DataInterval) -> AppError {
+    let date = minute(interval.start, &dag.timezone);
+    AppError::usage(format!("{} has got a run for {date} meanwhile", dag.id), format!("crondag runs {}", dag.id))
 }
 
 /// A run that takes no other's place.

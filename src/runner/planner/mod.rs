@@ -73,8 +73,10 @@ pub fn run_id(run_type: RunType, logical_date: Timestamp, zone: &TimeZone) -> St
     format!("{run_type}__{}", iso(&logical_date.to_zoned(zone.clone())))
 }
 
-/// Creates the run of an interval, unless it has one. Where an interval of an earlier schedule begins at the same time, and
-/// so has taken the id, the end is added to it: `scheduled__2018-07-01T00:00:00+08:00--2018-07-02T00:00:00+08:00`.
+/// Creates a run and gives its number and its id; `None` when its interval has one already, whose place it would take.
+///
+/// The id may be taken. Where an interval of an earlier schedule begins at the same time, the end is added:
+/// `scheduled__2018-07-01T00:00:00+08:00--2018-07-02T00:00:00+08:00`. Manual runs of the same second are counted.
 ///
 /// # Errors
 /// The database.
@@ -83,13 +85,24 @@ pub fn create_run(
     mut run: NewRun,
     zone: &TimeZone,
     now: Timestamp,
-) -> Result<Option<RunNumber>, StoreError> {
-    let created = write.create_run(&run, now)?;
-    if created.is_some() || write.interval_run(&run.dag_id, run.interval())?.is_some() {
-        return Ok(created);
+) -> Result<Option<(RunNumber, String)>, StoreError> {
+    let first = run.run_id.clone();
+    let mut taken = 0;
+    loop {
+        if let Some(number) = write.create_run(&run, now)? {
+            return Ok(Some((number, run.run_id)));
+        }
+        taken += 1;
+        run.run_id = match run.run_type {
+            RunType::Manual => format!("{first}_{taken}"),
+            RunType::Scheduled | RunType::Backfill => {
+                if taken > 1 || write.interval_run(&run.dag_id, run.interval())?.is_some() {
+                    return Ok(None);
+                }
+                format!("{first}--{}", iso(&run.data_interval_end.to_zoned(zone.clone())))
+            }
+        };
     }
-    run.run_id = format!("{}--{}", run.run_id, iso(&run.data_interval_end.to_zoned(zone.clone())));
-    write.create_run(&run, now)
 }
 
 /// Makes one pass over the files and the runs that are due at `now`.
