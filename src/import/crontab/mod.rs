@@ -1,6 +1,7 @@
 //! From a crontab to DAG files: one DAG a job, or one for jobs that are staggered because each waits for the one before.
 
 mod columns;
+mod entry;
 mod job;
 mod parse;
 mod shell;
@@ -10,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{ImportedDag, Note, Weight};
 use columns::Columns;
+use entry::Entry;
 use job::Job;
 use parse::{Kind, Line, When};
 
@@ -34,22 +36,6 @@ pub struct Import {
     pub dags: Vec<ImportedDag>,
     /// What to know, by line.
     pub notes: Vec<Note>,
-}
-
-/// A job with all that its lines and those above it say.
-#[derive(Debug, Clone)]
-struct Entry {
-    job: Job,
-    name: String,
-    source: String,
-    when: When,
-    user: Option<String>,
-    description: Option<String>,
-    timezone: Option<String>,
-    email: Vec<String>,
-    /// The shell that crontab names, where it is not one that bash can stand for.
-    shell: Option<String>,
-    is_disabled: bool,
 }
 
 /// Reads a crontab.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use super::Entry;
+use super::entry::Entry;
 use super::job::{Overlap, program};
 use super::parse::When;
 use super::shell;

@@ -11,7 +11,7 @@ use crate::runner::attempt::AttemptSpec;
 use crate::store::WaitingNotice;
 
 use super::line::Line;
-use super::{Key, Message};
+use super::message::{Key, Message};
 
 /// The clock, the processes and the files around the driver. What happens there comes back as
 /// [`Message`](super::Message)s.

@@ -10,6 +10,7 @@ mod housekeeping;
 pub mod line;
 pub mod log;
 mod mailer;
+mod message;
 mod overdue;
 mod polls;
 mod requests;
@@ -25,11 +26,11 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::attempt::environment::host as host_name;
-use super::attempt::{AttemptSpec, Ending, ExitRecord};
+use super::attempt::{Ending, ExitRecord};
 use super::backoff::Backoff;
 use super::catalog;
 use super::client::ClientError;
-use super::engine::{Effect, Engine, Event, Limits, PollResult, Start};
+use super::engine::{Effect, Engine, Event, Limits, Start};
 use super::load::Loader;
 use super::planner::Pacer;
 use crate::dag::{Config, DagId, RunNumber, RunState, RunType, TaskId, Transition};
@@ -39,6 +40,7 @@ use crate::store::{LeftProcesses, RunRow, Store, StoreError};
 use crate::text_file;
 
 pub use host::Host;
+pub use message::{Key, Message};
 pub use work::{run, run_in_foreground};
 
 use line::{Fresh, Happening, Line};
@@ -101,45 +103,8 @@ pub enum DriverError {
     Config(String),
 }
 
-/// What the driver hears of the world.
-#[derive(Debug)]
-pub enum Message {
-    /// A client has something.
-    Doorbell,
-    /// Go; asked for a second time, a resident driver goes at once.
-    Terminate,
-    /// Read settings and DAG files again.
-    Reload,
-    /// A child process has ended.
-    Child,
-    /// Shims cannot report any more: their attempts must be watched.
-    SpawnerLost,
-    /// A shim ended without a word; the locks tell which.
-    ShimLost,
-    /// A shim says how its attempt ended.
-    Reported(Box<ExitRecord>),
-    /// The attempt with this token could not be started; why reads after "error: ".
-    Refused(String, String),
-    /// An attempt is prepared, or why it cannot be; named by its token.
-    Prepared(String, Result<Box<AttemptSpec>, String>),
-    /// The end of an attempt that was watched.
-    Ended(Key, Box<ExitRecord>),
-    /// A delivery was tried.
-    Mail(i64, u32, Timestamp, Result<(), crate::notify::DeliveryError>),
-    /// The mailer is done with what was due.
-    MailerDone,
-    /// Whether the files are there for which tasks wait.
-    Polled(Vec<(Key, PollResult)>),
-}
-
-/// How long a driver without a clock of its own waits at most for a timer.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
-
 /// A clock that is set back by no more than this may let things be late by as much.
 const CORRECTED: SignedDuration = SignedDuration::from_mins(1);
-
-/// An attempt: run, task, number of the try.
-pub type Key = (RunNumber, TaskId, u32);
 
 /// An attempt with live processes.
 struct Live {
@@ -450,16 +415,11 @@ impl<H: Host> Driver<H> {
     pub fn wakes_within(&self) -> Option<Duration> {
         let mail = self.next_mail_at.filter(|_| !self.is_mailing);
         let now = self.host.now();
-        let plan = self.next_plan_at.map(|at| if resident::is_due(at, now) { now } else { at });
-        let next = [self.engine.next_timer(), mail, plan].into_iter().flatten().min()?;
+        let next = [self.engine.next_timer(), mail, self.plans_at(now)].into_iter().flatten().min()?;
         let left = next.duration_since(now);
         // A little later rather than too early and then again.
         let left = Duration::try_from(left.max(SignedDuration::ZERO)).unwrap_or_default() + Duration::from_millis(1);
-        // Waiting does not count the time that the machine sleeps, nor does it notice a clock that is set.
-        Some(left.min(match self.mode {
-            Mode::Resident => resident::PASS_EVERY,
-            Mode::UntilIdle => LONGEST_WAIT,
-        }))
+        Some(left.min(self.longest_wait()))
     }
 
     /// Remembers how far this driver has come, so that ticks do not start another one for runs that only wait. Gives the

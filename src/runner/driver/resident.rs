@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::line::{Fresh, Happening, Line};
-use super::{Driver, End, Host};
+use super::{Driver, End, Host, Mode};
 use crate::dag::Config;
 use crate::home::Home;
 use crate::runner::engine::Event;
@@ -17,7 +17,24 @@ use crate::store::Store;
 /// are left alone for longer if there are many.
 pub(super) const PASS_EVERY: Duration = Duration::from_secs(1);
 
+/// How long a driver without a clock of its own waits at most for a timer.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
 impl<H: Host> Driver<H> {
+    /// When it plans next by itself.
+    pub(super) fn plans_at(&self, now: Timestamp) -> Option<Timestamp> {
+        self.next_plan_at.map(|at| if is_due(at, now) { now } else { at })
+    }
+
+    /// How long it may wait for a timer. Waiting does not count the time that the machine sleeps, nor does it notice a clock
+    /// that is set.
+    pub(super) fn longest_wait(&self) -> Duration {
+        match self.mode {
+            Mode::Resident => PASS_EVERY,
+            Mode::UntilIdle => LONGEST_WAIT,
+        }
+    }
+
     /// Plans when it is time to.
     pub(super) fn plan_if_due(&mut self) {
         let now = self.host.now();
@@ -105,7 +122,7 @@ impl<H: Host> Driver<H> {
 }
 
 /// Whether it is time for what was to be done at `at`, or the clock has been set back since.
-pub(super) fn is_due(at: Timestamp, now: Timestamp) -> bool {
+fn is_due(at: Timestamp, now: Timestamp) -> bool {
     at <= now || at.duration_since(now) > SignedDuration::from_secs(2)
 }
 

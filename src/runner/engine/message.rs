@@ -1,36 +1,10 @@
 //! What the driver tells the engine, and what the engine answers.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
 use jiff::Timestamp;
 
-use super::run::RunInput;
+use super::input::{BackfillLimits, Plan, RunInput};
 use super::slots::Limits;
-use crate::dag::{Dag, RunNumber, TaskId, TaskState, Transition};
-
-/// A version of a DAG file that runs can use.
-#[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "what a field is called says what it is")]
-pub struct Plan {
-    pub dag: Arc<Dag>,
-    /// The version's number in the store.
-    pub version: i64,
-    indexes: Arc<HashMap<TaskId, usize>>,
-}
-
-impl Plan {
-    /// The version of a DAG with its number in the store.
-    pub fn new(dag: Arc<Dag>, version: i64) -> Plan {
-        let indexes = dag.tasks.iter().enumerate().map(|(index, task)| (task.id.clone(), index)).collect();
-        Plan { dag, version, indexes: Arc::new(indexes) }
-    }
-
-    /// The index of a task in the DAG.
-    pub fn index(&self, task: &TaskId) -> Option<usize> {
-        self.indexes.get(task).copied()
-    }
-}
+use crate::dag::{RunNumber, TaskId, TaskState, Transition};
 
 /// How an attempt ended, as far as the engine cares.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,17 +105,6 @@ pub struct RerunRequest {
     pub backfill: Option<BackfillLimits>,
     /// Which tasks the run has from now on; `None` means all.
     pub selection: Option<Vec<TaskId>>,
-}
-
-/// What a backfill says about the runs it owns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "what a field is called says what it is")]
-pub struct BackfillLimits {
-    pub backfill: i64,
-    /// Its own limit of running runs; without one its runs share the DAG's.
-    pub max_active_runs: Option<u32>,
-    /// Newest first.
-    pub is_reverse: bool,
 }
 
 /// What to do. Transitions and alerts first go to the store, in one transaction; then starts and stops are carried out.

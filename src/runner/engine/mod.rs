@@ -8,7 +8,9 @@
 //! processes. A task that was cleared, marked or stopped changes its state at once, but no new attempt starts and no
 //! slot is freed before the old attempt is really gone.
 
+mod input;
 mod message;
+mod overlap;
 mod past;
 mod recorded;
 mod requests;
@@ -16,6 +18,7 @@ mod run;
 mod runs;
 mod slots;
 mod standstill;
+mod step;
 mod tasks;
 mod timers;
 mod turns;
@@ -27,19 +30,18 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-pub use message::{
-    Alert, AlertKind, BackfillLimits, Effect, Event, Outcome, Plan, PollResult, RerunRequest, Start, TaskReport,
-};
+pub use input::{BackfillLimits, Binding, Past, Plan, PriorTask, RunInput};
+pub use message::{Alert, AlertKind, Effect, Event, Outcome, PollResult, RerunRequest, Start, TaskReport};
 pub use recorded::recorded;
-pub use run::{Binding, Past, PriorTask, RunInput};
 pub use slots::Limits;
 pub use standstill::Standstill;
 pub use why::{Blocker, Holder};
 
 use crate::dag::schedule::Succession;
-use crate::dag::{DagId, RunNumber, RunState, RunType, TaskId, TaskState};
+use crate::dag::{DagId, RunNumber, RunState, TaskId, TaskState};
 use run::Run;
 use slots::{Lanes, Slots};
+use step::Step;
 use turns::Turns;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,14 +72,6 @@ pub struct Engine {
     stepped_at: Option<Timestamp>,
     /// Tasks that could have begun to wait before that.
     too_early: Vec<(RunNumber, usize)>,
-}
-
-/// One step's worth of work.
-struct Step {
-    now: Timestamp,
-    effects: Vec<Effect>,
-    /// Tasks that must be evaluated again.
-    touched: VecDeque<(RunNumber, usize)>,
 }
 
 impl Engine {
@@ -163,12 +157,4 @@ impl Engine {
 
 fn later(at: Timestamp, by: Duration) -> Timestamp {
     jiff::SignedDuration::try_from(by).ok().and_then(|by| at.checked_add(by).ok()).unwrap_or(Timestamp::MAX)
-}
-
-/// Whether a run of this type stands for its interval; manual runs come beside it.
-fn is_interval(run_type: RunType) -> bool {
-    match run_type {
-        RunType::Scheduled | RunType::Backfill => true,
-        RunType::Manual => false,
-    }
 }

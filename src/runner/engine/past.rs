@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
+use super::input::Past;
 use super::message::Effect;
-use super::run::{Past, Phase, Run};
+use super::run::{Phase, Run};
 use super::runs::{BeginHold, begin_hold};
 use super::{Engine, Step, Timer};
 use crate::dag::schedule::Succession;

@@ -4,82 +4,14 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use super::input::{BackfillLimits, Binding, Past, Plan, PriorTask, RunInput};
+use super::message::{Effect, TaskReport};
 use super::slots::{Lane, QueueKey, Slots};
-use super::{BackfillLimits, Effect, Plan, Step, TaskReport, is_interval};
+use super::step::Step;
 use crate::dag::schedule::DataInterval;
 use crate::dag::{
     Dag, DagId, Decision, RunNumber, RunState, RunType, Task, TaskId, TaskState, Transition, UpstreamCounts,
 };
-
-/// A run as the store has it.
-#[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "what a field is called says what it is")]
-pub struct RunInput {
-    pub number: RunNumber,
-    pub dag_id: DagId,
-    /// Who asked for it.
-    pub run_type: RunType,
-    /// The data that it is about; its start is the logical date.
-    pub interval: DataInterval,
-    /// Its state in the store.
-    pub state: RunState,
-    /// When it started; a queued run that has started gave way.
-    pub started_at: Option<Timestamp>,
-    /// The backfill that owns it.
-    pub backfill: Option<BackfillLimits>,
-    /// Only these tasks; `None` means all.
-    pub selection: Option<Vec<TaskId>>,
-    /// The version that it is bound to.
-    pub plan: Binding,
-    /// Its task instances so far.
-    pub tasks: Vec<PriorTask>,
-    /// How the previous run of the DAG stands.
-    pub past: Past,
-    /// Keep the run although it has ended: an event about it follows.
-    pub is_awaited: bool,
-    /// Somebody has cleared it: it does not take turns with the scheduled runs of its DAG.
-    pub is_reopened: bool,
-}
-
-/// Which version of its DAG file a run uses.
-#[derive(Debug, Clone)]
-pub enum Binding {
-    /// It has not begun: it takes the newest when it does.
-    Newest,
-    /// It began with this one; a queued run that has not begun: its live attempts were started by this one.
-    To(Plan),
-    /// It began with one that cannot be read any more: it ends. Reads after "failed: ".
-    Unreadable(String),
-}
-
-/// A task instance as the store has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(missing_docs, reason = "what a field is called says what it is")]
-pub struct PriorTask {
-    pub task: TaskId,
-    pub state: TaskState,
-    /// Attempts begun.
-    pub tries: u32,
-    /// Attempts it may take in all.
-    pub max_tries: u32,
-    /// When the next attempt may start.
-    pub next_try_at: Option<Timestamp>,
-    /// Why it failed or was skipped.
-    pub reason: Option<String>,
-    /// When its newest attempt started: `for_at_most` of a wait counts from then.
-    pub started_at: Option<Timestamp>,
-    /// The attempt that may still have live processes.
-    pub live: Option<u32>,
-}
-
-/// The newest earlier run of the same DAG, for `depends_on_past`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Past {
-    /// Its data interval; `None` when there is no earlier run.
-    pub interval: Option<DataInterval>,
-    /// The states of its tasks.
-    pub states: BTreeMap<TaskId, TaskState>,
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -531,5 +463,13 @@ fn verb(state: TaskState) -> &'static str {
         TaskState::Skipped => "was skipped",
         TaskState::UpstreamFailed => "is upstream_failed",
         TaskState::None | TaskState::Running | TaskState::UpForRetry | TaskState::UpForReschedule => "has not ended",
+    }
+}
+
+/// Whether a run of this type stands for its interval; manual runs come beside it.
+fn is_interval(run_type: RunType) -> bool {
+    match run_type {
+        RunType::Scheduled | RunType::Backfill => true,
+        RunType::Manual => false,
     }
 }

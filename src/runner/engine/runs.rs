@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::message::{Alert, AlertKind, Effect, Plan};
-use super::run::{Binding, Phase, Run, RunInput};
+use super::input::{Binding, Plan, RunInput};
+use super::message::{Alert, AlertKind, Effect};
+use super::run::{Phase, Run};
 use super::turns::Turns;
 use super::{Engine, Step, Timer};
 use crate::dag::{DagId, RunNumber, RunState, TaskState, Transition};

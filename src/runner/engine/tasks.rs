@@ -2,7 +2,8 @@
 
 use jiff::Timestamp;
 
-use super::message::{Alert, AlertKind, Effect, Outcome, Plan, Start, TaskReport};
+use super::input::Plan;
+use super::message::{Alert, AlertKind, Effect, Outcome, Start, TaskReport};
 use super::run::{Phase, Run};
 use super::slots::Candidate;
 use super::{Engine, Step, Timer, later};

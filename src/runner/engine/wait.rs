@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::message::{Alert, AlertKind, Effect, Plan, PollResult, Start};
+use super::input::Plan;
+use super::message::{Alert, AlertKind, Effect, PollResult, Start};
 use super::{Engine, Step, Timer, later};
 use crate::dag::{RunNumber, TaskId, TaskState, Transition, Wait};
 
