@@ -5,6 +5,7 @@
 //! both and goes on.
 
 mod attempts;
+mod file_polls;
 mod host;
 mod housekeeping;
 pub mod line;

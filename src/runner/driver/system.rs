@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::file_polls::FilePolls;
 use super::host::Host;
 use super::line::Line;
 use super::log;
@@ -27,7 +28,6 @@ use crate::runner::attempt::printed::own;
 use crate::runner::attempt::secrets::Keyring;
 use crate::runner::attempt::{AttemptSpec, Ending, ExitRecord};
 use crate::runner::backoff::Backoff;
-use crate::runner::engine::PollResult;
 use crate::runner::files;
 use crate::runner::mail::{self, MailError};
 use crate::runner::planner;
@@ -51,11 +51,14 @@ pub(super) struct System {
     folders: HashSet<String>,
     supervisor: Supervisor,
     overdue: Overdue,
+    file_polls: FilePolls,
     ticked_at: Timestamp,
 }
 
 impl System {
     pub(super) fn new(home: Home, sender: Sender<Message>, supervisor: Supervisor) -> System {
+        let root = home.root().to_path_buf();
+        let file_polls = FilePolls::new(move |path| files::exists(&root.join(path)));
         System {
             attempt_files: AttemptFiles::new(home.attempts_dir(), []),
             home,
@@ -65,6 +68,7 @@ impl System {
             folders: HashSet::new(),
             supervisor,
             overdue: Overdue::new(),
+            file_polls,
             ticked_at: Timestamp::MIN,
         }
     }
@@ -255,17 +259,16 @@ impl Host for System {
     }
 
     fn poll_files(&mut self, files: Vec<(Key, String)>) {
-        let (root, sender) = (self.home.root().to_path_buf(), self.sender.clone());
+        let (polls, sender) = (self.file_polls.clone(), self.sender.clone());
         in_background("polls", move || {
-            let poll = |path: &str| match files::exists(&root.join(path)) {
-                Ok(true) => PollResult::Found,
-                Ok(false) => PollResult::NotYet(format!("file {path}")),
-                Err(error) => PollResult::Failed(format!("cannot look for {path}: {error}")),
-            };
-            let results = files.into_iter().map(|(key, path)| (key, poll(&path))).collect();
-            // A driver that is gone polls again when it is back.
-            race_delay();
-            let _ = sender.send(Message::Polled(results));
+            let mut files = files;
+            while !files.is_empty() {
+                let results;
+                (results, files) = polls.poll(files);
+                // A driver that is gone polls again when it is back.
+                race_delay();
+                let _ = sender.send(Message::Polled(results));
+            }
         });
     }
 
