@@ -17,6 +17,12 @@ const LONGEST_ANSWER: Duration = Duration::from_secs(10);
 /// Whether a file is there.
 type Answer = io::Result<bool>;
 
+/// Files for which tasks wait.
+type Files = Vec<(Key, String)>;
+
+/// What came of asking about files.
+type Results = Vec<(Key, PollResult)>;
+
 /// Asks about files, about each one once at a time.
 #[derive(Clone)]
 pub(super) struct FilePolls {
@@ -31,21 +37,21 @@ impl FilePolls {
     }
 
     /// Asks about files until one does not answer in time; gives what came of it, and the files that are left.
-    pub(super) fn poll(&self, files: Vec<(Key, String)>) -> (Vec<(Key, PollResult)>, Vec<(Key, String)>) {
+    pub(super) fn poll(&self, files: Files) -> (Results, Files) {
         self.poll_with(files, |answers| answers.recv_timeout(LONGEST_ANSWER))
     }
 
     fn poll_with(
         &self,
-        files: Vec<(Key, String)>,
+        files: Files,
         next: impl Fn(&Receiver<Answer>) -> Result<Answer, RecvTimeoutError>,
-    ) -> (Vec<(Key, PollResult)>, Vec<(Key, String)>) {
-        let (overdue, askable): (Vec<_>, Vec<_>) =
+    ) -> (Results, Files) {
+        let (overdue, askable): (Files, Files) =
             files.into_iter().partition(|(_, path)| self.unanswered().contains(path));
-        let mut results: Vec<_> = overdue.into_iter().map(|(key, path)| (key, no_answer(&path))).collect();
+        let mut results: Results = overdue.into_iter().map(|(key, path)| (key, no_answer(&path))).collect();
         let answers = self.ask(askable.iter().map(|(_, path)| path.clone()).collect());
         let mut askable = askable.into_iter();
-        while let Some((key, path)) = askable.next() {
+        for (key, path) in askable.by_ref() {
             let answer = match next(&answers) {
                 Ok(answer) => Some(answer),
                 Err(RecvTimeoutError::Timeout) => self.give_up(&path, &answers),
@@ -109,12 +115,12 @@ mod tests {
     use super::*;
     use crate::dag::{RunNumber, TaskId};
 
-    fn files(paths: &[&str]) -> Vec<(Key, String)> {
+    fn files(paths: &[&str]) -> Files {
         let key = |nth: usize| (RunNumber(i64::try_from(nth).unwrap()), TaskId::new("t").unwrap(), 1);
         paths.iter().enumerate().map(|(nth, path)| (key(nth), (*path).to_owned())).collect()
     }
 
-    fn answers(results: Vec<(Key, PollResult)>) -> Vec<(i64, PollResult)> {
+    fn answers(results: Results) -> Vec<(i64, PollResult)> {
         results.into_iter().map(|((run, _, _), result)| (run.0, result)).collect()
     }
 
