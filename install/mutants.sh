@@ -13,7 +13,7 @@ cargo mutants --version > /dev/null 2>&1 || cargo install --locked cargo-mutants
 crate=${MUTANTS_DIR:-target/mutants}
 switch=$PWD/install/mutants.py
 
-modules=(dag check runner/engine cli/diagnostic.rs runner/driver/line.rs)
+modules=(dag check runner/engine cli/diagnostic.rs runner/driver_log/line.rs)
 tests=(oracle files faults fuzz_files reference zones)
 needed='annotate-snippets|chrono|cron|jiff|minijinja|petgraph|proptest|regex|serde|serde_json|strsim|tempfile|thiserror|toml'
 

@@ -15,8 +15,8 @@ use crondag::dag::{Config, DagId, RunNumber, RunState, RunType, TaskId, TaskStat
 use crondag::home::Home;
 use crondag::runner::attempt::{AttemptSpec, Ending, ExitRecord};
 use crondag::runner::catalog;
-use crondag::runner::driver::line::Line;
 use crondag::runner::driver::{Driver, Host, Key, Message, Mode};
+use crondag::runner::driver_log::line::Line;
 use crondag::store::{DagRow, Intent, NewAttempt, NewNotice, NewRun, Store, WaitingNotice, Way};
 use jiff::{Timestamp, ToSpan};
 

@@ -18,7 +18,7 @@ fn the_pages_are_up_to_date() {
         ("dag-file.md", reference::dag_page()),
         ("crondag-toml.md", reference::config_page()),
         ("diagnosis-toml.md", reference::diagnosis_page()),
-        ("driver-log.md", crondag::runner::driver::line::page()),
+        ("driver-log.md", crondag::runner::driver_log::line::page()),
         ("dag.schema.json", schema::dag_schema()),
         ("crondag.schema.json", schema::config_schema()),
         ("diagnosis.schema.json", schema::diagnosis_schema()),

@@ -6,6 +6,7 @@
 pub mod catalog;
 mod crontab_line;
 mod error;
+mod params;
 pub mod query;
 pub mod request;
 pub mod select;

@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 use super::times::{minute, rfc3339, zone_name};
 use super::{App, AppError};
 use crate::dag::nearest::nearest;
-use crate::dag::schedule::{DataInterval, Timetable, When, parse_when};
+use crate::dag::schedule::{DataInterval, When, parse_when};
 use crate::dag::{Dag, DagId, TaskId};
 use crate::store::{RunFilter, RunRow, Store};
 
@@ -40,7 +40,7 @@ pub fn task(dag: &Dag, text: &str) -> Result<usize, AppError> {
 pub fn interval(dag: &Dag, text: &str) -> Result<DataInterval, AppError> {
     let zone = &dag.timezone;
     let when = date(text, zone)?;
-    let timetable = Timetable::of(dag);
+    let timetable = dag.timetable();
     let (first, last) = (when.first_instant(zone), when.last_instant(zone));
     if let Some(found) = timetable.intervals_from(first, last).next() {
         return Ok(found);

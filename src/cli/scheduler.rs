@@ -8,8 +8,9 @@ use super::error::CliError;
 use crate::home::Home;
 use crate::runner::attempt::local::cgroup;
 use crate::runner::attempt::local::process;
-use crate::runner::driver::line::{Level, Line};
-use crate::runner::driver::{self, Mode, log};
+use crate::runner::driver::{self, Mode};
+use crate::runner::driver_log as log;
+use crate::runner::driver_log::line::{Level, Line};
 
 /// Options of `scheduler`.
 #[derive(Debug, clap::Args)]

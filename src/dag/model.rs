@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, civil};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -12,7 +11,7 @@ use super::check::Check;
 use super::graph::Graph;
 use super::id::{DagId, TaskId};
 use super::process::ProcessSettings;
-use super::schedule::Schedule;
+use super::schedule::{DateBound, Schedule, Timetable};
 use super::sql::Sql;
 use super::trigger_rule::TriggerRule;
 use super::wait::Wait;
@@ -115,6 +114,11 @@ impl Dag {
     /// The index of a task.
     pub fn task_index(&self, id: &str) -> Option<usize> {
         self.tasks.iter().position(|task| task.id.as_str() == id)
+    }
+
+    /// Its data intervals.
+    pub fn timetable(&self) -> Timetable<'_> {
+        Timetable::new(self.schedule.as_ref(), &self.timezone, self.start_date.as_ref(), self.end_date.as_ref())
     }
 }
 
@@ -326,15 +330,4 @@ impl SparkOptions {
             proxy_user: over.proxy_user.clone().or(self.proxy_user),
         }
     }
-}
-
-/// A `start_date` or `end_date`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DateBound {
-    /// A whole day in the DAG's zone.
-    Date(civil::Date),
-    /// A wall-clock time in the DAG's zone.
-    DateTime(civil::DateTime),
-    /// An instant, written with its offset.
-    Instant(Timestamp),
 }

@@ -8,6 +8,7 @@ mod mail;
 mod notice;
 mod outbox;
 pub mod render;
+pub mod report;
 
 pub use channel::{DeliveryError, deliver};
 pub use mail::{Mail, Picture};

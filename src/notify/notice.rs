@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::mail::Mail;
-use super::render::report::Report;
+use super::report::Report;
 use crate::dag::{RunNumber, RunType};
 
 /// The version of what [`Notice::to_json`] writes.

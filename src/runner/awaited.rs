@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::catalog;
-use crate::dag::schedule::{DataInterval, Timetable};
+use crate::dag::schedule::DataInterval;
 use crate::dag::{AwaitedDag, Config, Dag, DagId, Over, RunState, RunType, TaskState};
 use crate::home::Home;
 use crate::runner::engine::PollResult;
@@ -103,13 +103,13 @@ fn listed(dates: &[(Timestamp, Option<&str>)], zone: &TimeZone) -> String {
 
 /// The data intervals of the other DAG that must have succeeded, the earliest first, or why there are none.
 fn expected(own: &Dag, interval: DataInterval, awaited: &AwaitedDag, other: &Dag) -> Result<Vec<DataInterval>, String> {
-    let timetable = Timetable::of(own);
+    let timetable = own.timetable();
     let mut interval = interval;
     for _ in 0..awaited.offset.unsigned_abs() {
         let shifted = if awaited.offset < 0 { timetable.before(&interval) } else { timetable.after(&interval) };
         interval = shifted.ok_or_else(|| format!("there is no date {} intervals away", awaited.offset))?;
     }
-    let theirs = Timetable::of(other);
+    let theirs = other.timetable();
     let local = |at: Timestamp| at.to_zoned(own.timezone.clone());
     match awaited.over {
         Over::Date => {
@@ -222,7 +222,7 @@ mod tests {
     fn dates(own: &str, start: &str, over: Over, other: &str) -> Result<Vec<String>, String> {
         let (own, other) = (dag("own", own), dag("other", other));
         let start: Timestamp = start.parse().unwrap();
-        let interval = Timetable::of(&own).intervals_from(start, start).next().unwrap();
+        let interval = own.timetable().intervals_from(start, start).next().unwrap();
         let awaited = AwaitedDag { dag: "other".to_owned(), task: None, offset: 0, over };
         let said = |other: DataInterval| other.start.strftime("%m-%d %H:%M").to_string();
         Ok(expected(&own, interval, &awaited, &other)?.into_iter().map(said).collect())

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{CWD, FileType, FlockOperation, Mode, flock, mknodat};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::driver::log;
+use super::driver_log as log;
 use super::race_delay::race_delay;
 use crate::home::Home;
 use crate::store::{Store, StoreError};

@@ -7,6 +7,7 @@ mod backoff;
 pub mod catalog;
 pub mod client;
 pub mod driver;
+pub mod driver_log;
 pub mod engine;
 pub mod evidence;
 pub mod files;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use crondag::dag::config::Email;
 use crondag::dag::{Config, DagId};
 use crondag::runner::attempt::AttemptSpec;
-use crondag::runner::driver::line::Line;
 use crondag::runner::driver::{Host, Key, Message};
+use crondag::runner::driver_log::line::Line;
 use crondag::store::WaitingNotice;
 use jiff::{SignedDuration, Timestamp};
 

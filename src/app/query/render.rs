@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use crate::app::request::params;
 use crate::app::times::{Moment, rfc3339};
-use crate::app::{App, AppError, select};
+use crate::app::{App, AppError, params, select};
 use crate::dag::schedule::DataInterval;
 use crate::dag::template::Scope;
 use crate::dag::{Action, ActionKind, Dag, DagId, RunType, Task, TaskId};

@@ -6,8 +6,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::range::{self, LeftOut, Outside};
+use super::repair_of;
 use super::trigger::{has_got_a_run, manual_run};
-use super::{params, repair_of};
+use crate::app::params;
 use crate::app::times::Moment;
 use crate::app::{App, AppError, select};
 use crate::dag::repair::RepairScope;

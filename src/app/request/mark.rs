@@ -10,7 +10,7 @@ use super::trigger::has_got_a_run;
 use crate::app::query::tasks::tasks_of;
 use crate::app::times::{Moment, minute};
 use crate::app::{App, AppError, select};
-use crate::dag::schedule::{DataInterval, Timetable};
+use crate::dag::schedule::DataInterval;
 use crate::dag::{Dag, DagId, RunNumber, TaskId, TaskState};
 use crate::runner::engine::recorded;
 use crate::runner::planner;
@@ -162,7 +162,7 @@ fn unrecorded(
     };
     // Without a file or an interval there is only the run to ask for, and the answer names those that are near.
     let Some(Ok(dag)) = app.find(dag_id) else { return Ok(None) };
-    let intervals: Vec<DataInterval> = Timetable::of(&dag).intervals_from(first, last).take(2).collect();
+    let intervals: Vec<DataInterval> = dag.timetable().intervals_from(first, last).take(2).collect();
     let Some(interval) = intervals.first().copied() else { return Ok(None) };
     // The whole interval of a schedule that has become coarser is meant where nothing is left to mark of those before.
     let is_behind = |run: &RunRow| run.state.is_final() && run.data_interval_end < interval.end;

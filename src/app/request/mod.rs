@@ -12,7 +12,6 @@ pub mod history;
 pub mod import;
 pub mod init;
 pub mod mark;
-pub mod params;
 pub mod pause;
 pub mod range;
 pub mod stop;

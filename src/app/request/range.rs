@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::app::times::Moment;
 use crate::app::{AppError, select};
 use crate::dag::Dag;
-use crate::dag::schedule::{DataInterval, Timetable};
+use crate::dag::schedule::DataInterval;
 
 /// More intervals than anybody means.
 const MOST_INTERVALS: usize = 100_000;
@@ -83,7 +83,7 @@ pub fn intervals(dag: &Dag, start: &str, end: &str) -> Result<Vec<DataInterval>,
             "swap -s and -e; both ends are included",
         ));
     }
-    let found: Vec<DataInterval> = Timetable::of(dag).intervals_from(from, to).take(MOST_INTERVALS + 1).collect();
+    let found: Vec<DataInterval> = dag.timetable().intervals_from(from, to).take(MOST_INTERVALS + 1).collect();
     match found.len() {
         0 => Err(AppError::usage(
             format!("no data interval of {} starts from {start} to {end}", dag.id),

@@ -4,7 +4,8 @@ use crate::app::{App, AppError};
 use crate::dag::DagId;
 use crate::runner::catalog::FaultyFile;
 use crate::runner::client;
-use crate::runner::driver::{self, End, log};
+use crate::runner::driver::{self, End};
+use crate::runner::driver_log as log;
 use crate::runner::planner::{self, Note};
 use crate::store::Store;
 

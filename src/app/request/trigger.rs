@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::params;
 use super::range::{self, LeftOut, Outside};
+use crate::app::params;
 use crate::app::times::{Moment, minute, rfc3339};
 use crate::app::{App, AppError, select};
-use crate::dag::schedule::{DataInterval, Timetable};
+use crate::dag::schedule::DataInterval;
 use crate::dag::{Dag, DagId, RunNumber, RunState, RunType};
 use crate::runner::planner;
 use crate::store::NewRun;
@@ -76,7 +76,7 @@ pub fn plan(app: &App, request: &TriggerRequest) -> Result<TriggerPlan, AppError
     let params = params::parse(&dag, &request.params)?;
     let interval = match &request.date {
         Some(date) => select::interval(&dag, date)?,
-        None => Timetable::of(&dag).latest_interval(app.now).ok_or_else(|| {
+        None => dag.timetable().latest_interval(app.now).ok_or_else(|| {
             AppError::usage(
                 format!("{} has no complete data interval yet: its start_date is not over", dag.id),
                 format!("crondag next {}, or name a date with --date", dag.id),

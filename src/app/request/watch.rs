@@ -9,7 +9,7 @@ use crate::app::times::Moment;
 use crate::app::{App, AppError};
 use crate::dag::{DagId, RunNumber, RunType, TaskId, TaskState};
 use crate::runner::client::{self, Driver};
-use crate::runner::driver::log;
+use crate::runner::driver_log as log;
 use crate::runner::engine::{Blocker, Standstill};
 use crate::runner::load;
 use crate::store::{Intent, Progress, RunFilter, RunRow, Store};

@@ -17,7 +17,8 @@ use super::task::{self, Defaults};
 use super::unknown_key::unknown_key;
 use super::value::bad_variable;
 use crate::dag::graph::Graph;
-use crate::dag::model::{Action, DateBound, Overlap, Task};
+use crate::dag::model::{Action, Overlap, Task};
+use crate::dag::schedule::DateBound;
 use crate::dag::template::Checker;
 use crate::dag::{Config, Dag, DagId};
 

@@ -19,8 +19,8 @@ use super::value::{
     bad_address, bad_identifier, date_of_toml, integer, is_address, is_memory, is_template, quoted_key, scalar,
 };
 use crate::dag::argument::{LONGEST_ARGUMENT, is_too_long};
-use crate::dag::model::DateBound;
 use crate::dag::nearest::nearest;
+use crate::dag::schedule::DateBound;
 use crate::dag::schedule::{Schedule, ScheduleFaultKind, parse_zone, read_date};
 use crate::dag::template::{Checker, TemplateFaultKind, param_variable};
 use crate::dag::units::{parse_duration, parse_size};

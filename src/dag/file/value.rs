@@ -8,7 +8,7 @@ use toml::de::{DeInteger, DeValue};
 use toml::value::{Datetime, Offset as TomlOffset};
 
 use super::fault::Fault;
-use crate::dag::model::DateBound;
+use crate::dag::schedule::DateBound;
 
 /// A key as TOML writes it.
 pub(super) fn quoted_key(name: &str) -> String {

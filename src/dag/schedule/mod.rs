@@ -11,5 +11,5 @@ pub use cron_field::{ScheduleFault, ScheduleFaultKind};
 pub use fire::Schedule;
 pub use succession::{Place, Upcoming};
 pub use timetable::{DataInterval, OutOfBounds, Succession, Timetable};
-pub use when::{When, WhenFault, parse_when, read_date};
+pub use when::{DateBound, When, WhenFault, parse_when, read_date};
 pub use zone::{ZoneFault, parse_zone};

@@ -5,8 +5,7 @@ use jiff::{SignedDuration, Timestamp, ToSpan, civil};
 use serde::{Deserialize, Serialize};
 
 use super::fire::Schedule;
-use super::when::start_of_day;
-use crate::dag::model::Dag;
+use super::when::{DateBound, start_of_day};
 
 /// A data interval, start included, end excluded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -66,13 +65,18 @@ pub struct Timetable<'a> {
 }
 
 impl<'a> Timetable<'a> {
-    /// The timetable of a DAG.
-    pub fn of(dag: &'a Dag) -> Timetable<'a> {
+    /// The intervals of a schedule in a zone, within `start_date` and `end_date`; without a schedule, the local days.
+    pub(in crate::dag) fn new(
+        schedule: Option<&'a Schedule>,
+        zone: &'a TimeZone,
+        start_date: Option<&DateBound>,
+        end_date: Option<&DateBound>,
+    ) -> Timetable<'a> {
         Timetable {
-            schedule: dag.schedule.as_ref(),
-            zone: &dag.timezone,
-            first: dag.start_date.as_ref().map(|bound| bound.first_instant(&dag.timezone)),
-            last: dag.end_date.as_ref().map(|bound| bound.last_instant(&dag.timezone)),
+            schedule,
+            zone,
+            first: start_date.map(|bound| bound.first_instant(zone)),
+            last: end_date.map(|bound| bound.last_instant(zone)),
         }
     }
 
@@ -197,6 +201,7 @@ fn just_after(at: Timestamp) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dag::Dag;
     use crate::dag::file::{read_config, read_dag};
 
     fn dag(keys: &str) -> Dag {
@@ -218,7 +223,7 @@ mod tests {
     #[test]
     fn a_fire_time_closes_the_interval_since_the_fire_time_before() {
         let dag = dag("schedule = '0 7 * * *'\ntimezone = 'America/New_York'");
-        let timetable = Timetable::of(&dag);
+        let timetable = dag.timetable();
         let said = |interval: Option<DataInterval>| said(&timetable, interval);
         let (ninth, tenth) =
             ("2024-03-09T07:00-05:00..2024-03-10T07:00-04:00", "2024-03-10T07:00-04:00..2024-03-11T07:00-04:00");
@@ -237,7 +242,7 @@ mod tests {
     #[test]
     fn without_a_schedule_each_local_day_is_an_interval() {
         let dag = dag("timezone = 'America/New_York'");
-        let timetable = Timetable::of(&dag);
+        let timetable = dag.timetable();
         let said = |interval: Option<DataInterval>| said(&timetable, interval);
         let (ninth, tenth) =
             ("2024-03-09T00:00-05:00..2024-03-10T00:00-05:00", "2024-03-10T00:00-05:00..2024-03-11T00:00-04:00");
@@ -255,7 +260,7 @@ mod tests {
     fn start_date_and_end_date_bound_the_logical_dates() {
         let dag = dag("schedule = '0 7 * * *'\ntimezone = 'America/New_York'\n\
                        start_date = 2024-06-10\nend_date = 2024-06-12\ncatchup = true");
-        let timetable = Timetable::of(&dag);
+        let timetable = dag.timetable();
         let days = |found: Option<DataInterval>| {
             said(&timetable, found).pop().map(|said| format!("{} to {}", &said[8..13], &said[32..37]))
         };
@@ -274,7 +279,7 @@ mod tests {
     #[test]
     fn a_range_of_logical_dates_includes_both_ends_and_goes_beyond_the_bounds() {
         let dag = dag("schedule = '0 */12 * * *'\ntimezone = 'UTC'\nend_date = 2024-06-01");
-        let timetable = Timetable::of(&dag);
+        let timetable = dag.timetable();
         let (from, to) = (at("2024-06-10T12:00Z"), at("2024-06-11T12:00Z"));
         assert_eq!(
             said(&timetable, timetable.intervals_from(from, to)),
@@ -295,7 +300,7 @@ mod tests {
     fn a_day_that_the_zone_skips_has_no_interval() {
         for keys in ["", "schedule = '@daily'\n"] {
             let dag = dag(&format!("{keys}timezone = 'Pacific/Apia'"));
-            let timetable = Timetable::of(&dag);
+            let timetable = dag.timetable();
             let on = |date: &str| timetable.on_date(date.parse().unwrap());
             assert_eq!(on("2011-12-30"), []);
             let (before, after) = (on("2011-12-29"), on("2011-12-31"));
@@ -309,7 +314,7 @@ mod tests {
     fn a_day_whose_first_minute_comes_twice_begins_once() {
         // One minute after midnight clocks went back to the day before.
         let dag = dag("timezone = 'America/St_Johns'");
-        let timetable = Timetable::of(&dag);
+        let timetable = dag.timetable();
         let midnight = at("2006-10-29T00:00-02:30");
         let days = ["2006-10-28T00:00-02:30..2006-10-29T00:00-02:30", "2006-10-29T00:00-02:30..2006-10-30T00:00-03:30"];
         for (date, day) in ["2006-10-28", "2006-10-29"].into_iter().zip(days) {

@@ -3,7 +3,16 @@
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan, civil};
 
-use crate::dag::model::DateBound;
+/// A `start_date` or `end_date`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DateBound {
+    /// A whole day in the DAG's zone.
+    Date(civil::Date),
+    /// A wall-clock time in the DAG's zone.
+    DateTime(civil::DateTime),
+    /// An instant, written with its offset.
+    Instant(Timestamp),
+}
 
 /// A date or an instant on a command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

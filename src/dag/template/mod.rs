@@ -70,7 +70,7 @@ pub struct Renderer {
 impl Renderer {
     /// Computes the values of all names.
     pub fn new(scope: &Scope<'_>, secrets: Secrets) -> Renderer {
-        let timetable = Timetable::of(scope.dag);
+        let timetable = scope.dag.timetable();
         let dates = Dates::new(scope.interval, &timetable, &scope.dag.timezone);
         let variables = dates.texts(scope.run_id);
         let context = context(

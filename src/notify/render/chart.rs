@@ -1,6 +1,6 @@
 //! A line of values as a small picture (PNG): what a mail can show inline everywhere.
 
-use serde::{Deserialize, Serialize};
+use crate::notify::report::Point;
 
 /// Width and height in pixels.
 const SIZE: (usize, usize) = (480, 96);
@@ -15,15 +15,6 @@ const GRID: Colour = [225, 225, 225];
 const LINE: Colour = [58, 110, 165];
 const GOOD: Colour = [47, 125, 79];
 const BAD: Colour = [190, 50, 40];
-
-/// One value of a chart.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Point {
-    /// The number.
-    pub value: f64,
-    /// Whether its check failed or warned: it is drawn in red.
-    pub is_bad: bool,
-}
 
 /// Draws values, the newest on the right and marked; `None` when there is nothing to draw.
 pub fn png(points: &[Point]) -> Option<Vec<u8>> {

@@ -15,9 +15,9 @@ use crate::dag::schedule::DataInterval;
 use crate::dag::template::iso;
 use crate::dag::{Action, DagId, Report, RunType, TaskId, Verdict};
 use crate::home::Home;
-use crate::notify::render::chart::Point;
-use crate::notify::render::report::{CheckReport, TaskLine, ValueReport, report_text};
+use crate::notify::render::report::report_text;
 use crate::notify::render::{self, Place};
+use crate::notify::report::{self as facts, CheckReport, Point, TaskLine, ValueReport};
 use crate::notify::{Notice, NoticeEvent, Outbox};
 use crate::runner::attempt::environment::host;
 use crate::runner::client;
@@ -130,7 +130,7 @@ impl ReportJob {
         Ok(())
     }
 
-    fn gather(&self, store: &Store) -> Result<render::report::Report, StoreError> {
+    fn gather(&self, store: &Store) -> Result<facts::Report, StoreError> {
         let zone = TimeZone::get(&self.timezone).unwrap_or(TimeZone::UTC);
         let interval = (iso(&self.interval.start.to_zoned(zone.clone())), iso(&self.interval.end.to_zoned(zone)));
         let mut gates = Vec::new();
@@ -152,7 +152,7 @@ impl ReportJob {
         for check in &self.checks {
             checks.push(self.check(store, check)?);
         }
-        Ok(render::report::Report {
+        Ok(facts::Report {
             dag_id: self.dag_id.to_string(),
             selector: render::run_selector(self.run_type, &self.run_id, &self.ds, &interval).to_owned(),
             ds: self.ds.clone(),

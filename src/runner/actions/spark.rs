@@ -136,13 +136,13 @@ fn display(argv: &[String]) -> String {
 mod tests {
     use super::*;
     use crate::dag::file::{read_config, read_dag};
-    use crate::dag::schedule::Timetable;
+
     use crate::dag::template::{Scope, Secrets};
     use crate::dag::{Action, Dag, RunType};
 
     fn rendered(dag: &Dag, spark_submit: Option<&str>, spark_home: Option<&str>) -> Vec<String> {
         let Action::Spark(spark) = &dag.tasks[0].action else { panic!("not spark") };
-        let interval = Timetable::of(dag).on_date("2018-07-01".parse().unwrap())[0];
+        let interval = dag.timetable().on_date("2018-07-01".parse().unwrap())[0];
         let (params, vars) = (dag.params.clone(), std::collections::BTreeMap::new());
         let scope = Scope {
             dag,

@@ -6,7 +6,6 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value as Json;
 
-use super::line::{Happening, Line};
 use super::{Driver, EndedAttempt, Host, Item, Key, Live, Message, Starting};
 use crate::dag::schedule::DataInterval;
 use crate::dag::template::{Renderer, Scope, Secrets};
@@ -15,6 +14,7 @@ use crate::dag::{Config, SKIP_EXIT_STATUS};
 use crate::home::Home;
 use crate::runner::actions;
 use crate::runner::attempt::{AttemptSpec, Ending, ExitRecord, Launch, LimitedBy, TimeLimit};
+use crate::runner::driver_log::line::{Happening, Line};
 use crate::runner::engine::{Event, Outcome, Start};
 use crate::store::RunRow;
 

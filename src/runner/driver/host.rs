@@ -10,8 +10,8 @@ use crate::dag::{Config, DagId};
 use crate::runner::attempt::AttemptSpec;
 use crate::store::WaitingNotice;
 
-use super::line::Line;
 use super::message::{Key, Message};
+use crate::runner::driver_log::line::Line;
 
 /// The clock, the processes and the files around the driver. What happens there comes back as
 /// [`Message`](super::Message)s.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::line::Line;
 use super::{Driver, Host, Mode};
+use crate::runner::driver_log::line::Line;
 use crate::store::StoreError;
 
 /// How often a driver that never ends tidies up.

@@ -2,11 +2,11 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::line::{Happening, Level, Line};
 use super::{Driver, Host, Item};
 use crate::dag::template::iso;
 use crate::dag::{Dag, Task, TaskState};
 use crate::notify::{DeliveryError, Notice, NoticeEvent, RunFacts, Standing, TaskFacts};
+use crate::runner::driver_log::line::{Happening, Level, Line};
 use crate::runner::engine::{Alert, AlertKind, TaskReport};
 
 /// How long mail waits at most for its next try, or for the hour in which a home may send more.

@@ -8,8 +8,6 @@ mod attempts;
 mod file_polls;
 mod host;
 mod housekeeping;
-pub mod line;
-pub mod log;
 mod mailer;
 mod message;
 mod overdue;
@@ -44,7 +42,7 @@ pub use host::Host;
 pub use message::{Key, Message};
 pub use work::{run, run_in_foreground};
 
-use line::{Fresh, Happening, Line};
+use super::driver_log::line::{Fresh, Happening, Line};
 
 /// How a driver lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

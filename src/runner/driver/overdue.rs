@@ -7,9 +7,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::line::Line;
-use super::log;
 use crate::runner::attempt::local::attempt_file::{self, Due, Urged};
+use crate::runner::driver_log as log;
+use crate::runner::driver_log::line::Line;
 
 /// How long after its time, and how often from then on, a shim is urged on. To one that is at it nothing happens.
 const MARGIN: Duration = Duration::from_secs(5);

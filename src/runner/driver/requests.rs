@@ -2,10 +2,10 @@
 
 use jiff::Timestamp;
 
-use super::line::{Happening, Line};
 use super::mailer::LONGEST_PAUSE;
 use super::{Driver, Host, Item};
 use crate::dag::{RunNumber, RunState, TaskState};
+use crate::runner::driver_log::line::{Happening, Line};
 use crate::runner::engine::{Event, Plan, RerunRequest};
 use crate::runner::load::{self, LoadFault, Loaded};
 use crate::store::{Intent, IntentRow, Rerun, StoreError};

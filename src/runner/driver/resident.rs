@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::line::{Fresh, Happening, Line};
 use super::{Driver, End, Host, Mode};
 use crate::dag::Config;
 use crate::home::Home;
+use crate::runner::driver_log::line::{Fresh, Happening, Line};
 use crate::runner::engine::Event;
 use crate::runner::planner::{self, Pacer};
 use crate::store::Store;

@@ -1,9 +1,9 @@
 //! What the driver says of runs and attempts, once it is committed.
 
-use super::line::{Happening, Level, Line};
 use super::{Driver, Host, Key};
 use crate::dag::{RunNumber, RunState, SKIP_EXIT_STATUS, Transition};
 use crate::runner::attempt::{Ending, ExitRecord};
+use crate::runner::driver_log::line::{Happening, Level, Line};
 
 impl<H: Host> Driver<H> {
     pub(super) fn say_transition(&self, transition: &Transition) {

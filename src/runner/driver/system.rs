@@ -12,8 +12,6 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::file_polls::FilePolls;
 use super::host::Host;
-use super::line::Line;
-use super::log;
 use super::overdue::Overdue;
 use super::supervisor::Supervisor;
 use super::{Key, Message};
@@ -28,6 +26,8 @@ use crate::runner::attempt::printed::own;
 use crate::runner::attempt::secrets::Keyring;
 use crate::runner::attempt::{AttemptSpec, Ending, ExitRecord};
 use crate::runner::backoff::Backoff;
+use crate::runner::driver_log as log;
+use crate::runner::driver_log::line::Line;
 use crate::runner::files;
 use crate::runner::mail::{self, MailError};
 use crate::runner::planner;

@@ -10,8 +10,6 @@ use jiff::Timestamp;
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::line::{Fresh, Happening, Line};
-use super::log;
 use super::resident::{PASS_EVERY, pass};
 use super::supervisor::Supervisor;
 use super::system::System;
@@ -20,6 +18,8 @@ use crate::dag::Config;
 use crate::home::Home;
 use crate::runner::catalog;
 use crate::runner::client::{self, DriverLock};
+use crate::runner::driver_log as log;
+use crate::runner::driver_log::line::{Fresh, Happening, Line};
 use crate::runner::planner::{self, Pacer};
 use crate::runner::race_delay::race_delay;
 use crate::store::Store;

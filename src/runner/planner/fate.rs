@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::schedule::{History, fires_until, heed_clock, next_run, searched_until, starts_at};
 use crate::dag::Dag;
-use crate::dag::schedule::{DataInterval, OutOfBounds, Place, Timetable};
+use crate::dag::schedule::{DataInterval, OutOfBounds, Place};
 use crate::store::{DagRow, StoreError};
 
 /// What becomes of an interval, as things stand.
@@ -78,7 +78,7 @@ pub fn fate_of(
         Place::Taken => return Ok(Fate::MadeAhead),
         Place::Free | Place::Coarser { .. } | Place::Rest { .. } | Place::LeftOut { .. } => {}
     }
-    let timetable = Timetable::of(dag);
+    let timetable = dag.timetable();
     if dag.schedule.is_none() {
         return Ok(Fate::Never(Never::NoSchedule));
     }

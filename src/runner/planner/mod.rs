@@ -17,7 +17,6 @@ use jiff::tz::TimeZone;
 
 use super::catalog::{self, FaultyFile};
 use crate::access::Exposed;
-use crate::dag::schedule::Timetable;
 use crate::dag::template::iso;
 use crate::dag::{Config, Dag, DagId, RunNumber, RunType};
 use crate::home::Home;
@@ -269,7 +268,7 @@ fn create_due(
     now: Timestamp,
     report: &mut Report,
 ) -> Result<bool, StoreError> {
-    let timetable = Timetable::of(dag);
+    let timetable = dag.timetable();
     let mut row = before.clone();
     heed_clock(write, dag, &mut row, now)?;
     let until = fires_until(dag, now);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::dag::schedule::{DataInterval, Place, Timetable, Upcoming};
+use crate::dag::schedule::{DataInterval, Place, Upcoming};
 use crate::dag::{Dag, DagId};
 use crate::store::{DagRow, Store, StoreError, Write};
 
@@ -150,7 +150,7 @@ pub fn upcoming(
     after: Timestamp,
     count: usize,
 ) -> Result<Vec<Upcoming>, StoreError> {
-    let timetable = Timetable::of(dag);
+    let timetable = dag.timetable();
     let Some(first) = timetable.next_interval(after) else { return Ok(Vec::new()) };
     let ran = history.intervals_from(&dag.id, first.start)?;
     Ok(timetable.upcoming(after, &ran).take(count).collect())
@@ -161,7 +161,7 @@ pub fn upcoming(
 /// # Errors
 /// The database.
 pub fn next_run(history: &impl History, dag: &Dag, after: Timestamp) -> Result<Option<DataInterval>, StoreError> {
-    let timetable = Timetable::of(dag);
+    let timetable = dag.timetable();
     let Some(first) = timetable.next_interval(after) else { return Ok(None) };
     let ran = history.intervals_from(&dag.id, first.start)?;
     Ok(timetable.upcoming(after, &ran).find_map(|upcoming| upcoming.to_run()))
@@ -177,7 +177,7 @@ pub fn foretold(
     after: Timestamp,
     count: usize,
 ) -> Result<Vec<DataInterval>, StoreError> {
-    let timetable = Timetable::of(dag);
+    let timetable = dag.timetable();
     let Some(first) = timetable.next_interval(after) else { return Ok(Vec::new()) };
     let ran = history.intervals_from(&dag.id, first.start)?;
     let said = timetable.upcoming(after, &ran).filter_map(|upcoming| match upcoming.place {
@@ -190,7 +190,7 @@ pub fn foretold(
 /// When the DAG is to be planned next, given what its row says has been dealt with: also for an interval that then turns
 /// out to need no run.
 pub(super) fn next_fire(dag: &Dag, row: &DagRow) -> Option<Timestamp> {
-    Timetable::of(dag).next_interval(searched_until(dag, row)).map(|interval| starts_at(dag, &interval))
+    dag.timetable().next_interval(searched_until(dag, row)).map(|interval| starts_at(dag, &interval))
 }
 
 /// How many runs a pass makes for a DAG that catches up: as many as may be running at once wait for their turn. More are
@@ -209,7 +209,7 @@ pub(super) fn made_after(dag: &Dag, row: &DagRow, until: Timestamp) -> Timestamp
     if dag.catchup {
         return from;
     }
-    Timetable::of(dag).latest_interval(until).map_or(from, |latest| latest.start).max(from)
+    dag.timetable().latest_interval(until).map_or(from, |latest| latest.start).max(from)
 }
 
 /// The runs that ticks are still to make, although they are due.
@@ -233,7 +233,7 @@ pub fn backlog(
 ) -> Result<Option<Backlog>, StoreError> {
     let mut row = row.cloned().unwrap_or_else(|| DagRow::new(dag.id.clone(), now));
     heed_clock(history, dag, &mut row, now)?;
-    let (timetable, until) = (Timetable::of(dag), fires_until(dag, now));
+    let (timetable, until) = (dag.timetable(), fires_until(dag, now));
     let after = made_after(dag, &row, until);
     let Some(first) = timetable.next_interval(after).filter(|first| first.end <= until) else { return Ok(None) };
     let ran = history.intervals_from(&dag.id, first.start)?;

@@ -1,5 +1,7 @@
 //! Where the driver's lines go: to standard error, or into the home's driver.log, which is kept short.
 
+pub mod line;
+
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
@@ -8,8 +10,8 @@ use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
 
-use super::line::{Level, Line};
 use crate::home::Home;
+use line::{Level, Line};
 
 /// How many bytes driver.log may have before it is put aside.
 const LONGEST: u64 = 10 << 20;

@@ -199,12 +199,12 @@ impl Line {
     }
 
     /// As a log has it, without the end of the line.
-    pub(super) fn said(&self, at: Timestamp) -> String {
+    pub(in crate::runner) fn said(&self, at: Timestamp) -> String {
         format!("{at:.3} {self}")
     }
 
     /// What [`Line::said`] has made a line of a log of; `None` when crondag has not said it, but a library, say.
-    pub(super) fn heard(text: &str) -> Option<(Timestamp, Line)> {
+    pub(in crate::runner) fn heard(text: &str) -> Option<(Timestamp, Line)> {
         let (at, rest) = text.split_once(' ')?;
         let (level, rest) = rest.split_once(' ')?;
         let (what, fields) = rest.split_at(rest.find(' ').unwrap_or(rest.len()));
@@ -221,11 +221,11 @@ impl Display for Line {
 
 /// Lines that were not said the last time: what is found wrong again and again is said once.
 #[derive(Debug, Default)]
-pub(super) struct Fresh(Vec<Line>);
+pub(in crate::runner) struct Fresh(Vec<Line>);
 
 impl Fresh {
     /// Those of these lines that were not among the ones before.
-    pub(super) fn of(&mut self, lines: Vec<Line>) -> Vec<Line> {
+    pub(in crate::runner) fn of(&mut self, lines: Vec<Line>) -> Vec<Line> {
         let fresh = lines.iter().filter(|line| !self.0.contains(line)).cloned().collect();
         self.0 = lines;
         fresh
@@ -236,7 +236,7 @@ impl Fresh {
 pub fn page() -> String {
     let mut page = String::from(
         "# The driver's log\n\n\
-         <!-- Made from src/runner/driver/line.rs: change it there, then run `UPDATE=1 cargo test --test reference`. -->\n\n\
+         <!-- Made from src/runner/driver_log/line.rs: change it there, then run `UPDATE=1 cargo test --test reference`. -->\n\n\
          The driver writes one line per event: the resident scheduler to its standard error (the journal, with systemd), a\n\
          driver that a tick or a command started to `.crondag/driver.log`.\n\n\
          ```\n\
