@@ -9,7 +9,7 @@ use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
 use super::layout::{Layout, hanging, wants_colour, width};
-use crate::dag::file::{Fault, Severity};
+use crate::dag::file::{Fault, Severity, within};
 
 /// How the text is shown where it goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,18 +142,6 @@ fn window(fault: &Fault, text: &str) -> Range<usize> {
         .fold((text.len(), 0), |(start, end), span| (start.min(span.start), end.max(span.end)));
     let start = text[..start].rfind('\n').map_or(0, |at| at + 1);
     let end = text[end..].find('\n').map_or(text.len(), |at| end + at);
-    start..end
-}
-
-fn within(span: &Range<usize>, text: &str) -> Range<usize> {
-    let mut start = span.start.min(text.len());
-    let mut end = span.end.clamp(start, text.len());
-    while !text.is_char_boundary(start) {
-        start -= 1;
-    }
-    while !text.is_char_boundary(end) {
-        end += 1;
-    }
     start..end
 }
 

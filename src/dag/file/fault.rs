@@ -118,6 +118,19 @@ fn one_line(text: &str) -> String {
     if text.chars().nth(MOST).is_some() { shown + "..." } else { shown }
 }
 
+/// The nearest span that is of the text and begins and ends between its characters.
+pub(crate) fn within(span: &Range<usize>, text: &str) -> Range<usize> {
+    let mut start = span.start.min(text.len());
+    let mut end = span.end.clamp(start, text.len());
+    while !text.is_char_boundary(start) {
+        start -= 1;
+    }
+    while !text.is_char_boundary(end) {
+        end += 1;
+    }
+    start..end
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

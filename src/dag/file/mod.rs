@@ -33,5 +33,6 @@ pub use awaited::{OtherFile, check_awaited};
 pub use config::{read_config, read_config_leniently};
 pub use dag::read_dag;
 pub use diagnosis::read_diagnosis;
+pub(crate) use fault::within;
 pub use fault::{Fault, Severity};
 pub(crate) use value::OWN_VARIABLES;

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use toml::de::{DeTable, DeValue};
 
-use super::fault::Fault;
+use super::fault::{Fault, within};
 
 /// Slips after which the parser stumbles over what is no fault of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,14 +98,7 @@ pub(super) fn line_of(starts: &[usize], at: usize) -> usize {
 
 /// The span on character boundaries; an empty one is kept only at the end of a line, where something is missing.
 fn visible(text: &str, span: Range<usize>) -> Range<usize> {
-    let mut start = span.start.min(text.len());
-    let mut end = span.end.clamp(start, text.len());
-    while !text.is_char_boundary(start) {
-        start -= 1;
-    }
-    while !text.is_char_boundary(end) {
-        end += 1;
-    }
+    let Range { start, mut end } = within(&span, text);
     let first = text[start..].chars().next();
     if start == end && !matches!(first, None | Some('\n' | '\r')) {
         end += first.map_or(0, char::len_utf8);
