@@ -226,6 +226,7 @@ next: crondag validate
     "last_run_state": null,
     "last_run_logical_date": null,
     "last_run_failed_tasks": null,
+    "last_run_upstream_failed_tasks": null,
     "fault": null,
     "faults": 0
   }
@@ -659,6 +660,7 @@ next: crondag tasks userprofile scheduled__2018-07-02T07:00:00+08:00
     "end_date": "2018-07-02T09:00:00+08:00",
     "data_interval_end": "2018-07-02T07:00:00+08:00",
     "failed_tasks": 0,
+    "upstream_failed_tasks": 0,
     "reason": null
   }
 ]

@@ -77,6 +77,116 @@ next: crondag logs tags gender backfill__2018-07-01T00:00:00+00:00
     assert_eq!(status[0]["failed_tasks_last_24h"][0]["failed_tasks"], 1);
 }
 
+/// What fails blocks two tasks, and the last one looks after that; the second DAG has none that does.
+const BLOCKED: &str = "
+schedule = '@daily'
+start_date = 2018-07-01
+order = ['load >> [a, b]']
+[tasks.load]
+shell = 'exit 3'
+[tasks.a]
+shell = 'true'
+[tasks.b]
+shell = 'true'
+";
+
+#[test]
+fn a_task_that_did_not_run_because_of_another_is_not_counted_as_failed() {
+    let home = Home::new()
+        .dag("good", format!("{BLOCKED}[tasks.last]\nshell = 'true'\nafter = ['a', 'b']\ntrigger_rule = 'all_done'\n"))
+        .dag("bad", BLOCKED)
+        .has_ticked();
+    home.run("backfill -s 2018-07-01 -e 2018-07-01 bad")
+        .code(1)
+        .stderr_eq(str![[r#"
+[..]  bad 2018-07-01 00:00 +00:00 failed, 1 task failed, 2 not run because of it (1 of 1 runs)
+
+"#]])
+        .stdout_eq(str![[r#"
+bad: 0 runs succeeded, 1 failed, in [..]
+next: crondag tasks bad backfill__2018-07-01T00:00:00+00:00
+then: crondag backfill -s 2018-07-01 -e 2018-07-01 bad --rerun failed
+
+"#]]);
+    home.run("backfill -s 2018-07-01 -e 2018-07-01 good")
+        .code(1)
+        .stderr_eq(str![[r#"
+[..]  good 2018-07-01 00:00 +00:00 success, 1 task failed, 2 not run because of it (1 of 1 runs)
+
+"#]])
+        .stdout_eq(str![[r#"
+good: 1 run succeeded (1 task failed in 1 run), 0 failed, in [..]
+next: crondag tasks good backfill__2018-07-01T00:00:00+00:00
+then: crondag backfill -s 2018-07-01 -e 2018-07-01 good --rerun failed
+
+"#]]);
+    home.run("trigger good --date 2018-07-01 --wait -y").stdout_eq(str![[r#"
+good for 2018-07-01 00:00 +00:00
+run id: manual__2018-07-01T00:00:00+00:00__[..]
+success, 1 task failed, 2 not run because of it
+
+"#]]);
+    home.run("list_dags").success().stdout_eq(str![[r#"
+dag   schedule  next start               last run
+bad   @daily    [..]  failed
+good  @daily    [..]  success, 1 task failed, 2 not run because of it
+
+"#]]);
+    home.run("runs good").success().stdout_eq(str![[r#"
+dag   logical date             type      state    started              duration  reason
+good  2018-07-01 00:00 +00:00  backfill  success  [..]  1 task failed, 2 not
+                                                                                 run because of it
+good  2018-07-01 00:00 +00:00  manual    success  [..]  1 task failed, 2 not
+                                                                                 run because of it
+
+next: crondag tasks good manual__2018-07-01T00:00:00+00:00__[..]
+
+"#]]);
+    home.run("tasks good").success().stdout_eq(str![[r#"
+good 2018-07-01 00:00 +00:00: success in [..], 1 task failed, 2 not run because of it
+manual__2018-07-01T00:00:00+00:00__[..]
+task  state            try  started              duration  reason
+load  failed           1/1  [..]  exit status 3
+a     upstream_failed                                      trigger rule all_success: load failed
+b     upstream_failed                                      trigger rule all_success: load failed
+last  success          1/1  [..]
+
+next: crondag logs good load manual__2018-07-01T00:00:00+00:00__[..]
+
+"#]]);
+    home.run("explain good").success().stdout_eq(str![[r#"
+run: 2018-07-01 00:00 +00:00 has succeeded, although 1 task failed, 2 not run because of it
+  next: crondag clear good manual__2018-07-01T00:00:00+00:00__[..] --failed
+load: has failed (try 1 of 1): exit status 3
+  next: crondag logs good load manual__2018-07-01T00:00:00+00:00__[..]
+dag: the next run starts at [..]
+...
+
+"#]]);
+    home.run("status").success().stdout_eq(str![[r#"
+1 run failed within the last 24 hours
+dag  logical date             ended    reason
+bad  2018-07-01 00:00 +00:00  [..] ago  task a could not run: trigger rule all_success: load failed,
+                                       and 1 more
+next: crondag tasks bad backfill__2018-07-01T00:00:00+00:00
+
+2 runs succeeded within the last 24 hours in spite of failed tasks
+dag   logical date             ended    reason
+good  2018-07-01 00:00 +00:00  [..] ago  1 task failed, 2 not run because of it
+good  2018-07-01 00:00 +00:00  [..] ago  1 task failed, 2 not run because of it
+next: crondag tasks good manual__2018-07-01T00:00:00+00:00__[..]
+
+zone: UTC (crondag.toml)
+
+"#]]);
+    for answer in [home.json("runs bad --json"), home.json("runs good --json")] {
+        assert_eq!((&answer[0]["failed_tasks"], &answer[0]["upstream_failed_tasks"]), (&1.into(), &2.into()));
+    }
+    let dags = home.json("list_dags --json");
+    let of = |nth: usize| (&dags[nth]["last_run_failed_tasks"], &dags[nth]["last_run_upstream_failed_tasks"]);
+    assert_eq!([of(0), of(1)], [(&1.into(), &2.into()); 2]);
+}
+
 #[test]
 fn a_task_that_the_file_no_longer_has_is_removed() {
     let home = Home::new().dag(

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IsTerminal};
+use std::ops::Add;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,7 +24,7 @@ use super::layout::{Layout, width};
 use super::output::{Page, print_json, say};
 use super::stuck;
 use crate::app::App;
-use crate::app::query::runs::{self as queries, failed_tasks};
+use crate::app::query::runs as queries;
 use crate::app::request::backfill::{
     self, Action, BackfillPlan, BackfillReceipt, BackfillRequest, PlannedRun, Rerun, TaskChoice,
 };
@@ -32,7 +33,7 @@ use crate::app::request::watch::{Outlook, Sight, Watch, Watched};
 use crate::app::times::minute;
 use crate::dag::repair::RepairScope;
 use crate::dag::units::format_duration;
-use crate::dag::{DagId, RunNumber, RunState, RunType, TaskId};
+use crate::dag::{DagId, Failures, RunNumber, RunState, RunType, TaskId};
 use crate::store::Progress;
 
 /// Options of `backfill`.
@@ -170,7 +171,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
             page.print()?;
         }
         let is_bad =
-            all.iter().any(|run| run.state == RunState::Failed || (run.failed_tasks > 0 && !args.allow_failed_tasks));
+            all.iter().any(|run| run.state == RunState::Failed || (run.failures().any() && !args.allow_failed_tasks));
         return Ok(if is_bad { ExitCode::FAILURE } else { ExitCode::SUCCESS });
     }
     receipt.driver.clone()?;
@@ -297,7 +298,7 @@ impl Watcher<'_> {
     fn closing(&self, view: &View<'_>, progress: &[Progress]) -> Result<ExitCode, CliError> {
         view.clear();
         let failed: Vec<&Progress> = progress.iter().filter(|run| run.state == RunState::Failed).collect();
-        let in_spite = progress.iter().filter(|run| run.state == RunState::Success && run.tasks.failed > 0);
+        let in_spite = progress.iter().filter(|run| run.state == RunState::Success && run.tasks.failures.any());
         let in_spite: Vec<&Progress> = in_spite.collect();
         let is_good = failed.is_empty() && (in_spite.is_empty() || self.args.allow_failed_tasks);
         let code = if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE };
@@ -308,9 +309,13 @@ impl Watcher<'_> {
         }
         let took = format_duration(view.started.elapsed());
         let good = progress.len() - failed.len();
-        let despite = match in_spite.iter().map(|run| run.tasks.failed).sum::<u32>() {
-            0 => String::new(),
-            count => format!(" ({} in {})", failed_tasks(count), runs(in_spite.len())),
+        let despite = match in_spite.iter().map(|run| run.tasks.failures).reduce(Add::add) {
+            None => String::new(),
+            // What did not run because of them is said of each run.
+            Some(Failures { failed: failed @ 1.., .. }) => {
+                format!(" ({} in {})", Failures { failed, upstream_failed: 0 }, runs(in_spite.len()))
+            }
+            Some(failures) => format!(" ({failures} in {})", runs(in_spite.len())),
         };
         let mut page = Page::new();
         page.line(format!("{}: {} succeeded{despite}, {} failed, in {took}", self.dag_id, runs(good), failed.len()));
@@ -418,7 +423,7 @@ impl<'a> View<'a> {
                 if !self.is_terminal {
                     let now = Timestamp::now().to_zoned(self.zone.clone()).strftime("%H:%M:%S").to_string();
                     say(format!("{now}  {} {date} {ended} ({done} of {} runs)", self.dag_id, progress.len()));
-                } else if run.tasks.failed > 0 || run.state == RunState::Failed {
+                } else if run.tasks.failures.any() || run.state == RunState::Failed {
                     self.say(&format!("{} {date} {ended}", self.dag_id));
                 }
             }
@@ -435,7 +440,7 @@ impl<'a> View<'a> {
             });
             bar.set_length(u64::from(run.tasks.total));
             bar.set_position(u64::from(run.tasks.ended));
-            bar.set_message(format!("{} running, {} failed", run.tasks.running, run.tasks.failed));
+            bar.set_message(format!("{} running, {} failed", run.tasks.running, run.tasks.failures.failed));
         }
         let elapsed = self.started.elapsed();
         let left = if done > 0 {
@@ -491,10 +496,7 @@ fn style(template: &str) -> ProgressStyle {
 
 /// `success`, `failed, 1 task failed`
 fn how_it_ended(run: &Progress) -> String {
-    match run.tasks.failed {
-        0 => run.state.to_string(),
-        count => format!("{}, {}", run.state, failed_tasks(count)),
-    }
+    if run.tasks.failures.any() { format!("{}, {}", run.state, run.tasks.failures) } else { run.state.to_string() }
 }
 
 fn runs(count: usize) -> String {

@@ -68,7 +68,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
         page.table(&table(&app, &answers));
         let needs_a_look = |run: &&RunAnswer| {
             // One that was stopped before it began has nothing to show.
-            (run.state == RunState::Failed && run.start_date.is_some()) || run.failed_tasks > 0
+            (run.state == RunState::Failed && run.start_date.is_some()) || run.failures().any()
         };
         if let Some(failed) = answers.iter().rev().find(needs_a_look) {
             page.gap();
@@ -92,7 +92,7 @@ fn table(app: &App, runs: &[RunAnswer]) -> Table {
             Cell::new(run.state.as_str(), Tone::of_run(run.state)),
             Cell::new(run.start_date.as_ref().map(Moment::clock).unwrap_or_default(), Tone::Dim),
             run.duration(app).map(format_duration).unwrap_or_default().into(),
-            Cell::new(failures.or(run.reason.clone()).unwrap_or_default(), tone),
+            Cell::new(failures.map(|failures| failures.to_string()).or(run.reason.clone()).unwrap_or_default(), tone),
         ]);
     }
     table

@@ -90,7 +90,7 @@ fn show(app: &App, answer: &StatusAnswer, page: &mut Page) {
         say(page, "behind", Tone::Yellow, &text, Some(&format!("crondag explain {}", lag.dag_id)));
     }
     for running in &answer.running {
-        let tone = if running.failed_tasks > 0 { Tone::Red } else { Tone::Cyan };
+        let tone = if running.failed_tasks + running.upstream_failed_tasks > 0 { Tone::Red } else { Tone::Cyan };
         say(page, "running", tone, &running.summary, None);
     }
     if answer.queued > 0 {
@@ -154,7 +154,11 @@ fn ended(app: &App, title: &str, runs: &[RunAnswer], all: &str, page: &mut Page)
     let mut table = Table::new(&["dag", "logical date", "ended", "reason"]).without_at_need(&["ended"]);
     for run in runs.iter().take(MOST) {
         let ago = run.end_date.as_ref().map(|end| format!("{} ago", span(app.now.duration_since(end.at))));
-        let reason = run.failures_despite_state().or(run.reason.clone()).unwrap_or_default();
+        let reason = run
+            .failures_despite_state()
+            .map(|failures| failures.to_string())
+            .or(run.reason.clone())
+            .unwrap_or_default();
         table.row(vec![
             run.dag_id.to_string().into(),
             run.logical_date.minute().into(),

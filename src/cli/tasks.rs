@@ -61,7 +61,7 @@ fn head(page: &mut Page, app: &App, run: &RunAnswer) {
         line = format!("{line} in {}", format_duration(duration));
     }
     if let Some(failures) = run.failures_despite_state() {
-        line = format!("{line}, {}", page.paint(Tone::Red, &failures));
+        line = format!("{line}, {}", page.paint(Tone::Red, &failures.to_string()));
     }
     if let Some(reason) = &run.reason {
         line = format!("{line} ({reason})");

@@ -11,7 +11,6 @@ use super::error::CliError;
 use super::output::{Page, print_json, say, write_out};
 use super::stuck;
 use crate::app::App;
-use crate::app::query::runs::failed_tasks;
 use crate::app::request::trigger::{self, TriggerReceipt, TriggerRequest};
 use crate::app::request::watch::{Outlook, Watch, Watched};
 use crate::dag::RunState;
@@ -105,8 +104,7 @@ fn wait(app: &App, receipt: &TriggerReceipt, quiet: bool) -> Result<ExitCode, Cl
             ));
         }
         if !quiet {
-            let in_spite =
-                if run.tasks.failed > 0 { format!(", {}", failed_tasks(run.tasks.failed)) } else { String::new() };
+            let in_spite = if run.tasks.failures.any() { format!(", {}", run.tasks.failures) } else { String::new() };
             write_out(&format!("success{in_spite}\n"))?;
         }
         return Ok(ExitCode::SUCCESS);

@@ -32,7 +32,7 @@ pub use process::{ProcessAttributes, ProcessSettings, ResourceLimits};
 pub use repair::{Because, RepairScope, Stands, repair};
 pub use schedule::DateBound;
 pub use sql::{Sql, SqlSource};
-pub use state::{RunState, RunType, SKIP_EXIT_STATUS, TaskState};
+pub use state::{Failures, RunState, RunType, SKIP_EXIT_STATUS, TaskState};
 pub use transition::{RunNumber, Transition};
 pub use trigger_rule::{Decision, TriggerRule, UpstreamCounts};
 pub use wait::{AwaitedDag, Condition, ConditionKind, Over, Wait};

@@ -89,6 +89,62 @@ impl fmt::Display for TaskState {
     }
 }
 
+/// How many tasks failed, and how many did not run because of that.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Failures {
+    /// `failed`: by themselves.
+    pub failed: u32,
+    /// `upstream_failed`.
+    pub upstream_failed: u32,
+}
+
+impl Failures {
+    /// Those among some tasks.
+    pub fn among(states: impl IntoIterator<Item = TaskState>) -> Failures {
+        let mut failures = Failures::default();
+        for state in states {
+            match state {
+                TaskState::Failed => failures.failed += 1,
+                TaskState::UpstreamFailed => failures.upstream_failed += 1,
+                TaskState::None
+                | TaskState::Running
+                | TaskState::UpForRetry
+                | TaskState::UpForReschedule
+                | TaskState::Success
+                | TaskState::Skipped => {}
+            }
+        }
+        failures
+    }
+
+    /// Whether there are any.
+    pub fn any(self) -> bool {
+        self != Failures::default()
+    }
+}
+
+impl std::ops::Add for Failures {
+    type Output = Failures;
+
+    fn add(self, other: Failures) -> Failures {
+        Failures { failed: self.failed + other.failed, upstream_failed: self.upstream_failed + other.upstream_failed }
+    }
+}
+
+impl fmt::Display for Failures {
+    /// `1 task failed`, `2 tasks failed, 11 not run because of them`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tasks = |count: u32| if count == 1 { "1 task".to_owned() } else { format!("{count} tasks") };
+        match (self.failed, self.upstream_failed) {
+            // Those that failed have been marked since.
+            (0, kept @ 1..) => write!(f, "{} not run because of a failure", tasks(kept)),
+            (failed, 0) => write!(f, "{} failed", tasks(failed)),
+            (1, kept) => write!(f, "1 task failed, {kept} not run because of it"),
+            (failed, kept) => write!(f, "{failed} tasks failed, {kept} not run because of them"),
+        }
+    }
+}
+
 /// The state of one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::journal::{Event, run_state, task_id, task_state};
 use super::{Micros, Store, StoreError, Write};
 use crate::dag::schedule::DataInterval;
-use crate::dag::{DagId, RunNumber, RunState, RunType, TaskId, TaskState};
+use crate::dag::{DagId, Failures, RunNumber, RunState, RunType, TaskId, TaskState};
 
 /// A run to be created in state queued.
 #[derive(Debug, Clone, PartialEq)]
@@ -159,8 +159,8 @@ pub struct StateCounts {
     pub running: u32,
     /// In a final state.
     pub ended: u32,
-    /// `failed` or `upstream_failed`.
-    pub failed: u32,
+    /// Those that failed, or did not run because of that.
+    pub failures: Failures,
 }
 
 /// A run of a backfill, for a progress bar.
@@ -461,10 +461,11 @@ impl Store {
             .prepare_cached(
                 "SELECT count(*), coalesce(sum(state = 'running'), 0),
                  coalesce(sum(state IN ('success', 'failed', 'skipped', 'upstream_failed')), 0),
-                 coalesce(sum(state IN ('failed', 'upstream_failed')), 0) FROM task_instances WHERE run = ?1",
+                 coalesce(sum(state = 'failed'), 0), coalesce(sum(state = 'upstream_failed'), 0) FROM task_instances WHERE run = ?1",
             )?
             .query_row([run.0], |row| {
-                Ok(StateCounts { total: row.get(0)?, running: row.get(1)?, ended: row.get(2)?, failed: row.get(3)? })
+                let failures = Failures { failed: row.get(3)?, upstream_failed: row.get(4)? };
+                Ok(StateCounts { total: row.get(0)?, running: row.get(1)?, ended: row.get(2)?, failures })
             })?)
     }
 }

@@ -36,6 +36,8 @@ pub struct DagAnswer {
     pub last_run_logical_date: Option<Moment>,
     /// How many tasks of that run failed.
     pub last_run_failed_tasks: Option<u32>,
+    /// Those that are `upstream_failed`.
+    pub last_run_upstream_failed_tasks: Option<u32>,
     /// The first fault of the file.
     pub fault: Option<String>,
     /// How many faults it has.
@@ -97,6 +99,7 @@ fn answer(app: &App, store: Option<&Store>, file: &DagFile) -> Result<DagAnswer,
         last_run_state: last_run.as_ref().map(|run| run.state),
         last_run_logical_date: last_run.as_ref().map(|run| run.logical_date.clone()),
         last_run_failed_tasks: last_run.as_ref().map(|run| run.failed_tasks),
+        last_run_upstream_failed_tasks: last_run.as_ref().map(|run| run.upstream_failed_tasks),
         fault: file.dag.as_ref().err().map(|faulty| faulty.first()),
         faults: file.dag.as_ref().err().map_or(0, |faulty| faulty.errors()),
         last_run,

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::app::times::{Moment, elapsed};
 use crate::app::{App, AppError};
-use crate::dag::{DagId, RunNumber, RunState, RunType};
+use crate::dag::{DagId, Failures, RunNumber, RunState, RunType};
 use crate::store::{RunFilter, RunRow, Store};
 
 /// Which runs are asked for.
@@ -41,8 +41,10 @@ pub struct RunAnswer {
     pub end_date: Option<Moment>,
     /// The data interval's end.
     pub data_interval_end: Moment,
-    /// Tasks that are `failed` or `upstream_failed`: a run may succeed in spite of them.
+    /// Tasks that are `failed`: a run may succeed in spite of them.
     pub failed_tasks: u32,
+    /// Tasks that are `upstream_failed`: they did not run because of those.
+    pub upstream_failed_tasks: u32,
     /// Why it failed.
     pub reason: Option<String>,
     /// Its number in the database.
@@ -54,6 +56,8 @@ impl RunAnswer {
     /// A row of the database, and what its tasks say.
     pub(crate) fn new(app: &App, store: &Store, run: &RunRow) -> Result<RunAnswer, AppError> {
         let zone = app.zone_of(&run.dag_id);
+        let has_begun = run.start_date.is_some();
+        let failures = if has_begun { store.state_counts(run.number)?.failures } else { Failures::default() };
         Ok(RunAnswer {
             dag_id: run.dag_id.clone(),
             run_id: run.run_id.clone(),
@@ -64,7 +68,8 @@ impl RunAnswer {
             start_date: run.start_date.map(|at| Moment::new(at, &zone)),
             end_date: run.end_date.map(|at| Moment::new(at, &zone)),
             data_interval_end: Moment::new(run.data_interval_end, &zone),
-            failed_tasks: if run.start_date.is_some() { store.state_counts(run.number)?.failed } else { 0 },
+            failed_tasks: failures.failed,
+            upstream_failed_tasks: failures.upstream_failed,
             reason: run.reason.clone(),
             number: run.number,
         })
@@ -76,19 +81,19 @@ impl RunAnswer {
         Some(elapsed(start.at, self.end_date.as_ref().map_or(app.now, |end| end.at)))
     }
 
-    /// `3 tasks failed`, where the state does not say so by itself: the run succeeded, or goes on, in spite of them.
-    pub fn failures_despite_state(&self) -> Option<String> {
+    /// Its tasks that failed, or did not run because of that.
+    pub fn failures(&self) -> Failures {
+        Failures { failed: self.failed_tasks, upstream_failed: self.upstream_failed_tasks }
+    }
+
+    /// The same where the state does not say so by itself: the run succeeded, or goes on, in spite of them.
+    pub fn failures_despite_state(&self) -> Option<Failures> {
         let hides = match self.state {
             RunState::Success | RunState::Running | RunState::Queued => true,
             RunState::Failed | RunState::Skipped => false,
         };
-        (hides && self.failed_tasks > 0).then(|| failed_tasks(self.failed_tasks))
+        Some(self.failures()).filter(|failures| hides && failures.any())
     }
-}
-
-/// `1 task failed`, `3 tasks failed`.
-pub fn failed_tasks(count: u32) -> String {
-    if count == 1 { "1 task failed".to_owned() } else { format!("{count} tasks failed") }
 }
 
 /// The runs that are asked for, oldest first.

@@ -8,7 +8,7 @@ use super::runs::RunAnswer;
 use crate::app::times::{Moment, elapsed};
 use crate::app::{App, AppError};
 use crate::dag::units::format_duration;
-use crate::dag::{DagId, RunState, TaskState};
+use crate::dag::{DagId, Failures, RunState, TaskState};
 use crate::runner::client::{self, Driver};
 use crate::runner::planner::{self, Note, NoteKind};
 use crate::store::{RunFilter, Store, UnfinishedRun};
@@ -102,7 +102,9 @@ pub struct RunningRun {
     /// The tasks with a live attempt.
     pub running_tasks: Vec<String>,
     /// Tasks that have failed so far.
-    pub failed_tasks: usize,
+    pub failed_tasks: u32,
+    /// Tasks that do not run because of that.
+    pub upstream_failed_tasks: u32,
     /// One line about it.
     #[serde(skip)]
     pub summary: String,
@@ -210,22 +212,23 @@ fn of_runs(app: &App, store: &Store, unfinished: &[UnfinishedRun], answer: &mut 
 fn running(app: &App, unfinished: &UnfinishedRun) -> RunningRun {
     let (run, zone) = (&unfinished.run, app.zone_of(&unfinished.run.dag_id));
     let live = || unfinished.tasks.iter().filter(|task| task.state == TaskState::Running);
-    let failed = unfinished.tasks.iter().filter(|task| task.state.has_failed()).count();
+    let failures = Failures::among(unfinished.tasks.iter().map(|task| task.state));
     let since =
         |start: Option<Timestamp>| start.map(|start| format_duration(elapsed(start, app.now))).unwrap_or_default();
     let done = unfinished.tasks.iter().filter(|task| task.state.is_final()).count();
     let names: Vec<String> = live().map(|task| format!("{} {}", task.task_id, since(task.start_date))).collect();
     let names = if names.is_empty() { String::new() } else { format!(": {}", names.join(", ")) };
-    let failures = if failed == 0 { String::new() } else { format!(", {failed} of them failed") };
+    let failed = if failures.any() { format!(", {failures}") } else { String::new() };
     let date = Moment::new(run.logical_date, &zone);
     RunningRun {
         dag_id: run.dag_id.clone(),
         run_id: run.run_id.clone(),
         start_date: run.start_date.map(|at| Moment::new(at, &zone)),
         running_tasks: live().map(|task| task.task_id.to_string()).collect(),
-        failed_tasks: failed,
+        failed_tasks: failures.failed,
+        upstream_failed_tasks: failures.upstream_failed,
         summary: format!(
-            "{} {} for {}, {done} of {} tasks done{failures}{names}",
+            "{} {} for {}, {done} of {} tasks done{failed}{names}",
             run.dag_id,
             date.minute(),
             since(run.start_date),

@@ -1,7 +1,6 @@
 //! How a run stands, and what keeps it.
 
 use super::{View, command};
-use crate::app::query::runs::failed_tasks;
 use crate::app::query::tasks::tasks_of;
 use crate::app::times::{elapsed, minute};
 use crate::app::{AppError, select};
@@ -32,11 +31,11 @@ impl View<'_> {
         match run.state {
             RunState::Queued => self.explain_queued(run)?,
             RunState::Running => self.explain_begun(run)?,
-            RunState::Success => match store.state_counts(run.number)?.failed {
-                0 => self.say("run", format!("{date} has succeeded"), None),
-                failed => {
+            RunState::Success => match store.state_counts(run.number)?.failures {
+                failures if !failures.any() => self.say("run", format!("{date} has succeeded"), None),
+                failures => {
                     let next = command(&format!("clear {} {} --failed", run.dag_id, run.run_id));
-                    self.say("run", format!("{date} has succeeded, although {}", failed_tasks(failed)), next);
+                    self.say("run", format!("{date} has succeeded, although {failures}"), next);
                 }
             },
             RunState::Failed => {
