@@ -84,7 +84,10 @@ fn crondag_toml_is_read_completely() {
         timeout: Duration::from_secs(30),
     };
     let from = "crondag <etl@example.com>".to_owned();
-    assert_eq!(config.email, Some(Email { from, transport: MailTransport::Smtp(smtp), max_per_hour: 30 }));
+    assert_eq!(
+        config.email,
+        Some(Email { from, to: Vec::new(), transport: MailTransport::Smtp(smtp), max_per_hour: 30 })
+    );
 }
 
 #[test]

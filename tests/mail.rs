@@ -97,8 +97,12 @@ fn send(smtp: Smtp, password: Option<&str>) -> Result<(), DeliveryError> {
 }
 
 fn send_to(smtp: Smtp, password: Option<&str>, mail: &Mail) -> Result<(), DeliveryError> {
-    let settings =
-        Email { from: "crondag@example.com".to_owned(), transport: MailTransport::Smtp(smtp), max_per_hour: 30 };
+    let settings = Email {
+        from: "crondag@example.com".to_owned(),
+        to: Vec::new(),
+        transport: MailTransport::Smtp(smtp),
+        max_per_hour: 30,
+    };
     let variable = |name: &str| (name == "SMTP_PASSWORD").then(|| password.map(str::to_owned)).flatten();
     deliver(mail, "id1@test", &settings, Path::new("/"), &variable)
 }
@@ -189,7 +193,8 @@ fn a_server_that_is_down_or_hangs_is_tried_again() {
 #[test]
 fn a_folder_and_sendmail_take_mail_too() {
     let home = Home::bare();
-    let settings = |transport| Email { from: "crondag@example.com".to_owned(), transport, max_per_hour: 30 };
+    let settings =
+        |transport| Email { from: "crondag@example.com".to_owned(), to: Vec::new(), transport, max_per_hour: 30 };
     let nothing = |_: &str| None;
     let to_folder = settings(MailTransport::Folder { path: PathBuf::from("mail") });
     deliver(&mail(), "id1@test", &to_folder, home.path(), &nothing).unwrap();
@@ -335,6 +340,7 @@ fn a_bad_address_among_good_ones_keeps_nobody_else_from_the_mail() {
     let to = ["good@example.com", "no address"].map(str::to_owned).to_vec();
     let settings = |from: &str| Email {
         from: from.to_owned(),
+        to: Vec::new(),
         transport: MailTransport::Folder { path: PathBuf::from("mail") },
         max_per_hour: 30,
     };

@@ -53,7 +53,7 @@ impl Clock {
     fn with_ceiling(max_per_hour: u32) -> Clock {
         let home = Home::new();
         let transport = MailTransport::Folder { path: "mail".into() };
-        let email = Email { from: "etl@example.com".to_owned(), transport, max_per_hour };
+        let email = Email { from: "etl@example.com".to_owned(), to: Vec::new(), transport, max_per_hour };
         let config = Config { email: Some(email), ..Config::default() };
         let (store, outbox) = (home.store(), Outbox::of(&config, "here".to_owned()));
         Clock { home, store, outbox, minute: 0, delivered: Vec::new(), told_together: Vec::new() }

@@ -499,6 +499,7 @@ fn nothing_adds_a_header_to_a_mail() {
     let mail = crondag::notify::Mail { subject: evil.to_owned(), ..mail };
     let settings = Email {
         from: "crondag <etl@example.com>".to_owned(),
+        to: Vec::new(),
         transport: MailTransport::Folder { path: "mail".into() },
         max_per_hour: 30,
     };

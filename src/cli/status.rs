@@ -6,7 +6,7 @@ use super::context::Global;
 use super::error::CliError;
 use super::output::{Cell, Page, Table, Tone, print_json};
 use crate::app::query::runs::RunAnswer;
-use crate::app::query::status::{DISK_LOW, StatusAnswer, TICK_LATE, status};
+use crate::app::query::status::{BadLog, DISK_LOW, Missing, StatusAnswer, TICK_LATE, status};
 use crate::app::times::span;
 use crate::app::{App, crontab_line};
 use crate::dag::DagId;
@@ -114,6 +114,23 @@ fn show(app: &App, answer: &StatusAnswer, page: &mut Page) {
         let text = format!("{} waiting, {} given up{error}", answer.mail_pending, answer.mail_given_up);
         let next = if tone == Tone::Red { Some("check [email] in crondag.toml, then `crondag tick`") } else { None };
         say(page, "mail", tone, &text, next);
+    }
+    for log in &answer.logs {
+        let BadLog { dag_id, task_id, missing, since, count } = log;
+        let times = if *count == 1 { String::new() } else { format!(" ({count} logs since {})", since.minute()) };
+        let (label, text, next) = match missing {
+            Missing::LeftOut(bytes) => (
+                "log",
+                format!("{dag_id} {task_id}: {} left out: max_size is reached", format_size(*bytes)),
+                "raise `max_size` under [logs] in crondag.toml, or let the task print less".to_owned(),
+            ),
+            Missing::NotTaken(error) => (
+                "disk",
+                format!("{dag_id} {task_id}: the disk did not take its whole log: {error}"),
+                format!("`df -h {}`; what is missing of a log is lost", app.home.logs_dir().display()),
+            ),
+        };
+        say(page, label, Tone::Red, &format!("{text}{times}"), Some(&next));
     }
     if let Some(free) = answer.disk_free_bytes.filter(|free| *free < DISK_LOW) {
         let text = format!("only {} free for {}", format_size(free), app.home.state_dir().display());

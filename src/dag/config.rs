@@ -230,6 +230,8 @@ pub struct SparkSettings {
 pub struct Email {
     /// The sender's address, `Name <address>` or bare.
     pub from: String,
+    /// Who is told what is wrong with the home itself.
+    pub to: Vec<String>,
     /// How mail leaves.
     pub transport: MailTransport,
     /// How many mails may go out in an hour; what is beyond them is told of in a digest.

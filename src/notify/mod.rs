@@ -9,6 +9,7 @@ mod notice;
 mod outbox;
 pub mod render;
 pub mod report;
+mod trouble;
 
 pub use channel::{DeliveryError, deliver};
 pub use mail::{Mail, Picture};

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::mail::Mail;
 use super::report::Report;
 use crate::dag::{RunNumber, RunType};
+use crate::store::Trouble;
 
 /// The version of what [`Notice::to_json`] writes.
 const VERSION: u32 = 1;
@@ -91,6 +92,20 @@ pub enum NoticeEvent {
     },
     /// A `report` task's.
     Report(Box<Report>),
+    /// Something is wrong with the home itself.
+    Trouble {
+        /// What.
+        trouble: Trouble,
+    },
+    /// It is good again.
+    TroubleOver {
+        /// What it was.
+        trouble: Trouble,
+        /// Since when.
+        since: Timestamp,
+        /// How often it was found.
+        count: u32,
+    },
     /// More notices were to go out than the home allows: it lists those that were held back, which name it in the outbox.
     Digest {
         /// How many notices may go out in an hour.
@@ -195,6 +210,8 @@ impl NoticeEvent {
             NoticeEvent::Recovered { .. } => "recovered",
             NoticeEvent::CheckWarned { .. } => "check_warned",
             NoticeEvent::Report(_) => "report",
+            NoticeEvent::Trouble { .. } => "trouble",
+            NoticeEvent::TroubleOver { .. } => "trouble_over",
             NoticeEvent::Digest { .. } => "digest",
             NoticeEvent::Rendered { .. } => "rendered",
         }
@@ -208,7 +225,9 @@ impl NoticeEvent {
             | NoticeEvent::TaskSucceeded { .. }
             | NoticeEvent::RunFailed { .. }
             | NoticeEvent::Recovered { .. }
-            | NoticeEvent::CheckWarned { .. } => true,
+            | NoticeEvent::CheckWarned { .. }
+            | NoticeEvent::Trouble { .. }
+            | NoticeEvent::TroubleOver { .. } => true,
             NoticeEvent::Report(_) | NoticeEvent::Digest { .. } | NoticeEvent::Rendered { .. } => false,
         }
     }

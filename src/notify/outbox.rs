@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::incident::{Failure, after_failure, after_good_run};
 use super::notice::{Notice, NoticeEvent};
+use super::trouble::{after_good, after_trouble};
 use crate::dag::{Config, RunNumber};
-use crate::store::{NewNotice, StoreError, Way, Write};
+use crate::store::{NewNotice, StoreError, Trouble, TroubleKey, Way, Write};
 
 /// The channel of mail.
 const EMAIL: &str = "email";
@@ -25,13 +26,18 @@ const DIGEST_EVERY: SignedDuration = SignedDuration::from_hours(1);
 pub struct Outbox {
     /// How many notices may go out in an hour; `None` when there is no channel at all.
     max_per_hour: Option<u32>,
+    /// Who looks after the home.
+    #[serde(default)]
+    to: Vec<String>,
     host: String,
 }
 
 impl Outbox {
     /// The outbox of a home with these settings, on that machine.
     pub fn of(config: &Config, host: String) -> Outbox {
-        Outbox { max_per_hour: config.email.as_ref().map(|email| email.max_per_hour), host }
+        let email = config.email.as_ref();
+        let to = email.map(|email| email.to.clone()).unwrap_or_default();
+        Outbox { max_per_hour: email.map(|email| email.max_per_hour), to, host }
     }
 
     /// Whether what is put into it reaches anybody.
@@ -55,6 +61,8 @@ impl Outbox {
             | NoticeEvent::TaskSucceeded { .. }
             | NoticeEvent::Recovered { .. }
             | NoticeEvent::CheckWarned { .. }
+            | NoticeEvent::Trouble { .. }
+            | NoticeEvent::TroubleOver { .. }
             | NoticeEvent::Report(_)
             | NoticeEvent::Digest { .. }
             | NoticeEvent::Rendered { .. } => return self.tell(write, dag_id, notice, now),
@@ -92,6 +100,38 @@ impl Outbox {
         let Some(telling) = telling else { return Ok(false) };
         let event = NoticeEvent::Recovered { dag_id: dag_id.clone(), run_id, standing: telling.standing };
         self.tell(write, &dag_id, &Notice::new(telling.to, event), now)
+    }
+
+    /// Something is wrong with the home itself. Gives whether a notice was written.
+    ///
+    /// # Errors
+    /// The database.
+    pub fn trouble(&self, write: &Write<'_>, trouble: Trouble, now: Timestamp) -> Result<bool, StoreError> {
+        let (mut row, is_to_be_told) = after_trouble(write.trouble(trouble.key())?, trouble.clone(), now);
+        let is_told = is_to_be_told && !self.to.is_empty();
+        row.is_told |= is_told;
+        write.put_trouble(&row)?;
+        if !is_told {
+            return Ok(false);
+        }
+        let dag_id = trouble.dag_id().to_owned();
+        self.tell(write, &dag_id, &Notice::new(self.to.clone(), NoticeEvent::Trouble { trouble }), now)
+    }
+
+    /// What was wrong is good again, if it was. Gives whether a notice was written.
+    ///
+    /// # Errors
+    /// The database.
+    pub fn trouble_over(&self, write: &Write<'_>, key: TroubleKey<'_>, now: Timestamp) -> Result<bool, StoreError> {
+        let Some(open) = write.trouble(key)?.filter(|row| row.closed_at.is_none()) else { return Ok(false) };
+        let (row, is_to_be_told) = after_good(open, now);
+        write.put_trouble(&row)?;
+        if !is_to_be_told || self.to.is_empty() {
+            return Ok(false);
+        }
+        let dag_id = row.what.dag_id().to_owned();
+        let event = NoticeEvent::TroubleOver { trouble: row.what, since: row.opened_at, count: row.count };
+        self.tell(write, &dag_id, &Notice::new(self.to.clone(), event), now)
     }
 
     fn tell(&self, write: &Write<'_>, dag_id: &str, notice: &Notice, now: Timestamp) -> Result<bool, StoreError> {

@@ -40,6 +40,8 @@ pub(crate) fn of_notice(waiting: &WaitingNotice, home: &Home, config: &Config) -
         NoticeEvent::RunFailed { .. }
         | NoticeEvent::Recovered { .. }
         | NoticeEvent::CheckWarned { .. }
+        | NoticeEvent::Trouble { .. }
+        | NoticeEvent::TroubleOver { .. }
         | NoticeEvent::Report(_)
         | NoticeEvent::Rendered { .. } => Evidence::default(),
     };

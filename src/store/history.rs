@@ -47,9 +47,11 @@ impl Write<'_> {
         by: &str,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        for table in ["dags", "dag_versions", "incidents"] {
+        for table in ["dags", "dag_versions", "incidents", "troubles"] {
             self.tx.execute(&format!("DELETE FROM {table} WHERE dag_id = ?1"), [to.as_str()])?;
         }
+        // They speak of the file of the old name.
+        self.tx.execute("DELETE FROM troubles WHERE dag_id = ?1", [from.as_str()])?;
         for table in self.tables_about_dags()? {
             self.tx
                 .execute(&format!("UPDATE {table} SET dag_id = ?2 WHERE dag_id = ?1"), [from.as_str(), to.as_str()])?;

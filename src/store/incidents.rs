@@ -76,6 +76,12 @@ impl Write<'_> {
         Ok(self.statement(sql)?.query_row([run.0], |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
     }
 
+    /// The DAG of a run.
+    pub fn dag_of(&self, run: RunNumber) -> Result<Option<String>, StoreError> {
+        let mut statement = self.statement("SELECT dag_id FROM runs WHERE id = ?1")?;
+        Ok(statement.query_row([run.0], |row| row.get(0)).optional()?)
+    }
+
     /// Whether a task of the run failed.
     pub fn has_failed_task(&self, run: RunNumber) -> Result<bool, StoreError> {
         let sql = "SELECT EXISTS (SELECT 1 FROM task_instances WHERE run = ?1 AND state = 'failed')";

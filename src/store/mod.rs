@@ -17,6 +17,7 @@ mod outbox;
 #[cfg(test)]
 mod query_plans;
 mod runs;
+mod troubles;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -40,6 +41,7 @@ pub use journal::{Ending, Rebuilt, rebuild};
 pub use maintenance::CheckReport;
 pub use outbox::{NewNotice, OutboxSummary, WaitingNotice, Way};
 pub use runs::{BackfillRow, NewRun, Progress, RunFilter, RunRow, StateCounts, TaskInstance, UnfinishedRun};
+pub use troubles::{Trouble, TroubleKey, TroubleRow};
 
 /// The migrations, oldest first; `PRAGMA user_version` says how many have been applied.
 const MIGRATIONS: &[&str] = &[
@@ -51,6 +53,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0006.sql"),
     include_str!("migrations/0007.sql"),
     include_str!("migrations/0008.sql"),
+    include_str!("migrations/0009.sql"),
 ];
 
 /// How long a writer waits for another one.

@@ -11,7 +11,7 @@ use crate::dag::units::format_duration;
 use crate::dag::{DagId, Failures, RunState, TaskState};
 use crate::runner::client::{self, Driver};
 use crate::runner::planner::{self, Note, NoteKind};
-use crate::store::{RunFilter, Store, UnfinishedRun};
+use crate::store::{RunFilter, Store, Trouble, UnfinishedRun};
 
 /// A crontab line that ticks each minute is late after this long.
 pub const TICK_LATE: SignedDuration = SignedDuration::from_mins(3);
@@ -58,6 +58,8 @@ pub struct StatusAnswer {
     pub mail_given_up: u32,
     /// Why the newest mail was not sent.
     pub mail_last_error: Option<String>,
+    /// Logs that are not whole, found within a day.
+    pub logs: Vec<BadLog>,
     /// Free bytes for the state folder; `None` where the disk does not tell.
     pub disk_free_bytes: Option<u64>,
     /// What is to be known of the next runs of DAGs, one sentence each.
@@ -86,6 +88,31 @@ pub struct FaultyDag {
     pub dag_id: String,
     /// The first fault.
     pub message: String,
+}
+
+/// A log that is not whole.
+#[derive(Debug, Serialize)]
+pub struct BadLog {
+    /// The DAG.
+    pub dag_id: String,
+    /// The task.
+    pub task_id: String,
+    /// What is missing of it.
+    pub missing: Missing,
+    /// When the first such log was written.
+    pub since: Moment,
+    /// How many there have been since.
+    pub count: u32,
+}
+
+/// What a log lacks.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Missing {
+    /// So many bytes of the newest one, since it had reached its `max_size`.
+    LeftOut(u64),
+    /// What the disk did not take, with what the system said.
+    NotTaken(String),
 }
 
 /// A run that goes on.
@@ -136,6 +163,7 @@ pub fn status(app: &App) -> Result<StatusAnswer, AppError> {
         mail_undeliverable: 0,
         mail_given_up: 0,
         mail_last_error: None,
+        logs: Vec::new(),
         disk_free_bytes: disk_free(app),
         timezone: app.default_zone_in_words(),
         timezone_warning: app.zone_warning(),
@@ -153,6 +181,7 @@ pub fn status(app: &App) -> Result<StatusAnswer, AppError> {
         answer.mail_undeliverable = outbox.undeliverable;
         answer.mail_given_up = outbox.given_up;
         answer.mail_last_error = outbox.last_error;
+        answer.logs = bad_logs(app, store)?;
         answer.paused = store.dags()?.into_iter().filter(|dag| dag.is_paused).map(|dag| dag.dag_id).collect();
     }
     for file in app.dag_files()? {
@@ -178,6 +207,23 @@ pub fn status(app: &App) -> Result<StatusAnswer, AppError> {
         }
     }
     Ok(answer)
+}
+
+/// What was found longer ago may be of a task that does not run any more.
+fn bad_logs(app: &App, store: &Store) -> Result<Vec<BadLog>, AppError> {
+    let since = app.now.checked_sub(RECENTLY).unwrap_or(Timestamp::MIN);
+    let mut logs = Vec::new();
+    for row in store.open_troubles()?.into_iter().filter(|row| row.last_at > since) {
+        let (dag_id, task_id, missing) = match row.what {
+            Trouble::CutLog { dag_id, task_id, left_out } => (dag_id, task_id, Missing::LeftOut(left_out)),
+            Trouble::LogDisk { dag_id, task_id, error } => (dag_id, task_id, Missing::NotTaken(error)),
+            // The files themselves are read.
+            Trouble::FaultyFile { .. } => continue,
+        };
+        let since = Moment::new(row.opened_at, &app.default_zone());
+        logs.push(BadLog { dag_id, task_id, missing, since, count: row.count });
+    }
+    Ok(logs)
 }
 
 fn of_runs(app: &App, store: &Store, unfinished: &[UnfinishedRun], answer: &mut StatusAnswer) -> Result<(), AppError> {

@@ -322,7 +322,8 @@ fn read_email<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>) -> Option<Email>
         }
     };
     let max_per_hour = reader.whole(&open, "max_per_hour").and_then(|number| u32::try_from(number.value).ok());
-    Some(Email { from: from?.value, transport, max_per_hour: max_per_hour.unwrap_or(Email::USUAL_MAX_PER_HOUR) })
+    let to = reader.emails(&open, "to").unwrap_or_default();
+    Some(Email { from: from?.value, to, transport, max_per_hour: max_per_hour.unwrap_or(Email::USUAL_MAX_PER_HOUR) })
 }
 
 fn warn_unused(reader: &mut Reader<'_>, open: &Open<'_, '_>, transport: TransportKind) {

@@ -527,6 +527,13 @@ pub static EMAIL: Section = Section {
     groups: &[&[
         field("from", Kind::Text, "\"crondag <etl@example.com>\"", "The sender, `Name <address>` or bare"),
         with_default(
+            "to",
+            Kind::Emails,
+            "[]",
+            "[\"admin@example.com\"]",
+            "Who is told what is wrong with the home itself: faulty DAG files, logs that are cut, a disk that takes no logs",
+        ),
+        with_default(
             "transport",
             Kind::Choice(&TransportKind::WORDS),
             "\"smtp\"",

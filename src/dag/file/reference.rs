@@ -63,6 +63,7 @@ path = \"warehouse.db\"
 
 [email]
 from         = \"crondag <etl@example.com>\"
+to           = \"admin@example.com\"                # who is told what is wrong with the home itself
 host         = \"mail.example.com\"
 username     = \"etl\"
 password_env = \"SMTP_PASSWORD\"

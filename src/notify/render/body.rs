@@ -10,10 +10,11 @@ use super::html::escape;
 use super::place::Place;
 use super::subject::summary;
 use crate::dag::template::quote;
-use crate::dag::units::format_duration;
+use crate::dag::units::{format_duration, format_size};
 use crate::diagnose::Diagnosis;
 use crate::notify::line::{one_line, printable, wrap};
 use crate::notify::notice::{Notice, NoticeEvent, RunFacts, Standing, TaskFacts};
+use crate::store::Trouble;
 
 /// Log lines in a mail are cut beyond this many characters.
 const LOG_WIDTH: usize = 400;
@@ -79,6 +80,20 @@ impl<'a> Body<'a> {
                 body.facts.push(("good run", run_id.clone()));
                 body.place();
                 body.command("see the runs", &format!("runs {dag_id}"));
+            }
+            NoticeEvent::Trouble { trouble } => body.trouble(trouble),
+            NoticeEvent::TroubleOver { trouble, since, count } => {
+                body.headline = match trouble {
+                    Trouble::FaultyFile { dag_id, .. } => format!("The DAG file {dag_id}.toml is good again, or gone."),
+                    Trouble::CutLog { dag_id, task_id, .. } => {
+                        format!("The log of task {task_id} of {dag_id} is whole again.")
+                    }
+                    Trouble::LogDisk { .. } => "The disk takes the logs again.".to_owned(),
+                };
+                let times = if *count == 1 { String::new() } else { format!(", found {count} times") };
+                body.facts.push(("before", format!("since {since:.0}{times}")));
+                body.place();
+                body.command("see how things stand", "status");
             }
             NoticeEvent::Digest { max_per_hour } => {
                 let count = evidence.held_back.len();
@@ -158,6 +173,40 @@ impl<'a> Body<'a> {
                 self.commands.push(again);
             }
         }
+    }
+
+    fn trouble(&mut self, trouble: &Trouble) {
+        let further = match trouble {
+            Trouble::FaultyFile { dag_id, fault, is_scheduled } => {
+                self.headline = format!("The DAG file {dag_id}.toml is faulty.");
+                self.facts.push(("why", fault.clone()));
+                self.command("see all faults, with their places", "validate");
+                if *is_scheduled {
+                    "its last good version goes on being scheduled; you will be told when the file is good again"
+                } else {
+                    "nothing of it is scheduled; you will be told when the file is good"
+                }
+            }
+            Trouble::CutLog { dag_id, task_id, left_out } => {
+                self.headline = format!("Task {task_id} of {dag_id} prints more than its log may hold.");
+                let left_out = format_size(*left_out);
+                self.facts.push((
+                    "why",
+                    format!("{left_out} left out: the log has reached max_size of [logs] in crondag.toml"),
+                ));
+                self.command("see what there is", &format!("logs {dag_id} {task_id}"));
+                "further cuts are counted; you will be told when its log is whole again"
+            }
+            Trouble::LogDisk { dag_id, task_id, error } => {
+                self.headline =
+                    String::from("The disk does not take the logs: tasks run on, and what they print is lost.");
+                self.facts.push(("why", format!("the log of {dag_id} {task_id}: {error}")));
+                self.command("see how things stand, and how much room there is", "status");
+                "further logs are counted; you will be told when the disk takes them again"
+            }
+        };
+        self.facts.push(("from now", further.to_owned()));
+        self.place();
     }
 
     fn standing(&mut self, standing: &Standing) {

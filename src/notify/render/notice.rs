@@ -23,6 +23,8 @@ pub fn render(notice: &Notice, evidence: &Evidence, place: &Place) -> Mail {
         | NoticeEvent::TaskSucceeded { .. }
         | NoticeEvent::RunFailed { .. }
         | NoticeEvent::Recovered { .. }
+        | NoticeEvent::Trouble { .. }
+        | NoticeEvent::TroubleOver { .. }
         | NoticeEvent::Digest { .. } => {
             let body = Body::of(&notice.event, evidence, place);
             Mail {

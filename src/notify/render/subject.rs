@@ -3,6 +3,7 @@
 use super::evidence::Evidence;
 use crate::dag::RunType;
 use crate::notify::notice::{NoticeEvent, RunFacts, Standing, TaskFacts};
+use crate::store::Trouble;
 
 /// What happened in a line: the subject without its lead.
 pub(super) fn summary(event: &NoticeEvent, evidence: &Evidence) -> String {
@@ -31,6 +32,16 @@ pub(super) fn summary(event: &NoticeEvent, evidence: &Evidence) -> String {
             format!("{dag_id} recovered after {}", counted(standing.failures as usize, "failure"))
         }
         NoticeEvent::CheckWarned { dag_id, task_id, ds, .. } => format!("{dag_id} {task_id} warns (ds {ds})"),
+        NoticeEvent::Trouble { trouble } => match trouble {
+            Trouble::FaultyFile { dag_id, .. } => format!("{dag_id}.toml is faulty"),
+            Trouble::CutLog { dag_id, task_id, .. } => format!("{dag_id} {task_id} prints more than its log may hold"),
+            Trouble::LogDisk { .. } => "the disk does not take the logs".to_owned(),
+        },
+        NoticeEvent::TroubleOver { trouble, .. } => match trouble {
+            Trouble::FaultyFile { dag_id, .. } => format!("{dag_id}.toml is good again"),
+            Trouble::CutLog { dag_id, task_id, .. } => format!("{dag_id} {task_id} has a whole log again"),
+            Trouble::LogDisk { .. } => "the disk takes the logs again".to_owned(),
+        },
         NoticeEvent::Report(report) => format!("{} report ({})", report.dag_id, report.ds),
         NoticeEvent::Digest { .. } => {
             format!("{} held back", counted(evidence.held_back.len(), "notice"))

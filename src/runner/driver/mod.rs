@@ -35,7 +35,7 @@ use super::planner::Pacer;
 use crate::dag::{Config, DagId, RunNumber, RunState, RunType, TaskId, Transition};
 use crate::home::Home;
 use crate::notify::{Notice, Outbox};
-use crate::store::{LeftProcesses, RunRow, Store, StoreError};
+use crate::store::{LeftProcesses, RunRow, Store, StoreError, Trouble, Write};
 use crate::text_file;
 
 pub use host::Host;
@@ -468,10 +468,38 @@ impl<H: Host> Driver<H> {
     }
 }
 
+/// Takes note of a log that is not whole, or whole again. Gives whether a notice was written.
+fn heed_log(
+    write: &Write<'_>,
+    outbox: &Outbox,
+    (dag_id, task): (&str, &TaskId),
+    record: &ExitRecord,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let (dag, task_id) = (dag_id.to_owned(), task.to_string());
+    let cut = match record.log_left_out {
+        0 if record.printed.is_some() => outbox.trouble_over(write, Trouble::cut_log(dag_id, task.as_str()), now)?,
+        0 => false,
+        left_out => {
+            let trouble = Trouble::CutLog { dag_id: dag.clone(), task_id: task_id.clone(), left_out };
+            outbox.trouble(write, trouble, now)?
+        }
+    };
+    let disk = match &record.log_failure {
+        None if record.printed.is_some() => outbox.trouble_over(write, Trouble::log_disk(), now)?,
+        None => false,
+        Some(error) => outbox.trouble(write, Trouble::LogDisk { dag_id: dag, task_id, error: error.clone() }, now)?,
+    };
+    Ok(cut || disk)
+}
+
 /// Gives whether a notice was written.
 fn write(store: &mut Store, outbox: &Outbox, items: &[Item], now: Timestamp) -> Result<bool, StoreError> {
     let write = store.write()?;
     let mut is_told = false;
+    // Most logs are whole, and were before.
+    let is_end = |item: &Item| matches!(item, Item::End { .. });
+    let has_bad_logs = items.iter().any(is_end) && write.has_open_troubles_with_logs()?;
     for item in items {
         match item {
             Item::Transition(transition) => {
@@ -497,6 +525,10 @@ fn write(store: &mut Store, outbox: &Outbox, items: &[Item], now: Timestamp) -> 
                 let left = LeftProcesses { ended: record.left_behind, running: record.left_running };
                 let printed = record.printed.map(|printed| (printed.from, printed.until));
                 write.end_attempt((*run, task, *try_number), &ending, usage, left, printed, record.ended_at)?;
+                if has_bad_logs || record.log_left_out > 0 || record.log_failure.is_some() {
+                    let dag_id = write.dag_of(*run)?.unwrap_or_default();
+                    is_told |= heed_log(&write, outbox, (&dag_id, task), record, now)?;
+                }
             }
             Item::Notice { dag_id, notice } => is_told |= outbox.put(&write, dag_id.as_str(), notice, now)?,
             Item::IntentDone(id) => write.intent_done(*id)?,

@@ -15,12 +15,14 @@ use std::{fs, io};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::attempt::environment::host;
 use super::catalog::{self, FaultyFile};
 use crate::access::Exposed;
 use crate::dag::template::iso;
 use crate::dag::{Config, Dag, DagId, RunNumber, RunType};
 use crate::home::Home;
-use crate::store::{DagRow, NewRun, Store, StoreError, Write};
+use crate::notify::Outbox;
+use crate::store::{DagRow, NewRun, Store, StoreError, Trouble, Write};
 
 pub use fate::{Fate, Never, fate_of};
 pub use note::{Note, NoteKind, notes};
@@ -146,6 +148,9 @@ pub fn plan(home: &Home, store: &mut Store, config: &Config, now: Timestamp) -> 
     report.changed = !changed.is_empty() || !gone.is_empty();
     let write = store.write()?;
     for row in gone {
+        if row.fault.is_some() {
+            outbox(config).trouble_over(&write, Trouble::faulty_file(row.dag_id.as_str()), now)?;
+        }
         write.put_dag(&DagRow { is_active: false, next_fire_at: None, ..row.clone() })?;
     }
     let edited: BTreeSet<String> = changed.iter().map(|(_, stem, _)| stem.clone()).collect();
@@ -214,6 +219,10 @@ pub fn plan_known(store: &mut Store, config: &Config, now: Timestamp) -> Result<
     Ok(report.changed)
 }
 
+fn outbox(config: &Config) -> Outbox {
+    Outbox::of(config, host())
+}
+
 fn stored(write: &Write<'_>, row: &DagRow, config: &Config) -> Result<Option<Dag>, StoreError> {
     let Some(version) = row.version_id else { return Ok(None) };
     let Some(version) = write.version(version)? else { return Ok(None) };
@@ -244,12 +253,20 @@ fn take_note(
     let dag = match loaded {
         Ok((dag, file)) => {
             row.version_id = Some(write.keep_version(&dag_id, &file.text, now)?);
-            row.fault = None;
+            if row.fault.take().is_some() {
+                outbox(config).trouble_over(write, Trouble::faulty_file(stem), now)?;
+            }
             row.next_fire_at = next_fire(&dag, &row);
             Some(dag)
         }
         Err(file) => {
-            row.fault = Some(file.summary());
+            let fault = file.summary();
+            let is_scheduled = row.version_id.is_some();
+            let below = format!("{}/", home.root().display());
+            let told = fault.strip_prefix(&below).unwrap_or(&fault).to_owned();
+            let trouble = Trouble::FaultyFile { dag_id: stem.to_owned(), fault: told, is_scheduled };
+            outbox(config).trouble(write, trouble, now)?;
+            row.fault = Some(fault);
             report.faulty.push(file);
             // Its last good version goes on: perhaps after it was away, perhaps one that a client used before any pass.
             row.next_fire_at = stored(write, &row, config)?.and_then(|dag| next_fire(&dag, &row));
