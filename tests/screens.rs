@@ -13,6 +13,7 @@ use common::Home;
 use crondag::dag::{DagId, RunType};
 use crondag::store::NewRun;
 use jiff::Timestamp;
+use serde_json::json;
 use snapbox::str;
 
 /// A run that ends well because its leaf does not mind what failed before it.
@@ -459,4 +460,67 @@ zone: UTC (crondag.toml)
     let said = home.run("status").success().out();
     let wanted = "mail      1 notice reached nobody: crondag.toml has no [email]\n";
     assert!(said.contains(wanted), "{said}");
+}
+
+#[test]
+fn runs_and_attempts_say_what_ran_when_and_what_took_longest() {
+    let dag = "[tasks.a]\nretries = 1\nretry_delay = '0s'\nshell = 'test {{ ds }} = 2024-01-01'\n\
+               [tasks.b]\nafter = 'a'\ntrigger_rule = 'all_done'\nshell = 'exit 99'\n";
+    let home = Home::new().dag("d", dag);
+    home.run("backfill -s 2024-01-01 -e 2024-01-02 d --max-active-runs 1").code(1);
+    home.run("attempts d").success().stdout_eq(str![[r#"
+task  logical date             try  started[..]duration[..]cpu[..]memory  ended
+a     2024-01-01 00:00 +00:00    1  [..]exit status 0
+b     2024-01-01 00:00 +00:00    1  [..]exit status 99
+a     2024-01-02 00:00 +00:00    1  [..]exit status 1
+a     2024-01-02 00:00 +00:00    2  [..]exit status 1
+b     2024-01-02 00:00 +00:00    1  [..]exit status 99
+
+next: crondag logs d a backfill__2024-01-02T00:00:00+00:00 --try 2
+
+"#]]);
+    home.run("attempts d b --limit 1").success().stdout_eq(str![[r#"
+task  logical date             try  started[..]duration[..]cpu[..]memory  ended
+b     2024-01-02 00:00 +00:00    1  [..]exit status 99
+
+"#]]);
+    home.run("attempts d --until 2024-01-01").success().stdout_eq(str![[r#"
+no such attempts
+next: crondag tasks d
+
+"#]]);
+    home.run("runs --failed-tasks --since 1h").success().stdout_eq(str![[r#"
+dag  logical date             type      state    started[..]duration  reason
+d    2024-01-02 00:00 +00:00  backfill  success  [..]1 task failed
+
+next: crondag tasks d backfill__2024-01-02T00:00:00+00:00
+
+"#]]);
+    home.run("runs --at 2024-01-01").success().stdout_eq(str![[r#"
+no such runs
+next: crondag list_dags
+
+"#]]);
+    home.run("runs --since yesterday").code(2).stderr_eq(str![[r#"
+error: `yesterday` is not a time
+next: write it as 2018-07-01, 2018-07-01T04:00, 04:00 (the last time that it was) or 2h (so long ago)
+
+"#]]);
+    assert_eq!(home.json("runs --json --until 2024-01-01").len(), 0);
+    let rows = home.json("attempts d a --json");
+    let ended: Vec<(&serde_json::Value, &serde_json::Value)> =
+        rows.iter().map(|row| (&row["outcome"], &row["has_failed"])).collect();
+    let (good, bad) = (json!("exit status 0"), json!("exit status 1"));
+    assert_eq!(ended, [(&good, &json!(false)), (&bad, &json!(true)), (&bad, &json!(true))]);
+    let lengths =
+        |rows: &[serde_json::Value]| -> Vec<f64> { rows.iter().map(|row| row["duration"].as_f64().unwrap()).collect() };
+    let mut all = lengths(&home.json("attempts d --json"));
+    all.sort_by(|a, b| b.total_cmp(a));
+    assert_eq!(lengths(&home.json("attempts d --slowest 2 --json")), all[..2]);
+    let slowest = home.json("runs d --slowest 1 --json");
+    let longest = home.json("runs d --json").into_iter().max_by_key(|run| {
+        let at = |key: &str| run[key].as_str().unwrap().parse::<Timestamp>().unwrap();
+        at("end_date").duration_since(at("start_date"))
+    });
+    assert_eq!(slowest, [longest.unwrap()]);
 }

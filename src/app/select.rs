@@ -1,12 +1,13 @@
 //! From what people type to what they mean: tasks, data intervals and runs.
 
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp, civil};
 
 use super::times::{minute, rfc3339, zone_name};
 use super::{App, AppError};
 use crate::dag::nearest::nearest;
 use crate::dag::schedule::{DataInterval, When, parse_when};
+use crate::dag::units::parse_duration;
 use crate::dag::{Dag, DagId, TaskId};
 use crate::store::{RunFilter, RunRow, Store};
 
@@ -16,6 +17,29 @@ pub fn date(text: &str, zone: &TimeZone) -> Result<When, AppError> {
         AppError::usage(
             format!("`{text}` is not a date"),
             "write it as 20180701, 2018-07-01, 2018-07-01T07:00 or 2018-07-01T07:00:00+08:00",
+        )
+    })
+}
+
+/// A time that has been, as people type it: a date (its first instant) or an instant, `04:00` (the last time that a clock in
+/// `zone` showed it), or a length of time (`2h`: that long ago).
+///
+/// # Errors
+/// The text is nothing of that.
+pub fn past_time(text: &str, zone: &TimeZone, now: Timestamp) -> Result<Timestamp, AppError> {
+    let on_the_clock = |time: civil::Time| {
+        let today = now.to_zoned(zone.clone()).date();
+        let days = [today, today.yesterday().unwrap_or(today)];
+        let at = days.map(|day| zone.to_ambiguous_timestamp(day.to_datetime(time)).compatible().ok());
+        at.into_iter().flatten().find(|at| *at <= now)
+    };
+    let clock = ["%H:%M", "%H:%M:%S"].iter().find_map(|format| civil::Time::strptime(format, text).ok());
+    let ago = || now.checked_sub(SignedDuration::try_from(parse_duration(text).ok()?).ok()?).ok();
+    let date = || parse_when(text, zone).ok().map(|when| when.first_instant(zone));
+    clock.and_then(on_the_clock).or_else(date).or_else(ago).ok_or_else(|| {
+        AppError::usage(
+            format!("`{text}` is not a time"),
+            "write it as 2018-07-01, 2018-07-01T04:00, 04:00 (the last time that it was) or 2h (so long ago)",
         )
     })
 }
@@ -180,4 +204,31 @@ pub fn in_dag_order<T>(dag: Option<&Dag>, mut tasks: Vec<T>, id: impl Fn(&T) -> 
         tasks.sort_by_cached_key(rank);
     }
     tasks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_that_has_been_is_a_date_an_instant_a_clock_or_a_length_of_time() {
+        let zone = TimeZone::get("Europe/Berlin").unwrap();
+        // Half past three in the night in which half past two came not at all.
+        let now: Timestamp = "2024-03-31T01:30:00Z".parse().unwrap();
+        for (text, expected) in [
+            ("2024-03-30", "2024-03-29T23:00:00Z"),
+            ("20240330", "2024-03-29T23:00:00Z"),
+            ("2024-03-30T04:00", "2024-03-30T03:00:00Z"),
+            ("2024-03-30T04:00+00:00", "2024-03-30T04:00:00Z"),
+            ("03:30", "2024-03-31T01:30:00Z"),
+            ("03:30:01", "2024-03-30T02:30:01Z"),
+            ("2h", "2024-03-30T23:30:00Z"),
+            ("30d", "2024-03-01T01:30:00Z"),
+        ] {
+            assert_eq!(past_time(text, &zone, now).unwrap().to_string(), expected, "{text}");
+        }
+        for text in ["", "24:00", "-2h", "yesterday", "2024-02-30"] {
+            assert!(past_time(text, &zone, now).is_err(), "{text}");
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! The command line: one file per command, each of which parses, calls and prints. Nothing is decided here that another
 //! front end would have to decide again.
 
+mod attempts;
 mod backfill;
 mod checks;
 mod clear;
@@ -118,6 +119,8 @@ enum Command {
     Runs(runs::Args),
     /// List the tasks of a run
     Tasks(tasks::Args),
+    /// List attempts of tasks: when, how long, at what cost, with what end
+    Attempts(attempts::Args),
     /// Print what a task printed
     Logs(logs::Args),
     /// Say why a task failed: the probable cause, the evidence, what to do
@@ -214,6 +217,7 @@ fn run(cli: &Cli) -> Result<ExitCode, CliError> {
         Command::Stop(args) => stop::run(args, global),
         Command::Runs(args) => runs::run(args, global),
         Command::Tasks(args) => tasks::run(args, global),
+        Command::Attempts(args) => attempts::run(args, global),
         Command::Logs(args) => logs::run(args, global),
         Command::Diagnose(args) => diagnose::run(args, global),
         Command::Checks(args) => checks::run(args, global),

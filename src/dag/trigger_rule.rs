@@ -40,6 +40,26 @@ pub enum TriggerRule {
     Always,
 }
 
+impl TriggerRule {
+    /// Whether there are failures upstream because of which the task becomes `upstream_failed`.
+    pub fn minds_failures(self) -> bool {
+        match self {
+            TriggerRule::AllSuccess
+            | TriggerRule::AllDoneMinOneSuccess
+            | TriggerRule::OneSuccess
+            | TriggerRule::NoneFailed
+            | TriggerRule::NoneFailedMinOneSuccess => true,
+            TriggerRule::AllFailed
+            | TriggerRule::AllDone
+            | TriggerRule::OneFailed
+            | TriggerRule::OneDone
+            | TriggerRule::NoneSkipped
+            | TriggerRule::AllSkipped
+            | TriggerRule::Always => false,
+        }
+    }
+}
+
 /// How the upstream tasks of one task stand: all that a trigger rule needs to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct UpstreamCounts {
@@ -235,6 +255,20 @@ mod tests {
                     "{rule} {upstream:?}: {decision:?} with {others:?} alone"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn a_rule_minds_failures_if_one_of_them_makes_it_upstream_failed() {
+        let finals = [TaskState::Success, TaskState::Failed, TaskState::UpstreamFailed, TaskState::Skipped];
+        for rule in TriggerRule::ALL {
+            let minds = (0..64).any(|number| {
+                let upstream = [finals[number % 4], finals[number / 4 % 4], finals[number / 16]];
+                let has_failure =
+                    upstream.iter().any(|state| matches!(state, TaskState::Failed | TaskState::UpstreamFailed));
+                has_failure && rule.decide(&UpstreamCounts::of(upstream)) == Decision::UpstreamFailed
+            });
+            assert_eq!(rule.minds_failures(), minds, "{rule}");
         }
     }
 }

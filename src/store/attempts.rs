@@ -8,7 +8,7 @@ use rusqlite::Row;
 use super::journal::task_id;
 use super::runs::optional_time;
 use super::{Micros, Store, StoreError, Write};
-use crate::dag::{RunNumber, TaskId};
+use crate::dag::{DagId, RunNumber, TaskId};
 
 /// An attempt that is about to start.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +59,21 @@ pub struct Attempt {
     pub max_rss_bytes: Option<u64>,
     /// Where in the log its output begins and ends, in bytes, as far as that is known.
     pub printed: Option<(u64, u64)>,
+}
+
+/// Which attempts to list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttemptFilter {
+    /// Of this DAG.
+    pub dag_id: DagId,
+    /// Of this task.
+    pub task: Option<String>,
+    /// Not ended before that.
+    pub going_since: Option<Timestamp>,
+    /// Started at or before.
+    pub going_until: Option<Timestamp>,
+    /// At most so many, the newest.
+    pub limit: Option<u32>,
 }
 
 const COLUMNS: &str = "run, task_id, try_number, token, log_file, started_at, ended_at, ending, cpu_seconds, max_rss_bytes, printed_from, printed_until";
@@ -119,6 +134,20 @@ impl Store {
     /// All attempts of a task instance, oldest first.
     pub fn attempts(&self, run: RunNumber, task: &TaskId) -> Result<Vec<Attempt>, StoreError> {
         self.attempts_where("run = ?1 AND task_id = ?2 ORDER BY try_number", (run.0, task.as_str()))
+    }
+
+    /// Attempts of a DAG, in the order in which they started; with a limit, the newest ones.
+    pub fn attempts_of_dag(&self, filter: &AttemptFilter) -> Result<Vec<Attempt>, StoreError> {
+        let until = filter.going_until.map_or(i64::MAX, Timestamp::as_microsecond);
+        let since = filter.going_since.map_or(i64::MIN, Timestamp::as_microsecond);
+        let limit = filter.limit.map_or(-1, i64::from);
+        let mut attempts = self.attempts_where(
+            "run IN (SELECT id FROM runs WHERE dag_id = ?1) AND task_id = coalesce(?2, task_id) AND started_at <= ?3
+             AND coalesce(ended_at, 9223372036854775807) >= ?4 ORDER BY started_at DESC, run DESC, task_id DESC LIMIT ?5",
+            (filter.dag_id.as_str(), &filter.task, until, since, limit),
+        )?;
+        attempts.reverse();
+        Ok(attempts)
     }
 
     fn attempts_where(&self, condition: &str, params: impl rusqlite::Params) -> Result<Vec<Attempt>, StoreError> {

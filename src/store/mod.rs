@@ -29,7 +29,7 @@ use jiff::Timestamp;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
-pub use attempts::{Attempt, LeftProcesses, NewAttempt};
+pub use attempts::{Attempt, AttemptFilter, LeftProcesses, NewAttempt};
 pub use checks::{CheckFilter, CheckRow, CheckValue};
 pub use dags::{DagRow, DagVersion};
 pub use error::StoreError;

@@ -146,6 +146,12 @@ pub struct RunFilter {
     pub to: Option<Timestamp>,
     /// Ended at or after.
     pub ended_since: Option<Timestamp>,
+    /// Started, and not ended before that.
+    pub going_since: Option<Timestamp>,
+    /// Started at or before.
+    pub going_until: Option<Timestamp>,
+    /// A task of it is `failed` or `upstream_failed`.
+    pub failed_tasks: bool,
     /// At most so many, the newest.
     pub limit: Option<u32>,
 }
@@ -175,6 +181,10 @@ pub struct Progress {
     /// Its tasks; zeros while it has never started.
     pub tasks: StateCounts,
 }
+
+/// Of a run: a task of it failed, or was kept from running by one that did.
+const FAILED_TASKS: &str = "EXISTS (SELECT 1 FROM task_instances WHERE run = runs.id \
+                            AND task_instances.state IN ('failed', 'upstream_failed'))";
 
 const COLUMNS: &str = "id, dag_id, run_id, run_type, logical_date, data_interval_end, state, version_id, params, selection, \
                        backfill_id, queued_at, start_date, end_date, reason, is_reopened";
@@ -298,6 +308,18 @@ impl Store {
         if let Some(since) = filter.ended_since {
             add("end_date >=", SqlValue::Integer(since.as_microsecond()));
         }
+        if let Some(until) = filter.going_until {
+            add("start_date <=", SqlValue::Integer(until.as_microsecond()));
+        }
+        if let Some(since) = filter.going_since {
+            add(
+                "start_date IS NOT NULL AND coalesce(end_date, 9223372036854775807) >=",
+                SqlValue::Integer(since.as_microsecond()),
+            );
+        }
+        if filter.failed_tasks {
+            conditions.push(FAILED_TASKS.to_owned());
+        }
         let wanted = if conditions.is_empty() { String::new() } else { format!("WHERE {}", conditions.join(" AND ")) };
         // An order that an index gives, however long the history. Without a DAG the newest runs are those created last.
         let order = match filter {
@@ -314,8 +336,7 @@ impl Store {
     /// Runs that have ended well since then although a task of them is `failed` or `upstream_failed`.
     pub fn successes_with_failed_tasks(&self, ended_since: Timestamp) -> Result<Vec<RunRow>, StoreError> {
         self.select_runs(
-            "WHERE end_date >= ?1 AND state = 'success' AND EXISTS (SELECT 1 FROM task_instances
-             WHERE run = runs.id AND task_instances.state IN ('failed', 'upstream_failed')) ORDER BY end_date, id",
+            &format!("WHERE end_date >= ?1 AND state = 'success' AND {FAILED_TASKS} ORDER BY end_date, id"),
             &[SqlValue::Integer(ended_since.as_microsecond())],
         )
     }

@@ -1,6 +1,7 @@
 //! Questions and their answers. An answer serialises to the objects of `--json`, which are a contract: fields are added, never
 //! renamed or taken away. Times in it know their zone, so that every front end shows the same.
 
+pub mod attempts;
 pub mod checks;
 pub mod dags;
 pub mod database;

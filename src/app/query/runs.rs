@@ -1,7 +1,9 @@
 //! Which runs there are, and how they stand.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::app::times::{Moment, elapsed};
@@ -16,8 +18,16 @@ pub struct RunsQuestion {
     pub dag_id: Option<DagId>,
     /// In this state.
     pub state: Option<RunState>,
-    /// At most so many, the newest.
-    pub limit: u32,
+    /// That were going on at a moment from here on.
+    pub since: Option<Timestamp>,
+    /// That were going on at a moment up to here.
+    pub until: Option<Timestamp>,
+    /// In which a task failed, whatever the run's state.
+    pub failed_tasks: bool,
+    /// At most so many, the newest; of these that is what counts as all.
+    pub limit: Option<u32>,
+    /// Of all, only so many, those that took longest, the slowest first.
+    pub slowest: Option<usize>,
 }
 
 /// A run.
@@ -75,6 +85,12 @@ impl RunAnswer {
         })
     }
 
+    /// The same to the microsecond, to compare by.
+    fn exact_duration(&self, app: &App) -> Option<SignedDuration> {
+        let start = self.start_date.as_ref()?;
+        Some(self.end_date.as_ref().map_or(app.now, |end| end.at).duration_since(start.at))
+    }
+
     /// How long it has taken so far; `None` before it started.
     pub fn duration(&self, app: &App) -> Option<Duration> {
         let start = self.start_date.as_ref()?;
@@ -105,10 +121,21 @@ pub fn runs(app: &App, question: &RunsQuestion) -> Result<Vec<RunAnswer>, AppErr
     let filter = RunFilter {
         dag_id: question.dag_id.clone(),
         state: question.state,
-        limit: Some(question.limit),
+        going_since: question.since,
+        going_until: question.until,
+        failed_tasks: question.failed_tasks,
+        limit: question.limit,
         ..RunFilter::default()
     };
-    store.runs(&filter)?.iter().map(|run| RunAnswer::new(app, &store, run)).collect()
+    let runs = store.runs(&filter)?;
+    let mut answers: Vec<RunAnswer> =
+        runs.iter().map(|run| RunAnswer::new(app, &store, run)).collect::<Result<_, _>>()?;
+    if let Some(count) = question.slowest {
+        answers.retain(|run| run.start_date.is_some());
+        answers.sort_by_key(|run| Reverse(run.exact_duration(app)));
+        answers.truncate(count);
+    }
+    Ok(answers)
 }
 
 /// The runs with these numbers; one that is gone is left out.

@@ -215,7 +215,40 @@ fn read_tasks<'f>(
         tasks.extend(task::read_task(reader, name, table, defaults, surroundings));
     }
     let graph = edges.graph(reader)?;
-    (tasks.len() == tables.len()).then_some((tasks, graph))
+    if tasks.len() < tables.len() {
+        return None;
+    }
+    let place = |task: usize| {
+        let (name, table) = &tables[task];
+        table.as_ref().and_then(|table| table.get("trigger_rule")).map_or(name.span.clone(), |rule| rule.value.span())
+    };
+    warn_of_runs_that_cannot_fail(reader, &tasks, &graph, &place);
+    Some((tasks, graph))
+}
+
+/// The leaves of a DAG decide how its runs end. If all of them start after failures as well, no failure upstream is seen.
+fn warn_of_runs_that_cannot_fail(
+    reader: &mut Reader<'_>,
+    tasks: &[Task],
+    graph: &Graph,
+    place: &dyn Fn(usize) -> std::ops::Range<usize>,
+) {
+    let leaves: Vec<usize> = (0..tasks.len()).filter(|&task| graph.is_leaf(task)).collect();
+    let is_blind = |&leaf: &usize| !graph.upstream(leaf).is_empty() && !tasks[leaf].trigger_rule.minds_failures();
+    let Some(&first) = leaves.first().filter(|_| leaves.iter().all(is_blind)) else { return };
+    let names: Vec<String> = leaves.iter().map(|&leaf| format!("`{}`", tasks[leaf].id)).collect();
+    let decides = if names.len() == 1 { "decides" } else { "decide" };
+    let message =
+        format!("a run of this DAG succeeds whatever fails before {}, which {decides} how it ends", names.join(", "));
+    let above: Vec<String> = graph.upstream(first).iter().map(|&task| format!("\"{}\"", tasks[task].id)).collect();
+    reader.push(
+        Fault::warning("run-cannot-fail", place(first), message, "a failure upstream does not make it fail")
+            .help("the failed tasks are shown beside the run's state all the same")
+            .help(format!(
+                "for runs that fail, let another task wait for those that must succeed, as\n[tasks.all_good]\nafter = [{}]\nshell = \"true\"",
+                above.join(", ")
+            )),
+    );
 }
 
 fn no_tasks(at: std::ops::Range<usize>) -> Fault {
