@@ -569,3 +569,28 @@ fn a_program_that_is_missing_or_lies_is_an_error() {
                     what ran before it stays\n";
     assert_eq!((ended.log.as_str(), ended.is_good), (expected, false));
 }
+
+#[test]
+#[ignore = "needs the servers of `./install/test.sh databases`"]
+fn a_server_on_this_machine_is_reached_by_its_socket() {
+    let mariadb = Server::get(Kind::Mariadb);
+    let socket = mariadb.folder.join("socket");
+    let csv = mariadb.home(&[("host", ""), ("port", ""), ("socket", socket.to_str().unwrap())]).csv("SELECT 1 AS one");
+    assert_eq!(csv, "one\n1\n");
+    let postgres = Server::get(Kind::Postgres);
+    let (folder, port) = (postgres.folder.join("server"), postgres.setting("port"));
+    let file = folder.join(format!(".s.PGSQL.{port}"));
+    for (socket, port) in [(&folder, port.as_str()), (&file, "")] {
+        let keys = [
+            ("host", ""),
+            ("port", port),
+            ("socket", socket.to_str().unwrap()),
+            ("username", "postgres"),
+            ("password_file", ""),
+        ];
+        assert_eq!(postgres.home(&keys).csv("SELECT 1 AS one"), "one\n1\n", "{}", socket.display());
+    }
+    let nowhere = mariadb.home(&[("host", ""), ("port", ""), ("socket", "no/such/socket")]);
+    let ended = nowhere.sql("SELECT 1");
+    assert!(!ended.is_good && ended.log.contains("no/such/socket"), "{}", ended.log);
+}

@@ -431,3 +431,14 @@ fn a_script_that_linux_would_not_take_is_found_before_any_run() {
     assert!(starts(131_071).is_ok());
     assert_eq!(starts(131_072).unwrap_err().kind(), std::io::ErrorKind::ArgumentListTooLong);
 }
+
+#[test]
+fn a_task_with_pool_false_takes_no_slot_of_the_pool_of_the_defaults() {
+    let text =
+        "[defaults]\npool = 'yarn'\n[tasks.small]\npool = false\nshell = 'true'\n[tasks.large]\nshell = 'true'\n";
+    let config = read_config("[pools]\nyarn = 1\n").0.unwrap();
+    let (dag, faults) = read_dag("d", text, &config, &|_| true);
+    assert_eq!(faults, []);
+    let pools = dag.unwrap().tasks.into_iter().map(|task| (task.id.to_string(), task.pool));
+    assert_eq!(pools.collect::<Vec<_>>(), [("small".to_owned(), None), ("large".to_owned(), Some("yarn".to_owned()))]);
+}

@@ -173,10 +173,8 @@ pub struct SparkSql {
 pub struct DatabaseServer {
     /// Whose protocol it speaks.
     pub kind: ServerKind,
-    /// Its name or address.
-    pub host: String,
-    /// Its port.
-    pub port: u16,
+    /// Where it listens.
+    pub address: ServerAddress,
     /// The database.
     pub database: String,
     /// Login name.
@@ -186,6 +184,26 @@ pub struct DatabaseServer {
     /// PEM certificates that sign the server's, relative to the home. With them the connection is by TLS and the
     /// certificate and host name are checked; `None` is in the clear.
     pub tls_ca: Option<PathBuf>,
+}
+
+/// Where a database server listens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ServerAddress {
+    /// On the network.
+    Tcp {
+        /// Its name or address.
+        host: String,
+        /// Its port.
+        port: u16,
+    },
+    /// On a socket of the same machine. That of `PostgreSQL` is named by its folder and its port.
+    Unix {
+        /// The socket, or its folder; relative to the home.
+        path: PathBuf,
+        /// The port that the socket's name ends with, where `path` is its folder.
+        port: u16,
+    },
 }
 
 /// The protocol of a database server.

@@ -15,8 +15,8 @@ use super::value::{bad_address, bad_identifier, bad_variable, is_address};
 use super::{newline, process, spark};
 use crate::dag::Config;
 use crate::dag::config::{
-    Connection, ConnectionKind, DatabaseServer, Email, Hive, Logs, MailTransport, SecretSource, ServerKind, Smtp,
-    SparkSettings, SparkSql, Tls, TransportKind,
+    Connection, ConnectionKind, DatabaseServer, Email, Hive, Logs, MailTransport, SecretSource, ServerAddress,
+    ServerKind, Smtp, SparkSettings, SparkSql, Tls, TransportKind,
 };
 use crate::dag::model::SparkOptions;
 use crate::dag::template::Checker;
@@ -98,7 +98,7 @@ fn require(reader: &mut Reader<'_>, open: &Open<'_, '_>, key: &str, what: &str, 
 const CONNECTION_TYPES: &str = "write type = \"sqlite\", \"postgres\", \"mysql\", \"hive\" or \"spark_sql\"";
 
 const SERVER_KEYS: &[&str] =
-    &["host", "port", "database", "username", "password_env", "password_file", "password_command", "tls_ca"];
+    &["host", "port", "socket", "database", "username", "password_env", "password_file", "password_command", "tls_ca"];
 
 /// Which keys of a connection belong to which type.
 fn connection_keys(kind: ConnectionKind) -> &'static [&'static str] {
@@ -218,11 +218,25 @@ fn read_server<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>, kind: ServerKin
     };
     let password = read_password(reader, open);
     let port = reader.whole(open, "port").and_then(|port| u16::try_from(port.value).ok()).unwrap_or(usual_port);
-    let host = reader.text(open, "host").map_or_else(|| "localhost".to_owned(), |host| host.value);
+    let host = reader.text(open, "host");
+    let address = if let Some(socket) = path(reader, open, "socket") {
+        for key in ["host", "tls_ca"] {
+            if let Some(entry) = open.get(key) {
+                let message = format!("`{key}` is of no use beside `socket`");
+                reader.push(
+                    Fault::error("socket-and-host", entry.key.clone(), message, "a socket is on this machine")
+                        .help("remove one of the two"),
+                );
+            }
+        }
+        ServerAddress::Unix { path: socket, port }
+    } else {
+        ServerAddress::Tcp { host: host.map_or_else(|| "localhost".to_owned(), |host| host.value), port }
+    };
     let tls_ca = path(reader, open, "tls_ca");
     let database = reader.text(open, "database");
     let username = reader.text(open, "username");
-    Some(DatabaseServer { kind, host, port, database: database?.value, username: username?.value, password, tls_ca })
+    Some(DatabaseServer { kind, address, database: database?.value, username: username?.value, password, tls_ca })
 }
 
 fn read_hive<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>) -> Option<Hive> {

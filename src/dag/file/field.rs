@@ -169,7 +169,12 @@ static SHARED: [Field; 23] = [
         "true",
         "Whether the same task of the previous run must have succeeded or been skipped",
     ),
-    field("pool", Kind::Text, "\"yarn\"", "The pool of crondag.toml whose slots it takes"),
+    field(
+        "pool",
+        Kind::TextOrFalse,
+        "\"yarn\"",
+        "The pool of crondag.toml whose slots it takes; `false`: none, whatever `[defaults]` says",
+    ),
     with_default("pool_slots", Kind::Whole(1, MANY), "1", "2", "How many slots of the pool it takes"),
     with_default(
         "priority",
@@ -459,6 +464,12 @@ pub static CONNECTION: Section = Section {
         field("path", Kind::Text, "\"warehouse.db\"", "The database file, relative to the home; made when missing"),
         with_default("host", Kind::Text, "\"localhost\"", "\"db.example.com\"", "The server"),
         field("port", Kind::Whole(1, 65_535), "5433", "The server's port; else 5432 for postgres, 3306 for mysql"),
+        field(
+            "socket",
+            Kind::Text,
+            "\"/run/mysqld/mysqld.sock\"",
+            "The server's socket on this machine, in place of `host`; that of postgres may be named by its folder and `port`",
+        ),
         field("database", Kind::Text, "\"warehouse\"", "The database on the server, or that of `spark-sql`"),
         field("username", Kind::Text, "\"etl\"", "Login name"),
         field(

@@ -112,6 +112,7 @@ pub(super) fn kind_of(value: &DeValue<'_>) -> &'static str {
 fn expected(kind: Kind) -> String {
     match kind {
         Kind::Text | Kind::Template => "a string".into(),
+        Kind::TextOrFalse => "a string or `false`".into(),
         Kind::Texts | Kind::Templates => "a list of strings".into(),
         Kind::TaskIds => "a list of task ids".into(),
         Kind::Emails => "an address or a list of addresses".into(),
@@ -226,6 +227,21 @@ impl<'f> Reader<'f> {
             self.check_length(key, entry.key.clone(), text.len());
         }
         self.filled(&entry, text)
+    }
+
+    /// A text; `At` nothing where `false` says that there is to be none.
+    pub(super) fn text_or_false(&mut self, open: &Open<'_, 'f>, key: &str) -> Option<At<Option<String>>> {
+        let entry = open.get(key)?.clone();
+        match entry.value.get_ref() {
+            DeValue::Boolean(false) => Some(At { value: None, span: entry.value.span() }),
+            DeValue::String(text) => {
+                self.filled(&entry, text).map(|text| At { value: Some(text.value), span: text.span })
+            }
+            _ => {
+                self.wrong_type(&entry);
+                None
+            }
+        }
     }
 
     /// Whether the text behind a key is one argument of a program.

@@ -181,6 +181,7 @@ fn row(page: &mut String, field: &Field) {
 fn value_of(kind: Kind) -> String {
     match kind {
         Kind::Text => "text".into(),
+        Kind::TextOrFalse => "text, or `false`".into(),
         Kind::Template => "template".into(),
         Kind::Texts => "list of texts".into(),
         Kind::Templates => "list of templates".into(),

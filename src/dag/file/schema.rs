@@ -94,6 +94,7 @@ fn of_kind(kind: Kind, definitions: &mut Map<String, Value>) -> Value {
     let scalar = || json!({ "type": ["string", "number", "boolean"] });
     match kind {
         Kind::Text | Kind::Template | Kind::Zone => text(),
+        Kind::TextOrFalse => json!({ "anyOf": [text(), { "const": false }] }),
         Kind::Texts => json!({ "type": "array", "items": { "type": "string" } }),
         Kind::Templates | Kind::TaskIds => {
             json!({ "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }] })

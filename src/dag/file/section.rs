@@ -20,6 +20,8 @@ pub struct Field {
 pub enum Kind {
     /// A string.
     Text,
+    /// A text, or `false` where there is to be none although `[defaults]` names one.
+    TextOrFalse,
     /// A string that is a template.
     Template,
     /// A list of strings.

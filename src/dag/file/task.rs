@@ -31,7 +31,7 @@ struct Settings {
     kill_grace: Option<Duration>,
     trigger_rule: Option<TriggerRule>,
     depends_on_past: Option<bool>,
-    pool: Option<At<String>>,
+    pool: Option<At<Option<String>>>,
     pool_slots: Option<At<i64>>,
     priority: Option<i32>,
     shell_options: Option<Vec<String>>,
@@ -57,7 +57,7 @@ impl Settings {
             kill_grace: reader.duration(open, "kill_grace").map(|grace| grace.value),
             trigger_rule: reader.choice(open, "trigger_rule").and_then(|word| TriggerRule::parse(word.value)),
             depends_on_past: reader.flag(open, "depends_on_past"),
-            pool: reader.text(open, "pool"),
+            pool: reader.text_or_false(open, "pool"),
             pool_slots: reader.whole(open, "pool_slots"),
             priority: reader.whole(open, "priority").and_then(|number| i32::try_from(number.value).ok()),
             shell_options: reader.shell_options(open),
@@ -116,7 +116,8 @@ pub(super) fn read_task<'f>(
     let default = &defaults.settings;
     let pool = own.pool.as_ref().or(default.pool.as_ref());
     let pool_slots = own.pool_slots.as_ref().or(default.pool_slots.as_ref());
-    check_pool(reader, name, pool, pool_slots, surroundings.config);
+    let pool = pool.and_then(|pool| Some(At { value: pool.value.clone()?, span: pool.span.clone() }));
+    check_pool(reader, name, pool.as_ref(), pool_slots, surroundings.config);
     let env = reader.text_map(open, "env", bad_variable).unwrap_or_default();
     let action = action::read(reader, name, open, surroundings);
     Some(Task {
@@ -131,7 +132,7 @@ pub(super) fn read_task<'f>(
         kill_grace: own.kill_grace.or(default.kill_grace),
         trigger_rule: own.trigger_rule.or(default.trigger_rule).unwrap_or_default(),
         depends_on_past: own.depends_on_past.or(default.depends_on_past).unwrap_or(false),
-        pool: pool.map(|pool| pool.value.clone()),
+        pool: pool.map(|pool| pool.value),
         pool_slots: pool_slots.and_then(|slots| u32::try_from(slots.value).ok()).unwrap_or(1),
         priority: own.priority.or(default.priority).unwrap_or(0),
         env,

@@ -9,7 +9,7 @@ use mysql::{Conn, Opts, OptsBuilder, Params as Bound, SslOpts};
 
 use super::script::{Dialect, Statement};
 use super::session::{Canceller, ErrorKind, Outcome, Params, Rows, Session, SqlError, Value, address, values};
-use crate::dag::config::DatabaseServer;
+use crate::dag::config::{DatabaseServer, ServerAddress};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// "This command is not supported in the prepared statement protocol yet".
@@ -25,15 +25,24 @@ pub(super) struct Mysql {
 impl Mysql {
     pub(super) fn open(server: &DatabaseServer, password: Option<String>, home: &Path) -> Result<Mysql, SqlError> {
         let tls = server.tls_ca.as_ref().map(|ca| SslOpts::default().with_root_cert_path(Some(home.join(ca))));
-        let options: Opts = OptsBuilder::new()
-            .ip_or_hostname(Some(server.host.clone()))
-            .tcp_port(server.port)
+        let options = match &server.address {
+            ServerAddress::Tcp { host, port } => {
+                // A socket on the same machine would go around the host, port and TLS that were asked for.
+                OptsBuilder::new().ip_or_hostname(Some(host.clone())).tcp_port(*port).prefer_socket(false)
+            }
+            ServerAddress::Unix { path, .. } => {
+                let socket = home.join(path).to_str().map(str::to_owned);
+                let Some(socket) = socket else {
+                    return Err(SqlError::other(format!("the socket {} is not UTF-8", path.display())));
+                };
+                OptsBuilder::new().socket(Some(socket))
+            }
+        };
+        let options: Opts = options
             .user(Some(server.username.clone()))
             .pass(password)
             .db_name(Some(server.database.clone()))
             .tcp_connect_timeout(Some(CONNECT_TIMEOUT))
-            // A socket on the same machine would go around the host, port and TLS that were asked for.
-            .prefer_socket(false)
             .ssl_opts(tls)
             .into();
         let address = address(server);

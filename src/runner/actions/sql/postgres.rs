@@ -1,7 +1,7 @@
 //! `PostgreSQL`. Parameters are bound as texts of whatever type the server infers; rows stream in its binary format.
 
 use std::error::Error as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::script::{Dialect, Statement};
 use super::session::{Canceller, ErrorKind, Outcome, Params, Rows, Session, SqlError, Value, address, values};
-use crate::dag::config::DatabaseServer;
+use crate::dag::config::{DatabaseServer, ServerAddress};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -34,9 +34,14 @@ pub(super) struct Postgres {
 impl Postgres {
     pub(super) fn open(server: &DatabaseServer, password: Option<&str>, home: &Path) -> Result<Postgres, SqlError> {
         let mut config = postgres::Config::new();
+        match &server.address {
+            ServerAddress::Tcp { host, port } => config.host(host).port(*port),
+            ServerAddress::Unix { path, port } => {
+                let (folder, port) = socket(&home.join(path), *port);
+                config.host_path(folder).port(port)
+            }
+        };
         config
-            .host(&server.host)
-            .port(server.port)
             .user(&server.username)
             .dbname(&server.database)
             .connect_timeout(CONNECT_TIMEOUT)
@@ -57,6 +62,15 @@ impl Postgres {
 
     fn simple(&mut self, text: &str) -> Result<(), SqlError> {
         self.client.batch_execute(text).map_err(|error| failure(&error, &self.address))
+    }
+}
+
+/// The folder and the port of a socket that is named by its folder or by itself (`/run/postgresql/.s.PGSQL.5432`).
+fn socket(path: &Path, port: u16) -> (PathBuf, u16) {
+    let own = path.file_name().and_then(|name| name.to_str()?.strip_prefix(".s.PGSQL.")?.parse().ok());
+    match (path.parent(), own) {
+        (Some(folder), Some(port)) => (folder.to_owned(), port),
+        (_, _) => (path.to_owned(), port),
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::script::{Dialect, Statement};
-use crate::dag::config::DatabaseServer;
+use crate::dag::config::{DatabaseServer, ServerAddress};
 
 /// Values of `:name`, as texts; the server converts them.
 pub type Params = BTreeMap<String, String>;
@@ -166,7 +166,10 @@ pub type Canceller = Box<dyn Fn() -> Result<(), SqlError> + Send>;
 
 /// Where a server is, for people.
 pub(super) fn address(server: &DatabaseServer) -> String {
-    format!("{}:{}", server.host, server.port)
+    match &server.address {
+        ServerAddress::Tcp { host, port } => format!("{host}:{port}"),
+        ServerAddress::Unix { path, .. } => path.display().to_string(),
+    }
 }
 
 /// The values for a statement's parameters; an unknown one is an error, never a silent NULL.
