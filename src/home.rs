@@ -68,6 +68,7 @@ impl Home {
                 _ => Err(HomeError::NotAHome { named_by, path: path.display().to_string() }),
             };
         }
+        // A folder that was removed under the shell has no name; what is not found from there is said as such.
         let here = env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
         match here.ancestors().find(|folder| folder.join(CONFIG_FILE).is_file()) {
             Some(root) => Ok(Home { root: root.to_path_buf() }),

@@ -26,6 +26,11 @@ impl MachineZone {
     pub fn find() -> MachineZone {
         resolve(env::var_os("TZ").as_deref(), Path::new(LOCALTIME))
     }
+
+    /// Asks the system alone.
+    pub(crate) fn of_system() -> MachineZone {
+        resolve(None, Path::new(LOCALTIME))
+    }
 }
 
 fn resolve(variable: Option<&OsStr>, localtime: &Path) -> MachineZone {

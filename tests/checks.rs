@@ -545,3 +545,18 @@ fn a_gate_of_two_checks_opens_when_both_have_spoken() {
     assert!(backfill.wait().unwrap().success());
     assert_eq!(home.run(&["gate", "tags_ok", "20180701"]).status.code(), Some(0));
 }
+
+/// `TZ` may be a rule, which has no name in the tz database.
+#[test]
+fn tasks_and_checks_have_the_zone_of_a_rule() {
+    let home = Home::of(&[(
+        "d",
+        "schedule = '0 7 * * *'\n[tasks.says]\nshell = 'date +%z'\n\
+         [tasks.fresh.check]\nconnection = 'warehouse'\nquery = \"SELECT 'all' AS key, '2018-07-02 06:00:00' AS at\"\n\
+         key = ['key']\n[tasks.fresh.check.rules]\nat = { max_age = '2h' }\n",
+    )])
+    .with("crondag.toml", CONFIG)
+    .env("TZ", "CST-8");
+    home.run("test d says 20180701").success().stdout_eq("+0800\n");
+    home.run("test d fresh 20180701").success();
+}

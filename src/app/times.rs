@@ -6,14 +6,12 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Serialize, Serializer};
 
+use crate::dag::schedule::zone_text;
 use crate::dag::units::format_duration;
 
-/// A zone's name, or its offset where it has no name.
+/// A zone's name, or its rule where it has no name (`CST-8`).
 pub fn zone_name(zone: &TimeZone) -> String {
-    match zone.iana_name() {
-        Some(name) => name.to_owned(),
-        None => zone.to_fixed_offset().map_or_else(|_| "local time".to_owned(), |offset| offset.to_string()),
-    }
+    zone_text(zone).unwrap_or_else(|| "local time".to_owned())
 }
 
 /// An instant and the zone in which it is shown. For programs it is RFC 3339 with the zone's offset.

@@ -28,6 +28,7 @@ impl Catalogue {
             }
         }
         let patterns = causes.iter().flat_map(|cause| &cause.patterns).map(regex::Regex::as_str);
+        // Together they may be too large for one automaton; then each is tried on each line, which is only slower.
         let any = RegexSet::new(patterns).ok();
         Catalogue { causes, any }
     }

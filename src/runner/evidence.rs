@@ -117,6 +117,7 @@ pub fn gather(failed: &Failed<'_>, catalogue: &Catalogue) -> Evidence {
         .missing_paths(&log)
         .into_iter()
         .filter_map(|path| {
+            // A file that is not there now has no time to tell; the log says that it lacked.
             let modified = fs::metadata(folder.join(&path)).and_then(|data| data.modified()).ok()?;
             Some(FileTime { path, modified: Timestamp::try_from(modified).ok()? })
         })

@@ -218,6 +218,7 @@ impl Loader {
         let Some(version) = run.version_id.filter(|_| is_bound) else { return Ok(Binding::Newest) };
         Ok(match self.plan(store, config, version)? {
             Ok(plan) => Binding::To(plan),
+            // It has not begun, or begins again: any version will do that can be read.
             Err(_) if run.state == RunState::Queued => Binding::Newest,
             Err(reason) => Binding::Unreadable(reason),
         })

@@ -301,7 +301,8 @@ impl Work {
             names.sort();
             let settings = self.settings.entry(home).or_insert_with_key(|home| settings(home.as_deref()));
             let file = |name: &str| {
-                if !names.iter().any(|known| known == name) {
+                // A folder that may not be listed may still be read from.
+                if !names.iter().any(|known| known == name) && !folder.join(format!("{name}.toml")).exists() {
                     return OtherFile::Missing;
                 }
                 let (text, unreadable) = read_text(&folder.join(format!("{name}.toml")));

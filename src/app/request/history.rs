@@ -65,6 +65,7 @@ pub fn plan_rename(app: &App, from: &str, to: &str) -> Result<RenamePlan, AppErr
         let condition = task.wait().map(|wait| &wait.condition);
         matches!(condition, Some(Condition::Dag(awaited)) if awaited.dag == from.as_str())
     };
+    // What a faulty file waits for is not known; once it is good, `validate` names a DAG that is not there.
     let others = app.dag_files()?.into_iter().filter_map(|file| file.dag.ok());
     let waiting = others.filter(|dag| dag.tasks.iter().any(waits_for_it)).map(|dag| dag.id);
     let waiting = waiting.collect();

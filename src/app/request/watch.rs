@@ -163,6 +163,7 @@ impl<'a> Watch<'a> {
     /// The driver may have been killed; with cron the next tick would start another one.
     fn look_after_driver(&mut self, has_moved: bool) -> Result<(), AppError> {
         let has_failed = match &mut self.driver {
+            // One of which nothing is known is judged by the driver's lock, below.
             Some(child) => child.try_wait().ok().flatten().is_some_and(|status| !status.success()),
             None => false,
         };

@@ -1,5 +1,6 @@
 //! Zone names.
 
+use jiff::fmt::temporal::{DateTimeParser, DateTimePrinter};
 use jiff::tz::{self, TimeZone};
 
 /// Why a text is not a zone.
@@ -42,9 +43,37 @@ pub fn parse_zone(text: &str) -> Result<TimeZone, ZoneFault> {
     Err(ZoneFault { message: format!("there is no time zone \"{text}\""), help })
 }
 
+/// A zone for the C library's `TZ` and for [`zone_of_text`]: its name in the tz database, or the rule that it was made of
+/// (`CST-8`); `None` for a file without a name.
+pub(crate) fn zone_text(zone: &TimeZone) -> Option<String> {
+    DateTimePrinter::new().time_zone_to_string(zone).ok()
+}
+
+/// The zone that a text of [`zone_text`] says.
+///
+/// # Errors
+/// There is no such zone.
+pub(crate) fn zone_of_text(text: &str) -> Result<TimeZone, jiff::Error> {
+    DateTimeParser::new().parse_time_zone(text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_zone_is_said_so_that_it_is_found_again() {
+        let rule = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
+        let zones = [TimeZone::get("Asia/Shanghai").unwrap(), TimeZone::posix("CST-8").unwrap(), rule, TimeZone::UTC];
+        let texts = zones.clone().map(|zone| zone_text(&zone).unwrap());
+        assert_eq!(texts, ["Asia/Shanghai", "CST-8", "CET-1CEST,M3.5.0,M10.5.0/3", "UTC"]);
+        for (zone, text) in zones.iter().zip(texts) {
+            let found = zone_of_text(&text).unwrap();
+            for at in [jiff::Timestamp::UNIX_EPOCH, "2018-07-01T00:00:00Z".parse().unwrap()] {
+                assert_eq!(found.to_offset(at), zone.to_offset(at), "{text}");
+            }
+        }
+    }
 
     #[test]
     fn what_is_no_zone_is_told_with_the_nearest_name() {

@@ -118,6 +118,7 @@ impl Canvas {
         let mut encoder = png::Encoder::new(&mut file, width(), height());
         encoder.set_color(png::ColorType::Rgb);
         encoder.set_depth(png::BitDepth::Eight);
+        // Writing to memory cannot fail, nor do these sizes; a mail without its picture still has the numbers.
         let mut writer = encoder.write_header().ok()?;
         writer.write_image_data(&bytes).ok()?;
         writer.finish().ok()?;

@@ -9,13 +9,13 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use super::csv;
-use super::job::{InnerProgram, Job};
+use super::job::{self, InnerProgram, Job};
 use super::materials::{Materials, PrepareError};
 use super::shell::Script;
 use super::sql::{SqlJob, Table, Value, say};
 use crate::check::{self, Cell, EarlierDate, Judgement, Reconciliation, Rows};
 use crate::dag::check::{Check, Rule, Rules, Source};
-use crate::dag::schedule::DataInterval;
+use crate::dag::schedule::{DataInterval, zone_text};
 use crate::dag::template::iso;
 use crate::dag::{Action, Dag, DagId, RunType, Sql, TaskId, Verdict};
 use crate::home::Home;
@@ -40,7 +40,7 @@ pub(super) struct CheckJob {
     run_type: RunType,
     run_id: String,
     interval: DataInterval,
-    timezone: String,
+    timezone: Option<String>,
     ds: String,
     query: Values,
     reconcile: Option<(Values, f64, Verdict)>,
@@ -121,7 +121,7 @@ impl CheckJob {
             run_type: scope.run_type,
             run_id: scope.run_id.to_owned(),
             interval: scope.interval,
-            timezone: scope.dag.timezone.iana_name().unwrap_or("UTC").to_owned(),
+            timezone: zone_text(&scope.dag.timezone),
             ds: materials.variable("ds"),
             query: Values::of(&check.source, materials)?,
             reconcile,
@@ -141,7 +141,7 @@ impl CheckJob {
             Some((query, tolerance, verdict)) => Some((query.collect()?, *tolerance, *verdict)),
             None => None,
         };
-        let zone = TimeZone::get(&self.timezone).map_err(|error| format!("time zone {}: {error}", self.timezone))?;
+        let zone = job::zone(self.timezone.as_deref())?;
         let home = Home::at(self.home.clone());
         // A rehearsal in a new home has no past, and leaves no database behind.
         let store = if self.is_rehearsal && !home.database_path().exists() {

@@ -4,10 +4,13 @@
 use std::io::Read as _;
 use std::process::ExitCode;
 
+use jiff::tz::TimeZone;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::dag::schedule::zone_of_text;
 use crate::dag::words::words;
+use crate::machine_zone::MachineZone;
 
 words! {
     /// The inner programs, by the first argument that runs one.
@@ -33,6 +36,17 @@ pub(super) trait Job: Serialize + DeserializeOwned {
 
     /// Does it; the status is that of the attempt.
     fn run(&self) -> ExitCode;
+}
+
+/// The zone of a job, as [`zone_text`](crate::dag::schedule::zone_text) says it; one without a text is the system's.
+///
+/// # Errors
+/// There is no such zone on this machine.
+pub(super) fn zone(text: Option<&str>) -> Result<TimeZone, String> {
+    match text {
+        Some(text) => zone_of_text(text).map_err(|error| format!("time zone {text}: {error}")),
+        None => Ok(MachineZone::of_system().zone),
+    }
 }
 
 /// Reads a job from standard input and does it.

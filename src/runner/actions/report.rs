@@ -8,10 +8,10 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
-use super::job::{InnerProgram, Job};
+use super::job::{self, InnerProgram, Job};
 use super::materials::{Materials, PrepareError};
 use crate::check;
-use crate::dag::schedule::DataInterval;
+use crate::dag::schedule::{DataInterval, zone_text};
 use crate::dag::template::iso;
 use crate::dag::{Action, DagId, Report, RunType, TaskId, Verdict};
 use crate::home::Home;
@@ -38,7 +38,7 @@ pub(super) struct ReportJob {
     run_type: RunType,
     run_id: String,
     interval: DataInterval,
-    timezone: String,
+    timezone: Option<String>,
     ds: String,
     title: Option<String>,
     to: Vec<String>,
@@ -91,7 +91,7 @@ impl ReportJob {
             run_type: materials.scope.run_type,
             run_id: materials.scope.run_id.to_owned(),
             interval: materials.scope.interval,
-            timezone: dag.timezone.iana_name().unwrap_or("UTC").to_owned(),
+            timezone: zone_text(&dag.timezone),
             ds: materials.variable("ds"),
             title: report.subject.as_ref().map(|subject| materials.renderer.render(subject)).transpose()?,
             to: to.clone(),
@@ -108,7 +108,8 @@ impl ReportJob {
     fn write(&self) -> Result<(), String> {
         let home = Home::at(self.home.clone());
         let mut store = client::open_store(&home).map_err(|error| error.to_string())?;
-        let report = self.gather(&store).map_err(|error| error.to_string())?;
+        let zone = job::zone(self.timezone.as_deref())?;
+        let report = self.gather(&store, &zone).map_err(|error| error.to_string())?;
         println!("{}", report_text(&report, &Place { home: self.home.clone(), host: host() }));
         if self.is_rehearsal {
             println!("nothing is sent");
@@ -130,9 +131,9 @@ impl ReportJob {
         Ok(())
     }
 
-    fn gather(&self, store: &Store) -> Result<facts::Report, StoreError> {
-        let zone = TimeZone::get(&self.timezone).unwrap_or(TimeZone::UTC);
-        let interval = (iso(&self.interval.start.to_zoned(zone.clone())), iso(&self.interval.end.to_zoned(zone)));
+    fn gather(&self, store: &Store, zone: &TimeZone) -> Result<facts::Report, StoreError> {
+        let local = |at: Timestamp| iso(&at.to_zoned(zone.clone()));
+        let interval = (local(self.interval.start), local(self.interval.end));
         let mut gates = Vec::new();
         for gate in &self.gates {
             gates.push(match store.gate(gate, &self.ds)? {

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::OnceLock;
 
+use crate::dag::schedule::zone_text;
 use crate::dag::template::{RenderError, Renderer};
 use crate::dag::{Config, Dag, Task};
 
@@ -26,10 +27,12 @@ pub fn build(
     env_file: &[(String, String)],
 ) -> Result<BTreeMap<String, String>, RenderError> {
     let mut variables = base(user);
-    if let Some(zone) = dag.timezone.iana_name() {
-        variables.insert("TZ".to_owned(), zone.to_owned());
+    // Without one the task's C library reads /etc/localtime, as crondag has.
+    if let Some(zone) = zone_text(&dag.timezone) {
+        variables.insert("TZ".to_owned(), zone);
     }
     for name in &config.inherit_env {
+        // One that is no text is as good as not set: it could be neither shown nor masked.
         if let Ok(value) = std::env::var(name) {
             variables.insert(name.clone(), value);
         }
@@ -101,7 +104,9 @@ impl User {
 
     fn entry(field: usize, key: &str) -> Option<User> {
         let line = |text: &str| text.lines().find(|line| line.split(':').nth(field) == Some(key)).map(str::to_owned);
-        let found = fs::read_to_string("/etc/passwd").ok().and_then(|text| line(&text)).or_else(|| {
+        // Somebody's full name may be in any encoding. A file that cannot be read has no entry of ours.
+        let known = fs::read("/etc/passwd").unwrap_or_default();
+        let found = line(&String::from_utf8_lossy(&known)).or_else(|| {
             // LDAP and the like; `getent` is part of every C library's tools.
             line(&duct::cmd!("getent", "passwd", key).stderr_null().unchecked().read().ok()?)
         })?;

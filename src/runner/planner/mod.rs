@@ -115,6 +115,7 @@ pub fn plan(home: &Home, store: &mut Store, config: &Config, now: Timestamp) -> 
     home.refuse_world_writable()?;
     let folder = |source| PlanError::Folder { path: home.dags_dir().display().to_string(), source };
     let known: BTreeMap<String, DagRow> = store.dags()?.into_iter().map(|row| (row.dag_id.to_string(), row)).collect();
+    // It has been read a moment ago; one that has vanished since is as good as a changed one.
     let config_stamp = file_stamp(&home.config_path()).unwrap_or_default();
     let mut report = Report::default();
     // In order: runs get their numbers by it.
@@ -226,6 +227,7 @@ fn outbox(config: &Config) -> Outbox {
 fn stored(write: &Write<'_>, row: &DagRow, config: &Config) -> Result<Option<Dag>, StoreError> {
     let Some(version) = row.version_id else { return Ok(None) };
     let Some(version) = write.version(version)? else { return Ok(None) };
+    // Settings may have changed so that it is faulty now. Then its file, which says the same, has been reported.
     Ok(catalog::load_version(row.dag_id.as_str(), &version.text, config).ok().map(|dag| (*dag).clone()))
 }
 

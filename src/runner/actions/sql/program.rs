@@ -143,12 +143,16 @@ impl Program {
 
     /// After the last statement: all is good only if the program says so too.
     fn close(&mut self) -> Result<(), SqlError> {
+        if self.running.is_none() {
+            return Ok(());
+        }
         match self.end() {
-            (Some(status), lines) if !status.success() => {
+            (Some(status), _) if status.success() => Ok(()),
+            (status, lines) => {
                 let reason = reason(&lines).unwrap_or_else(|| "it gave no reason".to_owned());
-                Err(SqlError::other(format!("{} failed after the last statement: {reason} ({status})", self.name)))
+                let ended = status.map_or_else(|| "how it ended is not known".to_owned(), |status| status.to_string());
+                Err(SqlError::other(format!("{} failed after the last statement: {reason} ({ended})", self.name)))
             }
-            _ => Ok(()),
         }
     }
 

@@ -302,7 +302,9 @@ fn become_user(name: &str) -> Result<(), String> {
         return Err(format!("cannot become {name}: there is no such user on this machine"));
     };
     // `id` asks the name service too, which this program may lack.
-    let groups = duct::cmd!("id", "-G", name).stderr_null().unchecked().read().unwrap_or_default();
-    let groups: Vec<u32> = groups.split_whitespace().filter_map(|group| group.parse().ok()).collect();
+    let unknown = |error: String| format!("cannot become {name}: `id -G {name}` does not tell the groups: {error}");
+    let groups = duct::cmd!("id", "-G", name).stderr_null().read().map_err(|error| unknown(error.to_string()))?;
+    let groups: Result<Vec<u32>, _> = groups.split_whitespace().map(str::parse).collect();
+    let groups = groups.map_err(|error| unknown(error.to_string()))?;
     sys::become_user(uid, gid, &groups).map_err(|error| format!("cannot become {name}: {error}"))
 }
