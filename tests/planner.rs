@@ -61,7 +61,7 @@ impl World {
 
     fn dag(&self) -> Dag {
         let (config, _) = catalog::load_config(&self.home).unwrap();
-        catalog::load_dag(&self.home, &self.home.dag_path("d"), &config).unwrap().0
+        catalog::load_dag(&self.home.dag_path("d"), &config).unwrap().0
     }
 
     fn row(&self) -> Option<DagRow> {

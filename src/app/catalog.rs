@@ -34,7 +34,7 @@ impl App {
                 continue;
             }
             let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            let dag = files::load_dag(&self.home, &path, &self.config);
+            let dag = files::load_dag(&path, &self.config);
             let dag = dag.map(|(dag, _)| Box::new(dag)).map_err(Box::new);
             found.push(DagFile { dag_id: DagId::new(name.as_str()).ok(), name, path, dag });
         }
@@ -65,7 +65,7 @@ impl App {
         if !path.exists() {
             return None;
         }
-        Some(files::load_dag(&self.home, &path, &self.config).map(|(dag, _)| dag))
+        Some(files::load_dag(&path, &self.config).map(|(dag, _)| dag))
     }
 
     /// The id that a user typed, if there is such a file or the database knows it.
@@ -126,7 +126,7 @@ impl App {
     /// The file cannot be read, or the database not be written.
     pub fn keep_version(&self, write: &Write<'_>, dag: &Dag) -> Result<i64, AppError> {
         let path = self.home.dag_path(dag.id.as_str());
-        let (_, file) = files::load_dag(&self.home, &path, &self.config)?;
+        let (_, file) = files::load_dag(&path, &self.config)?;
         let version = write.keep_version(&dag.id, &file.text, self.now)?;
         let mut row = write.dag(&dag.id)?.unwrap_or_else(|| DagRow::new(dag.id.clone(), self.now));
         row.version_id = Some(version);

@@ -18,7 +18,7 @@ const NAMED_DATES: usize = 3;
 /// The other DAG as its file stands, or why it cannot be read; `None` when there is no such file.
 pub fn file(home: &Home, dag: &str, config: &Config) -> Option<Result<Arc<Dag>, String>> {
     let path = home.dag_path(DagId::new(dag).ok()?.as_str());
-    let load = || catalog::load_dag(home, &path, config).map(|(dag, _)| Arc::new(dag)).map_err(|file| file.summary());
+    let load = || catalog::load_dag(&path, config).map(|(dag, _)| Arc::new(dag)).map_err(|file| file.summary());
     path.exists().then(load)
 }
 

@@ -65,7 +65,7 @@ impl Validation {
             let home = Home::at(&home);
             // A database that cannot be read is not what is validated here.
             let Ok((config, _)) = catalog::load_config(&home) else { continue };
-            let Ok((dag, _)) = catalog::load_dag(&home, &file.path, &config) else { continue };
+            let Ok((dag, _)) = catalog::load_dag(&file.path, &config) else { continue };
             let path = home.database_path();
             let store = if path.exists() { Store::open_read_only(&path).ok() } else { None };
             let row = store.as_ref().and_then(|store| store.dag(&dag.id).ok()).flatten();

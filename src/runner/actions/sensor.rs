@@ -108,7 +108,7 @@ impl Poll {
             Poll::Dag { home, own, interval, awaited, .. } => {
                 let home = Home::at(home.clone());
                 let (config, _) = catalog::load_config(&home).map_err(|file| file.summary())?;
-                let (own, _) = catalog::load_dag(&home, &home.dag_path(own), &config).map_err(|file| file.summary())?;
+                let (own, _) = catalog::load_dag(&home.dag_path(own), &config).map_err(|file| file.summary())?;
                 let store = open(&home)?;
                 let other = awaited::file(&home, &awaited.dag, &config);
                 awaited::poll(&store, &own, *interval, awaited, other).map_err(|error| error.to_string())

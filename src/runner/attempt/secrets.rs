@@ -15,6 +15,7 @@ use super::local::memory;
 use super::local::process::{self, Waited};
 use super::local::program::Program;
 use crate::access;
+use crate::dag::argument::{LONGEST_ARGUMENT, is_too_long};
 use crate::dag::config::SecretSource;
 use crate::dag::file::OWN_VARIABLES;
 use crate::dag::template::Secrets;
@@ -252,6 +253,11 @@ fn read_env_file(path: &Path) -> Result<Vec<(String, String)>, String> {
             }
             _ => value.split(" #").next().unwrap_or_default().trim_end().to_owned(),
         };
+        let bytes = name.len() + 1 + value.len();
+        if is_too_long(bytes) {
+            let most = LONGEST_ARGUMENT - 1;
+            return Err(fault(&format!("{name} has {bytes} bytes, and a program's variable at most {most}")));
+        }
         // Nothing is no secret.
         if !value.is_empty()
             && let Err(reason) = check(value.clone())
@@ -299,7 +305,10 @@ mod tests {
         let found = read("# c\nA=1234\nexport B='two words'\nC=\"x=yz\" \n\nD=plain # comment\nE=\n", 0o600);
         let expected = [("A", "1234"), ("B", "two words"), ("C", "x=yz"), ("D", "plain"), ("E", "")];
         assert_eq!(found.unwrap(), expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        let long = format!("A=1234\nLONG={}\n", "x".repeat(131_072 - 5));
+        assert!(read(&long[..long.len() - 2], 0o600).is_ok());
         for (text, mode, wrong) in [
+            (long.as_str(), 0o600, "env:2: LONG has 131072 bytes, and a program's variable at most 131071"),
             ("A=1234\nnonsense\n", 0o600, "env:2: expected NAME=value"),
             ("CRONDAG_HOME=/etc\n", 0o600, "env:1: what begins with CRONDAG_ is crondag's own"),
             ("A=123\n", 0o600, "env:1: A: it has fewer than 4 characters"),

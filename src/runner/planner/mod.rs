@@ -126,7 +126,7 @@ pub fn plan(home: &Home, store: &mut Store, config: &Config, now: Timestamp) -> 
         let row = known.get(&stem);
         if row.is_none() && DagId::new(stem.as_str()).is_err() {
             // Without an id there is no row to remember the file by, so it is reported each time.
-            report.faulty.extend(catalog::load_dag(home, &path, config).err());
+            report.faulty.extend(catalog::load_dag(&path, config).err());
             continue;
         }
         // A file that vanished since the folder was read is as good as not listed.
@@ -244,7 +244,7 @@ fn take_note(
     report: &mut Report,
 ) -> Result<Option<Dag>, StoreError> {
     let Ok(dag_id) = DagId::new(stem) else { return Ok(None) };
-    let loaded = catalog::load_dag(home, path, config);
+    let loaded = catalog::load_dag(path, config);
     let mut row = write.dag(&dag_id)?.unwrap_or_else(|| DagRow::new(dag_id.clone(), now));
     row.file_stamp = stamp;
     if !row.is_active {
