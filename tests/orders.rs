@@ -220,6 +220,24 @@ next: crondag backfill -s 2024-01-05 -e 2024-01-05 d, or crondag mark d 2024-01-
 }
 
 #[test]
+fn a_param_that_no_environment_takes_makes_no_run() {
+    let home = Home::new().dag("d", "params = { day = 'today' }\n[tasks.a]\nshell = 'true'\n");
+    // With the name of its variable, CRONDAG_PARAM_DAY.
+    let trigger = |bytes: usize| {
+        let param = format!("day={}", "x".repeat(bytes - "CRONDAG_PARAM_DAY=".len()));
+        home.run(&["trigger", "d", "--param", &param])
+    };
+    trigger(131_072).code(2).stderr_eq(str![[r#"
+error: the param `day` has 131072 bytes with its name, and a program's variable at most 131071
+next: put it into a file, and give the path of that
+
+"#]]);
+    assert_eq!(home.runs("d"), [""; 0]);
+    trigger(131_071).success();
+    until("it has run", || home.state("d", "a").0 == "success");
+}
+
+#[test]
 fn a_date_is_marked_whose_id_an_interval_of_an_earlier_schedule_has() {
     let home = Home::new().dag("d", "schedule = '@hourly'\n[tasks.a]\nshell = 'true'\n");
     home.run("backfill -s 2024-01-02T00:00 -e 2024-01-02T01:00 d").success();
