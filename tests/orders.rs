@@ -545,3 +545,58 @@ with it: crondag clear d backfill__2024-01-01T00:00:00+00:00 --task sales
 
 "#]]);
 }
+
+#[test]
+fn a_stop_says_what_still_lives_and_waits_for_it_where_it_is_told_to() {
+    let dag = "[tasks.deaf]\nkill_grace = '1h'\nshell = \"trap '' TERM; touch up; until test -e free; do sleep 0.05; done\"\n";
+    let home = Home::new().dag("d", dag).has_ticked();
+    home.run("trigger d --date 2024-01-01").success();
+    until("the task is there", || home.has("up"));
+    home.run("stop d -y").success().stdout_eq(str![[r#"
+d: running tasks are stopped, the others skipped, the run fails; a queued run ends without having begun
+logical date             state    run id
+2024-01-01 00:00 +00:00  running  manual__2024-01-01T00:00:00+00:00__[..]
+the driver ends them; their processes have kill_grace to end by themselves, then they are killed
+to wait for that: crondag stop d --wait
+next: crondag runs d
+
+"#]]);
+    until("the run has failed", || home.runs("d") == ["2024-01-01 failed manual"]);
+    home.run("tasks d").success().stdout_eq(str![[r#"
+d 2024-01-01 00:00 +00:00: failed in [..] (stopped by [..])
+manual__2024-01-01T00:00:00+00:00__[..]
+task  state   try  started[..]duration  reason
+deaf  failed  1/1  [..]  stopped by [..]; try 1 is still ending
+
+next: crondag logs d deaf manual__2024-01-01T00:00:00+00:00__[..]
+
+"#]]);
+    home.run("status").success().stdout_eq(str![[r#"
+driver    running (pid [..])
+ending    d 2024-01-01 00:00 +00:00 deaf: the processes of try 1 were told to end and still live
+          next: crondag logs d deaf manual__2024-01-01T00:00:00+00:00__[..] -f
+
+1 run failed within the last 24 hours
+dag  logical date             ended[..]reason
+d    2024-01-01 00:00 +00:00  [..] ago  stopped by [..]
+next: crondag tasks d manual__2024-01-01T00:00:00+00:00__[..]
+
+zone: UTC (crondag.toml)
+
+"#]]);
+    home.run("stop d -y").success().stdout_eq(str![[r#"
+d: nothing to stop, no such run is queued or running
+ending: deaf (try 1)
+next: crondag runs d
+
+"#]]);
+    let waiting = home.start("stop d --wait -y");
+    home.write("free", "");
+    assert!(waiting.wait_with_output().unwrap().status.success());
+    assert_eq!(home.json("tasks d --json")[0]["ending_try"], json!(null));
+    home.run("stop d --wait").success().stdout_eq(str![[r#"
+d: nothing to stop, no such run is queued or running
+next: crondag runs d
+
+"#]]);
+}

@@ -93,6 +93,17 @@ fn show(app: &App, answer: &StatusAnswer, page: &mut Page) {
         let tone = if running.failed_tasks + running.upstream_failed_tasks > 0 { Tone::Red } else { Tone::Cyan };
         say(page, "running", tone, &running.summary, None);
     }
+    for ending in &answer.ending {
+        let text = format!(
+            "{} {} {}: the processes of try {} were told to end and still live",
+            ending.dag_id,
+            ending.logical_date.minute(),
+            ending.task_id,
+            ending.try_number
+        );
+        let next = format!("crondag logs {} {} {} -f", ending.dag_id, ending.task_id, ending.run_id);
+        say(page, "ending", Tone::Yellow, &text, Some(&next));
+    }
     if answer.queued > 0 {
         let next = answer.first_queued.as_ref().map(|(dag, run)| format!("crondag explain {dag} {run}"));
         say(page, "queued", Tone::Plain, &count(answer.queued, "run"), next.as_deref());

@@ -1,13 +1,17 @@
 //! `crondag stop`
 
 use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
 
 use super::confirm::{confirm, who};
 use super::context::Global;
 
 use super::error::CliError;
-use super::output::{Cell, Page, Table, Tone, print_json};
-use crate::app::request::stop::{self, StopRequest};
+use super::output::{Cell, Page, Table, Tone, print_json, say};
+use crate::app::App;
+use crate::app::request::stop::{self, StopProgress, StopRequest, StoppedRun};
+use crate::dag::DagId;
 
 /// Options of `stop`.
 #[derive(Debug, clap::Args)]
@@ -20,6 +24,9 @@ pub struct Args {
     /// The run's logical date, or its id [default: all runs of the DAG that have not ended]
     #[arg(value_name = "DATE|RUN_ID")]
     run: Option<String>,
+    /// Wait until all their processes are gone
+    #[arg(long)]
+    wait: bool,
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
@@ -39,9 +46,13 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
             return Ok(ExitCode::SUCCESS);
         }
         page.line(format!("{}: nothing to stop, no such run is queued or running", plan.dag_id));
+        let before = stop::progress(&app, &plan.dag_id, &[])?;
+        if let Some(ending) = ending(&before) {
+            page.line(ending);
+        }
         page.next(&next);
         page.print()?;
-        return Ok(ExitCode::SUCCESS);
+        return if args.wait { wait(&app, &plan.dag_id, &[]) } else { Ok(ExitCode::SUCCESS) };
     }
     let mut table = Table::new(&["logical date", "state", "run id"]);
     for run in &plan.runs {
@@ -69,9 +80,45 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
         for run in &receipt.ended_before {
             page.line(format!("{} has ended by itself meanwhile", run.run_id));
         }
+        if !args.wait {
+            page.line(
+                "the driver ends them; their processes have kill_grace to end by themselves, then they are killed",
+            );
+            page.command("to wait for that:", &format!("crondag stop {} --wait", receipt.dag_id));
+        }
         page.next(&next);
         page.print()?;
     }
-    receipt.driver?;
-    Ok(ExitCode::SUCCESS)
+    receipt.driver.clone()?;
+    if args.wait { wait(&app, &receipt.dag_id, &receipt.runs) } else { Ok(ExitCode::SUCCESS) }
+}
+
+/// How often the database is asked while a stop is waited for.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Until nothing of the runs lives any more.
+fn wait(app: &App, dag_id: &DagId, runs: &[StoppedRun]) -> Result<ExitCode, CliError> {
+    let mut said = None;
+    loop {
+        let progress = stop::progress(app, dag_id, runs)?;
+        if progress.is_over() {
+            return Ok(ExitCode::SUCCESS);
+        }
+        if !progress.has_driver {
+            return Err(CliError::failed("the driver that was to end them is gone", "crondag tick"));
+        }
+        let now = ending(&progress);
+        if now.is_some() && now != said {
+            say(now.as_deref().unwrap_or_default());
+            said = now;
+        }
+        thread::sleep(PAUSE);
+    }
+}
+
+/// What still lives, in a line.
+fn ending(progress: &StopProgress) -> Option<String> {
+    let names = progress.ending.iter().map(|attempt| format!("{} (try {})", attempt.task_id, attempt.try_number));
+    let names: Vec<String> = names.collect();
+    (!names.is_empty()).then(|| format!("ending: {}", names.join(", ")))
 }

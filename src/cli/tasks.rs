@@ -88,6 +88,7 @@ fn table(app: &App, tasks: &[TaskAnswer]) -> Table {
         let left = [(task.left_behind, "ended", " that it had left behind"), (task.left_running, "left", " running")];
         let left = left.into_iter().filter(|(count, ..)| *count > 0);
         let left = left.map(|(count, did, what)| format!("{did} {}{what}", counted_processes(count)));
+        let left = left.chain(task.ending_try.map(|number| format!("try {number} is still ending")));
         let reason =
             Some(reason).filter(|reason| !reason.is_empty()).into_iter().chain(left).collect::<Vec<_>>().join("; ");
         table.row(vec![

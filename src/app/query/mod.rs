@@ -6,6 +6,7 @@ pub mod checks;
 pub mod dags;
 pub mod database;
 pub mod diagnose;
+pub mod ending;
 pub mod explain;
 pub mod gates;
 pub mod graph;

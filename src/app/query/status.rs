@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
+use super::ending::{EndingAttempt, ending};
 use super::lag::{Lag, lag};
 use super::runs::RunAnswer;
 use crate::app::times::{Moment, elapsed};
@@ -42,6 +43,8 @@ pub struct StatusAnswer {
     pub paused: Vec<DagId>,
     /// Runs that go on.
     pub running: Vec<RunningRun>,
+    /// Attempts that were told to end and whose processes still live.
+    pub ending: Vec<EndingAttempt>,
     /// Runs that wait to start.
     pub queued: usize,
     /// Requests that no driver has carried out yet.
@@ -155,6 +158,7 @@ pub fn status(app: &App) -> Result<StatusAnswer, AppError> {
         faulty: Vec::new(),
         paused: Vec::new(),
         running: Vec::new(),
+        ending: Vec::new(),
         queued: 0,
         waiting_requests: 0,
         failed_last_24h: Vec::new(),
@@ -182,6 +186,7 @@ pub fn status(app: &App) -> Result<StatusAnswer, AppError> {
         answer.mail_given_up = outbox.given_up;
         answer.mail_last_error = outbox.last_error;
         answer.logs = bad_logs(app, store)?;
+        answer.ending = ending(app, store)?;
         answer.paused = store.dags()?.into_iter().filter(|dag| dag.is_paused).map(|dag| dag.dag_id).collect();
     }
     for file in app.dag_files()? {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Unit;
 use serde::{Serialize, Serializer};
 
+use super::ending::{EndingAttempt, ending};
 use super::runs::RunAnswer;
 use crate::app::select;
 use crate::app::times::{Moment, elapsed};
@@ -64,6 +65,8 @@ pub struct TaskAnswer {
     pub max_tries: u32,
     /// When the next attempt may start.
     pub next_try_at: Option<Moment>,
+    /// The attempt that was told to end and whose processes still live.
+    pub ending_try: Option<u32>,
     /// Processes that were alive when the program of the newest attempt had ended, and were ended too.
     pub left_behind: u32,
     /// Those that were left alive (`leave_processes`).
@@ -124,6 +127,7 @@ pub(crate) fn of_run(app: &App, store: &Store, run: &RunRow) -> Result<RunTasks,
     let zone = app.zone_of(&run.dag_id);
     let moment = |at| Moment::new(at, &zone);
     let left = store.left_processes(run.number)?;
+    let ending = ending(app, store)?;
     let tasks = in_order(dag.as_ref(), store, run)?.into_iter().map(|task| {
         let exact = match (task.start_date, task.end_date) {
             (Some(start), Some(end)) => {
@@ -132,6 +136,8 @@ pub(crate) fn of_run(app: &App, store: &Store, run: &RunRow) -> Result<RunTasks,
             _ => None,
         };
         let left = left.get(&(task.task_id.clone(), task.try_number)).copied().unwrap_or_default();
+        let ends = |attempt: &&EndingAttempt| attempt.run == run.number && attempt.task_id == task.task_id;
+        let ending_try = ending.iter().find(ends).map(|attempt| attempt.try_number);
         TaskAnswer {
             dag_id: run.dag_id.clone(),
             run_id: run.run_id.clone(),
@@ -145,6 +151,7 @@ pub(crate) fn of_run(app: &App, store: &Store, run: &RunRow) -> Result<RunTasks,
             reason: task.reason,
             max_tries: task.max_tries,
             next_try_at: task.next_try_at.map(moment),
+            ending_try,
             left_behind: left.ended,
             left_running: left.running,
         }

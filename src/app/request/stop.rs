@@ -2,9 +2,11 @@
 
 use serde::Serialize;
 
+use crate::app::query::ending::{EndingAttempt, ending};
 use crate::app::times::Moment;
 use crate::app::{App, AppError, select};
 use crate::dag::{DagId, RunNumber, RunState};
+use crate::runner::client::{self, Driver};
 use crate::store::{Intent, RunRow};
 
 /// What is asked.
@@ -75,6 +77,41 @@ pub fn plan(app: &App, request: &StopRequest) -> Result<StopPlan, AppError> {
         number: run.number,
     });
     Ok(StopPlan { dag_id, runs: runs.collect() })
+}
+
+/// What is left of stopped runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StopProgress {
+    /// Runs that the driver has not ended yet.
+    pub runs: usize,
+    /// Attempts whose processes still live.
+    pub ending: Vec<EndingAttempt>,
+    /// Whether a driver is there to end them.
+    pub has_driver: bool,
+}
+
+impl StopProgress {
+    /// Whether nothing of the runs lives any more.
+    pub fn is_over(&self) -> bool {
+        self.runs == 0 && self.ending.is_empty()
+    }
+}
+
+/// How far a stop has come: of these runs, and of what else of the DAG was told to end before.
+///
+/// # Errors
+/// The database.
+pub fn progress(app: &App, dag_id: &DagId, runs: &[StoppedRun]) -> Result<StopProgress, AppError> {
+    // Asked first: what a driver has written that has ended since is found below.
+    let has_driver = matches!(client::driver(&app.home), Driver::Running { .. });
+    let Some(store) = app.store()? else { return Ok(StopProgress { runs: 0, ending: Vec::new(), has_driver }) };
+    let mut open = 0;
+    for run in runs {
+        open += usize::from(store.run(run.number)?.is_some_and(|known| !known.state.is_final()));
+    }
+    let mut ending = ending(app, &store)?;
+    ending.retain(|attempt| attempt.dag_id == *dag_id);
+    Ok(StopProgress { runs: open, ending, has_driver })
 }
 
 /// Asks the driver to end these runs, and wakes it.
