@@ -10,7 +10,7 @@ mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 use common::{Home, MailServer, signal, until};
 use snapbox::str;
@@ -258,7 +258,7 @@ next: use the newer crondag that made it
 
 impl Home {
     /// A stand-in for what an older program runs under that name: it holds the driver's lock until it is ended.
-    fn older(&self, name: &str) -> std::process::Child {
+    fn older(&self, name: &str) -> Child {
         let script = "exec 9>> .crondag/driver.lock; flock 9; printf $$ > .crondag/driver.lock; trap exit TERM\n\
                       while true; do sleep 0.01; done\n";
         self.write(name, script);
@@ -270,12 +270,17 @@ impl Home {
 
 /// It would not understand what the database has become, and do nothing more.
 #[test]
-fn a_driver_of_the_released_program_gives_way_to_the_first_tick_of_this_one() {
+fn a_driver_of_the_released_program_gives_way_to_the_first_ticks_of_this_one() {
     let server = MailServer::start();
     let home = released(server.port());
     let mut driver = home.older("__driver");
-    home.run("tick").success().stdout_eq("").stderr_eq("");
+    let start = |_| home.command("tick").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let ticks: Vec<Child> = (0..8).map(start).collect();
     driver.wait().unwrap();
+    for tick in ticks {
+        let output = tick.wait_with_output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    }
     until("the rest of the days are loaded", || home.lines("loaded").len() == 3);
     until("all mails are delivered", || home.json("status --json")[0]["mail_pending"] == 0);
     home.is_sound();

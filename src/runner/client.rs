@@ -99,26 +99,47 @@ pub fn open_store(home: &Home) -> Result<Store, ClientError> {
 
 /// Ends the driver of an older program. Gives whether there was one.
 fn older_driver_goes(home: &Home) -> Result<bool, StoreError> {
-    let Driver::Running { pid } = driver(home) else { return Ok(false) };
+    let first = driver(home);
+    let Driver::Running { pid } = first else { return Ok(false) };
     let pid = pid.unwrap_or_default();
     let refused = || StoreError::OlderDriver { path: home.database_path().display().to_string(), pid };
-    let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let words: Vec<&[u8]> = command.split(|byte| *byte == 0 || *byte == b' ').collect();
-    // Another one is kept alive by somebody, who would only see it end.
-    if words.get(1) != Some(&&b"__driver"[..]) {
-        return Err(refused());
-    }
     let process = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or_else(refused)?;
-    // One that has just gone of itself is gone all the same.
-    let _ = kill_process(process, Signal::TERM);
     let began = Instant::now();
-    while driver(home) != Driver::Absent {
+    let mut is_asked = false;
+    // Another one in its place is of whoever was faster.
+    while driver(home) == first {
+        match keeper_of(pid) {
+            Some(Keeper::Nobody) if !is_asked => {
+                is_asked = true;
+                // One that has just gone of itself is gone all the same.
+                let _ = kill_process(process, Signal::TERM);
+            }
+            Some(Keeper::Nobody) | None => {}
+            // Who would only see it end.
+            Some(Keeper::Somebody) => return Err(refused()),
+        }
         if began.elapsed() > GOING {
             return Err(refused());
         }
         thread::sleep(Duration::from_millis(5));
     }
     Ok(true)
+}
+
+/// Who sees to it that a driver lives.
+enum Keeper {
+    /// The next tick starts another one.
+    Nobody,
+    /// A service manager, or a person.
+    Somebody,
+}
+
+/// Who keeps a driver, by its command line; `None` when it is gone.
+fn keeper_of(pid: u32) -> Option<Keeper> {
+    let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let mut words = command.split(|byte| *byte == 0 || *byte == b' ').filter(|word| !word.is_empty());
+    words.next()?;
+    Some(if words.next() == Some(b"__driver") { Keeper::Nobody } else { Keeper::Somebody })
 }
 
 /// Waits until no process has the driver's lock.

@@ -113,8 +113,12 @@ impl Store {
         let applied = applied_migrations(connection, path)?;
         restrict_to_owner(path)?;
         if applied < MIGRATIONS.len() {
-            if applied > 0 {
-                make_way()?;
+            if applied > 0
+                && let Err(error) = make_way()
+                // Whoever works with it now may be of this version, and have been faster.
+                && applied_migrations(connection, path)? < MIGRATIONS.len()
+            {
+                return Err(error);
             }
             // The journal mode is kept in the file, so it is set once, when the file is made.
             write_ahead(connection)?;
