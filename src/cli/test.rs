@@ -207,7 +207,8 @@ impl Tree for Rehearsed<'_> {
     fn find(&mut self) -> Processes {
         process::collect();
         let mut found = process::descendants(i32::try_from(std::process::id()).unwrap_or(0));
-        found.extend(process::with_token(self.token, None));
+        // As for a shim, the rest are descendants of this process.
+        found.extend(process::with_token(self.token, None).unwrap_or_default());
         if let Some(user) = self.user {
             found.extend(process::living(run_as::find(user, self.token)));
         }

@@ -224,7 +224,14 @@ impl Host for System {
                 }
                 thread::sleep(pauses.pause());
             };
-            let record = record_of(found, &token, started_at, || attempt_file::end_survivors(&path, &token, grace));
+            let survivors = || loop {
+                match attempt_file::end_survivors(&path, &token, grace) {
+                    Ok(ended) => return ended,
+                    Err(error) => log::say(&Line::trouble("cannot read the list of processes, trying again", error)),
+                }
+                thread::sleep(pauses.pause());
+            };
+            let record = record_of(found, &token, started_at, survivors);
             if let Some(record) = record {
                 // A driver that is gone needs no message.
                 race_delay();

@@ -343,7 +343,10 @@ fn holder_of(path: &Path) -> io::Result<Lock> {
 }
 
 /// Ends the processes of an attempt whose shim is gone.
-pub fn end_survivors(path: &Path, token: &str, grace: Duration) -> Ended {
+///
+/// # Errors
+/// The list of processes cannot be read: some may be left.
+pub fn end_survivors(path: &Path, token: &str, grace: Duration) -> io::Result<Ended> {
     let holder = open(path).ok().flatten().and_then(|file| read_holder(&file));
     let holder = holder.filter(|holder| holder.token == token);
     let user = holder.as_ref().and_then(|holder| holder.run_as.clone());
@@ -352,7 +355,9 @@ pub fn end_survivors(path: &Path, token: &str, grace: Duration) -> Ended {
     let is_known = |holder: &&Holder| process::start_ticks(holder.pid).is_none_or(|ticks| ticks == holder.start_ticks);
     let session = holder.as_ref().filter(is_known).map(|holder| holder.pid);
     let group = holder.and_then(|holder| holder.cgroup).map(Group::at);
-    process::end_all(&mut Survivors { token, session, user, group }, grace)
+    let mut survivors = Survivors { token, session, user, group, unseen: None };
+    let ended = process::end_all(&mut survivors, grace);
+    survivors.unseen.map_or(Ok(ended), Err)
 }
 
 /// What a shim that was killed has left.
@@ -361,11 +366,17 @@ struct Survivors<'a> {
     session: Option<i32>,
     user: Option<String>,
     group: Option<Group>,
+    /// Why the newest list of processes may not be whole.
+    unseen: Option<io::Error>,
 }
 
 impl Tree for Survivors<'_> {
     fn find(&mut self) -> Processes {
-        let mut found = process::with_token(self.token, self.session);
+        let (mut found, unseen) = match process::with_token(self.token, self.session) {
+            Ok(found) => (found, None),
+            Err(error) => (Processes::new(), Some(error)),
+        };
+        self.unseen = unseen;
         if let Some(user) = &self.user {
             found.extend(process::living(run_as::find(user, self.token)));
         }
@@ -374,7 +385,7 @@ impl Tree for Survivors<'_> {
     }
 
     fn is_gone(&mut self) -> bool {
-        self.group.as_ref().is_none_or(Group::remove)
+        self.unseen.is_none() && self.group.as_ref().is_none_or(Group::remove)
     }
 
     fn kill(&mut self) {

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -75,9 +76,32 @@ pub fn adopt_orphans() -> std::io::Result<()> {
     sys::become_subreaper()
 }
 
+/// `None` too where it cannot be read: for one process whose number is known, that is as good as gone.
 fn stat(pid: i32) -> Option<Stat> {
-    let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
-    let text = String::from_utf8_lossy(&text);
+    read_stat(pid).ok().flatten()
+}
+
+/// `None` when there is no such process, or it is hidden from us.
+fn read_stat(pid: i32) -> io::Result<Option<Stat>> {
+    Ok(read_of(pid, "stat")?.and_then(|text| stat_of(pid, &text)))
+}
+
+/// A file of a process; nothing where the process has gone, or is another user's.
+///
+/// # Errors
+/// This process lacks what it takes to read, such as descriptors.
+fn read_of(pid: i32, name: &str) -> io::Result<Option<Vec<u8>>> {
+    match fs::read(format!("/proc/{pid}/{name}")) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) => match error.raw_os_error() {
+            Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM) => Err(error),
+            _ => Ok(None),
+        },
+    }
+}
+
+fn stat_of(pid: i32, text: &[u8]) -> Option<Stat> {
+    let text = String::from_utf8_lossy(text);
     // The name stands in parentheses and may hold anything, even parentheses.
     let fields: Vec<&str> = text[text.rfind(')')? + 2..].split(' ').collect();
     Some(Stat {
@@ -91,15 +115,21 @@ fn stat(pid: i32) -> Option<Stat> {
     })
 }
 
-fn all() -> Vec<Stat> {
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
-    entries.filter_map(|entry| stat(entry.ok()?.file_name().to_str()?.parse().ok()?)).collect()
+/// All processes of this machine.
+fn all() -> io::Result<Vec<Stat>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        if let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) {
+            found.extend(read_stat(pid)?);
+        }
+    }
+    Ok(found)
 }
 
-/// Whether a process' environment has an entry that begins so.
-fn has_in_environment(pid: i32, wanted: &[u8]) -> bool {
-    fs::read(format!("/proc/{pid}/environ"))
-        .is_ok_and(|environment| environment.split(|byte| *byte == 0).any(|entry| entry.starts_with(wanted)))
+/// Whether a process' environment has an entry that begins so. That of another user is not for us to see.
+fn has_in_environment(pid: i32, wanted: &[u8]) -> io::Result<bool> {
+    let environment = read_of(pid, "environ")?;
+    Ok(environment.is_some_and(|text| text.split(|byte| *byte == 0).any(|entry| entry.starts_with(wanted))))
 }
 
 /// Whether a process is a driver that was started from inside a task, or belongs to one: that is no part of the task. It has to be this
@@ -143,7 +173,8 @@ pub fn descendants(root: i32) -> Processes {
     // At once, since orphans that fork and end again and again are rarely there still when a list of all is read.
     let mut found = living(children(root));
     let mut children: HashMap<i32, Vec<Stat>> = HashMap::new();
-    for stat in all() {
+    // Where the list cannot be read, whoever asks for descendants still hears of its children, and of whether it has any.
+    for stat in all().unwrap_or_default() {
         children.entry(stat.parent).or_default().push(stat);
     }
     let mut open = vec![root];
@@ -165,19 +196,20 @@ pub fn descendants(root: i32) -> Processes {
 ///
 /// A process that hides its environment (another user's) is not seen; neither is one that cleared its environment and
 /// left its session after its shim had been killed.
-pub fn with_token(token: &str, session: Option<i32>) -> Processes {
+///
+/// # Errors
+/// The list of processes cannot be read, or not to its end (too many open files): there may be some.
+pub fn with_token(token: &str, session: Option<i32>) -> io::Result<Processes> {
     let own = i32::try_from(std::process::id()).unwrap_or(0);
     let wanted = format!("{ATTEMPT_VARIABLE}={token}");
-    all()
-        .into_iter()
-        .filter(|stat| !stat.is_zombie && stat.pid != own)
-        .filter(|stat| {
-            session.is_some_and(|session| stat.session == session && stat.pid != session)
-                || has_in_environment(stat.pid, wanted.as_bytes())
-        })
-        .filter(|stat| !is_driver(stat.pid))
-        .map(|stat| (stat.pid, stat.group))
-        .collect()
+    let mut found = Processes::new();
+    for stat in all()?.into_iter().filter(|stat| !stat.is_zombie && stat.pid != own) {
+        let is_of_session = session.is_some_and(|session| stat.session == session && stat.pid != session);
+        if (is_of_session || has_in_environment(stat.pid, wanted.as_bytes())?) && !is_driver(stat.pid) {
+            found.insert(stat.pid, stat.group);
+        }
+    }
+    Ok(found)
 }
 
 /// Sends a signal to a process; one that is gone already is fine. Gives `false` when it belongs to another user.
@@ -307,5 +339,32 @@ pub fn end_all(tree: &mut impl Tree, grace: Duration) -> Ended {
             last_kill = (!is_in_grace).then(Instant::now);
         }
         std::thread::sleep(pauses.pause());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+    use super::*;
+
+    /// In a process of its own, since the limit holds for all threads.
+    #[test]
+    fn processes_that_cannot_be_listed_are_not_taken_for_gone() {
+        const IS_ALONE: &str = "CRONDAG_TEST_IS_ALONE";
+        if std::env::var_os(IS_ALONE).is_some() {
+            let limit = Rlimit { current: Some(0), ..getrlimit(Resource::Nofile) };
+            setrlimit(Resource::Nofile, limit).unwrap();
+            assert_eq!(with_token("0.token", None).unwrap_err().raw_os_error(), Some(libc::EMFILE));
+            return;
+        }
+        assert_eq!(with_token("0.token", None).unwrap(), Processes::new());
+        let name = "runner::attempt::local::process::tests::processes_that_cannot_be_listed_are_not_taken_for_gone";
+        let mut alone = Command::new(std::env::current_exe().unwrap());
+        let said = alone.args([name, "--exact"]).env(IS_ALONE, "1").output().unwrap();
+        let said = String::from_utf8_lossy(&said.stdout);
+        assert!(said.contains("1 passed"), "{said}");
     }
 }

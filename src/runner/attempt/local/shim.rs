@@ -344,7 +344,8 @@ impl Tree for Attempt<'_> {
         found.extend(self.group.iter().flat_map(|group| process::living(group.processes())));
         // Reading every process' environment costs much; the children tell most of the time that nobody is left.
         if self.is_thorough || !found.is_empty() {
-            found.extend(process::with_token(self.token, Some(self.shim)));
+            // What this cannot find just now is a descendant all the same, for as long as the shim lives.
+            found.extend(process::with_token(self.token, Some(self.shim)).unwrap_or_default());
         }
         found
     }
