@@ -600,3 +600,58 @@ next: crondag runs d
 
 "#]]);
 }
+
+#[test]
+fn a_param_stays_with_its_run_until_it_is_taken_away() {
+    let dag = "[params]\nlimit = 5\n[tasks.a]\nshell = 'echo {{ params.limit }} >> ran'\n";
+    let home = Home::new().dag("d", dag);
+    home.run("trigger d --date 2024-01-01 --param limit=7 --wait").success();
+    assert_eq!(home.json("runs --json")[0]["params"], json!({ "limit": 7 }));
+    home.run("clear d 2024-01-01 -y").success();
+    until("it has run again", || home.lines("ran").len() == 2);
+    home.run("clear d 2024-01-01 --param limit=9").code(2).stdout_eq(str![[r#"
+d 2024-01-01 00:00 +00:00: these tasks start again as if they had never run
+task  state
+a     success
+params: limit=9
+
+"#]]);
+    home.run("clear d 2024-01-01 --param limit=9 -y").success();
+    until("it has run again", || home.lines("ran").len() == 3);
+    home.run("clear d 2024-01-01 --param limit=nine -y").code(2).stderr_eq(str![[r#"
+error: the param `limit` wants a number, not `nine`
+next: its default is 5
+
+"#]]);
+    let line = home.run("render d a --run 2024-01-01 --argv").success().out();
+    assert!(line.contains(" CRONDAG_PARAM_LIMIT=9 ") && line.ends_with("'echo 9 >> ran'
+"), "{line}");
+    home.run("clear d 2024-01-01 --reset-params -y").success();
+    until("it has run again", || home.lines("ran").len() == 4);
+    assert_eq!(home.lines("ran"), ["7", "7", "9", "5"]);
+    until("it is over", || home.runs("d") == ["2024-01-01 success manual"]);
+    home.run("tasks d").success().stdout_eq(str![[r#"
+d 2024-01-01 00:00 +00:00: success in [..]
+manual__2024-01-01T00:00:00+00:00__[..]
+task  state    try  started[..]duration
+a     success  4/4  [..]
+
+"#]]);
+}
+
+#[test]
+fn a_run_is_rendered_with_its_version_and_its_line_does_what_the_attempt_did() {
+    let dag =
+        "[tasks.a]\nenv = { WHAT = \"it's\" }\nshell = 'echo \"$WHAT of {{ ds }}, try $CRONDAG_TRY_NUMBER\"; pwd'\n";
+    let home = Home::new().dag("d", dag);
+    home.run("backfill -s 2024-01-01 -e 2024-01-01 d").success();
+    home.write("dags/d.toml", "[tasks.a]\nshell = 'echo edited'\n");
+    let line = home.run("render d a --run 2024-01-01 --argv").success().out();
+    let output = std::process::Command::new("sh").args(["-c", &line]).current_dir("/").output().unwrap();
+    let expected = format!("it's of 2024-01-01, try 2\n{}\n", home.path().canonicalize().unwrap().display());
+    assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{line}");
+    let edited = home.run("render d a 2024-01-01 --argv").success().out();
+    assert!(edited.ends_with("'echo edited'\n"), "{edited}");
+    home.run("render d a").code(2);
+    home.run("render d a --run 2023-01-01").code(2);
+}

@@ -7,6 +7,7 @@ use super::context::Global;
 
 use super::error::CliError;
 use super::output::{Cell, Page, Table, Tone, print_json};
+use super::tasks::params_in_words;
 use crate::app::request::clear::{self, ClearPlan, ClearRequest, ClearedTask};
 use crate::dag::repair::{Because, RepairScope};
 use crate::dag::{TaskId, TaskState};
@@ -43,6 +44,12 @@ pub struct Args {
     /// Of these, what failed and what that blocked; what was built on it stays, although its input was wrong
     #[arg(long)]
     only_failed: bool,
+    /// Give the run this param from now on: all tasks that start again see it
+    #[arg(long = "param", value_name = "NAME=VALUE")]
+    params: Vec<String>,
+    /// Take away the params that the run was given: it has those of the DAG again
+    #[arg(long)]
+    reset_params: bool,
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
@@ -85,6 +92,9 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     if !args.json {
         page.line(format!("{name}: these tasks start again as if they had never run"));
         page.table(&table);
+        if let Some(params) = params_in_words(&plan.params) {
+            page.line(params);
+        }
         if let Some(removed) = removed(&plan) {
             page.line(removed);
         }
@@ -145,6 +155,8 @@ impl Args {
             upstream: self.upstream,
             only: self.only,
             repair,
+            params: self.params.clone(),
+            reset_params: self.reset_params,
         }
     }
 }

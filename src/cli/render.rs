@@ -4,19 +4,27 @@ use std::process::ExitCode;
 
 use super::context::Global;
 use super::error::CliError;
-use super::output::{Page, Tone, print_json};
-use crate::app::query::render::render;
+use super::output::{Page, Tone, print_json, write_out};
+use crate::app::query::render::{Rehearsed, render};
 
 /// Options of `render`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  crondag render userprofile high_active_period 20180701")]
+#[command(after_help = "Example:\n  crondag render userprofile high_active_period 20180701\n  \
+                        crondag render userprofile merge --run 20180701 --argv   what that run types")]
 pub struct Args {
     /// The DAG
     dag: String,
     /// The task
     task: String,
     /// The logical date
-    date: String,
+    #[arg(required_unless_present = "run", conflicts_with = "run")]
+    date: Option<String>,
+    /// As in this run: with its params and its version of the file
+    #[arg(long, value_name = "DATE|RUN_ID")]
+    run: Option<String>,
+    /// Only one line to paste into a shell: directory, environment and command
+    #[arg(long, conflicts_with = "json")]
+    argv: bool,
     /// Override a param of the DAG
     #[arg(long = "param", value_name = "NAME=VALUE")]
     params: Vec<String>,
@@ -26,7 +34,20 @@ pub struct Args {
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
-    let answer = render(&global.open()?, (&args.dag, &args.task, &args.date), &args.params)?;
+    let rehearsed = match (&args.run, &args.date) {
+        (Some(run), _) => Rehearsed::Run(run),
+        (None, date) => Rehearsed::Date(date.as_deref().unwrap_or_default()),
+    };
+    let answer = render(&global.open()?, (&args.dag, &args.task), rehearsed, &args.params)?;
+    if args.argv {
+        let Some(line) = answer.command_line() else {
+            let what = format!("{} is run by crondag itself, or a secret would be in the line", answer.task_id);
+            let date = answer.logical_date.rfc3339();
+            return Err(CliError::usage(what, format!("crondag test {} {} {date}", answer.dag_id, answer.task_id)));
+        };
+        write_out(&format!("{line}\n"))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     if args.json {
         print_json(&[answer])?;
         return Ok(ExitCode::SUCCESS);

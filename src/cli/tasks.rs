@@ -1,6 +1,9 @@
 //! `crondag tasks`
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
+
+use serde_json::Value;
 
 use super::context::Global;
 use super::error::CliError;
@@ -69,6 +72,16 @@ fn head(page: &mut Page, app: &App, run: &RunAnswer) {
     page.line(line);
     let id = page.paint(Tone::Dim, &run.run_id);
     page.line(id);
+    if let Some(params) = params_in_words(&run.params) {
+        page.line(params);
+    }
+}
+
+/// The params of a run that are not its DAG's.
+pub(super) fn params_in_words(params: &BTreeMap<String, Value>) -> Option<String> {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let words: Vec<String> = params.iter().map(|(name, value)| format!("{name}={}", text(value))).collect();
+    (!words.is_empty()).then(|| format!("params: {}", words.join(" ")))
 }
 
 fn table(app: &App, tasks: &[TaskAnswer]) -> Table {

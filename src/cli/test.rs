@@ -21,7 +21,7 @@ use super::context::Global;
 use super::error::CliError;
 use super::layout::wants_colour;
 use super::output::say;
-use crate::app::query::render::Rehearsal;
+use crate::app::query::render::{self, Rehearsal};
 use crate::dag::SKIP_EXIT_STATUS;
 use crate::dag::units::format_duration;
 use crate::mask::{Mask, Stream};
@@ -60,7 +60,7 @@ const EMPTY_LOOKS: u32 = 5;
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     let app = global.open()?;
-    let rehearsal = Rehearsal::new(&app, (&args.dag, &args.task, &args.date), &args.params)?;
+    let rehearsal = Rehearsal::new(&app, (&args.dag, &args.task), render::Rehearsed::Date(&args.date), &args.params)?;
     let date = rehearsal.logical_date().minute();
     note(&format!("{} {} for {date}: nothing is recorded", rehearsal.dag_id(), rehearsal.task().id));
     let again = format!("crondag render {} {} {}", args.dag, args.task, args.date);

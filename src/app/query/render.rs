@@ -8,8 +8,9 @@ use serde_json::Value as Json;
 use crate::app::times::{Moment, rfc3339};
 use crate::app::{App, AppError, params, select};
 use crate::dag::schedule::DataInterval;
-use crate::dag::template::Scope;
+use crate::dag::template::{Scope, quote};
 use crate::dag::{Action, ActionKind, Dag, DagId, RunType, Task, TaskId};
+use crate::mask::MASK;
 use crate::runner::actions::{prepare, rehearse};
 use crate::runner::attempt::{AttemptSpec, Launch, LimitedBy, Prepared, TimeLimit};
 
@@ -39,12 +40,40 @@ fn word<S: serde::Serializer>(kind: &ActionKind, serializer: S) -> Result<S::Ok,
     serializer.serialize_str(kind.as_str())
 }
 
-/// Renders a task. `date` is as somebody typed it, `given` are params as `NAME=VALUE`.
+/// Which attempt is rehearsed, as somebody typed it.
+#[derive(Debug, Clone, Copy)]
+pub enum Rehearsed<'a> {
+    /// The first of a task in the scheduled run of this date, recorded or not, with the file as it stands.
+    Date(&'a str),
+    /// The next of a task in this run, with its params and its version of the file.
+    Run(&'a str),
+}
+
+impl RenderAnswer {
+    /// One line for a shell that does the same: in its directory, with its environment and nothing else. `None` for what crondag
+    /// does itself, and where a secret would be in it.
+    pub fn command_line(&self) -> Option<String> {
+        let texts = self.env.values().chain(&self.argv);
+        if self.display.is_some() || self.stdin.is_some() || texts.into_iter().any(|text| text.contains(MASK)) {
+            return None;
+        }
+        let variables = self.env.iter().map(|(name, value)| format!("{name}={}", quote(value)));
+        let words = variables.chain(self.argv.iter().map(|word| quote(word))).collect::<Vec<_>>().join(" ");
+        Some(format!("cd {} && env -i {words}", quote(&self.working_dir)))
+    }
+}
+
+/// Renders a task. `given` are params as `NAME=VALUE`.
 ///
 /// # Errors
-/// There is no such DAG, task, interval or param; a template does not render.
-pub fn render(app: &App, (dag, task, date): (&str, &str, &str), given: &[String]) -> Result<RenderAnswer, AppError> {
-    let run = RehearsedRun::new(app, (dag, task, date), given)?;
+/// There is no such DAG, task, interval, run or param; a template does not render.
+pub fn render(
+    app: &App,
+    (dag, task): (&str, &str),
+    rehearsed: Rehearsed<'_>,
+    given: &[String],
+) -> Result<RenderAnswer, AppError> {
+    let run = RehearsedRun::new(app, (dag, task), rehearsed, given)?;
     let prepared =
         rehearse(app.home.root(), &app.config, &run.scope(app)).map_err(|error| run.cannot_be_prepared(&error))?;
     let action = &run.task().action;
@@ -71,25 +100,60 @@ pub struct Rehearsal {
     prepared: Prepared,
 }
 
-/// The first try of a task in the scheduled run of an interval, recorded or not.
+/// The run of a rehearsal, recorded or not.
 struct RehearsedRun {
     dag: Dag,
     /// The task's index.
     index: usize,
     interval: DataInterval,
+    run_type: RunType,
     run_id: String,
+    try_number: u32,
     params: BTreeMap<String, Json>,
 }
 
 impl RehearsedRun {
-    fn new(app: &App, (dag, task, date): (&str, &str, &str), given: &[String]) -> Result<RehearsedRun, AppError> {
-        let dag = app.dag(dag)?;
-        let index = select::task(&dag, task)?;
-        let interval = select::interval(&dag, date)?;
-        let mut params = dag.params.clone();
-        params.extend(params::parse(&dag, given)?);
-        let run_id = format!("{}__{}", RunType::Scheduled, rfc3339(interval.start, &dag.timezone));
-        Ok(RehearsedRun { dag, index, interval, run_id, params })
+    fn new(
+        app: &App,
+        (dag, task): (&str, &str),
+        rehearsed: Rehearsed<'_>,
+        given: &[String],
+    ) -> Result<RehearsedRun, AppError> {
+        match rehearsed {
+            Rehearsed::Date(date) => {
+                let dag = app.dag(dag)?;
+                let interval = select::interval(&dag, date)?;
+                let run_type = RunType::Scheduled;
+                Ok(RehearsedRun {
+                    index: select::task(&dag, task)?,
+                    params: with_params(&dag, &BTreeMap::new(), given)?,
+                    run_id: format!("{run_type}__{}", rfc3339(interval.start, &dag.timezone)),
+                    run_type,
+                    try_number: 1,
+                    interval,
+                    dag,
+                })
+            }
+            Rehearsed::Run(text) => {
+                let dag_id = app.dag_id(dag)?;
+                let store = app.store()?;
+                let run = select::run(app, store.as_ref(), &dag_id, Some(text))?;
+                let version = store.as_ref().map(|store| app.dag_of_run(store, &run)).transpose()?.flatten();
+                let dag = version.map_or_else(|| app.dag(dag), Ok)?;
+                let index = select::task(&dag, task)?;
+                let instances = store.map(|store| store.task_instances(run.number)).transpose()?.unwrap_or_default();
+                let own = instances.iter().find(|instance| instance.task_id == dag.tasks[index].id);
+                Ok(RehearsedRun {
+                    params: with_params(&dag, &run.params, given)?,
+                    interval: DataInterval { start: run.logical_date, end: run.data_interval_end },
+                    run_type: run.run_type,
+                    run_id: run.run_id,
+                    try_number: own.map_or(0, |instance| instance.try_number) + 1,
+                    index,
+                    dag,
+                })
+            }
+        }
     }
 
     fn task(&self) -> &Task {
@@ -101,9 +165,9 @@ impl RehearsedRun {
             dag: &self.dag,
             task: self.task(),
             interval: self.interval,
-            run_type: RunType::Scheduled,
+            run_type: self.run_type,
             run_id: &self.run_id,
-            try_number: 1,
+            try_number: self.try_number,
             params: &self.params,
             vars: &app.config.vars,
         }
@@ -121,13 +185,30 @@ impl RehearsedRun {
     }
 }
 
+/// The params of a DAG, over them those of a run, over them those that somebody gives now.
+fn with_params(
+    dag: &Dag,
+    of_run: &BTreeMap<String, Json>,
+    given: &[String],
+) -> Result<BTreeMap<String, Json>, AppError> {
+    let mut params = dag.params.clone();
+    params.extend(of_run.clone());
+    params.extend(params::parse(dag, given)?);
+    Ok(params)
+}
+
 impl Rehearsal {
     /// Prepares a task as a run of the schedule would, with its secrets.
     ///
     /// # Errors
     /// As of [`render`]; a secret is not to be had.
-    pub fn new(app: &App, task: (&str, &str, &str), given: &[String]) -> Result<Rehearsal, AppError> {
-        let run = RehearsedRun::new(app, task, given)?;
+    pub fn new(
+        app: &App,
+        task: (&str, &str),
+        rehearsed: Rehearsed<'_>,
+        given: &[String],
+    ) -> Result<Rehearsal, AppError> {
+        let run = RehearsedRun::new(app, task, rehearsed, given)?;
         let prepared = prepare(app.home.root(), &app.config, &run.scope(app), true)
             .map_err(|error| run.cannot_be_prepared(&error))?;
         Ok(Rehearsal { run, prepared })

@@ -1,10 +1,12 @@
 //! Which runs there are, and how they stand.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::app::times::{Moment, elapsed};
 use crate::app::{App, AppError};
@@ -57,6 +59,8 @@ pub struct RunAnswer {
     pub upstream_failed_tasks: u32,
     /// Why it failed.
     pub reason: Option<String>,
+    /// The params that it was given in place of the DAG's.
+    pub params: BTreeMap<String, Value>,
     /// Its number in the database.
     #[serde(skip)]
     pub number: RunNumber,
@@ -81,6 +85,7 @@ impl RunAnswer {
             failed_tasks: failures.failed,
             upstream_failed_tasks: failures.upstream_failed,
             reason: run.reason.clone(),
+            params: run.params.clone(),
             number: run.number,
         })
     }

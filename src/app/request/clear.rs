@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
+use serde_json::Value;
 
 use super::backfill::narrowed;
 use super::repair_of;
 use crate::app::query::tasks::tasks_of;
 use crate::app::times::Moment;
-use crate::app::{App, AppError, select};
+use crate::app::{App, AppError, params, select};
 use crate::dag::repair::{Because, RepairScope};
 use crate::dag::{Dag, DagId, RunState, TaskId, TaskState};
 use crate::store::{Intent, Rerun, RunRow};
@@ -28,6 +29,10 @@ pub struct ClearRequest {
     pub only: bool,
     /// Of these, only tasks of the repair of the run; `None` means that it does not matter how they stand.
     pub repair: Option<RepairScope>,
+    /// Overrides of the run's params from now on, `name=value`.
+    pub params: Vec<String>,
+    /// The run loses the params that it was given, before it gets these.
+    pub reset_params: bool,
 }
 
 /// A task that will start again.
@@ -60,6 +65,8 @@ pub struct ClearPlan {
     pub lacking: Vec<TaskId>,
     /// How many tasks the run has.
     pub of: usize,
+    /// The params that the run has from now on in place of the DAG's.
+    pub params: BTreeMap<String, Value>,
     #[serde(skip)]
     run: RunRow,
     #[serde(skip)]
@@ -103,6 +110,8 @@ pub fn plan(app: &App, request: &ClearRequest) -> Result<ClearPlan, AppError> {
         }
     }
     let chosen = chosen(&dag, request)?;
+    let mut run_params = if request.reset_params { BTreeMap::new() } else { run.params.clone() };
+    run_params.extend(params::parse(&dag, &request.params)?);
     let is_whole = chosen.is_none() && request.repair.is_none();
     let repair: Option<BTreeMap<TaskId, Because>> = match (request.repair, &store) {
         (Some(scope), Some(store)) => Some(repair_of(app, store, &run, &instances, &dag, scope)?),
@@ -146,13 +155,14 @@ pub fn plan(app: &App, request: &ClearRequest) -> Result<ClearPlan, AppError> {
         clear_all: is_whole,
         backfill: None,
         selection: if is_whole || !has_begun { run.selection.clone() } else { narrowed(&dag, &instances, &add) },
-        params: run.params.clone(),
+        params: run_params.clone(),
     };
     Ok(ClearPlan {
         logical_date: Moment::new(run.logical_date, &app.zone_of(&dag_id)),
         dag_id,
         run_id: run.run_id.clone(),
         of: instances.len() + add.len(),
+        params: run_params,
         tasks,
         removed,
         lacking: above,
