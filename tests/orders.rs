@@ -624,8 +624,14 @@ next: its default is 5
 
 "#]]);
     let line = home.run("render d a --run 2024-01-01 --argv").success().out();
-    assert!(line.contains(" CRONDAG_PARAM_LIMIT=9 ") && line.ends_with("'echo 9 >> ran'
-"), "{line}");
+    assert!(
+        line.contains(" CRONDAG_PARAM_LIMIT=9 ")
+            && line.ends_with(
+                "'echo 9 >> ran'
+"
+            ),
+        "{line}"
+    );
     home.run("clear d 2024-01-01 --reset-params -y").success();
     until("it has run again", || home.lines("ran").len() == 4);
     assert_eq!(home.lines("ran"), ["7", "7", "9", "5"]);

@@ -10,8 +10,8 @@ use crate::app::{App, AppError, params, select};
 use crate::dag::schedule::DataInterval;
 use crate::dag::template::{Scope, quote};
 use crate::dag::{Action, ActionKind, Dag, DagId, RunType, Task, TaskId};
-use crate::mask::MASK;
 use crate::runner::actions::{prepare, rehearse};
+use crate::runner::attempt::secrets::has_masked;
 use crate::runner::attempt::{AttemptSpec, Launch, LimitedBy, Prepared, TimeLimit};
 
 /// What an attempt of a task would run. Secrets are masked, and their commands not run.
@@ -54,7 +54,7 @@ impl RenderAnswer {
     /// does itself, and where a secret would be in it.
     pub fn command_line(&self) -> Option<String> {
         let texts = self.env.values().chain(&self.argv);
-        if self.display.is_some() || self.stdin.is_some() || texts.into_iter().any(|text| text.contains(MASK)) {
+        if self.display.is_some() || self.stdin.is_some() || texts.into_iter().any(|text| has_masked(text)) {
             return None;
         }
         let variables = self.env.iter().map(|(name, value)| format!("{name}={}", quote(value)));

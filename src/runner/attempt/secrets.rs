@@ -43,6 +43,11 @@ pub struct Keyring {
     taken: Mutex<BTreeMap<String, Result<String, String>>>,
 }
 
+/// Whether a rehearsed text has a secret in it, or looks as if it had.
+pub(crate) fn has_masked(text: &str) -> bool {
+    text.contains(MASK)
+}
+
 impl Keyring {
     /// Reads `env_file`; the other secrets only when they are asked for.
     ///
