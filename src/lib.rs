@@ -20,7 +20,7 @@
 //! - `text_file` reads what people write, with whatever editor.
 //! - [`cli`] has one file per command: parse, call, print.
 
-pub mod access;
+pub(crate) mod access;
 pub mod app;
 pub mod check;
 pub mod cli;
@@ -28,8 +28,8 @@ pub mod dag;
 pub mod diagnose;
 pub mod home;
 pub mod import;
-pub mod machine_zone;
-pub mod mask;
+pub(crate) mod machine_zone;
+pub(crate) mod mask;
 pub mod notify;
 pub mod runner;
 pub mod store;

@@ -1,7 +1,6 @@
 //! The DAG files of a home: good ones, faulty ones, and those whose name or bytes cannot be read.
 
 use std::io;
-use std::path::PathBuf;
 
 use super::{App, AppError};
 use crate::dag::nearest::nearest;
@@ -16,8 +15,6 @@ pub struct DagFile {
     pub name: String,
     /// The id; `None` where the name is none, which is one of the file's faults.
     pub dag_id: Option<DagId>,
-    /// Where it is.
-    pub path: PathBuf,
     /// What it says, or why it cannot be used.
     pub dag: Result<Box<Dag>, Box<FaultyFile>>,
 }
@@ -36,7 +33,7 @@ impl App {
             let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             let dag = files::load_dag(&path, &self.config);
             let dag = dag.map(|(dag, _)| Box::new(dag)).map_err(Box::new);
-            found.push(DagFile { dag_id: DagId::new(name.as_str()).ok(), name, path, dag });
+            found.push(DagFile { dag_id: DagId::new(name.as_str()).ok(), name, dag });
         }
         Ok(found)
     }

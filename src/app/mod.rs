@@ -3,14 +3,14 @@
 //!
 //! No command line is parsed here, nothing is printed, nothing is coloured.
 
-pub mod catalog;
+pub(crate) mod catalog;
 mod crontab_line;
 mod error;
 mod params;
 pub mod query;
-pub mod request;
-pub mod select;
-pub mod times;
+pub(crate) mod request;
+pub(crate) mod select;
+pub(crate) mod times;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -19,8 +19,8 @@ use std::path::Path;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-pub use crontab_line::crontab_line;
-pub use error::{AppError, Class};
+pub(crate) use crontab_line::crontab_line;
+pub(crate) use error::{AppError, Class};
 
 use crate::dag::{Config, DagId};
 use crate::home::Home;
@@ -30,7 +30,7 @@ use crate::store::Store;
 
 /// A home, opened for questions and orders. The only place that opens a store for a front end.
 #[derive(Debug)]
-pub struct App {
+pub(crate) struct App {
     /// Where things are.
     pub home: Home,
     /// crondag.toml

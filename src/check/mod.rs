@@ -20,10 +20,10 @@ pub use show::{change, number, sparkline, table};
 
 /// One cell of a row.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "what a field is called says what it is")]
 pub enum Cell {
     /// NULL.
     Null,
-    /// A number.
     Number(f64),
     /// Anything else.
     Text(String),
@@ -43,10 +43,10 @@ pub type Name = (String, String);
 
 /// What an earlier date recorded, if its check did not fail.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "what a field is called says what it is")]
 pub struct EarlierDate {
     /// The logical date.
     pub date: Timestamp,
-    /// Its values.
     pub values: BTreeMap<Name, f64>,
 }
 

@@ -42,10 +42,10 @@ pub enum Measure {
 
 /// A value of one date.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[expect(missing_docs, reason = "what a field is called says what it is")]
 pub struct Recorded {
     /// The logical date.
     pub date: Date,
-    /// The value.
     pub value: f64,
     /// Whether its check failed: then it is shown and is no part of the baseline.
     pub is_failed: bool,

@@ -56,8 +56,8 @@ pub enum End {
 
 /// When a task that this one waits for ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "what a field is called says what it is")]
 pub struct Upstream {
-    /// The task.
     pub task: String,
     /// When its newest attempt ended; `None` while it runs or when it never ran.
     pub ended: Option<Timestamp>,
@@ -76,10 +76,9 @@ pub struct FileTime {
 
 /// What a cause's advice speaks of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "what a field is called says what it is")]
 pub struct Subject {
-    /// The DAG.
     pub dag: String,
-    /// The task.
     pub task: String,
     /// The run's date or id, as commands take it.
     pub run: String,
@@ -89,12 +88,12 @@ pub struct Subject {
 
 /// All that is known of a failed attempt.
 #[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "what a field is called says what it is")]
 pub struct Evidence {
     /// Whose it is.
     pub subject: Subject,
     /// How it ended.
     pub end: End,
-    /// When it started.
     pub started: Option<Timestamp>,
     /// What it printed.
     pub log: Log,

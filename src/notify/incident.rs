@@ -21,7 +21,6 @@ const MOST_RETURNS: u32 = 3;
 /// A failure that people want to hear of.
 #[derive(Debug, Clone)]
 pub struct Failure<'a> {
-    /// The run.
     pub run: RunNumber,
     /// Whether it is the end of the run; else a task's.
     pub is_of_run: bool,

@@ -2,13 +2,13 @@
 //! is kept by the store, the retries are the driver's.
 
 mod channel;
-pub mod incident;
+pub(crate) mod incident;
 mod line;
 mod mail;
 mod notice;
 mod outbox;
 pub mod render;
-pub mod report;
+pub(crate) mod report;
 mod trouble;
 
 pub use channel::{DeliveryError, deliver};

@@ -25,12 +25,11 @@ pub struct Notice {
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
+#[expect(missing_docs, reason = "what a field is called says what it is")]
 pub enum NoticeEvent {
     /// The last attempt of a task failed.
     TaskFailed {
-        /// The run.
         run: RunFacts,
-        /// The attempt.
         task: TaskFacts,
         /// Tasks downstream that now cannot run.
         blocks: Vec<String>,
@@ -39,9 +38,7 @@ pub enum NoticeEvent {
     },
     /// An attempt failed and another one follows.
     TaskRetry {
-        /// The run.
         run: RunFacts,
-        /// The attempt.
         task: TaskFacts,
         /// Tasks downstream that have to wait.
         blocks: Vec<String>,
@@ -49,15 +46,9 @@ pub enum NoticeEvent {
         next_try_at: String,
     },
     /// A task succeeded.
-    TaskSucceeded {
-        /// The run.
-        run: RunFacts,
-        /// The attempt.
-        task: TaskFacts,
-    },
+    TaskSucceeded { run: RunFacts, task: TaskFacts },
     /// A run failed.
     RunFailed {
-        /// The run.
         run: RunFacts,
         /// Why.
         reason: String,
@@ -70,7 +61,6 @@ pub enum NoticeEvent {
     },
     /// A DAG that failed has had a good run.
     Recovered {
-        /// The DAG.
         dag_id: String,
         /// The good run, as its id.
         run_id: String,
@@ -79,13 +69,10 @@ pub enum NoticeEvent {
     },
     /// A check's verdict is warn.
     CheckWarned {
-        /// The DAG.
         dag_id: String,
-        /// The check.
         task_id: String,
         /// The run, as commands take it.
         selector: String,
-        /// The date.
         ds: String,
         /// What was found, as text.
         table: String,
@@ -120,14 +107,13 @@ pub enum NoticeEvent {
 
 /// A run, as notices name it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "what a field is called says what it is")]
 pub struct RunFacts {
     /// Its number in the database.
     pub number: RunNumber,
-    /// The DAG.
     pub dag_id: String,
     /// Who asked for it.
     pub run_type: RunType,
-    /// The run.
     pub run_id: String,
     /// The logical date as a local date, `2018-07-01`.
     pub ds: String,
@@ -137,8 +123,8 @@ pub struct RunFacts {
 
 /// An attempt of a task, as notices name it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "what a field is called says what it is")]
 pub struct TaskFacts {
-    /// The task.
     pub task_id: String,
     /// The attempt; 0 when there was none.
     pub try_number: u32,

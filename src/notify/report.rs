@@ -7,11 +7,9 @@ use crate::dag::{TaskState, Verdict};
 /// All that a report tells.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// The DAG.
     pub dag_id: String,
     /// The run, as commands take it.
     pub selector: String,
-    /// The date.
     pub ds: String,
     /// Instead of the DAG's name and date in the subject.
     pub title: Option<String>,
@@ -28,13 +26,11 @@ pub struct Report {
 /// One check.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CheckReport {
-    /// The task.
     pub task_id: String,
     /// Its verdict; `None` when it recorded nothing for the date.
     pub verdict: Option<Verdict>,
     /// What is said of it as a whole.
     pub findings: Vec<String>,
-    /// Its values.
     pub values: Vec<ValueReport>,
 }
 
@@ -45,11 +41,9 @@ pub struct ValueReport {
     pub key: String,
     /// Which number of it.
     pub metric: String,
-    /// The number.
     pub value: Option<f64>,
     /// What it was compared with.
     pub baseline: Option<f64>,
-    /// The judgement.
     pub verdict: Verdict,
     /// Why it is not ok.
     pub reason: Option<String>,
@@ -60,9 +54,7 @@ pub struct ValueReport {
 /// One task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TaskLine {
-    /// The task.
     pub task_id: String,
-    /// How it stands.
     pub state: TaskState,
     /// Why it failed or was skipped.
     pub reason: Option<String>,
@@ -77,7 +69,6 @@ pub struct TaskLine {
 /// One value of a chart.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Point {
-    /// The number.
     pub value: f64,
     /// Whether its check failed or warned: it is drawn in red.
     pub is_bad: bool,

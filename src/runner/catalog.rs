@@ -13,8 +13,8 @@ use crate::text_file;
 
 /// A file that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "what a field is called says what it is")]
 pub struct FaultyFile {
-    /// The file.
     pub path: PathBuf,
     /// Its text; empty when it could not be read.
     pub text: String,

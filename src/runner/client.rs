@@ -18,13 +18,13 @@ use crate::store::{Store, StoreError};
 
 /// Why the driver could not be reached. Reads after "error: ".
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "what a field is called says what it is")]
 pub enum ClientError {
     /// The lock, the doorbell or the log of the driver.
     #[error(
         "cannot start the driver: {path}: {source}\nnext: check who owns the state folder and whether the disk is full"
     )]
     File {
-        /// The file.
         path: String,
         /// What the system said.
         source: io::Error,
@@ -32,7 +32,6 @@ pub enum ClientError {
     /// The driver's process.
     #[error("cannot start the driver: {0}\nnext: check the limit of processes (`ulimit -u`) and the free memory")]
     Spawn(io::Error),
-    /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
 }

@@ -30,7 +30,6 @@ const DATES: u32 = 15;
 /// The attempt that is diagnosed.
 #[derive(Debug)]
 pub struct Failed<'a> {
-    /// The home.
     pub home: &'a Home,
     /// The DAG of the run.
     pub dag: &'a Dag,
@@ -42,7 +41,6 @@ pub struct Failed<'a> {
     pub logical_date: Timestamp,
     /// How the attempt ended, if that is known.
     pub ending: Option<Ending>,
-    /// When it started.
     pub started: Option<Timestamp>,
     /// Relative to the home.
     pub log_file: &'a str,

@@ -36,16 +36,13 @@ pub struct Loaded {
 pub enum LoadFault {
     /// The newest version of a DAG: its new runs wait.
     Dag {
-        /// The DAG.
         dag_id: DagId,
         /// What is wrong, with file and line.
         reason: String,
     },
     /// The version with which a run began.
     Run {
-        /// The DAG.
         dag_id: DagId,
-        /// The run.
         run_id: String,
         /// What is wrong, with file and line.
         reason: String,

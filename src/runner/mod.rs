@@ -1,17 +1,17 @@
 //! How a run happens: the pure engine, the driver that obeys it, the attempts that it starts.
 
-pub mod actions;
+pub(crate) mod actions;
 pub mod attempt;
-pub mod awaited;
+pub(crate) mod awaited;
 mod backoff;
 pub mod catalog;
 pub mod client;
 pub mod driver;
 pub mod driver_log;
 pub mod engine;
-pub mod evidence;
-pub mod files;
-pub mod load;
+pub(crate) mod evidence;
+pub(crate) mod files;
+pub(crate) mod load;
 mod mail;
 pub mod planner;
 mod race_delay;

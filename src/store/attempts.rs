@@ -12,10 +12,9 @@ use crate::dag::{DagId, RunNumber, TaskId};
 
 /// An attempt that is about to start.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "what a field is called says what it is")]
 pub struct NewAttempt<'a> {
-    /// The run.
     pub run: RunNumber,
-    /// The task.
     pub task: &'a TaskId,
     /// 1 for the first attempt.
     pub try_number: u32,
@@ -37,9 +36,7 @@ pub struct LeftProcesses {
 /// One row of `attempts`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Attempt {
-    /// The run.
     pub run: RunNumber,
-    /// The task.
     pub task_id: TaskId,
     /// 1 for the first attempt.
     pub try_number: u32,

@@ -11,11 +11,8 @@ use crate::dag::{DagId, TaskId, Verdict};
 /// One check of one date.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CheckRow {
-    /// The DAG.
     pub dag_id: DagId,
-    /// The task.
     pub task_id: TaskId,
-    /// The date.
     pub logical_date: Timestamp,
     /// Its local date in the DAG's zone.
     pub ds: String,
@@ -38,7 +35,6 @@ pub struct CheckValue {
     pub value: Option<f64>,
     /// What it was compared with.
     pub baseline: Option<f64>,
-    /// The judgement.
     pub verdict: Verdict,
     /// Why it is not ok.
     pub reason: Option<String>,

@@ -8,8 +8,8 @@ use crate::dag::DagId;
 
 /// One row of `dags`.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "what a field is called says what it is")]
 pub struct DagRow {
-    /// The DAG.
     pub dag_id: DagId,
     /// Its newest good version.
     pub version_id: Option<i64>,
@@ -53,9 +53,7 @@ impl DagRow {
 /// The text of a DAG file that runs use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DagVersion {
-    /// Its number.
     pub id: i64,
-    /// The DAG.
     pub dag_id: DagId,
     /// The file's text.
     pub text: String,

@@ -8,6 +8,7 @@ use rustix::fs::StatVfsMountFlags;
 
 /// Why the database did not do it. Reads after "error: ".
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "what a field is called says what it is")]
 pub enum StoreError {
     /// `SQLite`'s own words, with the database's path and what to do.
     #[error("{what}\nnext: {next}")]
@@ -22,7 +23,6 @@ pub enum StoreError {
         "the database {path} has format {found}, this crondag knows formats up to {known}\nnext: use the newer crondag that made it"
     )]
     Newer {
-        /// The database.
         path: String,
         /// Its `user_version`.
         found: i64,
@@ -33,16 +33,10 @@ pub enum StoreError {
     #[error(
         "an older crondag, process {pid}, still works with the database {path}\nnext: restart that scheduler, or end it with `kill {pid}`: attempts live on, and are taken up again"
     )]
-    OlderDriver {
-        /// The database.
-        path: String,
-        /// The process.
-        pid: u32,
-    },
+    OlderDriver { path: String, pid: u32 },
     /// A file beside the database.
     #[error("{path}: {source}\nnext: check who owns it and whether the disk is full or read-only")]
     File {
-        /// The file.
         path: String,
         /// What the system said.
         source: io::Error,

@@ -19,9 +19,7 @@ pub struct Gate {
 /// What one check says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Published {
-    /// Its DAG.
     pub dag_id: String,
-    /// The check.
     pub task_id: String,
     /// Its verdict; `None` while it has yet to speak, which keeps the gate shut.
     pub verdict: Option<Verdict>,

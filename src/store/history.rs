@@ -10,7 +10,6 @@ use crate::dag::DagId;
 /// What the database knows of a DAG.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct History {
-    /// Its runs.
     pub runs: u32,
     /// Those that have not ended, or of which an attempt may still live.
     pub unfinished: u32,

@@ -63,7 +63,6 @@ pub struct Rerun {
 /// A stored intent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct IntentRow {
-    /// Its number.
     pub id: i64,
     /// What is asked.
     pub intent: Intent,

@@ -12,7 +12,6 @@ use crate::dag::{DagId, RunNumber, RunState, TaskId, TaskState, Transition};
 /// What the event log says about one run when it is folded from the beginning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rebuilt {
-    /// The run's state.
     pub state: RunState,
     /// The state and the number of attempts begun of each task instance.
     pub tasks: BTreeMap<TaskId, (TaskState, u32)>,
@@ -48,7 +47,6 @@ pub(super) enum HistoryEvent {
     },
     /// Its runs were removed.
     DagDeleted {
-        /// The DAG.
         dag: DagId,
         /// Who did it.
         by: String,

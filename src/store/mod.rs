@@ -29,19 +29,20 @@ use jiff::Timestamp;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
-pub use attempts::{Attempt, AttemptFilter, LeftProcesses, NewAttempt};
-pub use checks::{CheckFilter, CheckRow, CheckValue};
-pub use dags::{DagRow, DagVersion};
+pub(crate) use attempts::{Attempt, AttemptFilter};
+pub use attempts::{LeftProcesses, NewAttempt};
+pub(crate) use checks::{CheckFilter, CheckRow, CheckValue};
+pub use dags::DagRow;
 pub use error::StoreError;
-pub use gates::{Gate, GateDecision, Published};
-pub use history::History;
-pub use incidents::Incident;
-pub use intents::{Intent, IntentRow, Rerun};
-pub use journal::{Ending, Rebuilt, rebuild};
-pub use maintenance::CheckReport;
-pub use outbox::{NewNotice, OutboxSummary, WaitingNotice, Way};
-pub use runs::{BackfillRow, NewRun, Progress, RunFilter, RunRow, StateCounts, TaskInstance, UnfinishedRun};
-pub use troubles::{Trouble, TroubleKey, TroubleRow};
+pub(crate) use gates::{Gate, GateDecision, Published};
+pub(crate) use history::History;
+pub(crate) use incidents::Incident;
+pub(crate) use intents::IntentRow;
+pub use intents::{Intent, Rerun};
+pub use outbox::{NewNotice, WaitingNotice, Way};
+pub use runs::{NewRun, RunFilter};
+pub(crate) use runs::{Progress, RunRow, TaskInstance, UnfinishedRun};
+pub(crate) use troubles::{Trouble, TroubleKey, TroubleRow};
 
 /// The migrations, oldest first; `PRAGMA user_version` says how many have been applied.
 const MIGRATIONS: &[&str] = &[

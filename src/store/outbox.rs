@@ -39,8 +39,8 @@ pub enum Way<'a> {
 
 /// A notice that waits for delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "what a field is called says what it is")]
 pub struct WaitingNotice {
-    /// Its number.
     pub id: i64,
     /// The notice, as JSON.
     pub notice: String,

@@ -13,8 +13,8 @@ use crate::dag::{DagId, Failures, RunNumber, RunState, RunType, TaskId, TaskStat
 
 /// A run to be created in state queued.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "what a field is called says what it is")]
 pub struct NewRun {
-    /// The DAG.
     pub dag_id: DagId,
     /// Unique within the DAG.
     pub run_id: String,
@@ -22,7 +22,6 @@ pub struct NewRun {
     pub run_type: RunType,
     /// The data interval's start.
     pub logical_date: Timestamp,
-    /// The data interval's end.
     pub data_interval_end: Timestamp,
     /// Overrides of the DAG's params.
     pub params: BTreeMap<String, Value>,
@@ -35,9 +34,7 @@ pub struct NewRun {
 /// One row of `runs`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunRow {
-    /// Its number.
     pub number: RunNumber,
-    /// The DAG.
     pub dag_id: DagId,
     /// Unique within the DAG.
     pub run_id: String,
@@ -45,9 +42,7 @@ pub struct RunRow {
     pub run_type: RunType,
     /// The data interval's start.
     pub logical_date: Timestamp,
-    /// The data interval's end.
     pub data_interval_end: Timestamp,
-    /// Its state.
     pub state: RunState,
     /// The version of the DAG file that it is bound to, once it has started.
     pub version_id: Option<i64>,
@@ -59,9 +54,7 @@ pub struct RunRow {
     pub backfill_id: Option<i64>,
     /// When it was created, or reopened.
     pub queued_at: Timestamp,
-    /// When it started.
     pub start_date: Option<Timestamp>,
-    /// When it ended.
     pub end_date: Option<Timestamp>,
     /// Why it failed.
     pub reason: Option<String>,
@@ -91,9 +84,7 @@ impl RunRow {
 /// One row of `task_instances`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskInstance {
-    /// The task.
     pub task_id: TaskId,
-    /// Its state.
     pub state: TaskState,
     /// Attempts begun.
     pub try_number: u32,
@@ -101,7 +92,6 @@ pub struct TaskInstance {
     pub max_tries: u32,
     /// When the newest attempt started.
     pub start_date: Option<Timestamp>,
-    /// When it ended.
     pub end_date: Option<Timestamp>,
     /// When the next attempt may start.
     pub next_try_at: Option<Timestamp>,
@@ -112,7 +102,6 @@ pub struct TaskInstance {
 /// A run that has not ended, with what a driver needs to take it up.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UnfinishedRun {
-    /// The run.
     pub run: RunRow,
     /// Its task instances; empty while it has never started.
     pub tasks: Vec<TaskInstance>,
@@ -121,9 +110,7 @@ pub struct UnfinishedRun {
 /// One row of `backfills`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BackfillRow {
-    /// Its number.
     pub id: i64,
-    /// The DAG.
     pub dag_id: DagId,
     /// Its own limit of running runs; the DAG's when `None`.
     pub max_active_runs: Option<u32>,
@@ -172,11 +159,9 @@ pub struct StateCounts {
 /// A run of a backfill, for a progress bar.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {
-    /// The run.
     pub number: RunNumber,
     /// Its logical date.
     pub logical_date: Timestamp,
-    /// Its state.
     pub state: RunState,
     /// Its tasks; zeros while it has never started.
     pub tasks: StateCounts,

@@ -18,7 +18,6 @@ const LOG_DISK: &str = "log_disk";
 pub enum Trouble {
     /// A DAG file cannot be used as it stands.
     FaultyFile {
-        /// The DAG.
         dag_id: String,
         /// Its first fault, with its place.
         fault: String,
@@ -27,18 +26,14 @@ pub enum Trouble {
     },
     /// A task printed more than its log has room for.
     CutLog {
-        /// The DAG.
         dag_id: String,
-        /// The task.
         task_id: String,
         /// So many bytes are missing.
         left_out: u64,
     },
     /// The disk did not take a log.
     LogDisk {
-        /// The DAG.
         dag_id: String,
-        /// The task.
         task_id: String,
         /// What the system said.
         error: String,

@@ -33,17 +33,13 @@ pub struct HistoryQuestion {
 /// One execution of a task.
 #[derive(Debug, Clone, Serialize)]
 pub struct PastAttempt {
-    /// The DAG.
     pub dag_id: DagId,
-    /// The run.
     pub run_id: String,
     /// The start of the run's data interval.
     pub logical_date: Moment,
-    /// The task.
     pub task_id: TaskId,
     /// Which attempt of the task it is; the first is 1.
     pub try_number: u32,
-    /// When it started.
     pub start_date: Moment,
     /// When its end was recorded; `None` while it lives.
     pub end_date: Option<Moment>,

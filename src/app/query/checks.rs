@@ -29,9 +29,7 @@ pub struct ChecksQuestion {
 /// A value of a check.
 #[derive(Debug, Clone, Serialize)]
 pub struct ValueAnswer {
-    /// The DAG.
     pub dag_id: DagId,
-    /// The check.
     pub task_id: TaskId,
     /// The date that it is about.
     pub ds: String,
@@ -41,7 +39,6 @@ pub struct ValueAnswer {
     pub key: String,
     /// Which figure of it.
     pub metric: String,
-    /// The figure.
     pub value: Option<f64>,
     /// What it was compared with.
     pub baseline: Option<f64>,
@@ -57,9 +54,7 @@ pub struct ValueAnswer {
 /// A check of a date.
 #[derive(Debug, Clone)]
 pub struct CheckAnswer {
-    /// The check.
     pub task_id: TaskId,
-    /// The date.
     pub ds: String,
     /// What it says of the whole.
     pub verdict: Verdict,

@@ -15,15 +15,11 @@ use crate::store::{RunRow, Store, TaskInstance};
 /// What is known of a failed attempt.
 #[derive(Debug)]
 pub struct DiagnosisAnswer {
-    /// The DAG.
     pub dag_id: DagId,
-    /// The run.
     pub run_id: String,
     /// The start of its data interval.
     pub logical_date: Moment,
-    /// The task.
     pub task_id: TaskId,
-    /// The attempt.
     pub try_number: u32,
     /// What is found.
     pub diagnosis: Diagnosis,

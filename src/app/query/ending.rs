@@ -10,17 +10,13 @@ use crate::store::Store;
 /// An attempt that was told to end, and has not ended yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct EndingAttempt {
-    /// The DAG.
     pub dag_id: DagId,
-    /// The run.
     pub run_id: String,
     /// The start of the run's data interval.
     pub logical_date: Moment,
-    /// The task.
     pub task_id: TaskId,
     /// Which attempt of the task it is; the first is 1.
     pub try_number: u32,
-    /// When it started.
     pub start_date: Moment,
     #[serde(skip)]
     pub(crate) run: RunNumber,

@@ -12,9 +12,7 @@ use crate::store::{Gate, GateDecision, Store};
 /// A gate on a date.
 #[derive(Debug, Clone, Serialize)]
 pub struct GateAnswer {
-    /// The gate.
     pub gate: String,
-    /// The date.
     pub ds: String,
     /// What holds; `None` while nobody has spoken, which keeps it shut.
     pub verdict: Option<Verdict>,
@@ -32,9 +30,7 @@ pub struct GateAnswer {
 /// What a check says.
 #[derive(Debug, Clone, Serialize)]
 pub struct PublishedAnswer {
-    /// Its DAG.
     pub dag_id: String,
-    /// The check.
     pub task_id: String,
     /// Its verdict; `None` while it has yet to speak.
     pub verdict: Option<Verdict>,

@@ -11,7 +11,6 @@ use crate::dag::{Dag, DagId, RunState, TaskId, TaskState, TriggerRule};
 /// A task as the file has it.
 #[derive(Debug, Clone, Serialize)]
 pub struct TaskDefinition {
-    /// The task.
     pub task_id: TaskId,
     /// For people.
     pub description: Option<String>,
@@ -54,7 +53,6 @@ pub fn tasks_of_dag(dag: &Dag) -> Vec<TaskDefinition> {
 /// A DAG as it is drawn.
 #[derive(Debug, Clone, Serialize)]
 pub struct GraphAnswer {
-    /// The DAG.
     pub dag_id: DagId,
     /// For people.
     pub description: Option<String>,
@@ -75,7 +73,6 @@ pub struct GraphAnswer {
 pub struct GraphRun {
     /// The start of its data interval.
     pub logical_date: Moment,
-    /// How it stands.
     pub state: RunState,
 }
 
@@ -172,7 +169,6 @@ fn answer(dag: &Dag, run: Option<(GraphRun, &BTreeMap<TaskId, TaskState>)>) -> G
 /// A line of the tree of a DAG.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TreeLine {
-    /// The task.
     pub task_id: TaskId,
     /// For each task above it in the tree but the root, from there down to itself: whether that is the last one of those that
     /// wait for the same task. Empty for a root.

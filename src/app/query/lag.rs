@@ -16,7 +16,6 @@ const WORTH_SAYING: SignedDuration = SignedDuration::from_mins(2);
 /// How far a DAG is behind its schedule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Lag {
-    /// The DAG.
     pub dag_id: DagId,
     /// Data intervals that are due and have no run yet; counting ends at 100,000.
     pub to_make: usize,

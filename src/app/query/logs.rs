@@ -18,19 +18,14 @@ use crate::store::{Attempt, RunRow, Store};
 pub struct AttemptAnswer {
     /// Of all its processes; known once it has ended.
     pub cpu_seconds: Option<f64>,
-    /// The DAG.
     pub dag_id: DagId,
-    /// When it ended.
     pub end_date: Option<Moment>,
     /// The whole path.
     pub log_file: PathBuf,
     /// Of its largest process; known once it has ended.
     pub max_rss_bytes: Option<u64>,
-    /// The run.
     pub run_id: String,
-    /// When it started.
     pub start_date: Moment,
-    /// The task.
     pub task_id: TaskId,
     /// Which attempt of the task it is; the first is 1.
     pub try_number: u32,

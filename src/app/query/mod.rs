@@ -1,20 +1,20 @@
 //! Questions and their answers. An answer serialises to the objects of `--json`, which are a contract: fields are added, never
 //! renamed or taken away. Times in it know their zone, so that every front end shows the same.
 
-pub mod attempts;
-pub mod checks;
-pub mod dags;
-pub mod database;
-pub mod diagnose;
-pub mod ending;
-pub mod explain;
-pub mod gates;
-pub mod graph;
-pub mod lag;
-pub mod logs;
-pub mod next;
-pub mod render;
-pub mod runs;
-pub mod status;
-pub mod tasks;
+pub(crate) mod attempts;
+pub(crate) mod checks;
+pub(crate) mod dags;
+pub(crate) mod database;
+pub(crate) mod diagnose;
+pub(crate) mod ending;
+pub(crate) mod explain;
+pub(crate) mod gates;
+pub(crate) mod graph;
+pub(crate) mod lag;
+pub(crate) mod logs;
+pub(crate) mod next;
+pub(crate) mod render;
+pub(crate) mod runs;
+pub(crate) mod status;
+pub(crate) mod tasks;
 pub mod validate;

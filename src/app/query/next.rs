@@ -26,7 +26,6 @@ pub struct StartAnswer {
     pub logical_date: Moment,
     /// The same.
     pub data_interval_start: Moment,
-    /// The data interval's end.
     pub data_interval_end: Moment,
     /// The data interval's start as a date.
     #[serde(skip)]

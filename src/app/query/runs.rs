@@ -35,7 +35,6 @@ pub struct RunsQuestion {
 /// A run.
 #[derive(Debug, Clone, Serialize)]
 pub struct RunAnswer {
-    /// The DAG.
     pub dag_id: DagId,
     /// Unique within the DAG.
     pub run_id: String,
@@ -43,15 +42,11 @@ pub struct RunAnswer {
     pub run_type: RunType,
     /// The data interval's start.
     pub logical_date: Moment,
-    /// Its state.
     pub state: RunState,
     /// When it was created, or reopened.
     pub queued_at: Moment,
-    /// When it started.
     pub start_date: Option<Moment>,
-    /// When it ended.
     pub end_date: Option<Moment>,
-    /// The data interval's end.
     pub data_interval_end: Moment,
     /// Tasks that are `failed`: a run may succeed in spite of them.
     pub failed_tasks: u32,
@@ -61,9 +56,6 @@ pub struct RunAnswer {
     pub reason: Option<String>,
     /// The params that it was given in place of the DAG's.
     pub params: BTreeMap<String, Value>,
-    /// Its number in the database.
-    #[serde(skip)]
-    pub number: RunNumber,
 }
 
 impl RunAnswer {
@@ -86,7 +78,6 @@ impl RunAnswer {
             upstream_failed_tasks: failures.upstream_failed,
             reason: run.reason.clone(),
             params: run.params.clone(),
-            number: run.number,
         })
     }
 

@@ -96,9 +96,7 @@ pub struct FaultyDag {
 /// A log that is not whole.
 #[derive(Debug, Serialize)]
 pub struct BadLog {
-    /// The DAG.
     pub dag_id: String,
-    /// The task.
     pub task_id: String,
     /// What is missing of it.
     pub missing: Missing,
@@ -121,13 +119,10 @@ pub enum Missing {
 /// A run that goes on.
 #[derive(Debug, Serialize)]
 pub struct RunningRun {
-    /// The DAG.
     pub dag_id: DagId,
-    /// The run.
     pub run_id: String,
     /// The start of its data interval.
     pub logical_date: Moment,
-    /// When it started.
     pub start_date: Option<Moment>,
     /// The tasks with a live attempt.
     pub running_tasks: Vec<String>,

@@ -41,21 +41,16 @@ impl Serialize for Standing {
 /// A task instance.
 #[derive(Debug, Clone, Serialize)]
 pub struct TaskAnswer {
-    /// The DAG.
     pub dag_id: DagId,
-    /// The run.
     pub run_id: String,
-    /// The task.
     pub task_id: TaskId,
     /// The start of the run's data interval.
     pub logical_date: Moment,
-    /// How it stands.
     pub state: Standing,
     /// Attempts begun.
     pub try_number: u32,
     /// When the newest attempt started.
     pub start_date: Option<Moment>,
-    /// When it ended.
     pub end_date: Option<Moment>,
     /// From start to end, in seconds.
     pub duration: Option<f64>,
@@ -100,7 +95,6 @@ impl TaskAnswer {
 /// A run with its tasks.
 #[derive(Debug, Clone)]
 pub struct RunTasks {
-    /// The run.
     pub run: RunAnswer,
     /// Its tasks in the order of its DAG, those that the DAG no longer has at the end.
     pub tasks: Vec<TaskAnswer>,

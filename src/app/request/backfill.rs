@@ -100,16 +100,13 @@ pub enum Action {
     },
     /// Its run has not ended: it goes on as part of this backfill.
     TakeUp {
-        /// The run.
         run_id: String,
-        /// How it stands.
         state: RunState,
         /// Tasks that it gets in addition.
         add: Vec<TaskId>,
     },
     /// Its run has ended, and starts again.
     Again {
-        /// The run.
         run_id: String,
         /// How it ended.
         state: RunState,
@@ -120,7 +117,6 @@ pub enum Action {
     },
     /// Its run has ended, and stays as it is.
     LeftAlone {
-        /// The run.
         run_id: String,
         /// How it ended.
         state: RunState,
@@ -146,7 +142,6 @@ pub struct PlannedRun {
 /// What a backfill will do.
 #[derive(Debug, Clone, Serialize)]
 pub struct BackfillPlan {
-    /// The DAG.
     pub dag_id: DagId,
     /// The tasks of a run that is created, in the order in which they may start.
     pub tasks: Vec<TaskId>,
@@ -180,7 +175,6 @@ impl BackfillPlan {
 /// What was recorded.
 #[derive(Debug, Clone)]
 pub struct BackfillReceipt {
-    /// Its number.
     pub backfill: i64,
     /// Runs that it waits for.
     pub waiting: usize,

@@ -38,7 +38,6 @@ pub struct ClearRequest {
 /// A task that will start again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ClearedTask {
-    /// The task.
     pub task_id: TaskId,
     /// How it stands; `none` of one that the run does not have yet.
     pub state: TaskState,
@@ -50,9 +49,7 @@ pub struct ClearedTask {
 /// What will be done again.
 #[derive(Debug, Clone, Serialize)]
 pub struct ClearPlan {
-    /// The DAG.
     pub dag_id: DagId,
-    /// The run.
     pub run_id: String,
     /// The start of its data interval.
     pub logical_date: Moment,
@@ -78,9 +75,7 @@ pub struct ClearPlan {
 /// What was recorded.
 #[derive(Debug, Clone, Serialize)]
 pub struct ClearReceipt {
-    /// The DAG.
     pub dag_id: DagId,
-    /// The run.
     pub run_id: String,
     /// The tasks that start again.
     pub tasks: Vec<TaskId>,

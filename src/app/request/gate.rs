@@ -8,7 +8,6 @@ use crate::store::GateDecision;
 /// What will be recorded.
 #[derive(Debug, Clone)]
 pub struct GatePlan {
-    /// The gate.
     pub gate: String,
     /// The date, `2018-09-19`.
     pub ds: String,

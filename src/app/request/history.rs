@@ -18,7 +18,6 @@ pub struct RenamePlan {
     pub from: DagId,
     /// The name that it gets.
     pub to: DagId,
-    /// Its runs.
     pub runs: u32,
     /// Whether its file is renamed; otherwise that has the new name already, or there is none.
     pub renames_file: bool,
@@ -29,9 +28,7 @@ pub struct RenamePlan {
 /// What will be removed.
 #[derive(Debug, Clone, Serialize)]
 pub struct DeletePlan {
-    /// The DAG.
     pub dag_id: DagId,
-    /// Its runs.
     pub runs: u32,
     /// Its file, if there is one.
     pub file: Option<PathBuf>,

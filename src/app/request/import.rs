@@ -93,7 +93,6 @@ fn is_program(name: &str) -> bool {
 /// What will be written.
 #[derive(Debug, Clone, Serialize)]
 pub struct ImportPlan {
-    /// The DAGs.
     pub dags: Vec<DagId>,
     #[serde(skip)]
     files: Vec<(PathBuf, String)>,

@@ -46,7 +46,6 @@ pub struct MarkRequest {
     pub dag: String,
     /// The run's logical date, or its id.
     pub run: String,
-    /// The state.
     pub mark: Mark,
     /// These tasks; none means every task that has not ended.
     pub tasks: Vec<String>,
@@ -55,13 +54,11 @@ pub struct MarkRequest {
 /// What will be set.
 #[derive(Debug, Clone, Serialize)]
 pub struct MarkPlan {
-    /// The DAG.
     pub dag_id: DagId,
     /// The run; `None` where the interval never ran: it will be recorded as if it had.
     pub run_id: Option<String>,
     /// The start of its data interval.
     pub logical_date: Moment,
-    /// The state.
     pub mark: Mark,
     /// The tasks that get it.
     pub tasks: Vec<TaskId>,
@@ -79,13 +76,10 @@ enum Target {
 /// What was recorded.
 #[derive(Debug, Clone, Serialize)]
 pub struct MarkReceipt {
-    /// The DAG.
     pub dag_id: DagId,
-    /// The run.
     pub run_id: String,
     /// The start of its data interval.
     pub logical_date: Moment,
-    /// The state.
     pub mark: Mark,
     /// Whether the run was made for it.
     pub was_created: bool,

@@ -4,20 +4,20 @@
 //!
 //! The receipt is given also when the driver cannot be woken: what was recorded stays, and the next tick carries it out.
 
-pub mod backfill;
-pub mod backup;
-pub mod clear;
-pub mod gate;
-pub mod history;
-pub mod import;
-pub mod init;
-pub mod mark;
-pub mod pause;
-pub mod range;
-pub mod stop;
-pub mod tick;
-pub mod trigger;
-pub mod watch;
+pub(crate) mod backfill;
+pub(crate) mod backup;
+pub(crate) mod clear;
+pub(crate) mod gate;
+pub(crate) mod history;
+pub(crate) mod import;
+pub(crate) mod init;
+pub(crate) mod mark;
+pub(crate) mod pause;
+pub(crate) mod range;
+pub(crate) mod stop;
+pub(crate) mod tick;
+pub(crate) mod trigger;
+pub(crate) mod watch;
 
 use std::collections::BTreeMap;
 

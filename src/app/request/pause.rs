@@ -21,7 +21,6 @@ pub enum Schedule {
 /// What will be recorded.
 #[derive(Debug, Clone, Serialize)]
 pub struct PausePlan {
-    /// The DAG.
     pub dag_id: DagId,
     /// What its schedule will be.
     pub schedule: Schedule,
@@ -32,7 +31,6 @@ pub struct PausePlan {
 /// What was recorded.
 #[derive(Debug, Clone, Serialize)]
 pub struct PauseReceipt {
-    /// The DAG.
     pub dag_id: DagId,
     /// What its schedule is now.
     pub schedule: Schedule,

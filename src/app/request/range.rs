@@ -42,9 +42,7 @@ pub fn outside(dag: &Dag, interval: &DataInterval, now: Timestamp) -> Option<Out
 /// An interval that an order leaves out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LeftOut {
-    /// Its start.
     pub logical_date: Moment,
-    /// Its end.
     pub data_interval_end: Moment,
     /// Why.
     pub why: Outside,

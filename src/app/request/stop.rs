@@ -21,7 +21,6 @@ pub struct StopRequest {
 /// A run that will be ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StoppedRun {
-    /// The run.
     pub run_id: String,
     /// The start of its data interval.
     pub logical_date: Moment,
@@ -34,7 +33,6 @@ pub struct StoppedRun {
 /// What will be ended.
 #[derive(Debug, Clone, Serialize)]
 pub struct StopPlan {
-    /// The DAG.
     pub dag_id: DagId,
     /// The runs, oldest first.
     pub runs: Vec<StoppedRun>,
@@ -43,7 +41,6 @@ pub struct StopPlan {
 /// What was recorded.
 #[derive(Debug, Clone, Serialize)]
 pub struct StopReceipt {
-    /// The DAG.
     pub dag_id: DagId,
     /// Runs that the driver was asked to end.
     pub runs: Vec<StoppedRun>,

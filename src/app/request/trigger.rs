@@ -30,11 +30,9 @@ pub struct TriggerRequest {
 /// What will be recorded.
 #[derive(Debug, Clone, Serialize)]
 pub struct TriggerPlan {
-    /// The DAG.
     pub dag_id: DagId,
     /// The start of the run's data interval.
     pub logical_date: Moment,
-    /// Its end.
     pub data_interval_end: Moment,
     /// Whether the interval has begun: nobody means a run of the future without a second thought.
     pub has_begun: bool,
@@ -49,17 +47,13 @@ pub struct TriggerPlan {
 /// What was recorded.
 #[derive(Debug, Clone, Serialize)]
 pub struct TriggerReceipt {
-    /// The DAG.
     pub dag_id: DagId,
-    /// The run's id.
     pub run_id: String,
     /// Always manual.
     pub run_type: RunType,
     /// The start of its data interval.
     pub logical_date: Moment,
-    /// Its state.
     pub state: RunState,
-    /// Its number.
     #[serde(skip)]
     pub number: RunNumber,
     /// Whether the driver was told.

@@ -24,7 +24,6 @@ const FAILED_STARTS: u32 = 3;
 pub enum Watched {
     /// The runs of a backfill.
     Backfill(i64),
-    /// One run.
     Run(RunNumber),
 }
 
@@ -60,9 +59,7 @@ pub struct Stuck {
 /// A run that waits for a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StuckRun {
-    /// Its DAG.
     pub dag_id: DagId,
-    /// The run's id.
     pub run_id: String,
     /// The start of its data interval.
     pub logical_date: Moment,
@@ -75,7 +72,6 @@ pub struct StuckRun {
 pub enum StuckCause {
     /// `depends_on_past`: the task of an earlier run has not succeeded, and that run has ended.
     Past {
-        /// The task.
         task: TaskId,
         /// The earlier run.
         run_id: Option<String>,

@@ -19,7 +19,6 @@ pub(super) enum PrepareError {
     /// A file that the task names.
     #[error("cannot read {path}: {source}")]
     File {
-        /// The file.
         path: String,
         /// What the system said.
         source: std::io::Error,

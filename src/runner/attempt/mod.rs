@@ -15,11 +15,11 @@ use serde::{Deserialize, Serialize};
 use crate::dag::units::format_duration;
 use crate::dag::{DagId, TaskId};
 
-pub mod environment;
-pub mod local;
-pub mod log;
+pub(crate) mod environment;
+pub(crate) mod local;
+pub(crate) mod log;
 pub(crate) mod printed;
-pub mod secrets;
+pub(crate) mod secrets;
 mod spec;
 
 pub use printed::Printed;

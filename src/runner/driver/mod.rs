@@ -87,11 +87,11 @@ pub enum End {
 
 /// Why a driver cannot work. Reads after "error: ".
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "what a field is called says what it is")]
 pub enum DriverError {
     /// The lock or the doorbell.
     #[error(transparent)]
     Client(#[from] ClientError),
-    /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// Threads or signals.

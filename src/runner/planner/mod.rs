@@ -52,8 +52,8 @@ pub struct Report {
 
 /// Why there was no pass. Reads after "error: ".
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "what a field is called says what it is")]
 pub enum PlanError {
-    /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The home or its folder of DAG files.
@@ -62,7 +62,6 @@ pub enum PlanError {
     /// The folder of DAG files.
     #[error("cannot read the folder {path}: {source}\nnext: check its owner and mode")]
     Folder {
-        /// The folder.
         path: String,
         /// What the system said.
         source: io::Error,
