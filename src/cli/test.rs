@@ -28,6 +28,7 @@ use crate::mask::{Mask, Stream};
 use crate::runner::attempt::local::process::{self, Processes, Tree, Waited};
 use crate::runner::attempt::local::run_as;
 use crate::runner::attempt::local::{program, shim};
+use crate::runner::attempt::printed::own;
 use crate::runner::attempt::{AttemptSpec, Ending, counted_processes};
 
 /// Options of `test`.
@@ -64,6 +65,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     let date = rehearsal.logical_date().minute();
     note(&format!("{} {} for {date}: nothing is recorded", rehearsal.dag_id(), rehearsal.task().id));
     let again = format!("crondag render {} {} {}", args.dag, args.task, args.date);
+    let is_wait = rehearsal.task().wait().is_some();
     let began = Instant::now();
     let spec = rehearsal.spec(&app);
     let mask = Mask::new(spec.secrets.iter().map(String::as_str));
@@ -77,7 +79,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
             note(&format!("success in {took}"));
             Ok(ExitCode::SUCCESS)
         }
-        Ending::Exited { code: SKIP_EXIT_STATUS } => {
+        Ending::Exited { code: SKIP_EXIT_STATUS } if !is_wait => {
             note(&format!("skipped in {took}: exit status {SKIP_EXIT_STATUS} says that there is nothing to do"));
             Ok(ExitCode::SUCCESS)
         }
@@ -87,11 +89,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
 
 /// Beside the task's own output, so on standard error.
 fn note(text: &str) {
-    if wants_colour(&io::stderr()) {
-        say(format!("\x1b[2m[crondag] {text}\x1b[0m"));
-    } else {
-        say(format!("[crondag] {text}"));
-    }
+    let text = own(text);
+    say(if wants_colour(&io::stderr()) { format!("\x1b[2m{text}\x1b[0m") } else { text });
 }
 
 /// Runs the program to its end, to its timeout or to a signal, and ends whatever it leaves behind.

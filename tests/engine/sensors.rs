@@ -96,6 +96,18 @@ fn an_evaluation_that_fails_is_retried_and_for_at_most_counts_anew() {
 }
 
 #[test]
+fn the_status_that_skips_other_tasks_says_not_yet_of_a_wait() {
+    let waiting = wait("w", Condition::Command("exit 99".to_owned()), false);
+    let mut world = World::new(dag(vec![waiting, task("b")], &[(0, 1)]), 1);
+    let run = world.run(day(0));
+    world.end(run, "w", Outcome::Skipped);
+    assert_eq!(world.state(run, "w"), TaskState::UpForReschedule);
+    world.pass(60);
+    world.end(run, "w", Outcome::Success);
+    assert_eq!((world.state(run, "w"), world.names()), (TaskState::Success, vec!["1:b".to_owned()]));
+}
+
+#[test]
 fn an_evaluation_that_needs_a_process_is_an_attempt_that_holds_its_slot_only_while_it_lasts() {
     let command = Condition::Command("test -e x".to_owned());
     let mut world = World::new(dag(vec![wait("w", command, false), task("b"), task("other")], &[(0, 1)]), 1);

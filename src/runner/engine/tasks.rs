@@ -69,6 +69,12 @@ impl Engine {
                 self.finish_task(number, index, TaskState::Success, None, step);
                 step.effects.push(Effect::Alert(Alert { run: number, plan, kind: AlertKind::TaskSucceeded(report) }));
             }
+            // To a wait it says what any other failure of its command says.
+            Outcome::Skipped
+                if plan.dag.tasks[index].wait().is_some_and(|wait| wait.condition.is_not_yet(SKIP_EXIT_STATUS)) =>
+            {
+                self.is_not_yet(number, index, &plan, step);
+            }
             Outcome::Skipped => {
                 let reason = format!("the task skipped itself (exit status {SKIP_EXIT_STATUS})");
                 self.finish_task(number, index, TaskState::Skipped, Some(reason), step);

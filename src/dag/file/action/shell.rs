@@ -8,7 +8,7 @@ pub(super) const FIELD: Field = field(
     "shell",
     Kind::Template,
     "\"python3 jobs/load.py {{ ds }}\"",
-    "Action: a script for `bash -c`. A template; `{{ params.x | sh }}` quotes a value for the shell",
+    "Action: a script for `bash -c`; exit status 99 skips the task. A template; `{{ params.x | sh }}` quotes a value for the shell",
 );
 
 /// Reads the `shell` action of a task.

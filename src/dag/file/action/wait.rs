@@ -93,7 +93,7 @@ static SECTION: Section = Section {
             "command",
             Kind::Template,
             "\"hdfs dfs -test -e /dw/orders/{{ ds }}/_SUCCESS\"",
-            "Until a script for `bash -c` exits with 0; 126 and 127 (no such program) fail the attempt. A template",
+            "Until a script for `bash -c` exits with 0; 126 and 127 (no such program) fail the attempt, all others say \"not yet\". A template",
         ),
         field("gate", Kind::Template, "\"tags_ok\"", "Until a gate is open for the run's `ds`. A template"),
         with_default("every", Kind::Duration, "\"1m\"", "\"30s\"", "How long after an evaluation the next one follows"),
