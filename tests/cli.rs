@@ -713,6 +713,7 @@ fn tasks_of_a_date_as_json() {
     "reason": null,
     "max_tries": 3,
     "next_try_at": null,
+    "ending_try": null,
     "left_behind": 0,
     "left_running": 0
   },
@@ -729,6 +730,7 @@ fn tasks_of_a_date_as_json() {
     "reason": "exit status 99",
     "max_tries": 1,
     "next_try_at": null,
+    "ending_try": null,
     "left_behind": 0,
     "left_running": 0
   },
@@ -745,6 +747,7 @@ fn tasks_of_a_date_as_json() {
     "reason": null,
     "max_tries": 1,
     "next_try_at": null,
+    "ending_try": null,
     "left_behind": 0,
     "left_running": 0
   },
@@ -761,6 +764,7 @@ fn tasks_of_a_date_as_json() {
     "reason": "exit status 1",
     "max_tries": 1,
     "next_try_at": null,
+    "ending_try": null,
     "left_behind": 0,
     "left_running": 0
   },
@@ -777,6 +781,7 @@ fn tasks_of_a_date_as_json() {
     "reason": "merge failed",
     "max_tries": 1,
     "next_try_at": null,
+    "ending_try": null,
     "left_behind": 0,
     "left_running": 0
   }
