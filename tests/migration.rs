@@ -118,14 +118,15 @@ gate  up_for_reschedule  1/1  2018-07-03 00:10:08[..]
 push  -
 
 "]]);
-    home.run("tasks push 2018-07-01").success().stdout_eq(str![[r"
+    home.run("tasks push 2018-07-01").success().stdout_eq(str![[r#"
 push 2018-07-01 00:00 +00:00: success in 22ms
 manual__2018-07-01T00:00:00+00:00__20180703T001007
+params: target=shop
 task  state    try  started              duration
 gate  success  1/1  2018-07-03 00:10:07       2ms
 push  success  1/1  2018-07-03 00:10:07      19ms
 
-"]]);
+"#]]);
     home.run("explain push 2018-07-02").success().stdout_eq(str![[r"
 run: 2018-07-02 00:00 +00:00 is running for [..]
 gate: waits since 2018-07-03 00:10:08 +00:00 for gate tags_ok: evaluated every 1s, until 2118-06-09
