@@ -95,8 +95,8 @@ fn note(text: &str) {
 
 /// Runs the program to its end, to its timeout or to a signal, and ends whatever it leaves behind.
 ///
-/// It is started as a shim starts it, in a session of its own: it neither has this terminal, where it could type what its
-/// user then runs, nor hears of Ctrl-C, which reaches us alone. We end it as a driver would.
+/// The program begins as under a shim, in a session of its own. So it has no terminal into which it could type what its user then
+/// runs, and Ctrl-C reaches us alone; we then end the program as a driver would.
 fn start(spec: &AttemptSpec, mask: &Mask) -> Result<Ending, String> {
     let failed = |error: io::Error| program::start_error(&spec.argv, &error);
     let stop = Arc::new(AtomicBool::new(false));

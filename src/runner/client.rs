@@ -79,11 +79,11 @@ pub fn try_lock(home: &Home) -> Result<Option<DriverLock>, ClientError> {
     }
 }
 
-/// Opens the database of a home whose driver may be another process. A driver in the background that an older program has started
-/// would not understand it any more: it goes, and one of this program takes up what lives.
+/// Opens the database of a home whose driver may be another process. A background driver of an older program
+/// would not understand the newer database: that driver is ended, and a driver of this program takes up the attempts that live.
 ///
 /// # Errors
-/// As [`Store::open`]; an older program that does not go, because it is not ours to end; a driver that cannot be started.
+/// As [`Store::open`]; an older driver that does not end, or that somebody else keeps alive; a new driver that cannot be started.
 pub fn open_store(home: &Home) -> Result<Store, ClientError> {
     let mut has_gone = false;
     let store = Store::open_unless_used(&home.database_path(), || {
@@ -187,7 +187,8 @@ pub fn wake(home: &Home) -> Result<(), ClientError> {
 
 /// As [`wake`], for one who wants to know how the driver that was started ends, if one was.
 pub fn wake_watched(home: &Home) -> Result<Option<Child>, ClientError> {
-    // A driver that is about to end reads once more after it has let its lock go, so either that one or a new one sees the work.
+    // A driver that is about to end lets its lock go and then reads once more: either it, or the driver that is started here,
+    // sees the work.
     race_delay();
     match driver(home) {
         Driver::Running { .. } => {
@@ -260,7 +261,7 @@ fn start(home: &Home) -> Result<Child, ClientError> {
         .stderr(Stdio::from(log))
         .env_remove(super::attempt::ATTEMPT_VARIABLE)
         .current_dir("/");
-    // Its parent does not wait for it: it outlives clients, and those are short.
+    // Nobody waits for the driver: it outlives the client that starts it.
     command.spawn().map_err(ClientError::Spawn)
 }
 

@@ -57,7 +57,7 @@ pub fn as_of(until: Timestamp, tasks: &mut [TaskInstance], attempts: &[Attempt])
     for task in tasks {
         let begun = attempts.iter().filter(|attempt| attempt.task_id == task.task_id && attempt.started_at <= until);
         let Some(then) = begun.max_by_key(|attempt| attempt.started_at) else {
-            // A task without attempts, as some waits are, has its own end only; it had none before it came.
+            // A task without attempts, as some waits are, has only its own end, and had not ended before that.
             if task.end_date.is_some_and(|end| end > until) {
                 (task.state, task.end_date) = (TaskState::None, None);
             }
@@ -145,8 +145,8 @@ pub fn gather(failed: &Failed<'_>, catalogue: &Catalogue) -> Evidence {
     }
 }
 
-/// The values that checks have recorded: those of the checks before this task are of its upstreams, those of the checks that
-/// follow it directly are its own; when it is a check itself, its values are of the task before it.
+/// The values that checks have recorded. Checks anywhere before the failed task tell of its upstreams; checks directly after it
+/// tell of the task itself; and a check that failed tells of the task that it follows.
 fn read_history(failed: &Failed<'_>) -> Result<Vec<Series>, StoreError> {
     let dag = failed.dag;
     let is_check = |index: &usize| matches!(dag.tasks[*index].action, Action::Check(_));

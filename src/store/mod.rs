@@ -79,8 +79,8 @@ impl Store {
         Store::open_unless_used(path, || Ok(()))
     }
 
-    /// As [`Store::open`]; before one of an older program is brought up to date, `make_way` is to see to it that no such program
-    /// works with it.
+    /// As [`Store::open`]. Before the database of an older program is brought up to date, `make_way` has to make sure that no
+    /// older program works with that database any more.
     ///
     /// # Errors
     /// As [`Store::open`], and those of `make_way`.

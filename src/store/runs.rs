@@ -395,8 +395,8 @@ impl Store {
         Ok(self.select_runs(&tail, &of_interval(dag_id, interval))?.pop())
     }
 
-    /// The interval run of the DAG that comes before an interval, for `depends_on_past`: of those that end before it, or
-    /// with it but begin earlier, the last one.
+    /// The interval run of the DAG that comes before `interval`, for `depends_on_past`: the last of those whose own interval
+    /// ends earlier, or ends at the same time and begins earlier.
     pub fn run_before(&self, dag_id: &DagId, interval: DataInterval) -> Result<Option<RunRow>, StoreError> {
         let tail = "WHERE dag_id = ?1 AND (data_interval_end, logical_date) < (?2, ?3) AND run_type <> 'manual'
                     AND state <> 'skipped' ORDER BY data_interval_end DESC, logical_date DESC LIMIT 1";

@@ -302,7 +302,7 @@ fn decide(
         };
         return (Action::TakeUp { run_id, state, add }, intent(Vec::new(), false, selection));
     }
-    // One that was ended before it began has no tasks; it begins as if it had just been created.
+    // A run that was ended before it began has no tasks, and begins like one that has just been created.
     let has_begun = !instances.is_empty();
     let lacking: Vec<TaskId> = asked.iter().filter(|task| !has(task)).cloned().collect();
     let selection = |add: &[TaskId]| {

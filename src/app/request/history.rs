@@ -99,10 +99,11 @@ pub fn runs(count: u32) -> String {
     if count == 1 { "1 run".to_owned() } else { format!("{count} runs") }
 }
 
-/// Renames the history, the folder of logs and the file. Typed again after it was broken off, it ends what it began.
+/// Renames the history, the folder of logs and the file. A rename that was broken off is finished when the same is
+/// asked for again.
 ///
 /// # Errors
-/// The database or the disk; the world has changed so that it may not be done any more. Then nothing is renamed.
+/// The database or the disk; a run of the DAG has begun meanwhile, or the name is taken. Then nothing is renamed.
 pub fn rename(app: &App, plan: &RenamePlan, by: &str) -> Result<(), AppError> {
     let (from, to) = (&plan.from, &plan.to);
     let mut store = app.store_for_writing()?;

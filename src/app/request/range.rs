@@ -16,7 +16,7 @@ const MOST_INTERVALS: usize = 100_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outside {
-    /// Its data are not complete: the schedule will run it at its end.
+    /// The data of the interval is not complete: the schedule runs the interval when it ends.
     NotEnded,
     /// It begins before the DAG's `start_date`.
     BeforeStartDate,

@@ -52,10 +52,10 @@ impl Script {
         &self.display
     }
 
-    /// Runs it to its end and gives what it printed; more than `most` bytes are refused.
+    /// Runs the script to its end and gives what it printed, which may be `most` bytes at the most.
     ///
     /// # Errors
-    /// It cannot be run, it fails, or it prints too much or no text; reads after "error: ".
+    /// The script cannot be run or fails, or its output is too long or is no text; reads after "error: ".
     pub(super) fn output(&self, most: u64) -> Result<String, String> {
         use std::io::Read as _;
         let (program, arguments) = self.argv.split_first().ok_or("there is no program")?;

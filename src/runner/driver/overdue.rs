@@ -13,7 +13,8 @@ use crate::runner::driver_log::line::Line;
 
 /// How long after its time, and how often from then on, a shim is urged on. To one that is at it nothing happens.
 const MARGIN: Duration = Duration::from_secs(5);
-/// A shim that was stopped so many times in a row is not let go on by its task: it is ended, and what it has left as well.
+/// A task that stops its shim so many times in a row does not let the shim go on: then the shim is ended, and after it what is
+/// left of the attempt.
 const STOPPED_TIMES: u32 = 3;
 
 /// The attempts that have to end at a time.

@@ -65,7 +65,7 @@ impl Supervisor {
         }
     }
 
-    /// It reads its settings again, until it [`works`](Supervisor::works).
+    /// Tells the service manager that the settings are read again, which lasts until [`works`](Supervisor::works).
     pub(super) fn reloads(&self) {
         let Some(connection) = &self.0 else { return };
         let now = clock_gettime(ClockId::Monotonic);

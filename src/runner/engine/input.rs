@@ -75,11 +75,11 @@ pub struct RunInput {
 /// Which version of its DAG file a run uses.
 #[derive(Debug, Clone)]
 pub enum Binding {
-    /// It has not begun: it takes the newest when it does.
+    /// The run has not begun, and takes the newest version when it does.
     Newest,
-    /// It began with this one; a queued run that has not begun: its live attempts were started by this one.
+    /// The run began with this version. Of a queued run that has not begun: its live attempts were started by this version.
     To(Plan),
-    /// It began with one that cannot be read any more: it ends. Reads after "failed: ".
+    /// The run began with a version that cannot be read any more, and ends. Reads after "failed: ".
     Unreadable(String),
 }
 

@@ -97,9 +97,10 @@ impl Engine {
         }
     }
 
-    /// Queues a run that can do nothing before an earlier one has, which is queued behind it: that one was cleared, and
-    /// `max_active_runs` is full of runs that wait for it. Airflow lets all of them wait for ever. Gives the earlier one,
-    /// counted as running: were it only queued, the one that gave way might be begun again in its place, and so on for ever.
+    /// Where `max_active_runs` is full of runs that wait for an earlier run, and that earlier run was cleared and is queued
+    /// behind them, one of the waiting runs goes back into the queue. (Airflow lets all of them wait for ever.) Gives the
+    /// earlier run, counted as running already: were it only queued, the run that gave way might be begun again in its place,
+    /// and so on for ever.
     pub(super) fn give_way(&mut self, step: &mut Step) -> Option<RunNumber> {
         let runs = &self.runs;
         self.waiting_for_past.retain(|number| runs.get(number).is_some_and(|run| run.phase == Phase::Running));

@@ -47,11 +47,11 @@ pub(super) struct Run {
     pub(super) lane: Lane,
     pub(super) selection: Option<Vec<TaskId>>,
     pub(super) plan: Option<Plan>,
-    /// The plan to which it stays bound while it is queued, because it gave way.
+    /// The plan of a run that gave way: the queued run stays bound to this plan.
     pub(super) kept: Option<Plan>,
     /// Task instances by name while no plan lays them out.
     prior: BTreeMap<TaskId, PriorTask>,
-    /// Those of them that hold a slot, and the plan by which they took it, as far as it is known.
+    /// Those of `prior` that hold a slot, each with the plan by which the slot was taken, if that plan is known.
     held_slots: BTreeMap<TaskId, Option<Plan>>,
     pub(super) tasks: Vec<Instance>,
     /// Selected tasks that are not in a final state.

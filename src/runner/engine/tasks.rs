@@ -12,9 +12,9 @@ use crate::dag::{Decision, RunNumber, SKIP_EXIT_STATUS, TaskId, TaskState, Trans
 /// How a task instance stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Evaluation {
-    /// Nothing is to be decided: it runs, it has ended, or its run does not run.
+    /// Nothing is to be decided: the task instance runs or has ended, or its run does not run.
     Closed,
-    /// It needs nothing but a slot, or nothing at all if it only waits for a condition.
+    /// The task instance needs nothing but a slot, or nothing at all if it only waits for a condition.
     Ready,
     /// Its trigger rule has decided against it.
     Decided(Decision),

@@ -121,8 +121,8 @@ pub struct Holder {
 }
 
 impl Engine {
-    /// What keeps a run, or one of its tasks, from starting after a step at `now`. Empty when it runs, when it has ended,
-    /// when a step at `now` has started it, and when the engine does not know it.
+    /// What keeps a run, or one of its tasks, from starting after a step at `now`. Empty for what runs, has
+    /// ended, or was started by a step at `now`, and for what the engine does not know.
     pub fn why(&self, run: RunNumber, task: Option<&TaskId>, now: Timestamp) -> Vec<Blocker> {
         let Some(known) = self.runs.get(&run) else { return Vec::new() };
         match (known.phase, task) {

@@ -11,9 +11,9 @@ use crate::store::{DagRow, StoreError};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "what a field is called says what it is")]
 pub enum Fate {
-    /// It has its run, or what is left of it has.
+    /// The interval has its run, or what an edit of the schedule has left of the interval has one.
     Made,
-    /// It has its run, although it has not ended: the clock was ahead when that was made.
+    /// The interval has its run although it has not ended: the run was made while the clock was ahead.
     MadeAhead,
     /// The next tick makes its run.
     Due,
@@ -25,7 +25,7 @@ pub enum Fate {
         /// Its place among what has run: it may be more than is left, or what is left.
         place: Place,
     },
-    /// Its schedule is paused: whether it will be made depends on when it goes on.
+    /// The schedule is paused: whether the run will be made depends on when the schedule goes on.
     Paused,
     /// No tick will ever make its run.
     Never(Never),

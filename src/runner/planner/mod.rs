@@ -73,7 +73,7 @@ pub fn run_id(run_type: RunType, logical_date: Timestamp, zone: &TimeZone) -> St
     format!("{run_type}__{}", iso(&logical_date.to_zoned(zone.clone())))
 }
 
-/// Creates a run and gives its number and its id; `None` when its interval has one already, whose place it would take.
+/// Creates a run and gives its number and its id; `None` when the interval has a run already.
 ///
 /// The id may be taken. Where an interval of an earlier schedule begins at the same time, the end is added:
 /// `scheduled__2018-07-01T00:00:00+08:00--2018-07-02T00:00:00+08:00`. Manual runs of the same second are counted.

@@ -173,7 +173,8 @@ impl Csv {
 
 impl Drop for Csv {
     fn drop(&mut self) {
-        // After `publish` it has its name; else it is of no use, and the failure that led here is what matters.
+        // A published file no longer has this name; one that was not published is of no use, and the failure that led here is
+        // what matters.
         let _ = std::fs::remove_file(&self.temporary);
     }
 }

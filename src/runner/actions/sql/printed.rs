@@ -135,7 +135,7 @@ fn unqualified(name: &str) -> &str {
     name.split_once('.').filter(|(table, column)| is_word(table) && is_word(column)).map_or(name, |(_, column)| column)
 }
 
-/// A cell by how it is written. Whatever it is taken for, it is shown as it came.
+/// A cell by how it is written. Whatever a value is taken for, it is shown as it came.
 fn value(text: String) -> Value {
     match text.as_str() {
         "NULL" => return Value::Null,

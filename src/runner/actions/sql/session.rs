@@ -129,8 +129,8 @@ pub trait Session {
     /// How scripts for it are split.
     fn dialect(&self) -> Dialect;
 
-    /// Tells which statements will be run, in this order. Where a program runs them, it then runs them all, and what one
-    /// sets is there for the next; else this does nothing.
+    /// Tells which statements will be run, in this order. A session that is a program (`spark-sql`, `beeline`) runs all of them in
+    /// one start, so that a setting made by one statement holds for the next; other sessions do nothing here.
     ///
     /// # Errors
     /// An unknown parameter, or the program cannot be started.

@@ -61,8 +61,8 @@ pub fn boot_id() -> &'static str {
     BOOT_ID.get_or_init(|| fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned())
 }
 
-/// Names this process as `top` and `ps -e` show it: it was started by way of `/proc/self/exe`, so that an upgrade of the
-/// program does not change it half-way, and would be called `exe`.
+/// Gives this process the name that `top` and `ps -e` show. Without it the name would be `exe`: inner programs are started by
+/// way of `/proc/self/exe`, so that an upgrade of the program on disk does not change them half-way.
 pub fn name_this_process() {
     // The name is for people; nothing depends on it.
     let _ = rustix::thread::set_name(c"crondag");
@@ -194,8 +194,8 @@ pub fn descendants(root: i32) -> Processes {
 
 /// Live processes that belong to an attempt by its token or, when known, by its session.
 ///
-/// A process that hides its environment (another user's) is not seen; neither is one that cleared its environment and
-/// left its session after its shim had been killed.
+/// A process whose environment is hidden from us (another user's) is not seen. Neither is a process that cleared its own
+/// environment and left the attempt's session after the shim had been killed.
 ///
 /// # Errors
 /// The list of processes cannot be read, or not to its end (too many open files): there may be some.

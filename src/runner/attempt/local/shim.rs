@@ -265,8 +265,9 @@ impl Shim<'_> {
         }
     }
 
-    /// Writes and syncs the record, and tells the driver. A living driver need not wait for the sync: it makes the end
-    /// durable itself before it acts on it. The lock is held until the record is, for a driver that comes later.
+    /// Writes and syncs the record, and tells the driver. A living driver need not wait for the sync: the driver
+    /// itself makes the end durable before acting on it. The lock is held until the record is durable, for a driver that comes
+    /// later.
     fn leave_record(&self, record: ExitRecord, at: u64) -> io::Result<()> {
         let mut line = serde_json::to_vec(&record)?;
         line.push(b'\n');
