@@ -21,6 +21,50 @@ pub fn date(text: &str, zone: &TimeZone) -> Result<When, AppError> {
     })
 }
 
+/// Which part of a history is asked for, as people type it. The times are those of [`past_time`].
+#[derive(Debug, Clone, Default)]
+pub struct Excerpt {
+    /// What was going on at some moment from then on.
+    pub since: Option<String>,
+    /// What was going on at some moment before.
+    pub until: Option<String>,
+    /// What was going on then, in place of the two.
+    pub at: Option<String>,
+    /// At most so many, the newest; of these that is what counts as all.
+    pub limit: Option<u32>,
+    /// Of all, only so many, those that took longest.
+    pub slowest: Option<usize>,
+}
+
+/// How many are listed unless somebody says so.
+const NEWEST: u32 = 20;
+
+impl Excerpt {
+    /// The first and the last moment that are asked for.
+    ///
+    /// # Errors
+    /// A time is none.
+    pub(crate) fn span(
+        &self,
+        zone: &TimeZone,
+        now: Timestamp,
+    ) -> Result<(Option<Timestamp>, Option<Timestamp>), AppError> {
+        let time = |text: &Option<String>| text.as_deref().map(|text| past_time(text, zone, now)).transpose();
+        let at = time(&self.at)?;
+        Ok((time(&self.since)?.or(at), time(&self.until)?.or(at)))
+    }
+
+    /// How many of the newest count. The slowest are looked for among all.
+    pub(crate) fn newest(&self) -> Option<u32> {
+        self.limit.or(if self.slowest.is_some() { None } else { Some(NEWEST) })
+    }
+
+    /// Whether times were given.
+    pub fn has_times(&self) -> bool {
+        self.since.is_some() || self.until.is_some() || self.at.is_some()
+    }
+}
+
 /// A time that has been, as people type it: a date (its first instant) or an instant, `04:00` (the last time that a clock in
 /// `zone` showed it), or a length of time (`2h`: that long ago).
 ///

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::context::Global;
 use super::error::CliError;
+use super::excerpt::ExcerptArgs;
 use super::output::{Cell, Page, Table, Tone, print_json};
 use crate::app::query::attempts::{HistoryQuestion, PastAttempt, history};
-use crate::app::select;
 use crate::dag::units::{format_duration, format_size};
 
 /// Options of `attempts`.
@@ -22,43 +22,17 @@ pub struct Args {
     dag: String,
     /// Only this task
     task: Option<String>,
-    /// Only attempts that lived at some moment from then on
-    #[arg(long, value_name = "TIME")]
-    since: Option<String>,
-    /// Only attempts that lived at some moment before
-    #[arg(long, value_name = "TIME")]
-    until: Option<String>,
-    /// Only attempts that lived then
-    #[arg(long, value_name = "TIME", conflicts_with_all = ["since", "until"])]
-    at: Option<String>,
-    /// The N that took longest, the slowest first; of all, unless --limit is given
-    #[arg(long, value_name = "N")]
-    slowest: Option<usize>,
-    /// At most so many, the newest [default: 20]
-    #[arg(long, value_name = "N")]
-    limit: Option<u32>,
+    #[command(flatten)]
+    excerpt: ExcerptArgs,
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
-/// How many attempts are listed unless somebody says so.
-const LIMIT: u32 = 20;
-
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     let app = global.open()?;
     let dag_id = app.dag_id(&args.dag)?;
-    let zone = app.zone_of(&dag_id);
-    let time = |text: &Option<String>| text.as_deref().map(|text| select::past_time(text, &zone, app.now)).transpose();
-    let at = time(&args.at)?;
-    let question = HistoryQuestion {
-        dag_id: dag_id.clone(),
-        task: args.task.clone(),
-        since: time(&args.since)?.or(at),
-        until: time(&args.until)?.or(at),
-        limit: args.limit.or(if args.slowest.is_some() { None } else { Some(LIMIT) }),
-        slowest: args.slowest,
-    };
+    let question = HistoryQuestion { dag_id: dag_id.clone(), task: args.task.clone(), excerpt: args.excerpt.excerpt() };
     let attempts = history(&app, &question)?;
     if args.json {
         print_json(&attempts)?;

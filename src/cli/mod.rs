@@ -13,6 +13,7 @@ mod db;
 mod diagnose;
 pub mod diagnostic;
 mod error;
+mod excerpt;
 mod explain;
 mod gate;
 mod import;

@@ -6,10 +6,11 @@ use clap::ValueEnum;
 
 use super::context::Global;
 use super::error::CliError;
+use super::excerpt::ExcerptArgs;
 use super::output::{Cell, Page, Table, Tone, print_json};
+use crate::app::App;
 use crate::app::query::runs::{RunAnswer, RunsQuestion, runs};
 use crate::app::times::Moment;
-use crate::app::{App, select};
 use crate::dag::RunState;
 use crate::dag::units::format_duration;
 
@@ -28,28 +29,12 @@ pub struct Args {
     /// Only runs in which a task failed, whatever their state
     #[arg(long)]
     failed_tasks: bool,
-    /// Only runs that were going on at some moment from then on
-    #[arg(long, value_name = "TIME")]
-    since: Option<String>,
-    /// Only runs that were going on at some moment before
-    #[arg(long, value_name = "TIME")]
-    until: Option<String>,
-    /// Only runs that were going on then
-    #[arg(long, value_name = "TIME", conflicts_with_all = ["since", "until"])]
-    at: Option<String>,
-    /// The N that took longest, the slowest first; of all, unless --limit is given
-    #[arg(long, value_name = "N")]
-    slowest: Option<usize>,
-    /// At most so many, the newest [default: 20]
-    #[arg(long, value_name = "N")]
-    limit: Option<u32>,
+    #[command(flatten)]
+    excerpt: ExcerptArgs,
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
-
-/// How many runs are listed unless somebody says so.
-const LIMIT: u32 = 20;
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum State {
@@ -75,17 +60,11 @@ impl State {
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     let app = global.open()?;
     let dag_id = args.dag.as_deref().map(|dag| app.dag_id(dag)).transpose()?;
-    let zone = dag_id.as_ref().map_or_else(|| app.default_zone(), |dag_id| app.zone_of(dag_id));
-    let time = |text: &Option<String>| text.as_deref().map(|text| select::past_time(text, &zone, app.now)).transpose();
-    let at = time(&args.at)?;
     let question = RunsQuestion {
         dag_id: dag_id.clone(),
         state: args.state.map(State::run_state),
-        since: time(&args.since)?.or(at),
-        until: time(&args.until)?.or(at),
         failed_tasks: args.failed_tasks,
-        limit: args.limit.or(if args.slowest.is_some() { None } else { Some(LIMIT) }),
-        slowest: args.slowest,
+        excerpt: args.excerpt.excerpt(),
     };
     let answers = runs(&app, &question)?;
     if args.json {
@@ -94,7 +73,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     }
     let mut page = Page::new();
     if answers.is_empty() {
-        let is_narrowed = args.failed_tasks || question.since.or(question.until).is_some();
+        let is_narrowed = args.failed_tasks || question.excerpt.has_times();
         page.line(match args.state {
             _ if is_narrowed => "no such runs",
             Some(_) => "no runs in that state",

@@ -14,6 +14,7 @@ use crate::diagnose::Diagnosis;
 use crate::home::Home;
 use crate::notify::render::{self, Evidence, LogTail, Place};
 use crate::notify::{Mail, Notice, NoticeEvent, RunFacts, TaskFacts};
+use crate::runner::attempt::Ending;
 use crate::store::{Store, StoreError, WaitingNotice};
 
 /// How many lines of a log a mail shows.
@@ -99,8 +100,7 @@ fn diagnosis(run: &RunFacts, task: &TaskFacts, home: &Home, config: &Config) -> 
         task: index,
         run: render::run_selector(run.run_type, &run.run_id, &run.ds, &run.data_interval).to_owned(),
         logical_date: row.logical_date,
-        // An ending that another version wrote otherwise is not known.
-        ending: attempt.ending.as_deref().and_then(|ending| serde_json::from_str(ending).ok()),
+        ending: attempt.ending.as_deref().and_then(Ending::read),
         started: Some(attempt.started_at),
         log_file: &attempt.log_file,
         printed: attempt.printed,

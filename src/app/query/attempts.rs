@@ -4,12 +4,12 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::app::select::Excerpt;
 use crate::app::times::{Moment, elapsed};
 use crate::app::{App, AppError};
-use crate::dag::{DagId, SKIP_EXIT_STATUS, TaskId};
+use crate::dag::{DagId, TaskId};
 use crate::runner::attempt::Ending;
 use crate::store::{Attempt, AttemptFilter, RunRow};
 
@@ -20,14 +20,8 @@ pub struct HistoryQuestion {
     pub dag_id: DagId,
     /// Of this task; it may be one that the DAG no longer has.
     pub task: Option<String>,
-    /// Not ended before that.
-    pub since: Option<Timestamp>,
-    /// Started at or before.
-    pub until: Option<Timestamp>,
-    /// At most so many, the newest; of these that is what counts as all.
-    pub limit: Option<u32>,
-    /// Of all, only so many, those that took longest, the slowest first.
-    pub slowest: Option<usize>,
+    /// Which part of the history, in the zone of the DAG.
+    pub excerpt: Excerpt,
 }
 
 /// One execution of a task.
@@ -63,15 +57,16 @@ pub struct PastAttempt {
 /// The database.
 pub fn history(app: &App, question: &HistoryQuestion) -> Result<Vec<PastAttempt>, AppError> {
     let Some(store) = app.store()? else { return Ok(Vec::new()) };
+    let (since, until) = question.excerpt.span(&app.zone_of(&question.dag_id), app.now)?;
     let filter = AttemptFilter {
         dag_id: question.dag_id.clone(),
         task: question.task.clone(),
-        going_since: question.since,
-        going_until: question.until,
-        limit: question.limit,
+        going_since: since,
+        going_until: until,
+        limit: question.excerpt.newest(),
     };
     let mut attempts = store.attempts_of_dag(&filter)?;
-    if let Some(count) = question.slowest {
+    if let Some(count) = question.excerpt.slowest {
         attempts.sort_by_key(|attempt| Reverse(attempt.ended_at.unwrap_or(app.now).duration_since(attempt.started_at)));
         attempts.truncate(count);
     }
@@ -89,16 +84,12 @@ pub fn history(app: &App, question: &HistoryQuestion) -> Result<Vec<PastAttempt>
 fn answer(app: &App, run: &RunRow, attempt: Attempt) -> PastAttempt {
     let zone = app.zone_of(&run.dag_id);
     let end = attempt.ended_at.unwrap_or(app.now);
-    // An ending that an older crondag wrote otherwise is not known.
-    let ending: Option<Ending> = attempt.ending.as_ref().and_then(|ending| serde_json::from_str(ending).ok());
-    let has_failed = ending.as_ref().is_some_and(|ending| match ending {
-        Ending::Exited { code } => !matches!(*code, 0 | SKIP_EXIT_STATUS),
-        Ending::Signaled { .. }
-        | Ending::TimedOut { .. }
-        | Ending::Stopped
-        | Ending::NotStarted { .. }
-        | Ending::Lost { .. } => true,
-    });
+    let ending = attempt.ending.as_deref().map(Ending::read);
+    let outcome = match (&ending, attempt.ended_at) {
+        (Some(Some(ending)), _) => Some(ending.to_string()),
+        (Some(None) | None, Some(_)) => Some("how it ended is not known".to_owned()),
+        (Some(None) | None, None) => None,
+    };
     PastAttempt {
         dag_id: run.dag_id.clone(),
         run_id: run.run_id.clone(),
@@ -110,8 +101,8 @@ fn answer(app: &App, run: &RunRow, attempt: Attempt) -> PastAttempt {
         duration: elapsed(attempt.started_at, end).as_secs_f64(),
         cpu_seconds: attempt.cpu_seconds,
         max_rss_bytes: attempt.max_rss_bytes,
-        outcome: ending.as_ref().map(Ending::to_string),
-        has_failed,
+        outcome,
+        has_failed: ending.flatten().is_some_and(|ending| ending.has_failed()),
         log_file: attempt.log_file,
     }
 }

@@ -8,6 +8,7 @@ use crate::app::times::Moment;
 use crate::app::{App, AppError, select};
 use crate::dag::{DagId, TaskId, TaskState};
 use crate::diagnose::{Confidence, Diagnosis, Finding, Subject};
+use crate::runner::attempt::Ending;
 use crate::runner::catalog::FaultyFile;
 use crate::runner::evidence::{self, Failed};
 use crate::store::{RunRow, Store, TaskInstance};
@@ -142,8 +143,7 @@ pub fn diagnose(
         task: index,
         run: run.run_id.clone(),
         logical_date: run.logical_date,
-        // An ending that an older crondag wrote otherwise is not known.
-        ending: serde_json::from_str(ending).ok(),
+        ending: Ending::read(ending),
         started: Some(attempt.started_at),
         log_file: &attempt.log_file,
         printed: attempt.printed,

@@ -4,10 +4,11 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::app::select::Excerpt;
 use crate::app::times::{Moment, elapsed};
 use crate::app::{App, AppError};
 use crate::dag::{DagId, Failures, RunNumber, RunState, RunType};
@@ -20,16 +21,10 @@ pub struct RunsQuestion {
     pub dag_id: Option<DagId>,
     /// In this state.
     pub state: Option<RunState>,
-    /// That were going on at a moment from here on.
-    pub since: Option<Timestamp>,
-    /// That were going on at a moment up to here.
-    pub until: Option<Timestamp>,
     /// In which a task failed, whatever the run's state.
     pub failed_tasks: bool,
-    /// At most so many, the newest; of these that is what counts as all.
-    pub limit: Option<u32>,
-    /// Of all, only so many, those that took longest, the slowest first.
-    pub slowest: Option<usize>,
+    /// Which part of the history, in the zone of the DAG, or of the home.
+    pub excerpt: Excerpt,
 }
 
 /// A run.
@@ -114,19 +109,21 @@ impl RunAnswer {
 /// The database.
 pub fn runs(app: &App, question: &RunsQuestion) -> Result<Vec<RunAnswer>, AppError> {
     let Some(store) = app.store()? else { return Ok(Vec::new()) };
+    let zone = question.dag_id.as_ref().map_or_else(|| app.default_zone(), |dag_id| app.zone_of(dag_id));
+    let (since, until) = question.excerpt.span(&zone, app.now)?;
     let filter = RunFilter {
         dag_id: question.dag_id.clone(),
         state: question.state,
-        going_since: question.since,
-        going_until: question.until,
+        going_since: since,
+        going_until: until,
         failed_tasks: question.failed_tasks,
-        limit: question.limit,
+        limit: question.excerpt.newest(),
         ..RunFilter::default()
     };
     let runs = store.runs(&filter)?;
     let mut answers: Vec<RunAnswer> =
         runs.iter().map(|run| RunAnswer::new(app, &store, run)).collect::<Result<_, _>>()?;
-    if let Some(count) = question.slowest {
+    if let Some(count) = question.excerpt.slowest {
         answers.retain(|run| run.start_date.is_some());
         answers.sort_by_key(|run| Reverse(run.exact_duration(app)));
         answers.truncate(count);

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::dag::units::format_duration;
-use crate::dag::{DagId, TaskId};
+use crate::dag::{DagId, SKIP_EXIT_STATUS, TaskId};
 
 pub(crate) mod environment;
 pub(crate) mod local;
@@ -104,6 +104,25 @@ pub enum Ending {
         /// What was found.
         reason: String,
     },
+}
+
+impl Ending {
+    /// What the database has of an attempt that ended; `None` of what another version of crondag wrote in another form.
+    pub fn read(recorded: &str) -> Option<Ending> {
+        serde_json::from_str(recorded).ok()
+    }
+
+    /// Whether the attempt failed: neither exit status 0 nor the one that skips its task.
+    pub fn has_failed(&self) -> bool {
+        match self {
+            Ending::Exited { code } => !matches!(*code, 0 | SKIP_EXIT_STATUS),
+            Ending::Signaled { .. }
+            | Ending::TimedOut { .. }
+            | Ending::Stopped
+            | Ending::NotStarted { .. }
+            | Ending::Lost { .. } => true,
+        }
+    }
 }
 
 impl fmt::Display for Ending {
