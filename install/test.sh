@@ -60,9 +60,9 @@ together=(
 # What the heavy stages depend on, as git's pathspecs: `--since` leaves one out when nothing of it has changed.
 every="Cargo.toml Cargo.lock build.rs install/test.sh install/require.sh install/fetch-cdnow.sh tests/servers"
 declare -A files=(
-  [spark]="$every examples/spark tests/userprofile install/stages/spark.sh src/runner/actions src/runner/attempt src/dag/file src/dag/spark.rs src/dag/template"
-  [databases]="$every tests/databases.rs tests/common install/stages/databases.sh src/runner/actions src/runner/attempt src/dag/file src/check src/mask.rs src/access.rs"
-  [retail]="$every examples/retail jobs tests/retail install/retail.sh install/stages/retail.sh src/runner src/dag src/check src/notify src/store src/mask.rs src/access.rs"
+  [spark]="$every examples/spark tests/userprofile install/stages/spark.sh src/runner/actions src/runner/attempt src/dag/file src/dag/config.rs src/dag/model.rs src/dag/template src/text_file.rs"
+  [databases]="$every tests/databases.rs tests/common install/stages/databases.sh src/runner/actions src/runner/attempt src/dag/file src/dag/check.rs src/dag/config.rs src/dag/model.rs src/dag/sql.rs src/dag/template src/check src/mask.rs src/access.rs src/text_file.rs"
+  [retail]="$every examples/retail jobs tests/retail install/retail.sh install/stages/retail.sh src/runner src/dag src/check src/notify src/store src/mask.rs src/access.rs src/text_file.rs"
 )
 
 # ---- what they need ----------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::LazyLock;
 
 use regex::Regex;
@@ -277,6 +278,19 @@ fn the_files_that_contributing_names_are_there() {
         if folder { path.parent().unwrap().is_dir() } else { path.exists() }
     };
     let gone: Vec<_> = paths.iter().filter(|path| !is_there(path)).collect();
+    assert!(gone.is_empty(), "{gone:?}");
+}
+
+/// A stage of `install/test.sh` is not left out because a file on which it depends has moved.
+#[test]
+fn the_files_that_decide_whether_a_stage_runs_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let listed = Command::new(root.join("install/test.sh")).arg("--files").output().unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    let stages: Vec<Vec<&str>> = listed.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert!(stages.iter().any(|stage| stage[0] == "spark" && stage.len() > 10), "{listed}");
+    let named = stages.iter().flat_map(|stage| stage[1..].iter().map(move |path| (stage[0], *path)));
+    let gone: Vec<_> = named.filter(|(_, path)| !root.join(path).exists()).collect();
     assert!(gone.is_empty(), "{gone:?}");
 }
 
