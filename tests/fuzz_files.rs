@@ -1,11 +1,16 @@
 //! Whatever a file holds, reading it ends without a panic, and every fault has its place within the text.
 
+#![allow(clippy::unwrap_used)] // a test that cannot go on has failed
+
+use std::fmt::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
 use crondag::cli::diagnostic::{Style, render};
-use crondag::dag::Config;
 use crondag::dag::file::{Fault, Severity, read_config, read_dag};
+use crondag::dag::{Config, Dag};
 use proptest::prelude::*;
+use rustix::time::{ClockId, clock_gettime};
 
 const DAG: &str = include_str!("files/userprofile.toml");
 const CONFIG: &str = "timezone = \"UTC\"\n[pools]\nyarn = 4\n[env]\nA = \"ü\"\n[connections.w]\ntype = \"sqlite\"\npath = \"w\"\n\
@@ -141,21 +146,43 @@ proptest! {
     }
 }
 
-/// Names that are looked up one by one must not make a large file slow; this would take minutes if they did.
+/// Reads files of a size and of eight times that size: the work must grow as the file does. Eight times would become 64 if each
+/// name, or each fault, went over the whole file. The processor time of this thread counts, whatever else the machine does.
+fn grows_with_its_file(
+    size: usize,
+    text: impl Fn(usize) -> String,
+    check: impl Fn(usize, &str, Option<Dag>, Vec<Fault>),
+) {
+    let now = || Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap();
+    let of = |size: usize| {
+        let text = text(size);
+        let began = now();
+        let (dag, faults) = read_dag("a", &text, &Config::default(), &|_| false);
+        check(size, &text, dag, faults);
+        now().saturating_sub(began)
+    };
+    let small = (0..3).map(|_| of(size)).min().unwrap();
+    let large = of(8 * size);
+    assert!(large < 24 * small, "{size}: {small:?}, eight times as much: {large:?}");
+}
+
+/// Names that are looked up one by one must not make a large file slow.
 #[test]
-fn a_file_of_many_tasks_is_read() {
-    use std::fmt::Write as _;
+fn a_file_of_many_tasks_is_read_in_time_that_grows_with_it() {
+    grows_with_its_file(1_250, many_tasks, |size, _, dag, faults| {
+        assert_eq!(faults, []);
+        assert_eq!(dag.map(|dag| dag.graph.downstream(size / 2).len()), Some(3));
+    });
+}
+
+fn many_tasks(tasks: usize) -> String {
     let mut text = String::new();
-    for task in 0..10_000 {
+    for task in 0..tasks {
         let after: Vec<String> =
             (1..=3).filter(|back| *back <= task).map(|back| format!("\"t{}\"", task - back)).collect();
         let _ = writeln!(text, "[tasks.t{task}]\nshell = \"run {{{{ ds }}}}\"\nafter = [{}]", after.join(", "));
     }
-    let begin = std::time::Instant::now();
-    let (dag, faults) = read_dag("a", &text, &Config::default(), &|_| false);
-    println!("{:?}", begin.elapsed());
-    assert_eq!(faults, []);
-    assert_eq!(dag.map(|dag| dag.graph.downstream(5_000).len()), Some(3));
+    text
 }
 
 /// Depth costs stack: what is nested without end must be refused, not overflow.
@@ -171,12 +198,13 @@ fn depth_does_not_overflow_the_stack() {
     }
 }
 
-/// As many faults as tasks, each looked up and drawn; this would take minutes if each went over the whole file.
+/// Twice as many faults as tasks, each looked up and drawn.
 #[test]
-fn a_file_of_many_faults_is_read() {
+fn a_file_of_many_faults_is_read_in_time_that_grows_with_it() {
     let task = |task: usize| format!("[tasks.t{task}]\nshel = \"x\"\nafter = [\"u{task}\"]\n");
-    let text = (0..5_000).map(task).collect::<Vec<_>>().concat();
-    let (dag, faults) = read_dag("a", &text, &Config::default(), &|_| false);
-    assert_eq!(faults.len(), 10_000);
-    check(&text, dag.is_some(), &faults);
+    let text = |tasks: usize| (0..tasks).map(task).collect::<Vec<_>>().concat();
+    grows_with_its_file(625, text, |size, text, dag, faults| {
+        assert_eq!(faults.len(), 2 * size);
+        check(text, dag.is_some(), &faults);
+    });
 }
