@@ -9,7 +9,6 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use common::{Home, until};
 use serde_json::Value;
@@ -170,8 +169,10 @@ fn ticks_during_a_migration_wait_for_it_and_it_happens_once() {
     database.execute_batch("PRAGMA user_version = 1; BEGIN IMMEDIATE;").unwrap();
     let start = |_| home.command(&["tick"]).stderr(Stdio::piped()).spawn().unwrap();
     let mut ticks: Vec<Child> = (0..20).map(start).collect();
-    // All of them stand before the migration while another program writes.
-    std::thread::sleep(Duration::from_millis(300));
+    until("all of them stand before the migration, while another program writes", || {
+        let has_it_open = processes_that_have_open(&home.file(".crondag/crondag.db"));
+        ticks.iter().all(|tick| has_it_open.iter().any(|pid| pid.as_raw_nonzero().get().cast_unsigned() == tick.id()))
+    });
     assert!(ticks.iter_mut().all(|tick| tick.try_wait().unwrap().is_none()), "one did not wait");
     database.execute_batch("COMMIT").unwrap();
     for tick in ticks {

@@ -50,6 +50,11 @@ pub struct DriverLock {
 
 /// Takes the driver's lock; `None` when another process has it.
 pub fn try_lock(home: &Home) -> Result<Option<DriverLock>, ClientError> {
+    lock_unless_driven(home, || thread::sleep(Duration::from_millis(1)))
+}
+
+/// The same; `pause` passes the time while a client asks whether there is a driver.
+fn lock_unless_driven(home: &Home, mut pause: impl FnMut()) -> Result<Option<DriverLock>, ClientError> {
     let path = home.driver_lock_path();
     let failed = |source| ClientError::File { path: path.display().to_string(), source };
     let file =
@@ -65,7 +70,7 @@ pub fn try_lock(home: &Home) -> Result<Option<DriverLock>, ClientError> {
             break locked;
         }
         flock(&file, FlockOperation::Unlock).map_err(|error| failed(error.into()))?;
-        thread::sleep(Duration::from_millis(1));
+        pause();
     };
     match locked {
         Ok(()) => {
@@ -283,10 +288,14 @@ mod tests {
         let client = File::open(home.driver_lock_path()).unwrap();
         // A program that another test starts at this moment may still hold a copy of the driver's descriptor.
         flock(&client, FlockOperation::LockShared).unwrap();
-        let driver = thread::spawn(move || try_lock(&home).unwrap().is_some());
-        thread::sleep(Duration::from_millis(500));
-        drop(client);
-        assert!(driver.join().unwrap());
+        // The client goes while the driver waits for it.
+        let mut client = Some(client);
+        let lock = lock_unless_driven(&home, || {
+            drop(client.take());
+            thread::sleep(Duration::from_millis(1));
+        });
+        assert!(lock.unwrap().is_some());
+        assert!(client.is_none(), "the client was met");
     }
 
     #[test]

@@ -112,6 +112,8 @@ fn no_answer(path: &str) -> PollResult {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
     use crate::dag::{RunNumber, TaskId};
 
@@ -153,7 +155,9 @@ mod tests {
         assert_eq!(rest, []);
         // The server is back: the thread that was left behind ends, and the file is asked for as ever.
         drop(mount);
+        let deadline = Instant::now() + Duration::from_secs(60);
         while polls.unanswered().contains("mnt/hung") {
+            assert!(Instant::now() < deadline, "the thread that was left behind never ended");
             thread::yield_now();
         }
         let (results, rest) = polls.poll_with(files(&["mnt/hung"]), |answers| Ok(answers.recv().unwrap()));
