@@ -7,6 +7,8 @@ use std::{env, fs};
 
 use jiff::tz::TimeZone;
 
+use crate::dag::schedule;
+
 /// The zone, where it was found, and what could not be read on the way.
 #[derive(Debug, Clone)]
 pub struct MachineZone {
@@ -31,6 +33,16 @@ impl MachineZone {
     pub(crate) fn of_system() -> MachineZone {
         resolve(None, Path::new(LOCALTIME))
     }
+}
+
+/// Whether a text of [`zone_text`](crate::dag::schedule::zone_text) is the file that every program reads that has no `TZ`.
+pub(crate) fn is_of_system(text: &str) -> bool {
+    text.strip_prefix(':') == Some(LOCALTIME)
+}
+
+/// The zone that a text of [`zone_text`](crate::dag::schedule::zone_text) says, on this machine; `None` when there is none.
+pub(crate) fn zone_of_text(text: &str) -> Option<TimeZone> {
+    if text.starts_with(":/") { of_variable(text) } else { schedule::zone_of_text(text).ok() }
 }
 
 fn resolve(variable: Option<&OsStr>, localtime: &Path) -> MachineZone {
@@ -81,8 +93,8 @@ fn of_file(path: &Path) -> Result<Option<TimeZone>, String> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && !path.is_symlink() => return Ok(None),
         Err(error) => return Err(error.to_string()),
     };
-    // A copy has no name, so tasks get none: their C library reads the same file.
-    TimeZone::tzif("", &data).map(Some).map_err(|error| error.to_string())
+    // A copy of a file of the tz database has no name of its own: it is called as `TZ` calls a file.
+    TimeZone::tzif(&format!(":{}", path.display()), &data).map(Some).map_err(|error| error.to_string())
 }
 
 /// `/usr/share/zoneinfo/Asia/Shanghai`: what stands behind `zoneinfo/`.

@@ -546,17 +546,53 @@ fn a_gate_of_two_checks_opens_when_both_have_spoken() {
     assert_eq!(home.run(&["gate", "tags_ok", "20180701"]).status.code(), Some(0));
 }
 
-/// `TZ` may be a rule, which has no name in the tz database.
-#[test]
-fn tasks_and_checks_have_the_zone_of_a_rule() {
+/// A task that says its offset, and a check that is good at 08:00 in Shanghai and in no zone to the west of it.
+fn in_shanghai() -> Home {
     let home = Home::of(&[(
         "d",
         "schedule = '0 7 * * *'\n[tasks.says]\nshell = 'date +%z'\n\
          [tasks.fresh.check]\nconnection = 'warehouse'\nquery = \"SELECT 'all' AS key, '2018-07-02 06:00:00' AS at\"\n\
          key = ['key']\n[tasks.fresh.check.rules]\nat = { max_age = '2h' }\n",
-    )])
-    .with("crondag.toml", CONFIG)
-    .env("TZ", "CST-8");
+    )]);
+    home.with("crondag.toml", CONFIG)
+}
+
+#[track_caller]
+fn is_in_shanghai(home: &Home) {
     home.run("test d says 20180701").success().stdout_eq("+0800\n");
     home.run("test d fresh 20180701").success();
+}
+
+/// `TZ` may be a rule, which has no name in the tz database.
+#[test]
+fn tasks_and_checks_have_the_zone_of_a_rule() {
+    is_in_shanghai(&in_shanghai().env("TZ", "CST-8"));
+}
+
+/// A copy of a file of the tz database does not say which one it was.
+#[test]
+fn tasks_and_checks_have_the_zone_of_a_file_without_a_name() {
+    let home = in_shanghai();
+    fs::copy("/usr/share/zoneinfo/Asia/Shanghai", home.file("zone")).unwrap();
+    let zone = format!(":{}", home.file("zone").display());
+    let home = home.env("TZ", &zone);
+    is_in_shanghai(&home);
+    // The zone can be found again on this machine alone, so it is not written down.
+    home.run("init new").success();
+    assert!(home.read("new/crondag.toml").contains("\n# timezone = \"Asia/Shanghai\"\n"));
+
+    if !Command::new("unshare").args(["--mount", "true"]).status().is_ok_and(|status| status.success()) {
+        eprintln!("this machine lets us have no /etc of our own");
+        return;
+    }
+    let home = in_shanghai();
+    let etc = home.file("etc");
+    assert!(Command::new("cp").arg("-a").arg("/etc").arg(&etc).status().unwrap().success());
+    // It may be a link, behind which no file is to be replaced.
+    let _ = fs::remove_file(etc.join("localtime"));
+    fs::copy("/usr/share/zoneinfo/Asia/Shanghai", etc.join("localtime")).unwrap();
+    let other_etc = format!("unset TZ; mount --bind '{}' /etc && exec \"$@\"", etc.display());
+    let home = home.run_by(&["unshare", "--mount", "sh", "-c", &other_etc, "sh"]);
+    is_in_shanghai(&home);
+    home.run("show d").success().stdout_eq("d  0 7 * * * (local time)\n...\n");
 }

@@ -11,7 +11,7 @@ use crate::dag::units::format_duration;
 
 /// A zone's name, or its rule where it has no name (`CST-8`).
 pub fn zone_name(zone: &TimeZone) -> String {
-    zone_text(zone).unwrap_or_else(|| "local time".to_owned())
+    zone_text(zone).filter(|text| !text.starts_with(':')).unwrap_or_else(|| "local time".to_owned())
 }
 
 /// An instant and the zone in which it is shown. For programs it is RFC 3339 with the zone's offset.

@@ -8,6 +8,7 @@ use crate::app::select::last_run;
 use crate::app::times::Moment;
 use crate::app::{App, AppError};
 use crate::dag::RunState;
+use crate::dag::schedule::name_of_zone;
 use crate::runner::planner;
 use crate::store::Store;
 
@@ -86,7 +87,7 @@ fn answer(app: &App, store: Option<&Store>, file: &DagFile) -> Result<DagAnswer,
         None => None,
     };
     // The machine's zone may have no name; its offsets are in the times.
-    let zone = dag.and_then(|dag| dag.timezone.iana_name().map(ToOwned::to_owned));
+    let zone = dag.and_then(|dag| name_of_zone(&dag.timezone).map(ToOwned::to_owned));
     Ok(DagAnswer {
         dag_id: file.name.clone(),
         description: dag.and_then(|dag| dag.description.clone()),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::app::{AppError, crontab_line};
+use crate::dag::schedule::name_of_zone;
 use crate::home::{CONFIG_FILE, Home};
 use crate::machine_zone::MachineZone;
 
@@ -114,7 +115,7 @@ fn unwritable(path: &Path) -> impl Fn(io::Error) -> AppError + use<> {
 
 /// The machine's zone, written down: then a DAG means the same whoever runs it, with whatever `TZ`.
 fn timezone() -> String {
-    match MachineZone::find().zone.iana_name() {
+    match name_of_zone(&MachineZone::find().zone) {
         Some(name) => format!("timezone = \"{name}\""),
         None => "# timezone = \"Asia/Shanghai\"".to_owned(),
     }

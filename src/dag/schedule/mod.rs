@@ -13,4 +13,4 @@ pub use succession::{Place, Upcoming};
 pub use timetable::{DataInterval, OutOfBounds, Succession, Timetable};
 pub use when::{DateBound, When, WhenFault, parse_when, read_date};
 pub use zone::{ZoneFault, parse_zone};
-pub(crate) use zone::{zone_of_text, zone_text};
+pub(crate) use zone::{name_of_zone, zone_of_text, zone_text};

@@ -44,12 +44,17 @@ pub fn parse_zone(text: &str) -> Result<TimeZone, ZoneFault> {
 }
 
 /// A zone for the C library's `TZ` and for [`zone_of_text`]: its name in the tz database, or the rule that it was made of
-/// (`CST-8`); `None` for a file without a name.
+/// (`CST-8`), or the file without a name that it was read from (`:/etc/localtime`).
 pub(crate) fn zone_text(zone: &TimeZone) -> Option<String> {
     DateTimePrinter::new().time_zone_to_string(zone).ok()
 }
 
-/// The zone that a text of [`zone_text`] says.
+/// The name of a zone in the tz database, if it has one.
+pub(crate) fn name_of_zone(zone: &TimeZone) -> Option<&str> {
+    zone.iana_name().filter(|name| !name.starts_with(':'))
+}
+
+/// The zone that a text of [`zone_text`] says, unless that is a file.
 ///
 /// # Errors
 /// There is no such zone.

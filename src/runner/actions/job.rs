@@ -8,9 +8,8 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::dag::schedule::zone_of_text;
 use crate::dag::words::words;
-use crate::machine_zone::MachineZone;
+use crate::machine_zone::{MachineZone, zone_of_text};
 
 words! {
     /// The inner programs, by the first argument that runs one.
@@ -44,7 +43,7 @@ pub(super) trait Job: Serialize + DeserializeOwned {
 /// There is no such zone on this machine.
 pub(super) fn zone(text: Option<&str>) -> Result<TimeZone, String> {
     match text {
-        Some(text) => zone_of_text(text).map_err(|error| format!("time zone {text}: {error}")),
+        Some(text) => zone_of_text(text).ok_or_else(|| format!("this machine has no time zone {text}")),
         None => Ok(MachineZone::of_system().zone),
     }
 }

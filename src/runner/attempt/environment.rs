@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 use crate::dag::schedule::zone_text;
 use crate::dag::template::{RenderError, Renderer};
 use crate::dag::{Config, Dag, Task};
+use crate::machine_zone::is_of_system;
 
 pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -27,8 +28,8 @@ pub fn build(
     env_file: &[(String, String)],
 ) -> Result<BTreeMap<String, String>, RenderError> {
     let mut variables = base(user);
-    // Without one the task's C library reads /etc/localtime, as crondag has.
-    if let Some(zone) = zone_text(&dag.timezone) {
+    // Without one a program reads /etc/localtime, as crondag has: Java knows no file that `TZ` names.
+    if let Some(zone) = zone_text(&dag.timezone).filter(|zone| !is_of_system(zone)) {
         variables.insert("TZ".to_owned(), zone);
     }
     for name in &config.inherit_env {
