@@ -27,6 +27,9 @@ struct Idle {
     now: Rc<Cell<Timestamp>>,
     /// How often a resident driver has planned.
     passes: Rc<Cell<u32>>,
+    said: Rc<RefCell<Vec<String>>>,
+    /// The runs whose logs were deleted.
+    tidied: Rc<RefCell<Vec<String>>>,
 }
 
 impl Host for Idle {
@@ -34,7 +37,9 @@ impl Host for Idle {
         self.now.get()
     }
     fn pause(&mut self, _: Duration) {}
-    fn report(&self, _: &Line) {}
+    fn report(&self, line: &Line) {
+        self.said.borrow_mut().push(line.to_string());
+    }
     fn note_tick(&mut self) {
         self.passes.set(self.passes.get() + 1);
     }
@@ -59,7 +64,9 @@ impl Host for Idle {
     fn deliver(&mut self, due: Vec<WaitingNotice>, _: &Email, _: &Config) {
         self.mailed.borrow_mut().extend(due.into_iter().map(|waiting| waiting.notice));
     }
-    fn delete_logs(&mut self, _: &DagId, _: &str) {}
+    fn delete_logs(&mut self, _: &DagId, run_id: &str) {
+        self.tidied.borrow_mut().push(run_id.to_owned());
+    }
 }
 
 fn day(number: i64) -> Timestamp {
@@ -94,6 +101,8 @@ struct World {
     mailed: Rc<RefCell<Vec<String>>>,
     now: Rc<Cell<Timestamp>>,
     passes: Rc<Cell<u32>>,
+    said: Rc<RefCell<Vec<String>>>,
+    tidied: Rc<RefCell<Vec<String>>>,
 }
 
 const HAS_PAST: &str = "[tasks.a]\nshell = 'true'\ndepends_on_past = true\n[tasks.b]\nshell = 'true'\n";
@@ -110,6 +119,8 @@ impl World {
             mailed: Rc::default(),
             now: Rc::new(Cell::new(day(9))),
             passes: Rc::default(),
+            said: Rc::default(),
+            tidied: Rc::default(),
         }
     }
 
@@ -199,6 +210,8 @@ impl World {
             mailed: self.mailed.clone(),
             now: self.now.clone(),
             passes: self.passes.clone(),
+            said: self.said.clone(),
+            tidied: self.tidied.clone(),
         };
         let store = Store::open(&self.home.database_path()).unwrap();
         let mut driver = Driver::take_up(host, self.home.clone(), mode, store, (config, file.text)).unwrap();
@@ -274,6 +287,61 @@ fn a_resident_driver_reads_its_files_though_the_clock_was_set_back() {
     world.now.set(day(8));
     driver.step(Vec::new());
     assert_eq!(world.passes.get(), 2);
+}
+
+#[test]
+fn logs_are_deleted_though_the_clock_was_ahead_at_the_last_tidying() {
+    let mut world = World::new();
+    world.folder.write("crondag.toml", "timezone = 'UTC'\n[logs]\nkeep = '30d'\n");
+    let version = world.version(HAS_PAST);
+    let first = world.run(0, version);
+    world.fails(first);
+    world.now.set(day(4000));
+    world.driver(Mode::UntilIdle).park();
+    assert_eq!(*world.tidied.borrow(), ["day 0"]);
+    let second = world.run(1, version);
+    world.fails(second);
+    world.now.set(day(39));
+    world.driver(Mode::UntilIdle).park();
+    assert_eq!(*world.tidied.borrow(), ["day 0", "day 0", "day 1"]);
+    world.tidied.borrow_mut().clear();
+    world.driver(Mode::UntilIdle).park();
+    assert_eq!(*world.tidied.borrow(), Vec::<String>::new());
+}
+
+/// As what cannot be read was never good, it never equals what was seen.
+#[test]
+fn settings_that_cannot_be_read_are_said_once() {
+    let mut world = World::new();
+    let mut driver = world.driver(Mode::Resident);
+    let config = world.home.config_path();
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::remove_file(&config).unwrap();
+    let faulty = || world.said.borrow().iter().filter(|line| line.contains("faulty")).count();
+    for second in 1..5 {
+        world.now.set(day(9) + (second * 10).seconds());
+        driver.step(Vec::new());
+        assert_eq!(faulty(), 1, "{:?}", world.said.borrow());
+    }
+    // Other faults are another word.
+    std::fs::create_dir(&config).unwrap();
+    for second in 5..9 {
+        world.now.set(day(9) + (second * 10).seconds());
+        driver.step(Vec::new());
+        assert_eq!(faulty(), 2, "{:?}", world.said.borrow());
+    }
+    // Whoever asks for it hears of it again.
+    driver.step(vec![Message::Reload]);
+    assert_eq!(faulty(), 3, "{:?}", world.said.borrow());
+    std::fs::remove_dir(&config).unwrap();
+    std::fs::write(&config, text).unwrap();
+    world.now.set(day(10));
+    driver.step(Vec::new());
+    assert_eq!(faulty(), 3, "{:?}", world.said.borrow());
+    std::fs::remove_file(&config).unwrap();
+    world.now.set(day(11));
+    driver.step(Vec::new());
+    assert_eq!(faulty(), 4, "{:?}", world.said.borrow());
 }
 
 #[test]

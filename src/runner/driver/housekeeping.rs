@@ -34,8 +34,9 @@ impl<H: Host> Driver<H> {
 
     fn delete_old_logs(&mut self) -> Result<(), StoreError> {
         let Some(before) = self.time_before(self.config.logs.keep) else { return Ok(()) };
-        // Without a mark that can be read, all that is old is looked for again.
-        let since = self.store.meta("logs_deleted_until")?.and_then(|text| text.parse().ok());
+        // Without a mark that can be read, or with one of a clock that was ahead, all that is old is looked for again.
+        let since: Option<Timestamp> = self.store.meta("logs_deleted_until")?.and_then(|text| text.parse().ok());
+        let since = since.filter(|since| *since <= before);
         let runs = self.store.runs_ended_between(since.unwrap_or(Timestamp::UNIX_EPOCH), before)?;
         if runs.is_empty() {
             return Ok(());

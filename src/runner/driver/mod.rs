@@ -177,8 +177,10 @@ pub struct Driver<H> {
     stepped_at: Option<Timestamp>,
     /// Nothing new is started any more.
     is_draining: bool,
-    /// The newest text of crondag.toml, good or not, and what the last reading of the files found wrong: both are said once.
+    /// The text of crondag.toml as it was last good, and what has been wrong with the file since.
     seen_config: String,
+    config_fault: Option<String>,
+    /// What the last reading of the files found wrong.
     fresh: Fresh,
 }
 
@@ -202,6 +204,7 @@ impl<H: Host> Driver<H> {
             store,
             config,
             seen_config: config_text,
+            config_fault: None,
             engine: Engine::new(),
             events: VecDeque::new(),
             items: Vec::new(),
@@ -445,24 +448,30 @@ impl<H: Host> Driver<H> {
 
     /// Takes in a changed crondag.toml; a faulty one is reported once and the old settings stay.
     fn reload_config(&mut self) {
-        if text_file::read(&self.home.config_path()).is_ok_and(|text| text == self.seen_config) {
+        // What was wrong may be its mode, which leaves the text as it was.
+        let is_good = self.config_fault.is_none();
+        if is_good && text_file::read(&self.home.config_path()).is_ok_and(|text| text == self.seen_config) {
             return;
         }
-        // Every DAG file is read with these settings.
-        self.pacer = Pacer::default();
         match catalog::load_config(&self.home) {
             Ok((config, file)) => {
+                // Every DAG file is read with these settings.
+                self.pacer = Pacer::default();
                 self.outbox = Outbox::of(&config, host_name());
                 self.config = config;
                 self.seen_config = file.text;
+                self.config_fault = None;
                 self.loader.forget_plans();
                 let limits = self.limits();
                 self.events.push_back(Event::Limits(limits));
                 self.host.report(&Line::new(Happening::Reload).with("changed", "crondag.toml"));
             }
             Err(file) => {
-                self.host.report(&Line::new(Happening::Faulty).with("error", file.summary()));
-                self.seen_config = file.text;
+                let fault = file.summary();
+                if self.config_fault.as_ref() != Some(&fault) {
+                    self.host.report(&Line::new(Happening::Faulty).with("error", &fault));
+                    self.config_fault = Some(fault);
+                }
             }
         }
     }

@@ -54,6 +54,7 @@ impl<H: Host> Driver<H> {
     pub(super) fn reload(&mut self) {
         // Settings that are as faulty as before are worth saying to somebody who has asked.
         self.seen_config.clear();
+        self.config_fault = None;
         self.fresh = Fresh::default();
         self.reload_config();
         if !self.is_draining {

@@ -158,7 +158,8 @@ fn stand_by(
 ) -> Result<Option<DriverLock>, DriverError> {
     let (mut config, _) = load_config(home)?;
     let mut store = client::open_store(home)?;
-    let mut fresh = Fresh::default();
+    // What the last pass found wrong, and what of it was said.
+    let (mut faulty, mut fresh) = (Vec::new(), Fresh::default());
     let mut pacer = Pacer::default();
     loop {
         let pid = match client::driver(home) {
@@ -176,14 +177,15 @@ fn stand_by(
                 }
                 Err(file) => Some(Line::new(Happening::Faulty).with("error", file.summary())),
             };
-            if pacer.is_due(&store, now) || wrong.is_some() {
-                let (changed, mut lines) = pass(&mut pacer, home, &mut store, &config, now);
-                lines.extend(wrong);
-                fresh.of(lines).iter().for_each(log::say);
+            if pacer.is_due(&store, now) {
+                let (changed, lines) = pass(&mut pacer, home, &mut store, &config, now);
+                faulty = lines;
                 if changed {
                     client::notify(home);
                 }
             }
+            let lines = faulty.iter().cloned().chain(wrong).collect();
+            fresh.of(lines).iter().for_each(log::say);
             planner::note_tick(home);
             supervisor.works(&format!("standing by for the driver {pid}"));
             let second = PASS_EVERY.saturating_sub(Duration::from_nanos(now.subsec_nanosecond().unsigned_abs().into()));
