@@ -30,7 +30,17 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("runner/engine", &["dag"]),
     (
         "runner/attempt",
-        &["dag", "mask", "access", "home", "text_file", "runner/race_delay", "runner/backoff", "runner/random"],
+        &[
+            "dag",
+            "mask",
+            "access",
+            "home",
+            "machine_zone",
+            "text_file",
+            "runner/race_delay",
+            "runner/backoff",
+            "runner/random",
+        ],
     ),
     ("runner", &["dag", "check", "diagnose", "store", "notify", "mask", "access", "home", "machine_zone", "text_file"]),
     ("import", &["dag", "home", "access", "machine_zone"]),
