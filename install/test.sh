@@ -37,7 +37,7 @@ stage instructions "valgrind release" "a tick needs no more instructions than wa
 stage kills "release" "300 random kill -9s of driver, spawner, shims, ticks and clients; nothing lost, nothing twice"
 stage races "checked" "the tests of the built binary and 100 kills, with random delays where processes and threads meet"
 stage outage "release" "full and read-only disks, limits of processes, files and memory (needs root)"
-stage time "faketime release" "both DST switches of two zones minute by minute, a clock set back, three days asleep (libfaketime)"
+stage time "faketime release" "both DST switches of two zones minute by minute, a clock set back, three days asleep, 200 failures in 200 minutes (libfaketime)"
 stage resident "cron release" "reboot and restart of cron under live attempts, the systemd units (needs root)"
 stage mail "mail_server tests" "a real SMTP server on loopback, with TLS and login"
 stage databases "database_servers java pyspark tests" "sql on real PostgreSQL, MariaDB, Spark SQL and a Hive server, with TLS and bad days"

@@ -1,5 +1,5 @@
 """Attacks the real binary with the clock: both DST switches of two zones minute by minute, a clock set back, a machine
-asleep for three days; first with the ticks of a crontab, then with a resident scheduler.
+asleep for three days; first with the ticks of a crontab, then with a resident scheduler. And who is told of what fails minute by minute.
 
 usage: clock.py CRONDAG [--only WORD]
 
@@ -366,9 +366,60 @@ def resident():
     home.tidy()
 
 
+def incidents():
+    """A job that fails each minute, 200 times, and ten that fail in the same minute, where five mails an hour may go out."""
+    home = Home("incidents", {})
+    (home.path / "crondag.toml").write_text(
+        "timezone = 'UTC'\n[email]\nfrom = 'etl@example.com'\ntransport = 'folder'\npath = 'mail'\nmax_per_hour = 5\n"
+    )
+    task = "[tasks.a]\nemail = 'team@example.com'\nshell = 'test -e good'\n"
+    (home.path / "dags/fails.toml").write_text(f"schedule = '* * * * *'\n{task}")
+    for number in range(10):
+        (home.path / f"dags/many{number}.toml").write_text(f"schedule = '30 11 * * *'\n{task}")
+    start = utc("2026-06-05T10:00:30")
+    scheduler = Scheduler(home, start)
+    scheduler.until("there is a database", lambda: (home.path / ".crondag/crondag.db").exists())
+    database = sqlite3.connect(home.path / ".crondag/crondag.db")
+    made = "SELECT count(*) FROM sqlite_master WHERE name = 'outbox'"
+    scheduler.until("it has its tables", lambda: database.execute(made).fetchone() == (1,))
+    ended = "SELECT count(*) FROM runs WHERE state IN ('failed', 'success')"
+    waiting = "SELECT count(*) FROM outbox WHERE next_try_at <= ?"
+    looked(home, scheduler, start + dt.timedelta(seconds=1))
+    for minute in range(1, 202):
+        at = start + MINUTE * minute
+        if minute == 201:
+            (home.path / "good").touch()
+        scheduler.set(at)
+        # It looks at the clock at once, not in a second.
+        scheduler.process.send_signal(signal.SIGHUP)
+        runs = minute + (10 if minute >= 90 else 0)
+        scheduler.until(f"{runs} runs have ended", lambda: database.execute(ended).fetchone()[0] == runs)
+        micros = [int(at.timestamp()) * 1_000_000]
+        scheduler.until("all that is due is delivered", lambda: database.execute(waiting, micros).fetchone()[0] == 0)
+    scheduler.go()
+    minute_of = lambda micros: round((micros / 1e6 - start.timestamp()) / 60)
+    rows = database.execute("SELECT kind, dag_id, created_at, sent_at, digest FROM outbox ORDER BY id").fetchall()
+    told = [(kind, minute_of(created)) for kind, dag, created, _, _ in rows if dag == "fails"]
+    if told != [("task_failed", 1), ("task_failed", 61), ("recovered", 201)]:
+        failures.append(f"{home.name}: of 200 failures these were told: {told}")
+    many = [digest for _, dag, _, _, digest in rows if dag.startswith("many")]
+    # One of the hour was the reminder.
+    if len(many) != 10 or sum(digest is None for digest in many) != 4:
+        failures.append(f"{home.name}: of ten failures at once these were held back: {many}")
+    digests = [minute_of(sent) for kind, _, _, sent, _ in rows if kind == "digest"]
+    if digests != [100]:
+        failures.append(f"{home.name}: digests came at the minutes {digests}")
+    mails = [path.read_text() for path in (home.path / "mail").iterdir()]
+    if len(mails) != 8 or sum("Subject: [crondag] 6 notices held back" in mail for mail in mails) != 1:
+        failures.append(f"{home.name}: {len(mails)} mails")
+    print(f"{home.name}: 210 failures, {len(mails)} mails")
+    database.close()
+    home.tidy()
+
+
 if LIBRARY is None:
     raise SystemExit("error: libfaketime is missing\nnext: apt-get install faketime")
-for scenario in (dst, set_back, asleep, resident):
+for scenario in (dst, set_back, asleep, resident, incidents):
     if ONLY in scenario.__name__:
         scenario()
 if failures:
