@@ -3,7 +3,8 @@
 //! A functional core in an imperative shell. The modules use one another in one direction only, which `tests/house.rs` holds:
 //!
 //! ```text
-//! cli ─► app ─► runner ─► notify ─► store ─► check, diagnose ─► dag
+//! cli ─► app ─► runner ─► notify ─► store, check, diagnose ─► dag
+//!         └───► import ─► dag
 //! ```
 //!
 //! - [`dag`] says what a DAG is: the file format, schedules, trigger rules, templates. No clock, no processes, no database.
@@ -12,11 +13,12 @@
 //! - [`runner`] says how a run happens: the pure engine, the driver that obeys it, the shim that watches one attempt.
 //! - [`store`] holds the only SQL about runs.
 //! - [`notify`] tells people: from a notice of what happened to its delivery.
+//! - [`import`] makes DAG files of what other schedulers have.
 //! - [`app`] answers and orders what every front end may ask and order: no command line, no colours, no printing.
 //! - [`home`] is the folder in which all of this lives.
-//! - [`access`] says which files are open to people who must not change or see them.
-//! - [`machine_zone`] finds the zone of this machine.
-//! - [`mask`] takes secrets out of texts.
+//! - `access` says which files are open to people who must not change or see them.
+//! - `machine_zone` finds the zone of this machine.
+//! - `mask` takes secrets out of texts.
 //! - `text_file` reads what people write, with whatever editor.
 //! - [`cli`] has one file per command: parse, call, print.
 

@@ -66,6 +66,7 @@ pub fn sparkline(values: &[f64]) -> String {
 
 /// The whole judgement as text: what is said of the check, then a table of its values.
 pub fn table(judgement: &Judgement) -> String {
+    // Writing to a String cannot fail, here and below.
     let mut text = String::new();
     for (verdict, finding) in &judgement.findings {
         let _ = writeln!(text, "{verdict}: {finding}");

@@ -124,6 +124,7 @@ pub(crate) fn of_run(app: &App, store: &Store, run: &RunRow) -> Result<RunTasks,
     let ending = ending(app, store)?;
     let tasks = in_order(dag.as_ref(), store, run)?.into_iter().map(|task| {
         let exact = match (task.start_date, task.end_date) {
+            // No two instants are too far apart for a number of seconds.
             (Some(start), Some(end)) => {
                 end.since((Unit::Second, start)).ok().and_then(|span| span.total(Unit::Second).ok())
             }

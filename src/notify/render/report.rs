@@ -95,6 +95,7 @@ pub(super) fn render_report(report: &Report, to: &[String], place: &Place) -> Ma
         let Some(png) = chart::png(&value.history) else { continue };
         let cid = format!("chart{number}@crondag");
         let name = format!("{} {} {}", check.task_id, value.key, value.metric);
+        // Writing to a String cannot fail, here and below.
         let now = value.value.map_or_else(|| "no value".to_owned(), check::number);
         let _ = writeln!(
             charts,

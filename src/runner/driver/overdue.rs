@@ -67,6 +67,7 @@ impl Overdue {
                 self.sender.insert(sender)
             }
         };
+        // Nobody receives where there is no thread.
         let _ = sender.send(message);
     }
 

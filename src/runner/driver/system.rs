@@ -227,7 +227,7 @@ impl Host for System {
             let survivors = || loop {
                 match attempt_file::end_survivors(&path, &token, grace) {
                     Ok(ended) => return ended,
-                    Err(error) => log::say(&Line::trouble("cannot read the list of processes, trying again", error)),
+                    Err(error) => log::say(&Line::trouble("cannot find what a shim has left, trying again", error)),
                 }
                 thread::sleep(pauses.pause());
             };

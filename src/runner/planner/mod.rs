@@ -334,7 +334,7 @@ pub fn note_tick(home: &Home) {
     let _ = opened.and_then(|file| file.set_modified(SystemTime::now()));
 }
 
-/// When the last pass was.
+/// When the last pass was; `None` too where the file system does not tell, which is for people only.
 pub fn last_tick(home: &Home) -> Option<Timestamp> {
     let modified = fs::metadata(home.last_tick_path()).ok()?.modified().ok()?;
     Timestamp::try_from(modified).ok()

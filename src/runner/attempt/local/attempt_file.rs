@@ -345,9 +345,9 @@ fn holder_of(path: &Path) -> io::Result<Lock> {
 /// Ends the processes of an attempt whose shim is gone.
 ///
 /// # Errors
-/// The list of processes cannot be read: some may be left.
+/// The attempt file or the list of processes cannot be read: some processes may be left.
 pub fn end_survivors(path: &Path, token: &str, grace: Duration) -> io::Result<Ended> {
-    let holder = open(path).ok().flatten().and_then(|file| read_holder(&file));
+    let holder = open(path)?.and_then(|file| read_holder(&file));
     let holder = holder.filter(|holder| holder.token == token);
     let user = holder.as_ref().and_then(|holder| holder.run_as.clone());
     let holder = holder.filter(|holder| holder.boot_id == process::boot_id());
@@ -409,6 +409,7 @@ fn open(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
+/// Nothing while the shim has not written it, or where the line is not whole.
 fn read_holder(file: &File) -> Option<Holder> {
     let mut line = String::new();
     BufReader::new(file).read_line(&mut line).ok()?;

@@ -68,6 +68,7 @@ impl Groups {
 
     /// Removes empty groups of spawners that are gone.
     fn remove_orphans(&self) {
+        // What cannot be listed now is left to the next spawner.
         let Ok(entries) = fs::read_dir(&self.folder) else { return };
         for entry in entries.flatten() {
             let name = entry.file_name();
@@ -129,6 +130,7 @@ impl Group {
 
     /// The processes in it and in groups below it.
     pub(super) fn processes(&self) -> BTreeSet<i32> {
+        // Of a group that cannot be read no process is known; that none is left, `is_empty` and `remove` ask the kernel.
         let listed = |folder: &Path| fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
         let mut found: BTreeSet<i32> = listed(&self.folder).lines().filter_map(|pid| pid.parse().ok()).collect();
         for below in self.below() {
@@ -172,6 +174,7 @@ impl Group {
         match fs::remove_dir(&self.folder) {
             Ok(()) => return true,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return true,
+            // Processes live in it, or groups lie below it.
             Err(_) => {}
         }
         self.below().iter().all(Group::remove) && fs::remove_dir(&self.folder).is_ok()

@@ -123,6 +123,7 @@ impl Helper {
     /// Runs a helper to its end and gives its answer. A helper may be stopped by the very processes that it is about, for which
     /// nobody waits: the next one may get through.
     fn ask(user: &str, request: &Request) -> Option<Answer> {
+        // Why there is no answer is told by the attempt itself, which began in the same way. Whoever asks goes on asking.
         let helper = Helper::new(user, request).ok()?;
         let mut command = Command::new(helper.program);
         command.args(helper.args).env_clear().envs(helper.env).current_dir("/");

@@ -414,6 +414,7 @@ impl Pump {
                 Ok(0) => self.pipe = None,
                 Ok(_) => log.output(&self.buffer),
                 Err(rustix::io::Errno::INTR) => {}
+                // Nothing more for now (EAGAIN); a pipe knows no other failure.
                 Err(_) => return,
             }
         }

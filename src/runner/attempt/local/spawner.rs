@@ -318,6 +318,7 @@ impl Fork {
 
     /// What a forked process does: waits for a request, and is the shim of that attempt. Gives its exit status.
     fn be_a_shim(self, group: Option<Group>) -> i32 {
+        // There is nobody to tell why: the driver finds the attempt's lock free and no record, and counts the attempt as failed.
         const FAILED: i32 = 3;
         let Fork { control, reporter, title, groups, signals, taken, take, .. } = self;
         // The spawner's alone. The groups are not dropped: that would remove those of other attempts.
