@@ -849,6 +849,7 @@ fn explain_names_the_limit_that_holds_a_task_back() {
     );
     home.profile_run("2018-07-02", &[], Option::None);
     home.run("explain userprofile").success().stderr_eq("").stdout_eq(str![[r#"
+run: that of 2018-07-01 07:00 +08:00, the oldest of 2 that have not ended
 dag: it is 1 run behind its schedule: 1 waits to start; the first was due at 2018-07-03 07:00
   +08:00, [..] ago
 run: 2018-07-01 07:00 +08:00 is running for [..]
@@ -864,6 +865,7 @@ driver: it is not running, so nothing starts
 
 "#]]);
     home.run("explain userprofile value").success().stdout_eq(str![[r#"
+run: that of 2018-07-01 07:00 +08:00, the oldest of 2 that have not ended
 run: 2018-07-01 07:00 +08:00 is running for [..]
 value: waits: pool `yarn` has 1 of 1 slots taken, it wants 1; held by userprofile activity
   2018-07-01 07:00 +08:00
@@ -896,8 +898,8 @@ behind    userprofile is 1 run behind its schedule: 1 waits to start; the first 
           2018-07-03 07:00 +08:00, [..] ago
           next: crondag explain userprofile
 running   userprofile 2018-07-01 07:00 +08:00 for [..], 1 of 5 tasks done: activity [..]
-queued    1 run
-          next: crondag explain userprofile scheduled__2018-07-02T07:00:00+08:00
+queued    1 run: userprofile 2018-07-02 07:00 +08:00: no tick has read its DAG file yet
+          next: crondag tick
 
 zone: Asia/Shanghai (crondag.toml)
 

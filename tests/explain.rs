@@ -212,7 +212,7 @@ fn a_run_that_waits_for_another_dag_says_for_which_dates_and_how_they_stand() {
 run: 2018-07-02 00:00 +00:00 is running for [..]
 date: waits since [..] for DAG hourly of 2018-07-02 00:00 (its run has
   failed): evaluated every 1m, until [..]
-  next: crondag mark d scheduled__2018-07-02 success --task date
+  next: crondag explain hourly
 driver: it is not running, so nothing starts
   next: crondag tick
 
@@ -222,7 +222,7 @@ run: 2018-07-02 00:00 +00:00 is running for [..]
 day: waits since [..] for task load of DAG hourly of 2018-07-02 00:00 (the
   task has not succeeded), 2018-07-02 02:00 (it has not run), 2018-07-02 03:00 (it has not run) and
   20 more up to 2018-07-02 23:00: evaluated every 1m, until [..]
-  next: crondag mark d scheduled__2018-07-02 success --task day
+  next: crondag explain hourly
 driver: it is not running, so nothing starts
   next: crondag tick
 
@@ -265,6 +265,7 @@ fn how_far_a_dag_lags_is_said_by_explain_and_status() {
     stage.live(first, "a");
     stage.run(2, RunType::Scheduled, None, false);
     stage.home.run("explain d").success().stdout_eq(str![[r#"
+run: that of 2018-07-01 00:00 +00:00, the oldest of 2 that have not ended
 dag: it is 9 runs behind its schedule: 1 waits to start, 8 are still to be made (oldest first,
   max_active_runs = 2); the first was due at 2018-07-03 00:00 +00:00, [..] ago
 run: 2018-07-01 00:00 +00:00 is running for [..]
@@ -290,7 +291,7 @@ zone: [..]
     let lag = serde_json::json!({
         "dag_id": "d", "to_make": 8, "queued": 1, "since": "2018-07-03T00:00:00+00:00"
     });
-    assert_eq!(stage.home.json("explain d --json")[0]["lag"], lag);
+    assert_eq!(stage.home.json("explain d --json")[1]["lag"], lag);
     assert_eq!(stage.home.json("status --json")[0]["lags"], serde_json::json!([lag]));
 }
 
@@ -306,4 +307,77 @@ error: the DAG d has no task `load__al`
 next: did you mean `load__all`? `crondag list_tasks d` shows them all
 
 "#]]);
+}
+
+/// A run that waits for a file.
+fn waiting() -> Stage {
+    let mut stage = Stage::new("schedule = '@daily'\nmax_active_runs = 1\n[tasks.a]\nwait = { file = 'x' }\n");
+    let first = stage.run(1, RunType::Scheduled, None, true);
+    stage.run(2, RunType::Scheduled, None, false);
+    let write = stage.store.write().unwrap();
+    let task = TaskId::new("a").unwrap();
+    write.apply(&Transition::TaskWaiting { run: first, task, try_number: 1 }, Timestamp::now()).unwrap();
+    write.commit().unwrap();
+    stage
+}
+
+#[test]
+fn status_says_of_what_does_not_move_why_and_what_to_type() {
+    let stage = waiting();
+    stage.home.run("status").success().stdout_eq(str![[r#"
+driver    not running, but there is work for it
+          next: crondag tick
+behind    d is 2 runs behind its schedule: 1 waits to start, 1 is still to be made; the first was
+          due at 2018-07-03 00:00 +00:00, [..] ago
+          next: crondag explain d
+running   d 2018-07-01 00:00 +00:00 for [..], 0 of 1 tasks done
+waits     d 2018-07-01 00:00 +00:00 a: waits since [..] for file x: evaluated
+          every 1m, until [..]
+          next: crondag mark d scheduled__2018-07-01 success --task a
+queued    1 run, behind that of d 2018-07-01 00:00 +00:00
+          next: crondag explain d scheduled__2018-07-02
+
+zone: UTC (crondag.toml)
+
+"#]]);
+    let status = &stage.home.json("status --json")[0];
+    let held_up = &status["running"][0]["held_up"];
+    assert_eq!((&held_up["run_id"], &held_up["task_id"]), (&"scheduled__2018-07-01".into(), &"a".into()));
+    assert_eq!(status["queued_held_up"]["run_id"], "scheduled__2018-07-01");
+}
+
+#[test]
+fn a_run_in_which_something_runs_is_not_called_still() {
+    let mut stage = Stage::new("schedule = '@daily'\n[tasks.a]\nshell = 'true'\n[tasks.b]\nwait = { file = 'x' }\n");
+    let run = stage.run(1, RunType::Scheduled, None, true);
+    stage.live(run, "a");
+    assert!(!stage.home.run("status").out().contains("waits"));
+    assert!(stage.home.json("status --json")[0]["running"][0]["held_up"].is_null());
+}
+
+#[test]
+fn explain_without_a_date_means_the_run_that_one_thinks_of_and_says_which() {
+    let mut stage = Stage::new("schedule = '@daily'\n[tasks.a]\nshell = 'true'\n");
+    let first = |stage: &Stage| stage.home.run("explain d").success().out().lines().next().unwrap().to_owned();
+    let runs = [1, 2, 3].map(|day| stage.run(day, RunType::Scheduled, None, true));
+    assert_eq!(first(&stage), "run: that of 2018-07-01 00:00 +00:00, the oldest of 3 that have not ended");
+    let end = |stage: &mut Stage, run: RunNumber| {
+        let write = stage.store.write().unwrap();
+        let ended = Transition::RunEnded { run, state: RunState::Failed, reason: None };
+        write.apply(&ended, Timestamp::now()).unwrap();
+        write.commit().unwrap();
+    };
+    end(&mut stage, runs[0]);
+    end(&mut stage, runs[2]);
+    assert_eq!(first(&stage), "run: that of 2018-07-02 00:00 +00:00, the only one that has not ended");
+    end(&mut stage, runs[1]);
+    assert_eq!(first(&stage), "run: that of 2018-07-03 00:00 +00:00, the one that started last: all have ended");
+    // An old one that ran again is what one has just seen.
+    drop(stage.store);
+    stage.home.run("backfill -s 2018-07-01 -e 2018-07-01 d --rerun all").success();
+    let said = stage.home.run("explain d").success().out();
+    assert!(
+        said.starts_with("run: that of 2018-07-01 00:00 +00:00, the one that started last: all have ended\n"),
+        "{said}"
+    );
 }

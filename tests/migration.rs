@@ -51,7 +51,7 @@ fn a_database_of_the_released_program_is_sound_and_says_what_it_said() {
 [HOME]/.crondag/crondag.db: sound (7 runs, 51 events)
 
 "]]);
-    home.run("status").success().stdout_eq(str![[r"
+    home.run("status").success().stdout_eq(str![[r#"
 driver    not running, but there is work for it
           next: crondag tick
 paused    paused
@@ -60,13 +60,16 @@ behind    loads is 3 runs behind its schedule: 3 are still to be made (oldest fi
           = 16); the first was due at 2018-07-04 00:00 +00:00, [..] ago
           next: crondag explain loads
 running   push 2018-07-02 00:00 +00:00 for [..], 0 of 2 tasks done
+waits     push 2018-07-02 00:00 +00:00 gate: waits since 2018-07-03 00:10:08 +00:00 for gate
+          tags_ok: evaluated every 1s, until 2118-06-09 00:10:08 +00:00
+          next: crondag gate tags_ok 2018-07-02
 mail      4 waiting, 0 given up: the mail server 127.0.0.1:1 refuses connections: is it running, is
           the port right?
           next: check [email] in crondag.toml, then `crondag tick`
 
 zone: UTC (crondag.toml)
 
-"]]);
+"#]]);
     home.run("list_dags").success().stdout_eq(str![[r"
 dag      schedule   next start  last run
 loads    @daily     -           success
@@ -127,16 +130,16 @@ gate  success  1/1  2018-07-03 00:10:07       2ms
 push  success  1/1  2018-07-03 00:10:07      19ms
 
 "#]]);
-    home.run("explain push 2018-07-02").success().stdout_eq(str![[r"
+    home.run("explain push 2018-07-02").success().stdout_eq(str![[r#"
 run: 2018-07-02 00:00 +00:00 is running for [..]
 gate: waits since 2018-07-03 00:10:08 +00:00 for gate tags_ok: evaluated every 1s, until 2118-06-09
   00:10:08 +00:00
-  next: crondag mark push manual__2018-07-02T00:00:00+00:00__20180703T001008 success --task gate
+  next: crondag gate tags_ok 2018-07-02
 push: waits for gate (up_for_reschedule); its trigger rule is all_success
 driver: it is not running, so nothing starts
   next: crondag tick
 
-"]]);
+"#]]);
     home.run("explain nightly 2018-07-01").success().stdout_eq(str![[r"
 run: 2018-07-01 02:00 +00:00 has failed: task publish could not run: trigger rule all_success: fetch
   failed
@@ -145,14 +148,15 @@ fetch: has failed (try 3 of 3): exit status 3
   next: crondag logs nightly fetch scheduled__2018-07-01T02:00:00+00:00
 
 "]]);
-    home.run("explain loads").success().stdout_eq(str![[r"
+    home.run("explain loads").success().stdout_eq(str![[r#"
+run: that of 2018-07-02 00:00 +00:00, the one that started last: all have ended
 dag: it is 3 runs behind its schedule: 3 are still to be made (oldest first, max_active_runs = 16);
   the first was due at 2018-07-04 00:00 +00:00, [..] ago
 run: 2018-07-02 00:00 +00:00 has succeeded
 dag: its schedule (@daily) has nothing ahead: end_date has passed
   next: crondag trigger loads
 
-"]]);
+"#]]);
     home.run("logs nightly fetch 2018-07-01").success().stdout_eq(str![[r"
 [crondag] nightly fetch try 3 of run scheduled__2018-07-01T02:00:00+00:00
 [crondag] logical date 2018-07-01T02:00:00+00:00

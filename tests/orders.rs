@@ -5,6 +5,7 @@
 
 mod common;
 
+use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
 use common::{Home, until};
@@ -660,4 +661,20 @@ fn a_run_is_rendered_with_its_version_and_its_line_does_what_the_attempt_did() {
     assert!(edited.ends_with("'echo edited'\n"), "{edited}");
     home.run("render d a").code(2);
     home.run("render d a --run 2023-01-01").code(2);
+}
+
+#[test]
+fn a_backfill_in_which_nothing_moves_says_what_it_waits_for_and_what_to_type() {
+    let home = Home::new()
+        .dag("d", "[tasks.a]\nwait = { file = '{{ params.home }}/x', every = '200ms' }\n[params]\nhome = ''\n");
+    let here = format!("home={}", home.path().display());
+    let mut command = home.command(&["backfill", "-s", "2024-01-01", "-e", "2024-01-02", "d", "--param", &here]);
+    let mut backfill = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(backfill.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let said: Vec<String> = lines.by_ref().skip_while(|line| !line.starts_with("nothing moves: ")).take(2).collect();
+    let said = said.join(" ");
+    assert!(said.contains("d 2024-01-01 00:00 +00:00 a: waits since "), "{said}");
+    assert!(said.contains("next: crondag mark d backfill__2024-01-01T00:00:00+00:00 success --task a"), "{said}");
+    home.write("x", "");
+    assert!(backfill.wait().unwrap().success());
 }

@@ -156,6 +156,7 @@ next: crondag logs good load manual__2018-07-01T00:00:00+00:00__[..]
 
 "#]]);
     home.run("explain good").success().stdout_eq(str![[r#"
+run: that of 2018-07-01 00:00 +00:00, the one that started last: all have ended
 run: 2018-07-01 00:00 +00:00 has succeeded, although 1 task failed, 2 not run because of it
   next: crondag clear good manual__2018-07-01T00:00:00+00:00__[..] --failed
 load: has failed (try 1 of 1): exit status 3

@@ -2,7 +2,12 @@
 
 use std::path::Path;
 
+use jiff::SignedDuration;
+
 use crate::home::Home;
+
+/// A crontab line that ticks each minute is late after this long.
+pub(crate) const TICK_LATE: SignedDuration = SignedDuration::from_mins(3);
 
 /// The one line in the crontab, with the real paths.
 pub fn crontab_line(home: &Home) -> String {

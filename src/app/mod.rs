@@ -19,7 +19,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-pub(crate) use crontab_line::crontab_line;
+pub(crate) use crontab_line::{TICK_LATE, crontab_line};
 pub(crate) use error::{AppError, Class};
 
 use crate::dag::{Config, DagId};

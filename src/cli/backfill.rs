@@ -22,7 +22,7 @@ use super::context::Global;
 use super::error::CliError;
 use super::layout::{Layout, width};
 use super::output::{Page, print_json, say};
-use super::stuck;
+use super::{still, stuck};
 use crate::app::App;
 use crate::app::query::runs as queries;
 use crate::app::request::backfill::{
@@ -265,7 +265,7 @@ impl Watcher<'_> {
     fn watch(&self, mut view: View<'_>) -> Result<ExitCode, CliError> {
         let interrupts = count_interrupts()?;
         let mut watch = Watch::new(self.app, Watched::Backfill(self.receipt.backfill), self.receipt.last_intent)?;
-        let mut handled = 0;
+        let (mut handled, mut told) = (0, None);
         loop {
             let began = Instant::now();
             let sight = watch.look()?;
@@ -276,7 +276,12 @@ impl Watcher<'_> {
                     view.clear();
                     return Err(stuck::error(stuck));
                 }
-                Outlook::Stuck(_) | Outlook::Going => {}
+                Outlook::Still(held_up) if handled == 0 => {
+                    for line in still::news(held_up, &mut told).into_iter().flatten() {
+                        view.say(&line);
+                    }
+                }
+                Outlook::Stuck(_) | Outlook::Still(_) | Outlook::Going => {}
             }
             if handled > 0 && watch.is_at_rest(&sight)? {
                 return Ok(self.interrupted(&view, &sight));

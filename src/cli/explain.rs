@@ -17,7 +17,7 @@ pub struct Args {
     dag: String,
     /// The task [default: every task that has not ended]
     task: Option<String>,
-    /// The run's logical date, or its id [default: the newest run]
+    /// The run's logical date, or its id [default: the oldest run that has not ended, else the one that started last]
     #[arg(value_name = "DATE|RUN_ID")]
     run: Option<String>,
     /// Print JSON

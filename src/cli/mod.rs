@@ -33,6 +33,7 @@ mod scheduler;
 pub mod schema;
 mod show;
 mod status;
+mod still;
 mod stop;
 mod stuck;
 mod table;

@@ -6,9 +6,9 @@ use super::context::Global;
 use super::error::CliError;
 use super::output::{Cell, Page, Table, Tone, print_json};
 use crate::app::query::runs::RunAnswer;
-use crate::app::query::status::{BadLog, DISK_LOW, Missing, StatusAnswer, TICK_LATE, status};
+use crate::app::query::status::{BadLog, DISK_LOW, Missing, StatusAnswer, status};
 use crate::app::times::span;
-use crate::app::{App, crontab_line};
+use crate::app::{App, TICK_LATE, crontab_line};
 use crate::dag::DagId;
 use crate::dag::units::format_size;
 
@@ -92,6 +92,9 @@ fn show(app: &App, answer: &StatusAnswer, page: &mut Page) {
     for running in &answer.running {
         let tone = if running.failed_tasks + running.upstream_failed_tasks > 0 { Tone::Red } else { Tone::Cyan };
         say(page, "running", tone, &running.summary, None);
+        if let Some(held_up) = &running.held_up {
+            say(page, "waits", Tone::Yellow, &held_up.in_words(), held_up.next.as_deref());
+        }
     }
     for ending in &answer.ending {
         let text = format!(
@@ -105,8 +108,16 @@ fn show(app: &App, answer: &StatusAnswer, page: &mut Page) {
         say(page, "ending", Tone::Yellow, &text, Some(&next));
     }
     if answer.queued > 0 {
-        let next = answer.first_queued.as_ref().map(|(dag, run)| format!("crondag explain {dag} {run}"));
-        say(page, "queued", Tone::Plain, &count(answer.queued, "run"), next.as_deref());
+        let explain = answer.first_queued.as_ref().map(|(dag, run)| format!("crondag explain {dag} {run}"));
+        let (text, next) = match &answer.queued_held_up {
+            Some(first) if answer.running.iter().any(|run| run.held_up.as_ref() == Some(first)) => {
+                let behind = format!("{} {}", first.dag_id, first.logical_date.minute());
+                (format!("{}, behind that of {behind}", count(answer.queued, "run")), explain)
+            }
+            Some(first) => (format!("{}: {}", count(answer.queued, "run"), first.in_words()), first.next.clone()),
+            None => (count(answer.queued, "run"), explain),
+        };
+        say(page, "queued", Tone::Plain, &text, next.as_deref());
     }
     if answer.mail_undeliverable > 0 {
         let text =

@@ -9,7 +9,7 @@ use super::context::Global;
 
 use super::error::CliError;
 use super::output::{Page, print_json, say, write_out};
-use super::stuck;
+use super::{still, stuck};
 use crate::app::App;
 use crate::app::request::trigger::{self, TriggerReceipt, TriggerRequest};
 use crate::app::request::watch::{Outlook, Watch, Watched};
@@ -85,8 +85,14 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
 
 fn wait(app: &App, receipt: &TriggerReceipt, quiet: bool) -> Result<ExitCode, CliError> {
     let mut watch = Watch::new(app, Watched::Run(receipt.number), 0)?;
+    let mut told = None;
     loop {
         let sight = watch.look()?;
+        if let Outlook::Still(held_up) = &sight.outlook
+            && let Some(lines) = still::news(held_up, &mut told)
+        {
+            lines.iter().for_each(say);
+        }
         if let Outlook::Stuck(stuck) = &sight.outlook {
             return Err(stuck::error(stuck));
         }

@@ -326,6 +326,12 @@ impl Store {
         )
     }
 
+    /// The run of a DAG that started last, or was started again last.
+    pub fn run_started_last(&self, dag_id: &DagId) -> Result<Option<RunRow>, StoreError> {
+        let tail = "WHERE dag_id = ?1 AND start_date IS NOT NULL ORDER BY start_date DESC, id DESC LIMIT 1";
+        Ok(self.select_runs(tail, &[SqlValue::Text(dag_id.to_string())])?.pop())
+    }
+
     /// One run.
     pub fn run(&self, number: RunNumber) -> Result<Option<RunRow>, StoreError> {
         Ok(self.select_runs("WHERE id = ?1", &[SqlValue::Integer(number.0)])?.pop())

@@ -4,6 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::ending::{EndingAttempt, ending};
+use super::explain::{HoldUp, HoldUps};
 use super::lag::{Lag, lag};
 use super::runs::RunAnswer;
 use crate::app::times::{Moment, elapsed};
@@ -13,9 +14,6 @@ use crate::dag::{DagId, Failures, RunState, TaskState};
 use crate::runner::client::{self, Driver};
 use crate::runner::planner::{self, Note, NoteKind};
 use crate::store::{RunFilter, Store, Trouble, UnfinishedRun};
-
-/// A crontab line that ticks each minute is late after this long.
-pub const TICK_LATE: SignedDuration = SignedDuration::from_mins(3);
 
 /// Below this many free bytes, runs are about to fail.
 pub const DISK_LOW: u64 = 1 << 30;
@@ -47,6 +45,8 @@ pub struct StatusAnswer {
     pub ending: Vec<EndingAttempt>,
     /// Runs that wait to start.
     pub queued: usize,
+    /// Why the first of them waits.
+    pub queued_held_up: Option<HoldUp>,
     /// Requests that no driver has carried out yet.
     pub waiting_requests: usize,
     /// Runs that failed within a day, the newest first.
@@ -130,6 +130,8 @@ pub struct RunningRun {
     pub failed_tasks: u32,
     /// Tasks that do not run because of that.
     pub upstream_failed_tasks: u32,
+    /// Why it does not go on, where nothing of it runs.
+    pub held_up: Option<HoldUp>,
     /// One line about it.
     #[serde(skip)]
     pub summary: String,
@@ -155,6 +157,7 @@ pub fn status(app: &App) -> Result<StatusAnswer, AppError> {
         running: Vec::new(),
         ending: Vec::new(),
         queued: 0,
+        queued_held_up: None,
         waiting_requests: 0,
         failed_last_24h: Vec::new(),
         failed_tasks_last_24h: Vec::new(),
@@ -228,9 +231,20 @@ fn bad_logs(app: &App, store: &Store) -> Result<Vec<BadLog>, AppError> {
 
 fn of_runs(app: &App, store: &Store, unfinished: &[UnfinishedRun], answer: &mut StatusAnswer) -> Result<(), AppError> {
     let is_running = |unfinished: &&UnfinishedRun| unfinished.run.state == RunState::Running;
-    answer.running = unfinished.iter().filter(is_running).map(|unfinished| running(app, unfinished)).collect();
+    let hold_ups = if unfinished.is_empty() { None } else { Some(HoldUps::at(app, store, unfinished, app.now)?) };
+    for unfinished in unfinished.iter().filter(is_running) {
+        let is_still = unfinished.tasks.iter().all(|task| task.state != TaskState::Running);
+        let held_up = match &hold_ups {
+            Some(hold_ups) if is_still => hold_ups.of(unfinished.run.number)?,
+            Some(_) | None => None,
+        };
+        answer.running.push(running(app, unfinished, held_up));
+    }
     answer.queued = unfinished.len() - answer.running.len();
     let first = unfinished.iter().find(|unfinished| unfinished.run.state == RunState::Queued);
+    if let (Some(first), Some(hold_ups)) = (first, &hold_ups) {
+        answer.queued_held_up = hold_ups.of(first.run.number)?;
+    }
     answer.first_queued = first.map(|first| (first.run.dag_id.clone(), first.run.run_id.clone()));
     answer.waiting_requests = store.intents()?.len();
     answer.is_parked = client::is_parked(store)?;
@@ -255,7 +269,7 @@ fn of_runs(app: &App, store: &Store, unfinished: &[UnfinishedRun], answer: &mut 
     Ok(())
 }
 
-fn running(app: &App, unfinished: &UnfinishedRun) -> RunningRun {
+fn running(app: &App, unfinished: &UnfinishedRun, held_up: Option<HoldUp>) -> RunningRun {
     let (run, zone) = (&unfinished.run, app.zone_of(&unfinished.run.dag_id));
     let live = || unfinished.tasks.iter().filter(|task| task.state == TaskState::Running);
     let failures = Failures::among(unfinished.tasks.iter().map(|task| task.state));
@@ -273,6 +287,7 @@ fn running(app: &App, unfinished: &UnfinishedRun) -> RunningRun {
         running_tasks: live().map(|task| task.task_id.to_string()).collect(),
         failed_tasks: failures.failed,
         upstream_failed_tasks: failures.upstream_failed,
+        held_up,
         summary: format!(
             "{} {} for {}, {done} of {} tasks done{failed}{names}",
             run.dag_id,

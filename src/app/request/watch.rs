@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+use crate::app::query::explain::{HoldUp, HoldUps};
 use crate::app::times::Moment;
 use crate::app::{App, AppError};
 use crate::dag::{DagId, RunNumber, RunType, TaskId, TaskState};
@@ -16,6 +17,8 @@ use crate::store::{Intent, Progress, RunFilter, RunRow, Store};
 
 /// How often it is made sure that a driver lives, and that what does not move can move.
 const DRIVER_CHECK: Duration = Duration::from_secs(2);
+/// What has not moved for so long does not only take its time.
+const STILL: Duration = Duration::from_secs(4);
 /// A driver that fails so often without having done anything is not going to.
 const FAILED_STARTS: u32 = 3;
 
@@ -43,6 +46,8 @@ pub enum Outlook {
     Going,
     /// All runs have ended.
     Over,
+    /// Nothing has moved for some seconds, and nothing runs; it may go on by itself.
+    Still(HoldUp),
     /// None of the runs that are left will ever start by itself.
     Stuck(Stuck),
 }
@@ -95,6 +100,9 @@ pub struct Watch<'a> {
     watched: Watched,
     last_intent: i64,
     checked: Instant,
+    /// What was seen last, and since when it is so.
+    seen: Vec<Progress>,
+    seen_since: Instant,
     last_event: i64,
     driver: Option<Child>,
     failed_starts: u32,
@@ -109,7 +117,18 @@ impl<'a> Watch<'a> {
         let store = app.store_for_writing()?;
         let last_event = store.last_event()?;
         let checked = Instant::now();
-        Ok(Watch { app, store, watched, last_intent, checked, last_event, driver: None, failed_starts: 0 })
+        Ok(Watch {
+            app,
+            store,
+            watched,
+            last_intent,
+            checked,
+            seen: Vec::new(),
+            seen_since: checked,
+            last_event,
+            driver: None,
+            failed_starts: 0,
+        })
     }
 
     /// Looks once.
@@ -123,21 +142,40 @@ impl<'a> Watch<'a> {
         if is_read && runs.iter().all(|run| run.state.is_final()) {
             return Ok(Sight { runs, outlook: Outlook::Over });
         }
+        if self.seen != runs {
+            (self.seen, self.seen_since) = (runs.clone(), Instant::now());
+        }
         let mut outlook = Outlook::Going;
         if self.checked.elapsed() > DRIVER_CHECK {
             let event = self.store.last_event()?;
             let has_moved = std::mem::replace(&mut self.last_event, event) != event;
             self.look_after_driver(has_moved)?;
-            if is_read && !has_moved && runs.iter().all(|run| run.tasks.running == 0) {
+            if is_read && runs.iter().all(|run| run.tasks.running == 0) {
                 let open: Vec<RunNumber> =
                     runs.iter().filter(|run| !run.state.is_final()).map(|run| run.number).collect();
-                if let Some(stuck) = stuck(self.app, &self.store, &open)? {
+                if !has_moved && let Some(stuck) = stuck(self.app, &self.store, &open)? {
                     outlook = Outlook::Stuck(stuck);
+                } else if self.seen_since.elapsed() >= STILL
+                    && let Some(held_up) = self.held_up(&open)?
+                {
+                    outlook = Outlook::Still(held_up);
                 }
             }
             self.checked = Instant::now();
         }
         Ok(Sight { runs, outlook })
+    }
+
+    /// Why the first of these runs that is kept back does not go on.
+    fn held_up(&self, open: &[RunNumber]) -> Result<Option<HoldUp>, AppError> {
+        let unfinished = self.store.unfinished_runs()?;
+        let hold_ups = HoldUps::at(self.app, &self.store, &unfinished, Timestamp::now())?;
+        for run in open {
+            if let Some(held_up) = hold_ups.of(*run)? {
+                return Ok(Some(held_up));
+            }
+        }
+        Ok(None)
     }
 
     fn progress(&self) -> Result<Vec<Progress>, AppError> {

@@ -34,6 +34,16 @@ impl Engine {
         if open.is_empty() || open.iter().any(|run| self.can_move(*run, now, &mut known)) {
             return None;
         }
+        Some(self.causes(open, now))
+    }
+
+    /// What a run waits for in which nothing runs, whether it comes by itself or not: the runs for which it waits are followed to
+    /// the cause, as in [`Engine::standstill`]. Empty when nothing keeps it, and where all that it waits for is running.
+    pub fn held_up(&self, run: RunNumber, now: Timestamp) -> Vec<Standstill> {
+        if self.is_open(run) { self.causes(vec![run], now) } else { Vec::new() }
+    }
+
+    fn causes(&self, open: Vec<RunNumber>, now: Timestamp) -> Vec<Standstill> {
         let mut causes = Vec::new();
         let mut seen: BTreeSet<RunNumber> = open.iter().copied().collect();
         let mut to_do = open;
@@ -64,7 +74,7 @@ impl Engine {
             }
         }
         causes.sort_by(|a, b| (a.run, &a.task).cmp(&(b.run, &b.task)));
-        Some(causes)
+        causes
     }
 
     fn is_open(&self, number: RunNumber) -> bool {

@@ -1,5 +1,7 @@
 //! What the engine answers, in words, and what to type about it.
 
+use jiff::tz::TimeZone;
+
 use super::{View, command};
 use crate::app::AppError;
 use crate::app::times::{minute, rfc3339, span, time};
@@ -36,7 +38,7 @@ impl View<'_> {
             // The file itself has been read: a faulty one has a line of its own.
             Blocker::NoPlan => ("no tick has read its DAG file yet".to_owned(), command("tick")),
             Blocker::BackfillHeld { .. } => {
-                let day = run.logical_date.to_zoned(zone.clone()).strftime("%Y-%m-%d").to_string();
+                let day = day(run, zone);
                 ("its backfill was interrupted".to_owned(), command(&format!("backfill -s {day} -e {day} {dag_id}")))
             }
             Blocker::Overlap { going } => {
@@ -90,20 +92,30 @@ impl View<'_> {
                 command(&format!("tasks {dag_id} {run_id}")),
             ),
             Blocker::Retry { at } => {
-                let away = span(at.duration_since(self.app.now));
+                let away = span(at.duration_since(self.now));
                 (format!("waits until {} (in {away}) for its next try", time(*at, zone)), None)
             }
             Blocker::Poll { since, next_at, until } => {
                 let id = of.map(|(_, instance)| instance.task_id.as_str()).unwrap_or_default();
                 let mut text = format!("waits since {}", time(*since, zone));
+                let mut next = command(&format!("mark {dag_id} {run_id} success --task {id}"));
                 if let Some((dag, wait)) = of.and_then(|(dag, _)| Some((dag, dag.tasks[dag.task_index(id)?].wait()?))) {
                     let (what, every) = (self.awaited(run, dag, wait)?, format_duration(wait.every));
+                    // To pass over what is made elsewhere is the last resort: first one sees why it is not there.
+                    next = match &wait.condition {
+                        Condition::Dag(awaited) => command(&format!("explain {}", awaited.dag)),
+                        Condition::Gate(gate) => command(&format!("gate {gate} {}", day(run, zone))),
+                        Condition::File(_)
+                        | Condition::Query { .. }
+                        | Condition::Url { .. }
+                        | Condition::Command(_) => next,
+                    };
                     text = format!("{text} for {what}: evaluated every {every}, until {}", time(*until, zone));
                 }
                 if let Some(at) = next_at {
                     text = format!("{text}; the next time is {}", time(*at, zone));
                 }
-                (text, command(&format!("mark {dag_id} {run_id} success --task {id}")))
+                (text, next)
             }
             Blocker::Pool { pool, slots, used, wanted, holders } => (
                 format!(
@@ -151,6 +163,10 @@ impl View<'_> {
         }
         Ok(list)
     }
+}
+
+fn day(run: &RunRow, zone: &TimeZone) -> String {
+    run.logical_date.to_zoned(zone.clone()).strftime("%Y-%m-%d").to_string()
 }
 
 /// A task with its state.

@@ -2,9 +2,8 @@
 
 use super::{Reason, View, command};
 use crate::app::query::lag::lag;
-use crate::app::query::status::TICK_LATE;
 use crate::app::times::{minute, span};
-use crate::app::{AppError, crontab_line, select};
+use crate::app::{AppError, TICK_LATE, crontab_line, select};
 use crate::dag::Dag;
 use crate::dag::schedule::{DataInterval, OutOfBounds, Place};
 use crate::runner::planner::{self, Fate, Never, NoteKind};
@@ -34,7 +33,7 @@ impl View<'_> {
     /// How far the DAG is behind its schedule.
     pub(super) fn lag(&mut self, dag: &Dag) -> Result<(), AppError> {
         let row = self.store.map(|store| store.dag(self.dag_id)).transpose()?.flatten();
-        if let Some(lag) = lag(self.app, self.store, &self.unfinished, dag, row.as_ref())? {
+        if let Some(lag) = lag(self.app, self.store, self.unfinished, dag, row.as_ref())? {
             let reason = format!("it {}", lag.in_words(self.app.now));
             self.reasons.push(Reason { subject: "dag".to_owned(), reason, next: None, lag: Some(lag) });
         }

@@ -5,9 +5,13 @@
 
 mod blocker;
 mod date;
+mod holdup;
 mod run;
 mod task;
 
+pub(crate) use holdup::{HoldUp, HoldUps};
+
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
@@ -46,21 +50,17 @@ pub fn explain(app: &App, dag: &str, task: Option<&str>, run: Option<&str>) -> R
         Some(store) => (load::engine(store, &app.config, app.now)?, store.unfinished_runs()?),
         None => (Engine::new(), Vec::new()),
     };
-    let mut view = View {
-        app,
-        store: store.as_ref(),
-        dag_id: &dag_id,
-        zone: app.zone_of(&dag_id),
-        engine,
-        unfinished,
-        reasons: Vec::new(),
-    };
+    let mut view = View::new(app, store.as_ref(), &dag_id, (&engine, &unfinished), app.now);
     let file = view.file();
     let (task, when) = select::task_and_run(app, view.store, &dag_id, file.as_ref(), (task, run))?;
     if let (Some(dag), None, None) = (&file, task, when) {
         view.lag(dag)?;
     }
-    if let Some(run) = view.run_for(when)? {
+    let chosen = match when {
+        Some(when) => view.run_for(when)?,
+        None => view.chosen()?,
+    };
+    if let Some(run) = chosen {
         view.explain_run(&run, file.as_ref(), task, when.is_none())?;
     } else {
         if let (Some(dag), Some(task)) = (&file, task) {
@@ -77,12 +77,23 @@ struct View<'a> {
     store: Option<&'a Store>,
     dag_id: &'a DagId,
     zone: TimeZone,
-    engine: Engine,
-    unfinished: Vec<UnfinishedRun>,
+    engine: &'a Engine,
+    unfinished: &'a [UnfinishedRun],
+    now: Timestamp,
     reasons: Vec<Reason>,
 }
 
-impl View<'_> {
+impl<'a> View<'a> {
+    fn new(
+        app: &'a App,
+        store: Option<&'a Store>,
+        dag_id: &'a DagId,
+        (engine, unfinished): (&'a Engine, &'a [UnfinishedRun]),
+        now: Timestamp,
+    ) -> View<'a> {
+        View { app, store, dag_id, zone: app.zone_of(dag_id), engine, unfinished, now, reasons: Vec::new() }
+    }
+
     fn say(&mut self, subject: impl Into<String>, reason: impl Into<String>, next: Option<String>) {
         self.reasons.push(Reason { subject: subject.into(), reason: reason.into(), next, lag: None });
     }
@@ -110,21 +121,32 @@ impl View<'_> {
         Ok(store.run_by_id(self.dag_id, text)?)
     }
 
-    fn run_for(&self, when: Option<&str>) -> Result<Option<RunRow>, AppError> {
+    /// The run that is meant where none is named, said first: the one that somebody waits for is one that has not ended, and
+    /// among those the oldest goes first. Of those that have ended it is the one that somebody has just seen.
+    fn chosen(&mut self) -> Result<Option<RunRow>, AppError> {
         let Some(store) = self.store else { return Ok(None) };
-        let Some(text) = when else {
-            // The run that somebody waits for is one that has not ended; among those the oldest goes first.
-            let open = self.unfinished.iter().map(|unfinished| &unfinished.run).find(|run| run.dag_id == *self.dag_id);
-            return Ok(match open {
-                Some(open) => Some(open.clone()),
-                None => select::last_run(self.app, store, self.dag_id)?,
-            });
+        let mut open =
+            self.unfinished.iter().map(|unfinished| &unfinished.run).filter(|run| run.dag_id == *self.dag_id);
+        let (run, why) = match (open.next(), open.count()) {
+            (Some(only), 0) => (only.clone(), "the only one that has not ended".to_owned()),
+            (Some(oldest), others) => (oldest.clone(), format!("the oldest of {} that have not ended", others + 1)),
+            (None, _) => match store.run_started_last(self.dag_id)? {
+                Some(run) => (run, "the one that started last: all have ended".to_owned()),
+                None => return select::last_run(self.app, store, self.dag_id),
+            },
         };
+        let reason = format!("that of {}, {why}", minute(run.logical_date, &self.zone));
+        self.reasons.insert(0, Reason { subject: "run".to_owned(), reason, next: None, lag: None });
+        Ok(Some(run))
+    }
+
+    fn run_for(&self, text: &str) -> Result<Option<RunRow>, AppError> {
+        let Some(store) = self.store else { return Ok(None) };
         if let Some(run) = self.by_id(text)? {
             return Ok(Some(run));
         }
         let Ok(date) = parse_when(text, &self.zone) else {
-            return Ok(Some(select::run(self.app, self.store, self.dag_id, when)?));
+            return Ok(Some(select::run(self.app, self.store, self.dag_id, Some(text))?));
         };
         let filter = RunFilter {
             dag_id: Some(self.dag_id.clone()),
