@@ -109,7 +109,7 @@ fn a_resident_scheduler_tells_of_a_faulty_dag_file_too() {
     let (home, server) = home("");
     let home = home.dag("d", GOOD);
     let mut scheduler = home.start("scheduler");
-    until("it has read the file", || home.json("list_dags --json").len() == 1 && home.driver_pid().is_some());
+    until("it has read the file", || home.store().dags().unwrap().len() == 1);
     home.write("dags/d.toml", "schedule = [\n");
     until("the mail comes", || server.mails().len() == 1);
     home.write("dags/d.toml", GOOD);
@@ -117,6 +117,22 @@ fn a_resident_scheduler_tells_of_a_faulty_dag_file_too() {
     common::signal(scheduler.id(), "-TERM");
     scheduler.wait().unwrap();
     assert_eq!(server.headers("Subject"), ["[crondag] d.toml is faulty", "[crondag] d.toml is good again"]);
+}
+
+#[test]
+fn a_resident_scheduler_tells_of_its_faulty_settings_too() {
+    let (home, server) = home("");
+    let home = home.dag("d", GOOD);
+    let good = home.read("crondag.toml");
+    let mut scheduler = home.start("scheduler");
+    until("it has read the files", || home.store().dags().unwrap().len() == 1);
+    home.write("crondag.toml", format!("{good}parallelism = 'many'\n"));
+    until("the mail comes", || server.mails().len() == 1);
+    home.write("crondag.toml", good);
+    until("the mail comes", || server.mails().len() == 2);
+    common::signal(scheduler.id(), "-TERM");
+    scheduler.wait().unwrap();
+    assert_eq!(server.headers("Subject"), ["[crondag] crondag.toml is faulty", "[crondag] crondag.toml is good again"]);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use super::{Micros, Store, StoreError, Write};
 
 /// The kinds, as the database has them.
 const FAULTY_FILE: &str = "faulty_file";
+const FAULTY_CONFIG: &str = "faulty_config";
 const CUT_LOG: &str = "cut_log";
 const LOG_DISK: &str = "log_disk";
 
@@ -23,6 +24,11 @@ pub enum Trouble {
         fault: String,
         /// Whether a good version of it goes on being scheduled.
         is_scheduled: bool,
+    },
+    /// crondag.toml cannot be used as it stands.
+    FaultyConfig {
+        /// Its first fault, with its place.
+        fault: String,
     },
     /// A task printed more than its log has room for.
     CutLog {
@@ -45,6 +51,7 @@ impl Trouble {
     pub fn key(&self) -> TroubleKey<'_> {
         match self {
             Trouble::FaultyFile { dag_id, .. } => Trouble::faulty_file(dag_id),
+            Trouble::FaultyConfig { .. } => Trouble::faulty_config(),
             Trouble::CutLog { dag_id, task_id, .. } => Trouble::cut_log(dag_id, task_id),
             Trouble::LogDisk { .. } => Trouble::log_disk(),
         }
@@ -53,6 +60,11 @@ impl Trouble {
     /// The key of [`Trouble::FaultyFile`].
     pub fn faulty_file(dag_id: &str) -> TroubleKey<'_> {
         TroubleKey { kind: FAULTY_FILE, dag_id, task_id: "" }
+    }
+
+    /// The key of [`Trouble::FaultyConfig`].
+    pub fn faulty_config() -> TroubleKey<'static> {
+        TroubleKey { kind: FAULTY_CONFIG, dag_id: "", task_id: "" }
     }
 
     /// The key of [`Trouble::CutLog`].
@@ -65,12 +77,13 @@ impl Trouble {
         TroubleKey { kind: LOG_DISK, dag_id: "", task_id: "" }
     }
 
-    /// The DAG in which it was found.
+    /// The DAG in which it was found; empty for the whole home.
     pub fn dag_id(&self) -> &str {
         match self {
             Trouble::FaultyFile { dag_id, .. } | Trouble::CutLog { dag_id, .. } | Trouble::LogDisk { dag_id, .. } => {
                 dag_id
             }
+            Trouble::FaultyConfig { .. } => "",
         }
     }
 }

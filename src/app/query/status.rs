@@ -221,7 +221,7 @@ fn bad_logs(app: &App, store: &Store) -> Result<Vec<BadLog>, AppError> {
             Trouble::CutLog { dag_id, task_id, left_out } => (dag_id, task_id, Missing::LeftOut(left_out)),
             Trouble::LogDisk { dag_id, task_id, error } => (dag_id, task_id, Missing::NotTaken(error)),
             // The files themselves are read.
-            Trouble::FaultyFile { .. } => continue,
+            Trouble::FaultyFile { .. } | Trouble::FaultyConfig { .. } => continue,
         };
         let since = Moment::new(row.opened_at, &app.default_zone());
         logs.push(BadLog { dag_id, task_id, missing, since, count: row.count });

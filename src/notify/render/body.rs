@@ -85,6 +85,7 @@ impl<'a> Body<'a> {
             NoticeEvent::TroubleOver { trouble, since, count } => {
                 body.headline = match trouble {
                     Trouble::FaultyFile { dag_id, .. } => format!("The DAG file {dag_id}.toml is good again, or gone."),
+                    Trouble::FaultyConfig { .. } => "The file crondag.toml is good again.".to_owned(),
                     Trouble::CutLog { dag_id, task_id, .. } => {
                         format!("The log of task {task_id} of {dag_id} is whole again.")
                     }
@@ -186,6 +187,13 @@ impl<'a> Body<'a> {
                 } else {
                     "nothing of it is scheduled; you will be told when the file is good"
                 }
+            }
+            Trouble::FaultyConfig { fault } => {
+                self.headline = String::from("The file crondag.toml is faulty.");
+                self.facts.push(("why", fault.clone()));
+                self.command("see all faults, with their places", "validate");
+                "commands and ticks end with this fault; what runs goes on with the last good settings; you will be told when \
+                 the file is good again"
             }
             Trouble::CutLog { dag_id, task_id, left_out } => {
                 self.headline = format!("Task {task_id} of {dag_id} prints more than its log may hold.");

@@ -34,11 +34,13 @@ pub(super) fn summary(event: &NoticeEvent, evidence: &Evidence) -> String {
         NoticeEvent::CheckWarned { dag_id, task_id, ds, .. } => format!("{dag_id} {task_id} warns (ds {ds})"),
         NoticeEvent::Trouble { trouble } => match trouble {
             Trouble::FaultyFile { dag_id, .. } => format!("{dag_id}.toml is faulty"),
+            Trouble::FaultyConfig { .. } => "crondag.toml is faulty".to_owned(),
             Trouble::CutLog { dag_id, task_id, .. } => format!("{dag_id} {task_id} prints more than its log may hold"),
             Trouble::LogDisk { .. } => "the disk does not take the logs".to_owned(),
         },
         NoticeEvent::TroubleOver { trouble, .. } => match trouble {
             Trouble::FaultyFile { dag_id, .. } => format!("{dag_id}.toml is good again"),
+            Trouble::FaultyConfig { .. } => "crondag.toml is good again".to_owned(),
             Trouble::CutLog { dag_id, task_id, .. } => format!("{dag_id} {task_id} has a whole log again"),
             Trouble::LogDisk { .. } => "the disk takes the logs again".to_owned(),
         },

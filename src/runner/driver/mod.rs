@@ -230,6 +230,10 @@ impl<H: Host> Driver<H> {
         let line = Line::new(Happening::DriverStarted).with("pid", std::process::id()).with("mode", mode.name());
         driver.host.report(&line.with("version", env!("CARGO_PKG_VERSION")));
         driver.read_all()?;
+        // It may have been mended while there was no driver.
+        if driver.store.open_troubles()?.iter().any(|row| row.what.key() == Trouble::faulty_config()) {
+            driver.heed_config();
+        }
         // Without limits the engine starts nothing: it must know every live attempt before it gives slots away.
         let limits = driver.limits();
         driver.events.push_back(Event::Limits(limits));
@@ -465,15 +469,36 @@ impl<H: Host> Driver<H> {
                 let limits = self.limits();
                 self.events.push_back(Event::Limits(limits));
                 self.host.report(&Line::new(Happening::Reload).with("changed", "crondag.toml"));
+                self.heed_config();
             }
             Err(file) => {
                 let fault = file.summary();
                 if self.config_fault.as_ref() != Some(&fault) {
                     self.host.report(&Line::new(Happening::Faulty).with("error", &fault));
                     self.config_fault = Some(fault);
+                    self.heed_config();
                 }
             }
         }
+    }
+}
+
+impl<H: Host> Driver<H> {
+    /// Tells of a fault of crondag.toml, or that it is good.
+    fn heed_config(&mut self) {
+        let now = self.host.now();
+        self.until_it_works("the database does not take what is to be told of crondag.toml, trying again", |driver| {
+            let write = driver.store.write()?;
+            let is_told = match driver.config_fault.clone() {
+                Some(fault) => driver.outbox.trouble(&write, Trouble::FaultyConfig { fault }, now)?,
+                None => driver.outbox.trouble_over(&write, Trouble::faulty_config(), now)?,
+            };
+            write.commit()?;
+            if is_told {
+                driver.next_mail_at = Some(Timestamp::UNIX_EPOCH);
+            }
+            Ok(())
+        });
     }
 }
 
