@@ -661,7 +661,8 @@ next: crondag tasks userprofile scheduled__2018-07-02T07:00:00+08:00
     "data_interval_end": "2018-07-02T07:00:00+08:00",
     "failed_tasks": 0,
     "upstream_failed_tasks": 0,
-    "reason": null
+    "reason": null,
+    "params": {}
   }
 ]
 
