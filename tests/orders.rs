@@ -52,7 +52,7 @@ left out: 2024-01-05 00:00 +00:00 lies after end_date (2024-01-04 23:59:59 +00:0
     home.run("backfill -s 2024-01-01 -e 2024-01-01 d").code(2).stderr_eq(str![[r#"
 left out: 2024-01-01 00:00 +00:00 lies before start_date (2024-01-02 00:00 +00:00); --ignore-bounds runs it
 error: no data interval of d from 2024-01-01 to 2024-01-01 may run now
-next: crondag next d
+next: crondag backfill -s 2024-01-01 -e 2024-01-01 d --ignore-bounds
 
 "#]]);
     assert_eq!(home.runs("d"), [""; 0]);
@@ -66,7 +66,7 @@ fn an_interval_that_has_not_ended_is_left_out_or_run_beside_the_scheduled_run() 
     home.run("backfill -s 2090-07-01 -e 2090-07-02 d").code(2).stderr_eq(str![[r#"
 left out: 2 intervals from 2090-07-01 00:00 +00:00 to 2090-07-02 00:00 +00:00, the first of which ends at 2090-07-02 00:00 +00:00; --unfinished runs them now, as manual runs
 error: no data interval of d from 2090-07-01 to 2090-07-02 may run now
-next: crondag next d
+next: crondag backfill -s 2090-07-01 -e 2090-07-02 d --unfinished
 
 "#]]);
     let rows = home.json("backfill -s 2090-07-01 -e 2090-07-01 d --unfinished --json");

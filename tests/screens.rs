@@ -376,6 +376,14 @@ broken
 "#]];
     home.run("logs d 20180701 --failed").success().stderr_eq("").stdout_eq(failed.clone());
     home.run("logs d backfill__2018-07-01T00:00:00+00:00 --failed").success().stdout_eq(failed);
+    home.remove(".crondag/logs/d/backfill__2018-07-01T00:00:00+00:00/bad.2.log");
+    let one_is_gone = home.run("logs d 20180701 --failed").code(3);
+    let (said, error) = (one_is_gone.out(), one_is_gone.err());
+    assert!(
+        said.contains("bad backfill__2018-07-01T00:00:00+00:00 try 2 <==\ncannot be read: see the end\n"),
+        "{said}"
+    );
+    assert!(said.contains("\nbroken\n") && error.contains("bad.2.log"), "{said}{error}");
     home.run("logs d good 20180701 --failed").success().stdout_eq(str![[r#"
 no task of backfill__2018-07-01T00:00:00+00:00 has failed
 
@@ -459,8 +467,12 @@ zone: UTC (crondag.toml)
 "#]]);
     home.run("backfill -s 2018-07-01 -e 2018-07-01 d").code(1);
     let said = home.run("status").success().out();
-    let wanted = "mail      1 notice reached nobody: crondag.toml has no [email]\n";
+    let wanted = "mail      1 notice of the last 24 hours reached nobody: crondag.toml has no [email]\n";
     assert!(said.contains(wanted), "{said}");
+    let home =
+        home.config("timezone = 'UTC'\n[email]\ntransport = 'folder'\npath = 'mail'\nfrom = 'etl@example.com'\n");
+    let said = home.run("status").success().out();
+    assert!(said.contains("reached nobody: there was no [email] then"), "{said}");
 }
 
 #[test]

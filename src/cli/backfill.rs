@@ -148,7 +148,11 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     if plan.runs.is_empty() {
         return Err(CliError::usage(
             format!("no data interval of {} from {} to {} may run now", plan.dag_id, args.start, args.end),
-            format!("crondag next {}", plan.dag_id),
+            match plan.left_out.first().map(|left_out| left_out.why) {
+                Some(Outside::BeforeStartDate | Outside::AfterEndDate) => args.again(" --ignore-bounds"),
+                Some(Outside::NotEnded) => args.again(" --unfinished"),
+                None => format!("crondag next {}", plan.dag_id),
+            },
         ));
     }
     let (dag_id, intervals) = (plan.dag_id.clone(), plan.runs.len());

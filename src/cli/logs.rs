@@ -123,13 +123,28 @@ fn list(app: &App, answers: &[RunAttempts]) -> Result<(), CliError> {
 /// Each log under a line that says whose it is. Printed one by one: logs may be larger than the memory.
 fn print_failed(answers: &[RunAttempts]) -> Result<(), CliError> {
     let mut is_first = true;
+    // One log that is gone hides no other.
+    let mut unreadable: Option<CliError> = None;
     for answer in answers {
         let run = &answer.run.run;
         for attempt in &answer.attempts {
             let gap = if std::mem::take(&mut is_first) { "" } else { "\n" };
             let head = format!("{gap}==> {} {} try {} <==\n", attempt.task_id, run.run_id, attempt.try_number);
-            if !write(head.as_bytes())? || !copy(&mut open(&attempt.log_file)?)? {
+            if !write(head.as_bytes())? {
                 return Ok(());
+            }
+            match open(&attempt.log_file) {
+                Ok(mut log) => {
+                    if !copy(&mut log)? {
+                        return Ok(());
+                    }
+                }
+                Err(error) => {
+                    if !write(b"cannot be read: see the end\n")? {
+                        return Ok(());
+                    }
+                    unreadable = unreadable.or(Some(error.into()));
+                }
             }
         }
         for task in &answer.failed_without_log {
@@ -147,7 +162,7 @@ fn print_failed(answers: &[RunAttempts]) -> Result<(), CliError> {
         }
         page.print()?;
     }
-    Ok(())
+    unreadable.map_or(Ok(()), Err)
 }
 
 /// Exit code 1 when the task failed.

@@ -120,15 +120,19 @@ fn show(app: &App, answer: &StatusAnswer, page: &mut Page) {
         say(page, "queued", Tone::Plain, &text, next.as_deref());
     }
     if answer.mail_undeliverable > 0 {
-        let text =
-            format!("{} reached nobody: crondag.toml has no [email]", count_of(answer.mail_undeliverable, "notice"));
-        say(
-            page,
-            "mail",
-            Tone::Yellow,
-            &text,
-            Some("write [email] into crondag.toml, or take `email` out of the DAG files"),
-        );
+        let count = count_of(answer.mail_undeliverable, "notice");
+        let (text, next) = if answer.has_email {
+            (
+                format!(
+                    "{count} of the last 24 hours reached nobody: there was no [email] then; `crondag runs` has what failed"
+                ),
+                None,
+            )
+        } else {
+            let next = "write [email] into crondag.toml, or take `email` out of the DAG files";
+            (format!("{count} of the last 24 hours reached nobody: crondag.toml has no [email]"), Some(next))
+        };
+        say(page, "mail", Tone::Yellow, &text, next);
     }
     if answer.mail_pending > 0 || answer.mail_given_up > 0 {
         let error = answer.mail_last_error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();

@@ -111,14 +111,14 @@ impl Store {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// How the outbox stands.
-    pub fn outbox_summary(&self) -> Result<OutboxSummary, StoreError> {
+    /// How the outbox stands; notices that reached nobody count from `since` on.
+    pub fn outbox_summary(&self, since: Timestamp) -> Result<OutboxSummary, StoreError> {
         let mut summary = self.connection.query_row(
             "SELECT coalesce(sum(next_try_at IS NOT NULL), 0),
                     coalesce(sum(next_try_at IS NULL AND channel IS NOT NULL AND digest IS NULL), 0),
-                    coalesce(sum(channel IS NULL), 0)
+                    coalesce(sum(channel IS NULL AND created_at >= ?1), 0)
              FROM outbox WHERE sent_at IS NULL",
-            [],
+            [since.as_microsecond()],
             |row| {
                 let (pending, given_up, undeliverable) = (row.get(0)?, row.get(1)?, row.get(2)?);
                 Ok(OutboxSummary { pending, given_up, undeliverable, last_error: None })

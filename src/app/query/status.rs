@@ -55,8 +55,10 @@ pub struct StatusAnswer {
     pub failed_tasks_last_24h: Vec<RunAnswer>,
     /// Mail that is to be sent.
     pub mail_pending: u32,
-    /// Notices that reach nobody, because the home has no `[email]`.
+    /// Notices of the last 24 hours that reached nobody, because the home had no `[email]`.
     pub mail_undeliverable: u32,
+    /// Whether crondag.toml says how mail is sent.
+    pub has_email: bool,
     /// Mail that nobody tries to send any more.
     pub mail_given_up: u32,
     /// Why the newest mail was not sent.
@@ -163,6 +165,7 @@ pub fn status(app: &App) -> Result<StatusAnswer, AppError> {
         failed_tasks_last_24h: Vec::new(),
         mail_pending: 0,
         mail_undeliverable: 0,
+        has_email: app.config.email.is_some(),
         mail_given_up: 0,
         mail_last_error: None,
         logs: Vec::new(),
@@ -178,7 +181,7 @@ pub fn status(app: &App) -> Result<StatusAnswer, AppError> {
     let unfinished = store.as_ref().map(Store::unfinished_runs).transpose()?.unwrap_or_default();
     if let Some(store) = &store {
         of_runs(app, store, &unfinished, &mut answer)?;
-        let outbox = store.outbox_summary()?;
+        let outbox = store.outbox_summary(app.now.checked_sub(RECENTLY).unwrap_or(Timestamp::MIN))?;
         answer.mail_pending = outbox.pending;
         answer.mail_undeliverable = outbox.undeliverable;
         answer.mail_given_up = outbox.given_up;

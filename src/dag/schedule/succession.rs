@@ -24,7 +24,8 @@ pub enum Place {
         /// What runs.
         rest: DataInterval,
     },
-    /// A part of it has run, by an interval that is as long and of the same date, or a later one: it does not run.
+    /// A part of it has run, by an interval that is as long and of the same date, or a later one; or what is left of it is of the
+    /// date of the interval that follows. It does not run.
     LeftOut {
         /// What has run.
         ran: DataInterval,
@@ -68,12 +69,17 @@ impl Place {
             return Place::Coarser { ran: last };
         }
         let date = |at: Timestamp| zone.to_datetime(at).date();
-        if last.end < interval.end && date(longest.start) < date(interval.start) {
+        // Where each date has one run, a rest within the date on which the next interval begins would give it a second one.
+        let has_date = length(interval, zone) < DAY || date(last.end) < date(interval.end);
+        if last.end < interval.end && has_date && date(longest.start) < date(interval.start) {
             return Place::Rest { ran: last, rest: DataInterval { start: last.end, end: interval.end } };
         }
         Place::LeftOut { ran: longest }
     }
 }
+
+/// The least length of an interval whose dates are not those of others.
+const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 /// By the clock on the wall: a day is no longer than another because clocks went back in it.
 fn length(interval: DataInterval, zone: &TimeZone) -> SignedDuration {
@@ -132,6 +138,15 @@ mod tests {
         let rest = interval("04T10:00..05T09:00");
         assert_eq!(place("04T09:00..05T09:00", &[ran]), Place::Rest { ran: interval(ran), rest });
         assert_eq!(place("04T09:00..05T09:00", &[ran, "04T10:00..05T09:00"]), Place::Taken);
+    }
+
+    #[test]
+    fn what_is_left_of_an_interval_takes_no_date_of_the_next_one() {
+        let ran = "05T09:00..12T09:00";
+        assert_eq!(place("11T10:00..12T10:00", &[ran]), Place::LeftOut { ran: interval(ran) });
+        assert_eq!(place("12T10:00..13T10:00", &[ran]), Place::Free);
+        let rest = interval("12T09:00..13T09:00");
+        assert_eq!(place("06T09:00..13T09:00", &[ran]), Place::Rest { ran: interval(ran), rest });
     }
 
     #[test]

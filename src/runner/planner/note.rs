@@ -93,8 +93,9 @@ impl Note {
         format!("{} .. {}", self.time(interval.start), self.time(interval.end))
     }
 
-    fn date(&self, interval: &DataInterval) -> String {
-        interval.start.to_zoned(self.zone.clone()).strftime("%Y-%m-%d").to_string()
+    /// As a command takes it: no other interval starts then.
+    fn instant(&self, interval: &DataInterval) -> String {
+        interval.start.to_zoned(self.zone.clone()).strftime("%Y-%m-%dT%H:%M").to_string()
     }
 }
 
@@ -113,7 +114,7 @@ impl fmt::Display for Note {
                     0 => String::new(),
                     more => format!(" and {more} more"),
                 };
-                let first = intervals.first().map(|interval| self.date(interval)).unwrap_or_default();
+                let first = intervals.first().map(|interval| self.instant(interval)).unwrap_or_default();
                 write!(
                     f,
                     "{dag} has runs of data that is yet to come, made while the clock was ahead: {}{more}; they are not \
@@ -139,10 +140,10 @@ impl fmt::Display for Note {
                 Place::LeftOut { ran } => write!(
                     f,
                     "after the edit of its schedule {dag} leaves {} out: {} has run; to run it all the same: `crondag \
-                     backfill -s {date} -e {date} {dag}`",
+                     backfill -s {at} -e {at} {dag}`",
                     self.interval(interval),
                     self.interval(ran),
-                    date = self.date(interval)
+                    at = self.instant(interval)
                 ),
             },
             NoteKind::Backlog { count, at_once } => {

@@ -129,11 +129,14 @@ impl View<'_> {
                         return Ok(());
                     }
                     Never::NotOnSchedule => "the schedule has no such data interval".to_owned(),
-                    Never::OutOfBounds(OutOfBounds::BeforeStartDate(first)) => {
-                        format!("it lies before start_date ({})", minute(first))
-                    }
-                    Never::OutOfBounds(OutOfBounds::AfterEndDate(last)) => {
-                        format!("it lies after end_date ({})", minute(last))
+                    Never::OutOfBounds(bound) => {
+                        let reason = match bound {
+                            OutOfBounds::BeforeStartDate(first) => format!("before start_date ({})", minute(first)),
+                            OutOfBounds::AfterEndDate(last) => format!("after end_date ({})", minute(last)),
+                        };
+                        let next = command(&format!("backfill -s {text} -e {text} {} --ignore-bounds", dag.id));
+                        self.say("run", format!("it lies {reason}"), next);
+                        return Ok(());
                     }
                     Never::Passed { until } => format!(
                         "no tick makes it: the scheduler has dealt with everything until {}, and goes on from there",
