@@ -907,7 +907,7 @@ zone: Asia/Shanghai (crondag.toml)
 "#]]);
     home.run("explain userprofile 20180620").success().stdout_eq(str![[r#"
 run: it lies before start_date (2018-07-01 00:00 +08:00)
-  next: crondag backfill -s 20180620 -e 20180620 userprofile
+  next: crondag backfill -s 20180620 -e 20180620 userprofile --ignore-bounds
 
 "#]]);
     home.run("explain userprofile 20180710").success().stdout_eq(str![[r#"
