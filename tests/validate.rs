@@ -132,6 +132,40 @@ warning[ignored-folder]: DAG files in this folder are not read
     assert_eq!(human(&home), expected);
 }
 
+/// An editor's file beside the one that is edited, and a folder: nothing else reads them as DAGs.
+#[test]
+fn what_is_read_as_a_dag_is_the_same_for_every_command() {
+    let home = home(&[
+        ("crondag.toml", b"timezone = 'UTC'\n"),
+        ("dags/a.toml", GOOD.as_bytes()),
+        ("dags/.a.toml", b"half of"),
+        ("dags/.b.TOML", b"half of"),
+        ("dags/old/.b.toml", b"half of"),
+        ("dags/folder.toml/notes.txt", b""),
+    ]);
+    assert_eq!(human(&home), "1 DAG is valid\n");
+    home.run("tick").success().stdout_eq("");
+    home.run("list_dags").success().stdout_eq(snapbox::str![[r#"
+dag  schedule  next start  last run
+a    -         -           -
+zone: UTC (crondag.toml)
+
+"#]]);
+}
+
+#[test]
+fn nothing_is_foretold_without_the_history_that_it_needs() {
+    let dag = "schedule = '@daily'\ncatchup = true\nstart_date = 2020-01-01\n[tasks.a]\nshell = 'true'\n";
+    let home = Home::new().dag("a", dag).with(".crondag/crondag.db", "no database".repeat(1000));
+    home.run("validate").success().stdout_eq(snapbox::str![[r#"
+note: what the next runs will be is not known: [..]
+next: [..]
+1 DAG is valid
+zone: UTC (crondag.toml)
+
+"#]]);
+}
+
 #[test]
 fn what_is_no_text_no_file_or_empty_has_clear_words() {
     let home = home(&[

@@ -120,22 +120,42 @@ pub fn load_version(dag_id: &str, text: &str, config: &Config) -> Result<Arc<Dag
 /// # Errors
 /// The folder cannot be read. A home without the folder has no DAGs.
 pub fn dag_files(home: &Home) -> io::Result<Vec<PathBuf>> {
-    let entries = match fs::read_dir(home.dags_dir()) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
+    match dag_files_in(&home.dags_dir()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        files => files,
+    }
+}
+
+/// The files directly in a folder that are read as DAGs, by name.
+///
+/// # Errors
+/// The folder cannot be read.
+pub(crate) fn dag_files_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
-    for entry in entries {
-        let path = entry?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        // Editors leave hidden files beside the one they edit.
-        if path.extension().is_some_and(|extension| extension == "toml") && !name.starts_with('.') {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let path = entry.path();
+        if has_dag_name(&path) && !is_folder(&entry)? {
             files.push(path);
         }
     }
     files.sort();
     Ok(files)
+}
+
+fn has_dag_name(path: &Path) -> bool {
+    // Editors leave hidden files beside the one they edit.
+    path.extension().is_some_and(|extension| extension == "toml") && !is_hidden(path)
+}
+
+/// Whether the name begins with a dot.
+pub(crate) fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
+}
+
+fn is_folder(entry: &fs::DirEntry) -> io::Result<bool> {
+    let kind = entry.file_type()?;
+    Ok(kind.is_dir() || kind.is_symlink() && entry.path().is_dir())
 }
 
 #[cfg(test)]

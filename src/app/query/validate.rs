@@ -15,7 +15,7 @@ use crate::home::{CONFIG_FILE, DIAGNOSIS_FILE, Home};
 use crate::machine_zone::MachineZone;
 use crate::runner::attempt::secrets;
 use crate::runner::{catalog, planner};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::text_file::{self, NotUtf8};
 
 /// What was found in all files.
@@ -40,6 +40,8 @@ pub struct CheckedFile {
     pub text: String,
     /// What is wrong with it, by place.
     pub faults: Vec<Fault>,
+    /// What it says, and the home that it is of, if that and its settings are good.
+    dag: Option<(PathBuf, Box<Dag>)>,
 }
 
 /// One fault, as programs read it. Lines and columns (in characters) count from 1; a fault of the file as a whole is at 1, 1.
@@ -58,20 +60,20 @@ pub struct FaultAnswer<'a> {
 impl Validation {
     /// Adds what will be special about the next runs: a schedule that was edited, runs that are to be caught up.
     pub fn foretell(&mut self, now: Timestamp) {
-        let is_good =
-            |file: &&CheckedFile| file.is_dag && file.faults.iter().all(|fault| fault.severity != Severity::Error);
-        for file in self.files.iter().filter(is_good) {
-            let Some(home) = home_of(&file.path) else { continue };
-            let home = Home::at(&home);
-            // A database that cannot be read is not what is validated here.
-            let Ok((config, _)) = catalog::load_config(&home) else { continue };
-            let Ok((dag, _)) = catalog::load_dag(&file.path, &config) else { continue };
-            let path = home.database_path();
-            let store = if path.exists() { Store::open_read_only(&path).ok() } else { None };
-            let row = store.as_ref().and_then(|store| store.dag(&dag.id).ok()).flatten();
-            let notes = planner::notes(&store, &dag, row.as_ref(), now).unwrap_or_default();
-            self.notes.extend(notes.iter().map(ToString::to_string));
+        let is_good = |file: &&CheckedFile| file.faults.iter().all(|fault| fault.severity != Severity::Error);
+        let mut homes: BTreeMap<&Path, Vec<&Dag>> = BTreeMap::new();
+        for (home, dag) in self.files.iter().filter(is_good).filter_map(|file| file.dag.as_ref()) {
+            homes.entry(home).or_default().push(dag);
         }
+        let mut notes = Vec::new();
+        for (home, dags) in homes {
+            // Without its history a DAG would look as if it had never run.
+            match foretold(&Home::at(home), &dags, now) {
+                Ok(found) => notes.extend(found),
+                Err(error) => notes.push(format!("what the next runs will be is not known: {error}")),
+            }
+        }
+        self.notes.extend(notes);
     }
 
     /// How many faults of this severity there are.
@@ -167,8 +169,9 @@ impl Work {
     }
 
     fn folder(&mut self, folder: &Path) {
-        let entries = match fs::read_dir(folder).and_then(Iterator::collect::<Result<Vec<_>, _>>) {
-            Ok(entries) => entries,
+        let entries = fs::read_dir(folder).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+        let (entries, dags) = match entries.and_then(|entries| Ok((entries, catalog::dag_files_in(folder)?))) {
+            Ok(read) => read,
             Err(error) => {
                 let fault = Fault::of_file("unreadable", format!("cannot read the folder: {error}"))
                     .help("check who owns it and who may read it");
@@ -179,10 +182,9 @@ impl Work {
         let mut paths: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).collect();
         paths.sort();
         for path in paths {
-            let is_toml = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"));
-            if is_toml && !path.is_dir() {
+            if dags.binary_search(&path).is_ok() || is_misnamed(&path) {
                 self.dag(&path);
-            } else if path.is_dir() && has_toml(&path) {
+            } else if path.is_dir() && catalog::dag_files_in(&path).is_ok_and(|files| !files.is_empty()) {
                 let message = "DAG files in this folder are not read";
                 let help = "only the files directly in the folder of DAGs are: move them up";
                 let fault =
@@ -193,7 +195,7 @@ impl Work {
     }
 
     fn push(&mut self, path: &Path, is_dag: bool, text: String, faults: Vec<Fault>) {
-        self.files.push(CheckedFile { path: path.to_path_buf(), is_dag, text, faults });
+        self.files.push(CheckedFile { path: path.to_path_buf(), is_dag, text, faults, dag: None });
     }
 
     /// Whether the file comes for the first time.
@@ -244,6 +246,7 @@ impl Work {
         let (text, mut faults) = read_text(path);
         let id = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let home = home_of(path);
+        let mut good = None;
         if faults.is_empty() {
             let settings = self.settings.entry(home.clone()).or_insert_with_key(|home| settings(home.as_deref()));
             let root = home.as_deref().or(path.parent()).unwrap_or(Path::new(""));
@@ -255,6 +258,8 @@ impl Work {
             if !settings.is_good {
                 // What crondag.toml would have said is not known.
                 faults.retain(|fault| !fault.is_of_config);
+            } else if let (Some(home), Some(dag)) = (&home, dag) {
+                good = Some((home.clone(), Box::new(dag)));
             }
         }
         faults.extend(exposed(path));
@@ -265,7 +270,7 @@ impl Work {
             );
         }
         self.ids.entry((home, id)).or_default().push(self.files.len());
-        self.push(path, true, text, faults);
+        self.files.push(CheckedFile { path: path.to_path_buf(), is_dag: true, text, faults, dag: good });
     }
 
     fn same_ids(&mut self) {
@@ -294,14 +299,12 @@ impl Work {
                 Some(home) => home.join("dags"),
                 None => checked.path.parent().unwrap_or(Path::new("")).to_path_buf(),
             };
-            let entries = fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path());
-            let is_dag = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "toml");
-            let stem = |path: PathBuf| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-            let mut names: Vec<String> = entries.filter(is_dag).filter_map(stem).collect();
-            names.sort();
+            let stem = |path: &PathBuf| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+            // A folder that may not be listed may still be read from.
+            let names: Vec<String> =
+                catalog::dag_files_in(&folder).unwrap_or_default().iter().filter_map(stem).collect();
             let settings = self.settings.entry(home).or_insert_with_key(|home| settings(home.as_deref()));
             let file = |name: &str| {
-                // A folder that may not be listed may still be read from.
                 if !names.iter().any(|known| known == name) && !folder.join(format!("{name}.toml")).exists() {
                     return OtherFile::Missing;
                 }
@@ -337,11 +340,21 @@ fn exposed(path: &Path) -> Option<Fault> {
     access::refuse_world_writable(path).err().as_ref().map(Exposed::fault)
 }
 
-fn has_toml(folder: &Path) -> bool {
-    // A folder that cannot be read has nothing to warn about.
-    fs::read_dir(folder).is_ok_and(|entries| {
-        entries.flatten().any(|entry| entry.path().extension().is_some_and(|extension| extension == "toml"))
-    })
+/// Whether a file was meant as a DAG and is not read, because of its name.
+fn is_misnamed(path: &Path) -> bool {
+    let is_toml = path.extension().is_some_and(|end| end != "toml" && end.eq_ignore_ascii_case("toml"));
+    is_toml && !catalog::is_hidden(path) && !path.is_dir()
+}
+
+fn foretold(home: &Home, dags: &[&Dag], now: Timestamp) -> Result<Vec<String>, StoreError> {
+    let path = home.database_path();
+    let store = if path.exists() { Some(Store::open_read_only(&path)?) } else { None };
+    let mut found = Vec::new();
+    for dag in dags {
+        let row = store.as_ref().map(|store| store.dag(&dag.id)).transpose()?.flatten();
+        found.extend(planner::notes(&store, dag, row.as_ref(), now)?.iter().map(ToString::to_string));
+    }
+    Ok(found)
 }
 
 /// The text of a file, or why there is none. A text that is not UTF-8 comes with replacement characters.
