@@ -381,3 +381,25 @@ fn explain_without_a_date_means_the_run_that_one_thinks_of_and_says_which() {
         "{said}"
     );
 }
+
+#[test]
+fn a_driver_that_is_gone_is_missed_for_queued_runs_and_mail_as_well() {
+    let mut stage = Stage::new("schedule = '@daily'\n[tasks.a]\nshell = 'true'\n");
+    let no_driver = "driver    not running, but there is work for it\n";
+    assert!(!stage.home.run("status").out().contains(no_driver));
+    stage.run(1, RunType::Manual, None, false);
+    assert!(stage.home.run("status").out().starts_with(no_driver));
+    assert_eq!(stage.home.json("status --json")[0]["needs_driver"], true);
+    // What is left cannot go on by itself, until there is mail.
+    let event = stage.store.last_event().unwrap();
+    let write = stage.store.write().unwrap();
+    write.set_meta("parked", &event.to_string()).unwrap();
+    write.commit().unwrap();
+    assert!(!stage.home.run("status").out().contains(no_driver));
+    let write = stage.store.write().unwrap();
+    let way = crondag::store::Way::Now("email");
+    let notice = crondag::store::NewNotice { dag_id: "d", kind: "report", notice: "{}", host: "host", way };
+    write.put_notice(&notice, Timestamp::now()).unwrap();
+    write.commit().unwrap();
+    assert!(stage.home.run("status").out().starts_with(no_driver));
+}

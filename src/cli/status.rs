@@ -55,7 +55,7 @@ fn show(app: &App, answer: &StatusAnswer, page: &mut Page) {
     if answer.driver_running {
         let pid = answer.driver_pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
         say(page, "driver", Tone::Cyan, &format!("running{pid}"), None);
-    } else if answer.waiting_requests > 0 || !answer.running.is_empty() && !answer.is_parked {
+    } else if answer.needs_driver {
         say(page, "driver", Tone::Red, "not running, but there is work for it", Some("crondag tick"));
     }
     match &answer.last_tick {

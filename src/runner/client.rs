@@ -224,7 +224,7 @@ pub fn needs_driver(store: &Store) -> Result<bool, StoreError> {
 
 /// Whether the last driver went because nothing of what is unfinished can go on by itself, and nothing has changed since: a run
 /// that waits for a failed past, say.
-pub fn is_parked(store: &Store) -> Result<bool, StoreError> {
+fn is_parked(store: &Store) -> Result<bool, StoreError> {
     let parked = store.meta("parked")?.and_then(|text| text.parse::<i64>().ok());
     Ok(parked == Some(store.last_event()?))
 }

@@ -81,9 +81,8 @@ pub struct StatusAnswer {
     /// Which DAG starts next, and when.
     #[serde(skip)]
     pub next: Option<(DagId, Moment)>,
-    /// All that is unfinished waits for a person: no driver is needed.
-    #[serde(skip)]
-    pub is_parked: bool,
+    /// There is something for a driver to do: requests, attempts whose end is not recorded, mail, runs that may go on.
+    pub needs_driver: bool,
 }
 
 /// A DAG file that cannot be used.
@@ -176,7 +175,7 @@ pub fn status(app: &App) -> Result<StatusAnswer, AppError> {
         lags: Vec::new(),
         first_queued: None,
         next: None,
-        is_parked: false,
+        needs_driver: false,
     };
     let unfinished = store.as_ref().map(Store::unfinished_runs).transpose()?.unwrap_or_default();
     if let Some(store) = &store {
@@ -250,7 +249,7 @@ fn of_runs(app: &App, store: &Store, unfinished: &[UnfinishedRun], answer: &mut 
     }
     answer.first_queued = first.map(|first| (first.run.dag_id.clone(), first.run.run_id.clone()));
     answer.waiting_requests = store.intents()?.len();
-    answer.is_parked = client::is_parked(store)?;
+    answer.needs_driver = client::needs_driver(store)?;
     let since = app.now.checked_sub(RECENTLY).unwrap_or(Timestamp::MIN);
     let filter = RunFilter {
         state: Some(RunState::Failed),

@@ -79,8 +79,8 @@ impl View<'_> {
     }
 
     fn driving(&mut self, run: &RunRow) -> Result<(), AppError> {
-        let is_parked = self.store.map_or(Ok(false), client::is_parked)?;
-        if driver(&self.app.home) == Driver::Absent && !is_parked && !self.is_held(run)? {
+        let needs_driver = self.store.map_or(Ok(false), client::needs_driver)?;
+        if driver(&self.app.home) == Driver::Absent && needs_driver && !self.is_held(run)? {
             let next = command("tick");
             self.say("driver", "it is not running, so nothing starts", next);
         }
