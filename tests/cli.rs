@@ -882,7 +882,7 @@ driver: it is not running, so nothing starts
   next: crondag tick
 
 "#]]);
-    // A driver that has gone since nothing can go on by itself.
+    // A driver that has gone since nothing can go on by itself, but not without recording how an attempt ended.
     let mut store = home.store();
     let last_event = store.last_event().unwrap();
     let write = store.write().unwrap();
@@ -891,10 +891,14 @@ driver: it is not running, so nothing starts
     home.run("explain userprofile 20180702").success().stdout_eq(str![[r#"
 run: 2018-07-02 07:00 +08:00 is queued: no tick has read its DAG file yet
   next: crondag tick
+driver: it is not running, so nothing starts
+  next: crondag tick
 
 "#]]);
     let home = home.has_ticked();
     home.run("status").success().stdout_eq(str![[r#"
+driver    not running, but there is work for it
+          next: crondag tick
 behind    userprofile is 1 run behind its schedule: 1 waits to start; the first was due at
           2018-07-03 07:00 +08:00, [..] ago
           next: crondag explain userprofile

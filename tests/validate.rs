@@ -132,7 +132,7 @@ warning[ignored-folder]: DAG files in this folder are not read
     assert_eq!(human(&home), expected);
 }
 
-/// An editor's file beside the one that is edited, and a folder: nothing else reads them as DAGs.
+/// Nothing reads the file of an editor beside the one that is edited; a folder that is called as a DAG file is a faulty one.
 #[test]
 fn what_is_read_as_a_dag_is_the_same_for_every_command() {
     let home = home(&[
@@ -143,12 +143,17 @@ fn what_is_read_as_a_dag_is_the_same_for_every_command() {
         ("dags/old/.b.toml", b"half of"),
         ("dags/folder.toml/notes.txt", b""),
     ]);
-    assert_eq!(human(&home), "1 DAG is valid\n");
-    home.run("tick").success().stdout_eq("");
+    let faulty = human(&home);
+    assert!(
+        faulty.contains("--> dags/folder.toml\n") && faulty.contains("error: 1 error in 1 of 3 files\n"),
+        "{faulty}"
+    );
     home.run("list_dags").success().stdout_eq(snapbox::str![[r#"
-dag  schedule  next start  last run
-a    -         -           -
-zone: UTC (crondag.toml)
+dag     schedule  next start  last run
+a       -         -           -
+folder  faulty    1 fault     -
+
+next: crondag validate
 
 "#]]);
 }

@@ -133,9 +133,9 @@ pub fn dag_files(home: &Home) -> io::Result<Vec<PathBuf>> {
 pub(crate) fn dag_files_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let path = entry.path();
-        if has_dag_name(&path) && !is_folder(&entry)? {
+        let path = entry?.path();
+        // A folder of such a name is a DAG file that cannot be read.
+        if has_dag_name(&path) {
             files.push(path);
         }
     }
@@ -151,11 +151,6 @@ fn has_dag_name(path: &Path) -> bool {
 /// Whether the name begins with a dot.
 pub(crate) fn is_hidden(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
-}
-
-fn is_folder(entry: &fs::DirEntry) -> io::Result<bool> {
-    let kind = entry.file_type()?;
-    Ok(kind.is_dir() || kind.is_symlink() && entry.path().is_dir())
 }
 
 #[cfg(test)]
