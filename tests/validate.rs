@@ -148,27 +148,27 @@ fn what_is_read_as_a_dag_is_the_same_for_every_command() {
         faulty.contains("--> dags/folder.toml\n") && faulty.contains("error: 1 error in 1 of 3 files\n"),
         "{faulty}"
     );
-    home.run("list_dags").success().stdout_eq(snapbox::str![[r#"
+    home.run("list_dags").success().stdout_eq(snapbox::str![[r"
 dag     schedule  next start  last run
 a       -         -           -
 folder  faulty    1 fault     -
 
 next: crondag validate
 
-"#]]);
+"]]);
 }
 
 #[test]
 fn nothing_is_foretold_without_the_history_that_it_needs() {
     let dag = "schedule = '@daily'\ncatchup = true\nstart_date = 2020-01-01\n[tasks.a]\nshell = 'true'\n";
     let home = Home::new().dag("a", dag).with(".crondag/crondag.db", "no database".repeat(1000));
-    home.run("validate").success().stdout_eq(snapbox::str![[r#"
+    home.run("validate").success().stdout_eq(snapbox::str![[r"
 note: what the next runs will be is not known: [..]
 next: [..]
 1 DAG is valid
 zone: UTC (crondag.toml)
 
-"#]]);
+"]]);
 }
 
 #[test]
