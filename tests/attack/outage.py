@@ -488,7 +488,7 @@ def mail_server_hangs(make):
         config = f"[email]\nfrom = 'crondag@example.com'\nhost = '127.0.0.1'\nport = {port}\ntls = 'none'\ntimeout = '2s'\n"
         dag = "[defaults]\nemail = ['a@example.com']\n[tasks.a]\nshell = 'exit 3'\n[tasks.b]\nafter = 'a'\ntrigger_rule = 'all_done'\nshell = 'echo b > b'\n"
         home = make(dag, config=config)
-        home.crondag(*BACKFILL, "d")
+        home.crondag(*BACKFILL, "d", code=1)
         until("the driver has tried", lambda: silent.mails)
         home.other_goes_on()
         words = f"the mail server 127.0.0.1:{port} did not answer in time"
