@@ -167,7 +167,7 @@ impl Store {
         })
     }
 
-    /// The tables' own view of every run, in the form that [`rebuild`] gives: for comparing the two.
+    /// The tables' own view of every run, in the form that `rebuild` gives: for comparing the two.
     pub fn current_states(&self) -> Result<BTreeMap<RunNumber, Rebuilt>, StoreError> {
         let mut runs = BTreeMap::new();
         let mut statement = self.connection.prepare("SELECT id, state FROM runs")?;
