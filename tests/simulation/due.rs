@@ -257,7 +257,10 @@ fn place(
         .iter()
         .filter(|it| length(**it) == longest)
         .all(|(from, _)| zone.to_datetime(*from).date() < zone.to_datetime(start).date());
-    (is_later && last < end).then_some((last, end))
+    // A day or more has a date of its own: what is left of it takes none of the interval that follows.
+    let is_short = length((start, end)) < jiff::SignedDuration::from_hours(24);
+    let has_date = is_short || zone.to_datetime(last).date() < zone.to_datetime(end).date();
+    (is_later && has_date && last < end).then_some((last, end))
 }
 
 fn intervals_of(runs: &BTreeSet<(String, Timestamp, Timestamp)>, dag: &str) -> Vec<(Timestamp, Timestamp)> {
