@@ -30,6 +30,7 @@ impl App {
             if !path.exists() {
                 continue;
             }
+            // What the listing gives ends with `.toml`, so it has a stem.
             let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             let dag = files::load_dag(&path, &self.config);
             let dag = dag.map(|(dag, _)| Box::new(dag)).map_err(Box::new);

@@ -94,6 +94,7 @@ fn answer(app: &App, store: &Store, check: &CheckRow, question: &ChecksQuestion)
     values.retain(|value| question.key.as_deref().is_none_or(|pattern| matches(pattern, &value.key)));
     let mut history = if question.with_history { earlier_values(store, check)? } else { BTreeMap::new() };
     let values = values.into_iter().map(|value| {
+        // A value without earlier ones begins its line.
         let mut line = history.remove(&(value.key.clone(), value.metric.clone())).unwrap_or_default();
         line.extend(value.value);
         let CheckValue { key, metric, value, baseline, verdict, reason } = value;

@@ -78,6 +78,7 @@ fn answer(app: &App, store: Option<&Store>, file: &DagFile) -> Result<DagAnswer,
         _ => (None, None),
     };
     let is_paused = row.is_some_and(|row| row.is_paused);
+    // Of a faulty file nothing but its fault is known, and that is in the answer.
     let dag = file.dag.as_ref().ok();
     let next = match dag {
         Some(dag) => {

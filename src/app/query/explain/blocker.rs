@@ -72,6 +72,7 @@ impl View<'_> {
                 (format!("waits for {}; its trigger rule is {}", open.join(", "), rule.as_str()), None)
             }
             Blocker::Past { logical_date, run: before, state } => {
+                // This holds back tasks alone, never a whole run.
                 let id = of.map(|(_, instance)| instance.task_id.as_str()).unwrap_or_default();
                 let state = state.unwrap_or(TaskState::None);
                 let words = format!(
@@ -96,6 +97,7 @@ impl View<'_> {
                 (format!("waits until {} (in {away}) for its next try", time(*at, zone)), None)
             }
             Blocker::Poll { since, next_at, until } => {
+                // This holds back tasks alone, never a whole run.
                 let id = of.map(|(_, instance)| instance.task_id.as_str()).unwrap_or_default();
                 let mut text = format!("waits since {}", time(*since, zone));
                 let mut next = command(&format!("mark {dag_id} {run_id} success --task {id}"));
@@ -150,6 +152,7 @@ impl View<'_> {
 
     /// `userprofile load 2018-07-01 07:00 +08:00`
     fn name(&self, number: RunNumber, task: &TaskId) -> Result<String, AppError> {
+        // A run that is deleted in this moment has no name any more.
         let dag = self.row(number)?.map(|run| run.dag_id.to_string()).unwrap_or_default();
         Ok(format!("{dag} {task} {}", self.date_of(number)?))
     }

@@ -167,6 +167,7 @@ impl<'a> View<'a> {
     }
 
     fn date_of(&self, number: RunNumber) -> Result<String, AppError> {
+        // A run that is deleted in this moment has no date any more.
         Ok(self.row(number)?.map(|run| minute(run.logical_date, &self.app.zone_of(&run.dag_id))).unwrap_or_default())
     }
 }
