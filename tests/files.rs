@@ -249,7 +249,7 @@ fn a_check_is_read_completely() {
                 key = ['tag']\nmetrics = ['n']\ngate = 'fresh'\nno_rows = 'warn'\nduplicate_keys = 'ok'\n\
                 missing_keys = 'fail'\nnew_keys = 'warn'\n\
                 [tasks.c.check.rules.steady]\nmetrics = ['n']\nkeys = ['A*']\nmin = 1\nmax = 9.5\nmax_change = 0.3\n\
-                max_deviations = 4\nagainst = 'same_weekday'\nlast = 5\nat_least = 2\nmax_null_share = 0.1\n\
+                max_deviations = 4\nagainst = 'same_weekday'\nmin_base = 50\nlast = 5\nat_least = 2\nmax_null_share = 0.1\n\
                 max_age = '26h'\nverdict = 'warn'\n\
                 [tasks.c.check.rules.usual]\nmax = 1\n\
                 [tasks.c.check.reconcile]\nconnection = 'warehouse'\nquery = 'select 2'\ntolerance = 0.01\nverdict = 'warn'\n";
@@ -268,6 +268,7 @@ fn a_check_is_read_completely() {
     assert_eq!((steady.name.as_str(), steady.metrics.len(), steady.keys.len()), ("steady", 1, 1));
     assert_eq!((steady.min, steady.max), (Some(1.0), Some(9.5)));
     assert_eq!((steady.max_change, steady.max_deviations, steady.max_null_share), (Some(0.3), Some(4.0), Some(0.1)));
+    assert_eq!((steady.min_base, usual.min_base), (Some(50.0), None));
     assert_eq!((steady.against, steady.last, steady.at_least), (Baseline::SameWeekday, 5, 2));
     assert_eq!((steady.max_age, steady.verdict), (Some(Duration::from_secs(26 * 3600)), Verdict::Warn));
     assert_eq!((usual.against, usual.last, usual.at_least, usual.verdict), (Baseline::Median, 7, 3, Verdict::Fail));
@@ -441,4 +442,17 @@ fn a_task_with_pool_false_takes_no_slot_of_the_pool_of_the_defaults() {
     assert_eq!(faults, []);
     let pools = dag.unwrap().tasks.into_iter().map(|task| (task.id.to_string(), task.pool));
     assert_eq!(pools.collect::<Vec<_>>(), [("small".to_owned(), None), ("large".to_owned(), Some("yarn".to_owned()))]);
+}
+
+#[test]
+fn a_gate_opens_on_whole_data_unless_the_file_says_what_is_harmless() {
+    let missing = |more: &str| {
+        let text =
+            format!("max_active_runs = 1\n[tasks.c.check]\nconnection = 'warehouse'\nquery = 'select 1'\n{more}");
+        let Action::Check(check) = dag(&text).tasks.remove(0).action else { panic!("{text}") };
+        check.rules.missing_keys
+    };
+    assert_eq!(missing(""), Verdict::Warn);
+    assert_eq!(missing("gate = 'fresh'\n"), Verdict::Fail);
+    assert_eq!(missing("gate = 'fresh'\nmissing_keys = 'warn'\n"), Verdict::Warn);
 }

@@ -99,7 +99,11 @@ fn every_example_is_good() {
                 format!("max_active_runs = 1\nparams.shop = 's'\n{outer}{table}\n{rest}\n{key} = {example}")
             }
             "[tasks.NAME.check.rules.NAME]" => {
-                let rest = if key == "max" { "" } else { "max = 1" };
+                let rest = match key.as_str() {
+                    "max" => "",
+                    "min_base" => "max_change = 1",
+                    _ => "max = 1",
+                };
                 format!(
                     "max_active_runs = 1\n[tasks.a.check]\nconnection = 'warehouse'\nquery = 'SELECT 1'\n\
                      [tasks.a.check.rules.r]\n{rest}\n{key} = {example}"

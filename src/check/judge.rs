@@ -184,22 +184,26 @@ fn usual(rule: &Rule, earlier: &[(Timestamp, f64)]) -> Option<f64> {
 
 fn moved(rule: &Rule, value: f64, baseline: Option<f64>, earlier: &[(Timestamp, f64)]) -> Vec<String> {
     let mut broken = Vec::new();
-    if let (Some(most), Some(baseline)) = (rule.max_change, baseline) {
+    let least = rule.min_base.unwrap_or(0.0);
+    let counts = |base: f64| value.abs().max(base.abs()) >= least;
+    if let (Some(most), Some(baseline)) = (rule.max_change, baseline.filter(|baseline| counts(*baseline))) {
         let change = (value - baseline).abs();
-        if change > most * baseline.abs() {
+        if change > most * baseline.abs().max(least) {
             let of = match rule.against {
                 Baseline::Median => format!("the median of {} dates", earlier.len().min(rule.last as usize)),
                 Baseline::Previous => "the date before".to_owned(),
                 Baseline::SameWeekday => "the same weekday before".to_owned(),
             };
             let by = super::change(value, baseline);
-            broken.push(format!("{by} against {of}, at most {} allowed", percent(most)));
+            // Of a small baseline the share alone would not say what is allowed.
+            let from = if baseline.abs() < least { format!(" of {}", number(least)) } else { String::new() };
+            broken.push(format!("{by} against {of}, at most {}{from} allowed", percent(most)));
         }
     }
-    if let (Some(most), Some(middle)) = (rule.max_deviations, usual(rule, earlier)) {
+    if let (Some(most), Some(middle)) = (rule.max_deviations, usual(rule, earlier).filter(|middle| counts(*middle))) {
         let deviations: Vec<f64> =
             newest(earlier, rule.last as usize).iter().map(|value| (value - middle).abs()).collect();
-        let spread = (ROBUST * median(&deviations)).max(LEAST_DEVIATION * middle.abs());
+        let spread = (ROBUST * median(&deviations)).max(LEAST_DEVIATION * middle.abs().max(least));
         let away = (value - middle).abs() / spread;
         // A median of zero with no spread at all: any other value is infinitely far away.
         if away > most || (spread == 0.0 && (value - middle).abs() > 0.0) {
@@ -303,6 +307,7 @@ mod tests {
             max_change: None,
             max_deviations: None,
             against: Baseline::Median,
+            min_base: None,
             last: 7,
             at_least: 3,
             max_null_share: None,
@@ -369,6 +374,24 @@ mod tests {
         assert_eq!(verdict(against(Baseline::SameWeekday), 105.0, &week).0, Verdict::Ok);
         assert_eq!(verdict(against(Baseline::SameWeekday), 1.0, &week).0, Verdict::Fail);
         assert_eq!(verdict(against(Baseline::SameWeekday), 1.0, &week[..6]).0, Verdict::Ok, "no such weekday yet");
+    }
+
+    #[test]
+    fn small_counts_neither_shout_nor_hide() {
+        let jump = || Rule { max_change: Some(0.3), min_base: Some(100.0), against: Baseline::Previous, ..rule() };
+        assert_eq!(verdict(jump(), 2.0, &[1.0]).0, Verdict::Ok, "one user more");
+        assert_eq!(verdict(jump(), 99.0, &[1.0]).0, Verdict::Ok);
+        assert_eq!(verdict(jump(), 0.0, &[0.0]).0, Verdict::Ok);
+        assert_eq!(verdict(jump(), 110.0, &[95.0]).0, Verdict::Ok, "15 of 100");
+        let (found, reason) = verdict(jump(), 4000.0, &[2.0]);
+        let expected = "r: +199900 % against the date before, at most 30 % of 100 allowed";
+        assert_eq!((found, reason.as_str()), (Verdict::Fail, expected));
+        assert_eq!(verdict(jump(), 1.0, &[4000.0]).0, Verdict::Fail, "what was large and is small");
+        assert_eq!(verdict(jump(), 131.0, &[100.0]).0, Verdict::Fail);
+        let spread = || Rule { max_deviations: Some(5.0), min_base: Some(100.0), ..rule() };
+        assert_eq!(verdict(spread(), 9.0, &[1.0; 7]).0, Verdict::Ok);
+        assert_eq!(verdict(spread(), 900.0, &[1.0; 7]).0, Verdict::Fail);
+        assert_eq!(verdict(spread(), 0.0, &[900.0; 7]).0, Verdict::Fail);
     }
 
     #[test]

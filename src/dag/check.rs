@@ -116,6 +116,9 @@ pub struct Rule {
     pub max_deviations: Option<f64>,
     /// The baseline of `max_change`.
     pub against: Baseline,
+    /// From which size of the value or its baseline on changes and deviations are judged.
+    #[serde(default)]
+    pub min_base: Option<f64>,
     /// How many earlier dates make a median.
     pub last: u32,
     /// A median of fewer judges nothing.

@@ -39,7 +39,12 @@ static SECTION: Section = Section {
                 "[\"tag_count\"]",
                 "The columns that are recorded; all but the key's when left out",
             ),
-            field("gate", Kind::Text, "\"tags_ok\"", "The gate that gets the verdict for the date; warn opens it"),
+            field(
+                "gate",
+                Kind::Text,
+                "\"tags_ok\"",
+                "The gate that gets the verdict for the date. It opens on `ok` and on what is said to be no more than `warn`",
+            ),
             with_default(
                 "no_rows",
                 Kind::Choice(&VERDICTS),
@@ -57,9 +62,10 @@ static SECTION: Section = Section {
             with_default(
                 "missing_keys",
                 Kind::Choice(&VERDICTS),
+                "\"warn\"; with `gate`: \"fail\"",
                 "\"warn\"",
-                "\"fail\"",
-                "The verdict when a key of the newest good date before has no row",
+                "The verdict when a key of the newest good date before has no row. A gate opens on whole data only, unless \
+                 `warn` says here that such a key does no harm",
             ),
             with_default(
                 "new_keys",
@@ -116,6 +122,13 @@ static RULE: Section = Section {
             "\"median\"",
             "\"same_weekday\"",
             "The baseline of `max_change`: the median of `last` dates, the previous date, or the same weekday a week before",
+        ),
+        field(
+            "min_base",
+            Kind::Number(0.0, FAR),
+            "100",
+            "`max_change` and `max_deviations` judge from here on: where both the value and its baseline are below, nothing is \
+             judged (1 to 2 users is no + 100 %), and a change from a smaller baseline is a share of this",
         ),
         with_default("last", Kind::Whole(1, 366), "7", "28", "How many earlier dates make the baseline"),
         with_default("at_least", Kind::Whole(1, 366), "3", "7", "A median of fewer dates than this judges nothing"),
@@ -206,7 +219,9 @@ pub(super) fn read<'f>(
     let gate = reader.text(&open, "gate").map(|gate| gate.value);
     let mut verdict = |key, default| read_verdict(reader, &open, key).unwrap_or(default);
     let (no_rows, duplicate_keys) = (verdict("no_rows", Verdict::Fail), verdict("duplicate_keys", Verdict::Fail));
-    let (missing_keys, new_keys) = (verdict("missing_keys", Verdict::Warn), verdict("new_keys", Verdict::Ok));
+    // Half the keys behind an open gate are half of everything that is pushed.
+    let incomplete = if open.lacks("gate") { Verdict::Warn } else { Verdict::Fail };
+    let (missing_keys, new_keys) = (verdict("missing_keys", incomplete), verdict("new_keys", Verdict::Ok));
     let mut rules = Vec::new();
     if let Some(entry) = open.get("rules").cloned() {
         for (name, table) in reader.tables(&entry) {
@@ -272,6 +287,7 @@ fn read_rule<'f>(reader: &mut Reader<'f>, name: &str, open: &Open<'_, 'f>) -> Ru
             .choice(open, "against")
             .and_then(|word| Baseline::parse(word.value))
             .unwrap_or(Baseline::Median),
+        min_base: reader.number(open, "min_base"),
         last: reader.count(open, "last").unwrap_or(7),
         at_least: reader.count(open, "at_least").unwrap_or(3),
         max_null_share: reader.number(open, "max_null_share"),
@@ -282,6 +298,18 @@ fn read_rule<'f>(reader: &mut Reader<'f>, name: &str, open: &Open<'_, 'f>) -> Ru
         reader.push(
             Fault::error("empty-rule", open.at.clone(), format!("rule `{name}` has no bound"), "it judges nothing")
                 .help("write for example max_change = 0.3"),
+        );
+    }
+    if rule.min_base.is_some() && rule.max_change.is_none() && rule.max_deviations.is_none() {
+        let at = open.get("min_base").map_or_else(|| open.at.clone(), |entry| entry.key.clone());
+        reader.push(
+            Fault::error(
+                "min-base-alone",
+                at,
+                format!("rule `{name}` has a min_base and compares nothing"),
+                "it says from which size on `max_change` and `max_deviations` judge",
+            )
+            .help("write max_change = 0.3 beside it, or take min_base out"),
         );
     }
     rule
