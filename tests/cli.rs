@@ -915,7 +915,8 @@ run: it lies before start_date (2018-07-01 00:00 +08:00)
 
 "#]]);
     home.run("explain userprofile 20180710").success().stdout_eq(str![[r#"
-run: it was missed, and with catchup off only the latest due interval runs
+run: it was missed, and with catchup off only the latest due interval runs: [..] 07:00 +08:00
+  .. [..] 07:00 +08:00
   next: crondag backfill -s 20180710 -e 20180710 userprofile
 
 "#]]);

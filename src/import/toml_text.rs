@@ -43,7 +43,7 @@ fn escaped(value: &str) -> String {
 
 /// A text that is read as a template, so that nothing in it is one.
 pub(super) fn verbatim(value: &str) -> String {
-    if value.contains("{{") || value.contains("{%") || value.contains("{#") {
+    if value.contains("{{") || value.contains("{%") {
         format!("{{% raw %}}{value}{{% endraw %}}")
     } else {
         value.to_owned()
@@ -74,6 +74,12 @@ mod tests {
             let read: Read = toml::from_str(&format!("key = {}\n", text(&value))).unwrap();
             prop_assert_eq!(read.key, value);
         }
+    }
+
+    #[test]
+    fn only_what_would_be_a_template_is_marked_as_none() {
+        assert_eq!(verbatim("for d in ${#dirs[@]}; do {#; done"), "for d in ${#dirs[@]}; do {#; done");
+        assert_eq!(verbatim("echo {{ a }}"), "{% raw %}echo {{ a }}{% endraw %}");
     }
 
     #[test]

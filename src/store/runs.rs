@@ -56,7 +56,7 @@ pub struct RunRow {
     pub queued_at: Timestamp,
     pub start_date: Option<Timestamp>,
     pub end_date: Option<Timestamp>,
-    /// Why it failed.
+    /// Why it failed or was skipped.
     pub reason: Option<String>,
     /// Somebody has taken it up again.
     pub is_reopened: bool,
@@ -422,13 +422,6 @@ impl Store {
     /// How many scheduled runs of a DAG wait for their turn.
     pub fn queued_scheduled_runs(&self, dag_id: &DagId) -> Result<u32, StoreError> {
         queued_scheduled_runs(&self.connection, dag_id)
-    }
-
-    /// An interval run of the DAG that has a part of the interval, or all of it: the last such one.
-    pub fn run_within(&self, dag_id: &DagId, interval: DataInterval) -> Result<Option<RunRow>, StoreError> {
-        let tail = "WHERE dag_id = ?1 AND data_interval_end > ?3 AND logical_date < ?2 AND run_type <> 'manual'
-                    ORDER BY data_interval_end DESC, logical_date DESC LIMIT 1";
-        Ok(self.select_runs(tail, &of_interval(dag_id, interval))?.pop())
     }
 
     /// A backfill.

@@ -47,7 +47,7 @@ pub struct RunAnswer {
     pub failed_tasks: u32,
     /// Tasks that are `upstream_failed`: they did not run because of those.
     pub upstream_failed_tasks: u32,
-    /// Why it failed.
+    /// Why it failed or was skipped.
     pub reason: Option<String>,
     /// The params that it was given in place of the DAG's.
     pub params: BTreeMap<String, Value>,

@@ -24,8 +24,6 @@ pub struct PausePlan {
     pub dag_id: DagId,
     /// What its schedule will be.
     pub schedule: Schedule,
-    /// Whether it is so already.
-    pub is_so_already: bool,
 }
 
 /// What was recorded.
@@ -45,13 +43,7 @@ pub struct PauseReceipt {
 /// # Errors
 /// No such DAG.
 pub fn plan(app: &App, dag: &str, schedule: Schedule) -> Result<PausePlan, AppError> {
-    let dag_id = app.dag_id(dag)?;
-    let row = match app.store()? {
-        Some(store) => store.dag(&dag_id)?,
-        None => None,
-    };
-    let is_paused = row.is_some_and(|row| row.is_paused);
-    Ok(PausePlan { dag_id, schedule, is_so_already: is_paused == (schedule == Schedule::Paused) })
+    Ok(PausePlan { dag_id: app.dag_id(dag)?, schedule })
 }
 
 /// Records it. No driver need know.

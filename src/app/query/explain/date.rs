@@ -150,8 +150,8 @@ impl View<'_> {
                         "it was due before the DAG was first seen or last unpaused ({}), and catchup is off",
                         minute(since)
                     ),
-                    Never::Superseded { by: _ } => {
-                        "it was missed, and with catchup off only the latest due interval runs".to_owned()
+                    Never::Superseded { by } => {
+                        format!("it was missed, and with catchup off only the latest due interval runs: {}", both(&by))
                     }
                     Never::LeftOut { ran } => {
                         format!("no tick makes it: {} has run, by the schedule as it was before an edit", both(&ran))
