@@ -103,10 +103,7 @@ impl Overlap {
 impl Task {
     /// What it waits for, if that is what it does.
     pub fn wait(&self) -> Option<&Wait> {
-        match &self.action {
-            Action::Wait(wait) => Some(wait),
-            _ => None,
-        }
+        if let Action::Wait(wait) = &self.action { Some(wait) } else { None }
     }
 }
 

@@ -27,12 +27,12 @@ pub enum Transition {
         /// Task instances that the run did not have yet, with the attempts each may take.
         tasks: Vec<(TaskId, u32)>,
     },
-    /// Running (or queued) -> success or failed.
+    /// Running (or queued) -> success, failed or skipped.
     RunEnded {
         run: RunNumber,
-        /// Success or failed.
+        /// The final state.
         state: RunState,
-        /// Why it failed.
+        /// Why it failed or was skipped.
         reason: Option<String>,
     },
     /// Queued -> failed: somebody stopped the run before it began. It keeps no time of a start, and is no failure to be told.

@@ -118,7 +118,11 @@ impl Condition {
     pub fn is_not_yet(&self, exit_status: i32) -> bool {
         match self {
             Condition::Command(_) => !matches!(exit_status, 0 | 126 | 127),
-            _ => exit_status == NOT_YET,
+            Condition::File(_)
+            | Condition::Query { .. }
+            | Condition::Dag(_)
+            | Condition::Gate(_)
+            | Condition::Url { .. } => exit_status == NOT_YET,
         }
     }
 }

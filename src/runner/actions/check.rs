@@ -255,10 +255,8 @@ impl CheckJob {
 
 /// A gate is not open before all of them have spoken.
 fn siblings(check: &Check, dag: &Dag, task: &TaskId) -> Vec<TaskId> {
-    let publishes = |action: &Action| match action {
-        Action::Check(other) => check.gate.is_some() && other.gate == check.gate,
-        _ => false,
-    };
+    let publishes =
+        |action: &Action| matches!(action, Action::Check(other) if check.gate.is_some() && other.gate == check.gate);
     let others = dag.tasks.iter().filter(|other| other.id != *task && publishes(&other.action));
     others.map(|other| other.id.clone()).collect()
 }

@@ -59,6 +59,14 @@ pub fn rehearse(home: &Path, config: &Config, scope: &Scope<'_>) -> Result<Prepa
     })
 }
 
+/// Whether what the action runs may start Spark, which `SPARK_HOME` then names. A script of its own says where Spark is.
+fn may_use_spark(action: &Action) -> bool {
+    match action {
+        Action::Spark(_) | Action::Sql(_) | Action::Wait(_) | Action::Check(_) => true,
+        Action::Shell(_) | Action::Report(_) => false,
+    }
+}
+
 /// Without a renderer of secrets, all of it is for people.
 fn render(
     home: &Path,
@@ -86,9 +94,7 @@ fn render(
         }
         None => home.to_path_buf(),
     };
-    if let (Some(spark_home), Action::Spark(_) | Action::Sql(_) | Action::Wait(_) | Action::Check(_)) =
-        (&config.spark.spark_home, &task.action)
-    {
+    if let Some(spark_home) = config.spark.spark_home.as_ref().filter(|_| may_use_spark(&task.action)) {
         env.insert("SPARK_HOME".to_owned(), spark_home.clone());
     }
     let default_name = format!("{}.{} {}", dag.id, task.id, renderer.variables().get("ds").map_or("", String::as_str));

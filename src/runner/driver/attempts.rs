@@ -188,12 +188,9 @@ impl<H: Host> Driver<H> {
                 };
                 Outcome::Failed { reason, exit_status: None }
             }
-            other => {
-                let exit_status = match other {
-                    Ending::Exited { code } => Some(*code),
-                    _ => None,
-                };
-                Outcome::Failed { reason: other.to_string(), exit_status }
+            Ending::Exited { code } => Outcome::Failed { reason: record.ending.to_string(), exit_status: Some(*code) },
+            Ending::Signaled { .. } | Ending::Stopped | Ending::NotStarted { .. } | Ending::Lost { .. } => {
+                Outcome::Failed { reason: record.ending.to_string(), exit_status: None }
             }
         };
         self.items.push(Item::End { key: key.clone(), record });

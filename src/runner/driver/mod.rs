@@ -552,10 +552,8 @@ fn write(store: &mut Store, outbox: &Outbox, items: &[Item], now: Timestamp) -> 
             Item::End { key: (run, task, try_number), record } => {
                 let ending =
                     serde_json::to_string(&record.ending).map_err(|e| StoreError::Impossible(e.to_string()))?;
-                let usage = match record.ending {
-                    Ending::Lost { .. } => None,
-                    _ => Some((record.cpu_seconds, record.max_rss_bytes)),
-                };
+                let is_lost = matches!(record.ending, Ending::Lost { .. });
+                let usage = (!is_lost).then_some((record.cpu_seconds, record.max_rss_bytes));
                 let left = LeftProcesses { ended: record.left_behind, running: record.left_running };
                 let printed = record.printed.map(|printed| (printed.from, printed.until));
                 write.end_attempt((*run, task, *try_number), &ending, usage, left, printed, record.ended_at)?;

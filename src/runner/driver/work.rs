@@ -202,7 +202,19 @@ fn stand_by(
                     fresh = Fresh::default();
                     pacer = Pacer::default();
                 }
-                _ => {}
+                Ok(
+                    Message::Child
+                    | Message::SpawnerLost
+                    | Message::ShimLost
+                    | Message::Reported(..)
+                    | Message::Refused(..)
+                    | Message::Prepared(..)
+                    | Message::Ended(..)
+                    | Message::Mail(..)
+                    | Message::MailerDone
+                    | Message::Polled(..),
+                )
+                | Err(_) => {}
             }
         };
         if !is_free {

@@ -410,10 +410,8 @@ impl Run {
 
     fn leaf_reason(&self, index: usize) -> String {
         let name = self.plan.as_ref().map_or("a task", |plan| plan.dag.tasks[index].id.as_str());
-        match self.tasks[index].state {
-            TaskState::UpstreamFailed => format!("task {name} could not run: {}", self.reason(index)),
-            _ => format!("task {name} failed: {}", self.reason(index)),
-        }
+        let how = if self.tasks[index].state == TaskState::UpstreamFailed { "could not run" } else { "failed" };
+        format!("task {name} {how}: {}", self.reason(index))
     }
 
     fn reason(&self, index: usize) -> String {
