@@ -297,7 +297,7 @@ fn sensors_wait_for_files_queries_commands_and_other_dags() {
     let dag = "max_active_tasks = 1\n\
         [tasks.file.wait]\nfile = 'in/{{ ds_nodash }}/part-*'\nevery = '100ms'\n\
         [tasks.query.wait]\nconnection = 'warehouse'\nquery = 'SELECT count(*) > 0 FROM tags WHERE day = :ds'\nevery = '100ms'\n\
-        [tasks.command.wait]\ncommand = 'echo looking; test -e ready || exit 99'\nevery = '100ms'\n\
+        [tasks.command.wait]\ncommand = 'echo polling; test -e ready || exit 99'\nevery = '100ms'\n\
         [tasks.before.wait]\ndag = 'other'\ntask = 'load'\noffset = -1\nevery = '100ms'\n\
         [tasks.last]\nafter = ['file', 'query', 'command', 'before']\nshell = 'echo > done'\n";
     let other =
@@ -326,7 +326,7 @@ fn sensors_wait_for_files_queries_commands_and_other_dags() {
     assert!(backfill.wait().unwrap().success());
     assert!(home.has("done"));
     let log = home.log("d", 1, "command");
-    assert!(log.matches("looking").count() >= 2, "all looks are in one log: {log}");
+    assert!(log.matches("polling").count() >= 2, "all polls are in one log: {log}");
     let attempts = out(&home.run(&["tasks", "d", "2018-07-01", "--json"]));
     assert!(!attempts.contains("\"try_number\": 2"), "{attempts}");
     assert!(home.run(&["db", "check"]).status.success());

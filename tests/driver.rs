@@ -364,7 +364,7 @@ const WITH_EMAIL: &str = "timezone = 'UTC'\n[email]\nfrom = 'etl@example.com'\nt
 
 /// The doorbell and the end of an attempt come by different ways: the end may be heard first, and may be all that is to do.
 #[test]
-fn mail_of_a_task_is_sent_though_its_end_is_heard_before_its_ring() {
+fn mail_of_a_task_is_sent_though_its_end_is_heard_before_its_notification() {
     let mut world = World::new();
     world.folder.write("crondag.toml", WITH_EMAIL);
     let version = world.version(HAS_PAST);

@@ -69,7 +69,7 @@ impl Home {
         files.filter(|file| fs::File::open(file).unwrap().try_lock_shared().is_err()).collect()
     }
 
-    /// Whether a look has found a DAG.
+    /// Whether a pass has found a DAG.
     fn knows(&self, dag: &str) -> bool {
         let database = rusqlite::Connection::open(self.file(".crondag/crondag.db")).unwrap();
         let count = "SELECT count(*) FROM dags WHERE dag_id = ?1";
@@ -317,7 +317,7 @@ fn what_stays_wrong_is_said_once() {
     scheduler.says("warn faulty");
     home.write("crondag.toml", "timezone = 'Mars'\n");
     scheduler.says("Mars");
-    // Several looks later.
+    // Several passes later.
     for name in ["f", "g", "h"] {
         home.write(&format!("dags/{name}.toml"), "[tasks.a]\nshell = 'true'\n");
         until("the new file is known", || home.knows(name));

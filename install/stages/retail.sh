@@ -36,7 +36,7 @@ until [ -s "$work/mail.port" ]; do kill -0 $! && sleep 0.1 || fail "the mail ser
 sed -i -e '/^path *= "mail"/d' \
   -e "s/^transport = \"folder\"/transport = \"smtp\"\nhost = \"127.0.0.1\"\nport = $(cat "$work/mail.port")\ntls = \"none\"/" \
   "$home/crondag.toml"
-# The patience of a test.
+# What is waited for here comes at once or never.
 sed -i -e 's/"1m"/"1s"/' -e 's/for_at_most = "[46]h"/for_at_most = "2s"/' "$home/dags/retail.toml"
 # Delivered once it is time.
 rm -r "$home/raw/$bad"

@@ -29,7 +29,7 @@ use crate::app::request::backfill::{
     self, Action, BackfillPlan, BackfillReceipt, BackfillRequest, PlannedRun, Rerun, TaskChoice,
 };
 use crate::app::request::range::{LeftOut, Outside};
-use crate::app::request::watch::{Outlook, Sight, Watch, Watched};
+use crate::app::request::watch::{Outlook, Snapshot, Watch, Watched};
 use crate::app::times::minute;
 use crate::dag::repair::RepairScope;
 use crate::dag::units::format_duration;
@@ -100,13 +100,6 @@ enum RerunArg {
     /// All of them, from the beginning
     All,
 }
-
-/// How often the database is looked at while a backfill goes on.
-const LOOK: Duration = Duration::from_millis(40);
-/// Looking may take at most this share of the time: what is watched needs the machine.
-const SHARE: u32 = 20;
-/// The longest pause between two looks.
-const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 impl Args {
     fn request(&self) -> BackfillRequest {
@@ -271,11 +264,10 @@ impl Watcher<'_> {
         let mut watch = Watch::new(self.app, Watched::Backfill(self.receipt.backfill), self.receipt.last_intent)?;
         let (mut handled, mut told) = (0, None);
         loop {
-            let began = Instant::now();
-            let sight = watch.look()?;
-            view.show(&sight.runs);
-            match &sight.outlook {
-                Outlook::Over => return self.closing(&view, &sight.runs),
+            let snapshot = watch.poll()?;
+            view.show(&snapshot.runs);
+            match &snapshot.outlook {
+                Outlook::Over => return self.closing(&view, &snapshot.runs),
                 Outlook::Stuck(stuck) if handled == 0 => {
                     view.clear();
                     return Err(stuck::error(stuck));
@@ -287,8 +279,8 @@ impl Watcher<'_> {
                 }
                 Outlook::Stuck(_) | Outlook::Still(_) | Outlook::Going => {}
             }
-            if handled > 0 && watch.is_at_rest(&sight)? {
-                return Ok(self.interrupted(&view, &sight));
+            if handled > 0 && watch.is_at_rest(&snapshot)? {
+                return Ok(self.interrupted(&view, &snapshot));
             }
             if interrupts.load(Ordering::SeqCst) > handled {
                 if handled == 0 {
@@ -300,7 +292,7 @@ impl Watcher<'_> {
                 }
                 handled += 1;
             }
-            thread::sleep((began.elapsed() * SHARE).clamp(LOOK, LONGEST_PAUSE));
+            thread::sleep(watch.pause());
         }
     }
 
@@ -340,9 +332,9 @@ impl Watcher<'_> {
         Ok(code)
     }
 
-    fn interrupted(&self, view: &View<'_>, sight: &Sight) -> ExitCode {
+    fn interrupted(&self, view: &View<'_>, snapshot: &Snapshot) -> ExitCode {
         view.clear();
-        let progress = &sight.runs;
+        let progress = &snapshot.runs;
         let done = progress.iter().filter(|run| run.state.is_final()).count();
         let begun = progress.iter().filter(|run| run.state == RunState::Running).count();
         say(format!(

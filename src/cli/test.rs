@@ -48,16 +48,17 @@ pub struct Args {
     params: Vec<String>,
 }
 
-/// How long one look at the child may take before signals are looked at.
-const LOOK: Duration = Duration::from_millis(50);
+/// How long the child is waited for before the signals are polled again.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// How long the last output is waited for when all processes are gone.
 const OUTLET_WAIT: Duration = Duration::from_secs(2);
 
 /// The same when some live on that may have it open.
 const LEFT_OUTLET_WAIT: Duration = Duration::from_millis(200);
-/// So many looks in a row must find nobody.
-const EMPTY_LOOKS: u32 = 5;
+
+/// So many polls in a row must find nobody.
+const EMPTY_POLLS: u32 = 5;
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     let app = global.open()?;
@@ -128,7 +129,7 @@ fn start(spec: &AttemptSpec, mask: &Mask) -> Result<Ending, String> {
     drop(ended);
     let (asked, status) = watch(main, spec, &stop);
     let user = spec.run_as.as_deref();
-    let mut tree = Rehearsed { token: &spec.token, user, empty_looks: 0 };
+    let mut tree = Rehearsed { token: &spec.token, user, empty_polls: 0 };
     if spec.leave_processes && status.is_some_and(|status| status.success()) {
         let left = u32::try_from(tree.find().len()).unwrap_or(u32::MAX);
         // What lives on may keep the pipes open: nobody knows when the last of the output has come.
@@ -160,7 +161,7 @@ fn start(spec: &AttemptSpec, mask: &Mask) -> Result<Ending, String> {
 fn watch(main: i32, spec: &AttemptSpec, stop: &AtomicBool) -> (Option<Ending>, Option<ExitStatus>) {
     let deadline = spec.limit.and_then(|limit| Some((Instant::now().checked_add(limit.after)?, limit)));
     loop {
-        if let Waited::Ended(status) = process::wait_at_most(main, LOOK) {
+        if let Waited::Ended(status) = process::wait_at_most(main, POLL_INTERVAL) {
             return (None, status.map(|status| ExitStatus::from_raw(status.as_raw())));
         }
         if stop.load(Ordering::Relaxed) {
@@ -199,7 +200,7 @@ fn outlet(mask: &Mask, from: OwnedFd, mut to: impl Write + Send + 'static, ended
 struct Rehearsed<'a> {
     token: &'a str,
     user: Option<&'a str>,
-    empty_looks: u32,
+    empty_polls: u32,
 }
 
 impl Tree for Rehearsed<'_> {
@@ -212,19 +213,19 @@ impl Tree for Rehearsed<'_> {
             found.extend(process::living(run_as::find(user, self.token)));
         }
         if !found.is_empty() {
-            self.empty_looks = 0;
+            self.empty_polls = 0;
         }
         found
     }
 
     fn is_gone(&mut self) -> bool {
-        self.empty_looks += 1;
-        self.empty_looks == EMPTY_LOOKS
+        self.empty_polls += 1;
+        self.empty_polls == EMPTY_POLLS
     }
 
-    fn end_foreign(&mut self, pids: &[i32], is_patient: bool) {
+    fn end_foreign(&mut self, pids: &[i32], is_in_grace: bool) {
         if let Some(user) = self.user {
-            run_as::end(user, pids, is_patient);
+            run_as::end(user, pids, is_in_grace);
         }
     }
 }

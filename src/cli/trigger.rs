@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 use std::thread;
-use std::time::Duration;
 
 use super::confirm::confirm;
 use super::context::Global;
@@ -42,9 +41,6 @@ pub struct Args {
     #[arg(long)]
     json: bool,
 }
-
-/// How often a waiting command looks at the database.
-const LOOK: Duration = Duration::from_millis(200);
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     let app = global.open()?;
@@ -87,17 +83,17 @@ fn wait(app: &App, receipt: &TriggerReceipt, quiet: bool) -> Result<ExitCode, Cl
     let mut watch = Watch::new(app, Watched::Run(receipt.number), 0)?;
     let mut told = None;
     loop {
-        let sight = watch.look()?;
-        if let Outlook::Still(held_up) = &sight.outlook
+        let snapshot = watch.poll()?;
+        if let Outlook::Still(held_up) = &snapshot.outlook
             && let Some(lines) = still::news(held_up, &mut told)
         {
             lines.iter().for_each(say);
         }
-        if let Outlook::Stuck(stuck) = &sight.outlook {
+        if let Outlook::Stuck(stuck) = &snapshot.outlook {
             return Err(stuck::error(stuck));
         }
-        let Some(run) = sight.runs.first().filter(|run| run.state.is_final()) else {
-            thread::sleep(LOOK);
+        let Some(run) = snapshot.runs.first().filter(|run| run.state.is_final()) else {
+            thread::sleep(watch.pause());
             continue;
         };
         if run.state == RunState::Failed {

@@ -310,7 +310,7 @@ mod tests {
 
     #[test]
     #[allow(clippy::unwrap_used)]
-    fn a_living_driver_is_told_of_a_run_whose_client_was_killed_before_it_could_ring() {
+    fn a_living_driver_is_told_of_a_run_whose_client_was_killed_before_it_could_notify_it() {
         let folder = tempfile::tempdir().unwrap();
         let home = Home::at(folder.path());
         home.make_state_dir().unwrap();
@@ -334,7 +334,7 @@ mod tests {
         write.commit().unwrap();
         // The next tick has nothing of its own to say.
         wake_if_needed(&home, &store).unwrap();
-        let mut rung = [0; 8];
-        assert_eq!(bell.read(&mut rung).unwrap(), 1, "rung once: for the run, not before it");
+        let mut notices = [0; 8];
+        assert_eq!(bell.read(&mut notices).unwrap(), 1, "notified once: for the run, not before it");
     }
 }

@@ -13,7 +13,7 @@ const FAULTY_CONFIG: &str = "faulty_config";
 const CUT_LOG: &str = "cut_log";
 const LOG_DISK: &str = "log_disk";
 
-/// Something that people see to who look after a home.
+/// What is wrong with a home, for those who look after it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Trouble {

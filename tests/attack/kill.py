@@ -186,9 +186,9 @@ class Attack:
         with open(f"{self.home}/expected.json", "w") as file:
             json.dump(self.expected, file)
 
-    def come_to_an_end(self, patience):
+    def come_to_an_end(self, longest):
         """Without any more violence. Gives whether everything ended."""
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + longest
         while self.clients or self.open:
             self.collect()
             if self.open:

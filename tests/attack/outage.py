@@ -23,7 +23,7 @@ import traceback
 sys.dont_write_bytecode = True
 import check
 
-PATIENCE = 120
+LONGEST_WAIT = 120
 # Nobody else's, so that its processes can be counted.
 USER = 61_234
 OTHER = "[tasks.a]\nshell = 'echo a > other_a'\n[tasks.b]\nafter = 'a'\nshell = 'echo b > other_b'\n"
@@ -45,10 +45,10 @@ def expect(condition, text):
         raise Failure(text)
 
 
-def until(what, is_so, patience=PATIENCE):
-    deadline = time.monotonic() + patience
+def until(what, is_so, longest=LONGEST_WAIT):
+    deadline = time.monotonic() + longest
     while not is_so():
-        expect(time.monotonic() < deadline, f"waited {patience} s in vain: {what}")
+        expect(time.monotonic() < deadline, f"waited {longest} s in vain: {what}")
         time.sleep(0.05)
 
 
@@ -83,21 +83,21 @@ class Home:
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                 text=True, errors="replace")
 
-    def crondag(self, *args, code=0, patience=PATIENCE, prefix=()):
+    def crondag(self, *args, code=0, longest=LONGEST_WAIT, prefix=()):
         """Runs it, compares the exit code, gives what it printed and what it complained of."""
         process = self.start(*args, prefix=prefix)
         try:
-            out, err = process.communicate(timeout=patience)
+            out, err = process.communicate(timeout=longest)
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
-            raise Failure(f"`crondag {' '.join(args)}` took more than {patience} s") from None
+            raise Failure(f"`crondag {' '.join(args)}` took more than {longest} s") from None
         expect(process.returncode == code,
                f"`crondag {' '.join(args)}` exits with {process.returncode} instead of {code}:\n{out[-2000:]}{err[-2000:]}")
         return out, err
 
-    def ends(self, process, code=0, patience=PATIENCE):
-        out, err = process.communicate(timeout=patience)
+    def ends(self, process, code=0, longest=LONGEST_WAIT):
+        out, err = process.communicate(timeout=longest)
         expect(process.returncode == code, f"{process.args} exits with {process.returncode} instead of {code}:\n{out}{err}")
         return out, err
 
@@ -290,7 +290,7 @@ def database_locked(make):
     home.write("dags/new.toml", OTHER)
     waiting = [home.start("tick"), home.start(*BACKFILL, "other")]
     until("the task has ended", lambda: home.has("ran"))
-    home.crondag("runs", "d", patience=20)
+    home.crondag("runs", "d", longest=20)
     home.is_task("a", "running")
     time.sleep(max(0, 30 - (time.monotonic() - began)))
     expect(all(process.poll() is None for process in [backfill, *waiting]), "one did not wait")
@@ -408,7 +408,7 @@ def log_of_5_gb(make):
     """One task prints 5 GB: its head and tail are kept, what is left out is stated."""
     home = make("[tasks.a]\nshell = 'echo first; head -c 5G /dev/zero | tr \"\\\\0\" x; echo; echo last'\n",
                 config="[logs]\nmax_size = '20MB'\n")
-    home.crondag(*BACKFILL, "d", patience=300)
+    home.crondag(*BACKFILL, "d", longest=300)
     home.is_task("a", "success")
     [path] = glob.glob(f"{home.path}/.crondag/logs/d/*/a.1.log")
     size = os.path.getsize(path)
@@ -512,7 +512,7 @@ def ten_thousand_tasks(make):
     home = make("".join(lines))
     home.crondag("validate")
     began = time.monotonic()
-    home.crondag(*BACKFILL, "d", patience=600)
+    home.crondag(*BACKFILL, "d", longest=600)
     print(f"    10,000 tasks in {time.monotonic() - began:.0f} s")
     tasks = home.tasks()
     expect(len(tasks) == 10_000 and all(row["state"] == "success" for row in tasks.values()), "not all are a success")

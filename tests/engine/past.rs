@@ -207,7 +207,7 @@ fn no_place_is_given_to_an_interrupted_backfill() {
 }
 
 #[test]
-fn the_patience_of_a_run_begins_anew_when_it_has_its_place_again() {
+fn the_timeout_of_a_run_begins_anew_when_it_has_its_place_again() {
     let (mut world, first) = after_a_failed_run(1, 0);
     world.dag = Arc::new(Dag { run_timeout: Some(Duration::from_secs(100)), ..(*world.dag).clone() });
     world.event(Event::Plan(Plan::new(world.dag.clone(), 2)));

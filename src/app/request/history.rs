@@ -99,8 +99,8 @@ pub fn runs(count: u32) -> String {
     if count == 1 { "1 run".to_owned() } else { format!("{count} runs") }
 }
 
-/// Renames the history, the folder of logs and the file. A rename that was broken off is finished when the same is
-/// asked for again.
+/// Renames the history, the folder of logs and the file. A rename that was broken off is finished by the same
+/// command.
 ///
 /// # Errors
 /// The database or the disk; a run of the DAG has begun meanwhile, or the name is taken. Then nothing is renamed.

@@ -19,6 +19,12 @@ use crate::store::{Intent, Progress, RunFilter, RunRow, Store};
 const DRIVER_CHECK: Duration = Duration::from_secs(2);
 /// What has not moved for so long does not only take its time.
 const STILL: Duration = Duration::from_secs(4);
+/// The shortest pause between two polls.
+const POLL_INTERVAL: Duration = Duration::from_millis(40);
+/// The longest one.
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// A pause is so many times as long as the poll before it: what is watched needs the machine.
+const SHARE: u32 = 20;
 /// A driver that fails so often without having done anything is not going to.
 const FAILED_STARTS: u32 = 3;
 
@@ -32,7 +38,7 @@ pub enum Watched {
 
 /// How it goes.
 #[derive(Debug)]
-pub struct Sight {
+pub struct Snapshot {
     /// The runs, oldest first. Empty until the driver has read what it was asked to do: until then states are those of before.
     pub runs: Vec<Progress>,
     /// What follows from it.
@@ -93,7 +99,7 @@ pub enum StuckCause {
     OtherRuns,
 }
 
-/// Looks again and again.
+/// Polls the database.
 pub struct Watch<'a> {
     app: &'a App,
     store: Store,
@@ -106,6 +112,11 @@ pub struct Watch<'a> {
     last_event: i64,
     driver: Option<Child>,
     failed_starts: u32,
+    pause: Duration,
+}
+
+fn pause_after(poll: Duration) -> Duration {
+    poll.saturating_mul(SHARE).clamp(POLL_INTERVAL, LONGEST_PAUSE)
 }
 
 impl<'a> Watch<'a> {
@@ -128,19 +139,32 @@ impl<'a> Watch<'a> {
             last_event,
             driver: None,
             failed_starts: 0,
+            pause: POLL_INTERVAL,
         })
     }
 
-    /// Looks once.
+    /// Asks how it goes.
     ///
     /// # Errors
     /// The database; a driver that cannot be started.
-    pub fn look(&mut self) -> Result<Sight, AppError> {
+    pub fn poll(&mut self) -> Result<Snapshot, AppError> {
+        let began = Instant::now();
+        let snapshot = self.snapshot();
+        self.pause = pause_after(began.elapsed());
+        snapshot
+    }
+
+    /// How long to wait before the next poll.
+    pub fn pause(&self) -> Duration {
+        self.pause
+    }
+
+    fn snapshot(&mut self) -> Result<Snapshot, AppError> {
         // Asked first: between the two the driver may carry out what was asked.
         let is_read = !self.store.has_intents_until(self.last_intent)?;
         let runs = if is_read { self.progress()? } else { Vec::new() };
         if is_read && runs.iter().all(|run| run.state.is_final()) {
-            return Ok(Sight { runs, outlook: Outlook::Over });
+            return Ok(Snapshot { runs, outlook: Outlook::Over });
         }
         if self.seen != runs {
             (self.seen, self.seen_since) = (runs.clone(), Instant::now());
@@ -163,7 +187,7 @@ impl<'a> Watch<'a> {
             }
             self.checked = Instant::now();
         }
-        Ok(Sight { runs, outlook })
+        Ok(Snapshot { runs, outlook })
     }
 
     /// Why the first of these runs that is kept back does not go on.
@@ -235,9 +259,11 @@ impl<'a> Watch<'a> {
     ///
     /// # Errors
     /// The database.
-    pub fn is_at_rest(&self, sight: &Sight) -> Result<bool, AppError> {
+    pub fn is_at_rest(&self, snapshot: &Snapshot) -> Result<bool, AppError> {
         let is_read = !self.store.has_intents_until(self.last_intent)?;
-        Ok(is_read && sight.runs.iter().all(|run| run.tasks.running == 0) && !self.store.has_intents_until(i64::MAX)?)
+        Ok(is_read
+            && snapshot.runs.iter().all(|run| run.tasks.running == 0)
+            && !self.store.has_intents_until(i64::MAX)?)
     }
 
     /// Why a run ended as it did.
@@ -332,4 +358,15 @@ fn cause(
             _,
         ) => StuckCause::OtherRuns,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn polling_takes_a_small_share_of_the_time_and_never_pauses_long() {
+        let pause = |milliseconds| pause_after(Duration::from_millis(milliseconds)).as_millis();
+        assert_eq!([0, 1, 3, 20, 10_000].map(pause), [40, 40, 60, 400, 500]);
+    }
 }

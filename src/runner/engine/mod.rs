@@ -55,7 +55,7 @@ enum Timer {
 pub struct Engine {
     plans: BTreeMap<DagId, Plan>,
     runs: BTreeMap<RunNumber, Run>,
-    /// Interval runs that have not ended, by logical date: for `depends_on_past`.
+    /// Interval runs that have not ended, in the order in which `depends_on_past` takes them.
     by_interval: BTreeMap<DagId, BTreeMap<Succession, RunNumber>>,
     held: BTreeSet<i64>,
     /// Runs of which a task could start but for `depends_on_past`. Some may have found their past meanwhile.

@@ -36,7 +36,7 @@ impl Engine {
         let before = self
             .by_interval
             .get(&run.dag_id)
-            .and_then(|dates| dates.range(..run.interval.succession()).next_back())
+            .and_then(|places| places.range(..run.interval.succession()).next_back())
             .filter(|(place, _)| run.past.interval.is_none_or(|known| **place >= known.succession()))
             .and_then(|(_, number)| Some((*number, self.runs.get(number)?)));
         let (logical_date, state) = match before {
@@ -83,11 +83,11 @@ impl Engine {
         }
         let past = Past { interval: Some(run.interval), states: run.states() };
         let (dag_id, place) = (run.dag_id.clone(), run.interval.succession());
-        let Some(dates) = self.by_interval.get_mut(&dag_id) else { return };
-        if dates.get(&place) == Some(&number) {
-            dates.remove(&place);
+        let Some(places) = self.by_interval.get_mut(&dag_id) else { return };
+        if places.get(&place) == Some(&number) {
+            places.remove(&place);
         }
-        let next = dates.range(place..).next().map(|(_, next)| *next);
+        let next = places.range(place..).next().map(|(_, next)| *next);
         if let Some(next) = next
             && let Some(run) = self.runs.get_mut(&next)
             && run.past.interval.is_none_or(|known| known.succession() <= place)

@@ -31,7 +31,7 @@ impl Engine {
         run.selection = request.selection;
         let clear_all = request.clear_all;
         let to_clear = |task: &TaskId| clear_all || request.clear.contains(task);
-        let (dag_id, date, is_interval) = (run.dag_id.clone(), run.interval.succession(), run.is_interval());
+        let (dag_id, place, is_interval) = (run.dag_id.clone(), run.interval.succession(), run.is_interval());
         match run.phase {
             Phase::Queued => {
                 if run.kept.take().is_some() || took_turns {
@@ -72,14 +72,14 @@ impl Engine {
                 step.effects.push(Effect::Record(Transition::RunReopened { run: number }));
                 run.clear_prior(number, &to_clear, &retries, step);
                 if is_interval {
-                    self.by_interval.entry(dag_id.clone()).or_default().insert(date, number);
+                    self.by_interval.entry(dag_id.clone()).or_default().insert(place, number);
                 }
                 self.enqueue(number);
             }
         }
         self.note_turn(number);
         if is_interval {
-            self.touch_next(&dag_id, date, step);
+            self.touch_next(&dag_id, place, step);
         }
     }
 
@@ -105,9 +105,9 @@ impl Engine {
             run.tasks[next].upstream.remove(before);
             step.touched.push_back((number, next));
         }
-        let (dag_id, date, is_interval) = (run.dag_id.clone(), run.interval.succession(), run.is_interval());
+        let (dag_id, place, is_interval) = (run.dag_id.clone(), run.interval.succession(), run.is_interval());
         let task = task.id.clone();
-        if is_interval && let Some(next) = self.run_after(&dag_id, date) {
+        if is_interval && let Some(next) = self.run_after(&dag_id, place) {
             self.touch_named(next, &task, step);
         }
         step.effects.push(Effect::Record(Transition::TaskCleared {
@@ -136,9 +136,9 @@ impl Engine {
         let reason = format!("marked {state} by {by}");
         let Some(plan) = run.plan.clone() else {
             run.end_prior(number, task, &|_| state, &reason, false, step);
-            let (dag_id, date, is_interval) = (run.dag_id.clone(), run.interval.succession(), run.is_interval());
+            let (dag_id, place, is_interval) = (run.dag_id.clone(), run.interval.succession(), run.is_interval());
             if let Some(task) = task {
-                if is_interval && let Some(next) = self.run_after(&dag_id, date) {
+                if is_interval && let Some(next) = self.run_after(&dag_id, place) {
                     self.touch_named(next, task, step);
                 }
             } else {

@@ -20,9 +20,9 @@ impl Engine {
             let (run, binding) = Run::new(input);
             // A run that was skipped is nobody's past, as long as nobody takes it up again.
             if run.is_interval() && run.state_in_store != RunState::Skipped {
-                let (dag_id, date) = (run.dag_id.clone(), run.interval.succession());
-                self.by_interval.entry(dag_id.clone()).or_default().insert(date, number);
-                self.touch_next(&dag_id, date, step);
+                let (dag_id, place) = (run.dag_id.clone(), run.interval.succession());
+                self.by_interval.entry(dag_id.clone()).or_default().insert(place, number);
+                self.touch_next(&dag_id, place, step);
             }
             self.runs.insert(number, run);
             taken.push((number, binding));
@@ -94,12 +94,12 @@ impl Engine {
                 tasks: missing,
             }));
             run.renew_prior(number, &plan.dag, step);
-            let (dag_id, date, is_interval) = (run.dag_id.clone(), run.interval.succession(), run.is_interval());
+            let (dag_id, place, is_interval) = (run.dag_id.clone(), run.interval.succession(), run.is_interval());
             self.build(number, &plan, step);
             self.note_turn(number);
             if is_interval {
                 // It may be bound to a version that lacks a task for which the next run waits.
-                self.touch_next(&dag_id, date, step);
+                self.touch_next(&dag_id, place, step);
             }
             self.settle(step);
         }
@@ -183,12 +183,12 @@ impl Engine {
             self.runs.get(&number).is_some_and(|run| run.phase == Phase::Ended && run.live() == 0 && !run.is_awaited);
         if over
             && let Some(run) = self.runs.remove(&number)
-            && let Some(dates) = self.by_interval.get_mut(&run.dag_id)
+            && let Some(places) = self.by_interval.get_mut(&run.dag_id)
         {
-            if dates.get(&run.interval.succession()) == Some(&number) {
-                dates.remove(&run.interval.succession());
+            if places.get(&run.interval.succession()) == Some(&number) {
+                places.remove(&run.interval.succession());
             }
-            if dates.is_empty() {
+            if places.is_empty() {
                 self.by_interval.remove(&run.dag_id);
             }
         }

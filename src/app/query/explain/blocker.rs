@@ -25,7 +25,7 @@ impl View<'_> {
         })
     }
 
-    /// A blocker in words, and what to type about it. `of` is the task that is kept back; without it, it is the run.
+    /// A blocker in words, and what to type about it. `of` is the task that it keeps back; `None` where it keeps back the run.
     pub(super) fn words(
         &self,
         run: &RunRow,

@@ -394,9 +394,9 @@ impl Tree for Survivors<'_> {
         }
     }
 
-    fn end_foreign(&mut self, pids: &[i32], is_patient: bool) {
+    fn end_foreign(&mut self, pids: &[i32], is_in_grace: bool) {
         if let Some(user) = &self.user {
-            run_as::end(user, pids, is_patient);
+            run_as::end(user, pids, is_in_grace);
         }
     }
 }
