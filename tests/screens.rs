@@ -100,7 +100,7 @@ fn a_task_that_did_not_run_because_of_another_is_not_counted_as_failed() {
     home.run("backfill -s 2018-07-01 -e 2018-07-01 bad")
         .code(1)
         .stderr_eq(str![[r#"
-[..]  bad 2018-07-01 00:00 +00:00 failed, 1 task failed, 2 not run because of it (1 of 1 runs)
+[..]  bad 2018-07-01 00:00 +00:00 failed in [..]: 1 failed, 2 upstream_failed (1 of 1 run ended)
 
 "#]])
         .stdout_eq(str![[r#"
@@ -112,7 +112,7 @@ then: crondag backfill -s 2018-07-01 -e 2018-07-01 bad --rerun failed
     home.run("backfill -s 2018-07-01 -e 2018-07-01 good")
         .code(1)
         .stderr_eq(str![[r#"
-[..]  good 2018-07-01 00:00 +00:00 success, 1 task failed, 2 not run because of it (1 of 1 runs)
+[..]  good 2018-07-01 00:00 +00:00 success in [..]: 1 succeeded, 1 failed, 2 upstream_failed (1 of 1 run ended)
 
 "#]])
         .stdout_eq(str![[r#"
@@ -124,7 +124,9 @@ then: crondag backfill -s 2018-07-01 -e 2018-07-01 good --rerun failed
     home.run("trigger good --date 2018-07-01 --wait -y").stdout_eq(str![[r#"
 good for 2018-07-01 00:00 +00:00
 run id: manual__2018-07-01T00:00:00+00:00__[..]
-success, 1 task failed, 2 not run because of it
+success in [..]: 1 succeeded, 1 failed, 2 upstream_failed
+next: crondag tasks good manual__2018-07-01T00:00:00+00:00__[..]
+then: crondag clear good manual__2018-07-01T00:00:00+00:00__[..] --failed
 
 "#]]);
     home.run("list_dags").success().stdout_eq(str![[r#"
@@ -535,4 +537,57 @@ next: write it as 2018-07-01, 2018-07-01T04:00, 04:00 (the last time that it was
         at("end_date").duration_since(at("start_date"))
     });
     assert_eq!(slowest, [longest.unwrap()]);
+}
+
+/// The second day has nothing to do, the third one fails.
+const THREE_DAYS: &str = "
+schedule = '@daily'
+start_date = 2018-07-01
+max_active_runs = 1
+[tasks.load]
+shell = 'case {{ ds }} in *-02) exit 99;; *-03) exit 3;; esac'
+[tasks.report]
+shell = 'true'
+after = 'load'
+[tasks.tidy]
+shell = 'true'
+";
+
+#[test]
+fn a_backfill_in_a_log_file_says_of_each_run_how_it_ended_and_at_last_what_to_type() {
+    let home = Home::new().dag("d", THREE_DAYS).has_ticked();
+    home.run("backfill -s 2018-07-01 -e 2018-07-03 d --only load,report,tidy --ignore-bounds")
+        .code(1)
+        .stderr_eq(str![[r#"
+[..]:[..]:[..]  d 2018-07-01 00:00 +00:00 success in [..]: 3 succeeded (1 of 3 runs ended)
+[..]:[..]:[..]  d 2018-07-02 00:00 +00:00 success in [..]: 1 succeeded, 2 skipped (2 of 3 runs ended)
+[..]:[..]:[..]  d 2018-07-03 00:00 +00:00 failed in [..]: 1 succeeded, 1 failed, 1 upstream_failed (3 of 3 runs ended)
+
+"#]])
+        .stdout_eq(str![[r#"
+d: 2 runs succeeded, 1 failed, in [..]
+next: crondag tasks d backfill__2018-07-03T00:00:00+00:00
+then: crondag backfill -s 2018-07-01 -e 2018-07-03 d --ignore-bounds --rerun failed
+
+"#]]);
+}
+
+#[test]
+fn a_repair_of_a_range_does_not_make_runs_whole_that_were_right() {
+    let home = Home::new().dag("d", THREE_DAYS).has_ticked();
+    home.run("backfill -s 2018-07-01 -e 2018-07-03 d --only load").code(1);
+    home.run("backfill -s 2018-07-01 -e 2018-07-03 d --rerun failed --dry-run").success().stdout_eq(str![[r#"
+2018-07-01 00:00 +00:00  success; left alone
+2018-07-02 00:00 +00:00  success; left alone
+2018-07-03 00:00 +00:00  failed; would run again: load
+
+1 run of 3 tasks: load report tidy
+
+"#]]);
+    home.run("backfill -s 2018-07-01 -e 2018-07-01 d --dry-run").success().stdout_eq(str![[r#"
+2018-07-01 00:00 +00:00  success; would get report tidy
+
+1 run of 3 tasks: load report tidy
+
+"#]]);
 }

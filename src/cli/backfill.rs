@@ -19,6 +19,7 @@ use signal_hook::iterator::Signals;
 
 use super::context::Global;
 
+use super::ended::ended;
 use super::error::CliError;
 use super::layout::{Layout, width};
 use super::output::{Page, print_json, say};
@@ -32,6 +33,7 @@ use crate::app::request::range::{LeftOut, Outside};
 use crate::app::request::watch::{Outlook, Snapshot, Watch, Watched};
 use crate::app::times::minute;
 use crate::dag::repair::RepairScope;
+use crate::dag::template::quote;
 use crate::dag::units::format_duration;
 use crate::dag::{DagId, Failures, RunNumber, RunState, RunType, TaskId};
 use crate::store::Progress;
@@ -123,8 +125,25 @@ impl Args {
     }
 
     /// The same command again.
-    fn again(&self, rest: &str) -> String {
-        format!("crondag backfill -s {} -e {} {}{rest}", self.start, self.end, self.dag)
+    fn again(&self) -> String {
+        let mut words = vec![self.of_the_range()];
+        if !self.only.is_empty() {
+            words.push(format!("--only {}", quote(&self.only.join(","))));
+        }
+        words.extend(self.params.iter().map(|param| format!("--param {}", quote(param))));
+        let flags = [(self.upstream, "--upstream"), (self.downstream, "--downstream")];
+        words.extend(flags.iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| (*flag).to_owned()));
+        words.join(" ")
+    }
+
+    /// A backfill of the same intervals.
+    fn of_the_range(&self) -> String {
+        let mut command =
+            format!("crondag backfill -s {} -e {} {}", quote(&self.start), quote(&self.end), quote(&self.dag));
+        for (is_set, option) in [(self.ignore_bounds, " --ignore-bounds"), (self.unfinished, " --unfinished")] {
+            command += if is_set { option } else { "" };
+        }
+        command
     }
 }
 
@@ -142,8 +161,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
         return Err(CliError::usage(
             format!("no data interval of {} from {} to {} may run now", plan.dag_id, args.start, args.end),
             match plan.left_out.first().map(|left_out| left_out.why) {
-                Some(Outside::BeforeStartDate | Outside::AfterEndDate) => args.again(" --ignore-bounds"),
-                Some(Outside::NotEnded) => args.again(" --unfinished"),
+                Some(Outside::BeforeStartDate | Outside::AfterEndDate) => format!("{} --ignore-bounds", args.again()),
+                Some(Outside::NotEnded) => format!("{} --unfinished", args.again()),
                 None => format!("crondag next {}", plan.dag_id),
             },
         ));
@@ -309,7 +328,8 @@ impl Watcher<'_> {
             return Ok(code);
         }
         let took = format_duration(view.started.elapsed());
-        let good = progress.len() - failed.len();
+        let skipped = progress.iter().filter(|run| run.state == RunState::Skipped).count();
+        let good = progress.len() - failed.len() - skipped;
         let despite = match in_spite.iter().map(|run| run.tasks.failures).reduce(Add::add) {
             None => String::new(),
             // What did not run because of them is said of each run.
@@ -319,14 +339,16 @@ impl Watcher<'_> {
             Some(failures) => format!(" ({failures} in {})", runs(in_spite.len())),
         };
         let mut page = Page::new();
-        page.line(format!("{}: {} succeeded{despite}, {} failed, in {took}", self.dag_id, runs(good), failed.len()));
+        let skipped = if skipped > 0 { format!(", {skipped} skipped") } else { String::new() };
+        let (succeeded, failed_runs) = (runs(good), failed.len());
+        page.line(format!("{}: {succeeded} succeeded{despite}, {failed_runs} failed{skipped}, in {took}", self.dag_id));
         if let Some(first) = failed.first().or(in_spite.first()) {
             let of = queries::by_number(self.app, &[first.number])?;
             let run_id = of.first().map_or("", |run| run.run_id.as_str());
             page.next(&format!("crondag tasks {} {run_id}", self.dag_id));
         }
         if !failed.is_empty() || !in_spite.is_empty() {
-            page.line(format!("then: {}", self.args.again(" --rerun failed")));
+            page.command("then:", &(self.args.of_the_range() + " --rerun failed"));
         }
         page.print()?;
         Ok(code)
@@ -343,7 +365,7 @@ impl Watcher<'_> {
             progress.len(),
             progress.len() - done - begun
         ));
-        say(format!("next: go on with `{}`", self.args.again("")));
+        say(format!("next: go on with `{}`", self.args.again()));
         ExitCode::FAILURE
     }
 }
@@ -414,19 +436,23 @@ impl<'a> View<'a> {
     fn show(&mut self, progress: &[Progress]) {
         let done = progress.iter().filter(|run| run.state.is_final()).count();
         let failed = progress.iter().filter(|run| run.state == RunState::Failed).count();
-        for run in progress {
-            if run.state.is_final() && self.told.insert(run.number) {
-                if let Some(bar) = self.active.remove(&run.number) {
-                    bar.finish_and_clear();
-                    self.bars.remove(&bar);
-                }
-                let (date, ended) = (minute(run.logical_date, &self.zone), how_it_ended(run));
-                if !self.is_terminal {
-                    let now = Timestamp::now().to_zoned(self.zone.clone()).strftime("%H:%M:%S").to_string();
-                    say(format!("{now}  {} {date} {ended} ({done} of {} runs)", self.dag_id, progress.len()));
-                } else if run.tasks.failures.any() || run.state == RunState::Failed {
-                    self.say(&format!("{} {date} {ended}", self.dag_id));
-                }
+        // One that somebody clears meanwhile is told of again when it has ended again.
+        let ended_now = |run: &&Progress| run.state.is_final() && !self.told.contains(&run.number);
+        let mut news: Vec<&Progress> = progress.iter().filter(ended_now).collect();
+        news.sort_by_key(|run| (run.end_date, run.logical_date));
+        self.told.retain(|told| progress.iter().any(|run| run.number == *told && run.state.is_final()));
+        for run in news {
+            self.told.insert(run.number);
+            if let Some(bar) = self.active.remove(&run.number) {
+                bar.finish_and_clear();
+                self.bars.remove(&bar);
+            }
+            let what = format!("{} {} {}", self.dag_id, minute(run.logical_date, &self.zone), ended(run));
+            if !self.is_terminal {
+                let at = run.end_date.unwrap_or_else(Timestamp::now).to_zoned(self.zone.clone()).strftime("%H:%M:%S");
+                say(format!("{at}  {what} ({} of {} ended)", self.told.len(), runs(progress.len())));
+            } else if run.tasks.failures.any() || run.state == RunState::Failed {
+                self.say(&what);
             }
         }
         if !self.is_terminal {
@@ -493,11 +519,6 @@ fn style_of_run(room: usize) -> ProgressStyle {
 
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━━ ")
-}
-
-/// `success`, `failed, 1 task failed`
-fn how_it_ended(run: &Progress) -> String {
-    if run.tasks.failures.any() { format!("{}, {}", run.state, run.tasks.failures) } else { run.state.to_string() }
 }
 
 fn runs(count: usize) -> String {

@@ -12,6 +12,7 @@ mod dag;
 mod db;
 mod diagnose;
 pub mod diagnostic;
+mod ended;
 mod error;
 mod excerpt;
 mod explain;

@@ -6,8 +6,9 @@ use std::thread;
 use super::confirm::confirm;
 use super::context::Global;
 
+use super::ended::ended;
 use super::error::CliError;
-use super::output::{Page, print_json, say, write_out};
+use super::output::{Page, print_json, say};
 use super::{still, stuck};
 use crate::app::App;
 use crate::app::request::trigger::{self, TriggerReceipt, TriggerRequest};
@@ -96,18 +97,22 @@ fn wait(app: &App, receipt: &TriggerReceipt, quiet: bool) -> Result<ExitCode, Cl
             thread::sleep(watch.pause());
             continue;
         };
+        let next = format!("crondag tasks {} {}", receipt.dag_id, receipt.run_id);
         if run.state == RunState::Failed {
-            return Err(CliError::failed(
-                format!(
-                    "the run failed{}",
-                    watch.reason(run.number)?.map(|why| format!(": {why}")).unwrap_or_default()
-                ),
-                format!("crondag tasks {} {}", receipt.dag_id, receipt.run_id),
-            ));
+            let why = watch.reason(run.number)?.map(|why| format!(": {why}")).unwrap_or_default();
+            if !quiet {
+                say(ended(run));
+            }
+            return Err(CliError::failed(format!("the run failed{why}"), next));
         }
         if !quiet {
-            let in_spite = if run.tasks.failures.any() { format!(", {}", run.tasks.failures) } else { String::new() };
-            write_out(&format!("success{in_spite}\n"))?;
+            let mut page = Page::new();
+            page.line(ended(run));
+            if run.tasks.failures.any() {
+                page.next(&next);
+                page.command("then:", &format!("crondag clear {} {} --failed", receipt.dag_id, receipt.run_id));
+            }
+            page.print()?;
         }
         return Ok(ExitCode::SUCCESS);
     }

@@ -152,17 +152,23 @@ pub struct StateCounts {
     pub running: u32,
     /// In a final state.
     pub ended: u32,
+    /// In state `success`.
+    pub success: u32,
+    /// In state `skipped`.
+    pub skipped: u32,
     /// Those that failed, or did not run because of that.
     pub failures: Failures,
 }
 
-/// A run of a backfill, for a progress bar.
+/// How a run that is watched stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {
     pub number: RunNumber,
     /// Its logical date.
     pub logical_date: Timestamp,
     pub state: RunState,
+    pub start_date: Option<Timestamp>,
+    pub end_date: Option<Timestamp>,
     /// Its tasks; zeros while it has never started.
     pub tasks: StateCounts,
 }
@@ -443,7 +449,9 @@ impl Store {
     pub fn backfill_progress(&self, backfill: i64) -> Result<Vec<Progress>, StoreError> {
         let mut statement = self
             .connection
-            .prepare_cached("SELECT id, logical_date, state FROM runs WHERE backfill_id = ?1 ORDER BY logical_date")?;
+            .prepare_cached(
+            "SELECT id, logical_date, state, start_date, end_date FROM runs WHERE backfill_id = ?1 ORDER BY logical_date",
+        )?;
         let mut rows = statement.query([backfill])?;
         let mut progress = Vec::new();
         while let Some(row) = rows.next()? {
@@ -453,6 +461,8 @@ impl Store {
                 number,
                 logical_date: row.get::<_, Micros>(1)?.0,
                 state,
+                start_date: optional_time(row, 3)?,
+                end_date: optional_time(row, 4)?,
                 tasks: if state == RunState::Queued { StateCounts::default() } else { self.state_counts(number)? },
             });
         }
@@ -466,11 +476,21 @@ impl Store {
             .prepare_cached(
                 "SELECT count(*), coalesce(sum(state = 'running'), 0),
                  coalesce(sum(state IN ('success', 'failed', 'skipped', 'upstream_failed')), 0),
-                 coalesce(sum(state = 'failed'), 0), coalesce(sum(state = 'upstream_failed'), 0) FROM task_instances WHERE run = ?1",
+                 coalesce(sum(state = 'failed'), 0), coalesce(sum(state = 'upstream_failed'), 0),
+                 coalesce(sum(state = 'success'), 0), coalesce(sum(state = 'skipped'), 0)
+                 FROM task_instances WHERE run = ?1",
             )?
             .query_row([run.0], |row| {
                 let failures = Failures { failed: row.get(3)?, upstream_failed: row.get(4)? };
-                Ok(StateCounts { total: row.get(0)?, running: row.get(1)?, ended: row.get(2)?, failures })
+                let (success, skipped) = (row.get(5)?, row.get(6)?);
+                Ok(StateCounts {
+                    total: row.get(0)?,
+                    running: row.get(1)?,
+                    ended: row.get(2)?,
+                    success,
+                    skipped,
+                    failures,
+                })
             })?)
     }
 }

@@ -329,8 +329,12 @@ fn decide(
             let request = intent(clear.clone(), false, selection(&add));
             (Action::Again { run_id, state, clear, add }, request)
         }
-        // A run of a few tasks becomes whole, or gets the ones that are named now.
-        Rerun::None | Rerun::Repair(_) if has_begun && !lacking.is_empty() && (is_named || run.selection.is_some()) => {
+        // A run of a few tasks becomes whole, or gets the ones that are named now. A repair makes nothing whole that was right.
+        Rerun::None | Rerun::Repair(_)
+            if has_begun
+                && !lacking.is_empty()
+                && (is_named || (run.selection.is_some() && order.rerun == Rerun::None)) =>
+        {
             let request = intent(Vec::new(), false, selection(&lacking));
             (Action::Again { run_id, state, clear: Vec::new(), add: lacking }, request)
         }

@@ -213,7 +213,14 @@ impl<'a> Watch<'a> {
                     )
                 })?;
                 let tasks = self.store.state_counts(number)?;
-                Ok(vec![Progress { number, logical_date: run.logical_date, state: run.state, tasks }])
+                Ok(vec![Progress {
+                    number,
+                    logical_date: run.logical_date,
+                    state: run.state,
+                    start_date: run.start_date,
+                    end_date: run.end_date,
+                    tasks,
+                }])
             }
         }
     }
