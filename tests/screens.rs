@@ -31,6 +31,22 @@ trigger_rule = 'all_done'
 ";
 
 #[test]
+fn a_triggered_run_in_which_a_task_failed_ends_as_a_backfill_does() {
+    let home = Home::new().dag("tags", IN_SPITE).has_ticked();
+    home.run("trigger tags --date 2018-07-01 --wait").code(1).stdout_eq(str![[r#"
+tags for 2018-07-01 00:00 +00:00
+run id: manual__2018-07-01T00:00:00+00:00__[..]
+success in [..]: 1 succeeded, 1 failed
+next: crondag tasks tags manual__2018-07-01T00:00:00+00:00__[..]
+then: crondag clear tags manual__2018-07-01T00:00:00+00:00__[..] --failed
+
+"#]]);
+    home.run("trigger tags --date 2018-07-02 --wait --allow-failed-tasks").success();
+    home.run("trigger tags --date 2018-07-03 --wait --json").code(1);
+    home.run("trigger tags --date 2018-07-04 --allow-failed-tasks").code(2);
+}
+
+#[test]
 fn a_run_that_succeeded_in_spite_of_failed_tasks_says_so_everywhere() {
     let home = Home::new().dag("tags", IN_SPITE).has_ticked();
     home.run("backfill -s 2018-07-01 -e 2018-07-01 tags").code(1).stdout_eq(str![[r#"
@@ -121,7 +137,7 @@ next: crondag tasks good backfill__2018-07-01T00:00:00+00:00
 then: crondag backfill -s 2018-07-01 -e 2018-07-01 good --rerun failed
 
 "#]]);
-    home.run("trigger good --date 2018-07-01 --wait -y").stdout_eq(str![[r#"
+    home.run("trigger good --date 2018-07-01 --wait -y").code(1).stdout_eq(str![[r#"
 good for 2018-07-01 00:00 +00:00
 run id: manual__2018-07-01T00:00:00+00:00__[..]
 success in [..]: 1 succeeded, 1 failed, 2 upstream_failed

@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IsTerminal};
-use std::ops::Add;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -29,6 +28,7 @@ use crate::app::query::runs as queries;
 use crate::app::request::backfill::{
     self, Action, BackfillPlan, BackfillReceipt, BackfillRequest, PlannedRun, Rerun, TaskChoice,
 };
+use crate::app::request::outcome::Outcome;
 use crate::app::request::range::{LeftOut, Outside};
 use crate::app::request::watch::{Outlook, Snapshot, Watch, Watched};
 use crate::app::times::minute;
@@ -186,9 +186,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
             page.line(format!("nothing to do: all {} of {dag_id} ended before", runs(intervals)));
             page.print()?;
         }
-        let is_bad =
-            all.iter().any(|run| run.state == RunState::Failed || (run.failures().any() && !args.allow_failed_tasks));
-        return Ok(if is_bad { ExitCode::FAILURE } else { ExitCode::SUCCESS });
+        return Ok(exit_code(&Outcome::of_ended(&all), args.allow_failed_tasks));
     }
     receipt.driver.clone()?;
     let watcher = Watcher { app: &app, dag_id: &dag_id, receipt: &receipt, args };
@@ -317,37 +315,30 @@ impl Watcher<'_> {
 
     fn closing(&self, view: &View<'_>, progress: &[Progress]) -> Result<ExitCode, CliError> {
         view.clear();
-        let failed: Vec<&Progress> = progress.iter().filter(|run| run.state == RunState::Failed).collect();
-        let in_spite = progress.iter().filter(|run| run.state == RunState::Success && run.tasks.failures.any());
-        let in_spite: Vec<&Progress> = in_spite.collect();
-        let is_good = failed.is_empty() && (in_spite.is_empty() || self.args.allow_failed_tasks);
-        let code = if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        let outcome = Outcome::of_watched(progress);
+        let code = exit_code(&outcome, self.args.allow_failed_tasks);
         if self.args.json {
             let numbers: Vec<RunNumber> = progress.iter().map(|run| run.number).collect();
             print_json(&queries::by_number(self.app, &numbers)?)?;
             return Ok(code);
         }
         let took = format_duration(view.started.elapsed());
-        let skipped = progress.iter().filter(|run| run.state == RunState::Skipped).count();
-        let good = progress.len() - failed.len() - skipped;
-        let despite = match in_spite.iter().map(|run| run.tasks.failures).reduce(Add::add) {
-            None => String::new(),
-            // What did not run because of them is said of each run.
-            Some(Failures { failed: failed @ 1.., .. }) => {
-                format!(" ({} in {})", Failures { failed, upstream_failed: 0 }, runs(in_spite.len()))
-            }
-            Some(failures) => format!(" ({failures} in {})", runs(in_spite.len())),
+        let skipped = match outcome.skipped {
+            0 => String::new(),
+            skipped => format!(", {skipped} skipped"),
         };
         let mut page = Page::new();
-        let skipped = if skipped > 0 { format!(", {skipped} skipped") } else { String::new() };
-        let (succeeded, failed_runs) = (runs(good), failed.len());
-        page.line(format!("{}: {succeeded} succeeded{despite}, {failed_runs} failed{skipped}, in {took}", self.dag_id));
-        if let Some(first) = failed.first().or(in_spite.first()) {
-            let of = queries::by_number(self.app, &[first.number])?;
+        page.line(format!(
+            "{}: {} succeeded{}, {} failed{skipped}, in {took}",
+            self.dag_id,
+            runs(outcome.succeeded),
+            in_spite(&outcome),
+            outcome.failed.len()
+        ));
+        if let Some(worst) = outcome.worst() {
+            let of = queries::by_number(self.app, &[worst])?;
             let run_id = of.first().map_or("", |run| run.run_id.as_str());
             page.next(&format!("crondag tasks {} {run_id}", self.dag_id));
-        }
-        if !failed.is_empty() || !in_spite.is_empty() {
             page.command("then:", &(self.args.of_the_range() + " --rerun failed"));
         }
         page.print()?;
@@ -368,6 +359,21 @@ impl Watcher<'_> {
         say(format!("next: go on with `{}`", self.args.again()));
         ExitCode::FAILURE
     }
+}
+
+fn exit_code(outcome: &Outcome, allow_failed_tasks: bool) -> ExitCode {
+    if outcome.is_good(allow_failed_tasks) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// ` (3 tasks failed in 2 runs)`
+fn in_spite(outcome: &Outcome) -> String {
+    let failures = match outcome.failures_in_spite {
+        failures if !failures.any() => return String::new(),
+        // What did not run because of them is said of each run.
+        Failures { failed: failed @ 1.., .. } => Failures { failed, upstream_failed: 0 },
+        failures => failures,
+    };
+    format!(" ({failures} in {})", runs(outcome.in_spite.len()))
 }
 
 /// How often Ctrl-C was pressed from now on.

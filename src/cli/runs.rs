@@ -82,11 +82,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
         page.next(&dag_id.map_or_else(|| "crondag list_dags".to_owned(), |dag| format!("crondag next {dag}")));
     } else {
         page.table(&table(&app, &answers));
-        let needs_attention = |run: &&RunAnswer| {
-            // One that was stopped before it began has nothing to show.
-            (run.state == RunState::Failed && run.start_date.is_some()) || run.failures().any()
-        };
-        if let Some(failed) = answers.iter().rev().find(needs_attention) {
+        if let Some(failed) = answers.iter().rev().find(|run| run.needs_attention()) {
             page.gap();
             page.next(&format!("crondag tasks {} {}", failed.dag_id, failed.run_id));
         }

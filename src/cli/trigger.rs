@@ -11,9 +11,9 @@ use super::error::CliError;
 use super::output::{Page, print_json, say};
 use super::{still, stuck};
 use crate::app::App;
+use crate::app::request::outcome::Outcome;
 use crate::app::request::trigger::{self, TriggerReceipt, TriggerRequest};
 use crate::app::request::watch::{Outlook, Watch, Watched};
-use crate::dag::RunState;
 
 /// Options of `trigger`.
 #[derive(Debug, clap::Args)]
@@ -32,9 +32,12 @@ pub struct Args {
     /// Also before the DAG's `start_date` and after its `end_date`
     #[arg(long)]
     ignore_bounds: bool,
-    /// Wait for the run's end; exit code 1 if it fails
+    /// Wait for the run's end; exit code 1 if it or a task of it fails
     #[arg(long)]
     wait: bool,
+    /// With --wait: end with 0 when the run succeeded, although tasks of it failed (as Airflow does)
+    #[arg(long, requires = "wait")]
+    allow_failed_tasks: bool,
     /// Do not ask, where the date is still to come
     #[arg(short, long)]
     yes: bool,
@@ -77,10 +80,10 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     }
     // Said first: the run is recorded even when the driver cannot be woken.
     receipt.driver.clone()?;
-    if args.wait { wait(&app, &receipt, args.json) } else { Ok(ExitCode::SUCCESS) }
+    if args.wait { wait(&app, &receipt, args) } else { Ok(ExitCode::SUCCESS) }
 }
 
-fn wait(app: &App, receipt: &TriggerReceipt, quiet: bool) -> Result<ExitCode, CliError> {
+fn wait(app: &App, receipt: &TriggerReceipt, args: &Args) -> Result<ExitCode, CliError> {
     let mut watch = Watch::new(app, Watched::Run(receipt.number), 0)?;
     let mut told = None;
     loop {
@@ -97,23 +100,25 @@ fn wait(app: &App, receipt: &TriggerReceipt, quiet: bool) -> Result<ExitCode, Cl
             thread::sleep(watch.pause());
             continue;
         };
-        let next = format!("crondag tasks {} {}", receipt.dag_id, receipt.run_id);
-        if run.state == RunState::Failed {
+        let outcome = Outcome::of_watched(&snapshot.runs);
+        let tasks = format!("crondag tasks {} {}", receipt.dag_id, receipt.run_id);
+        if !outcome.failed.is_empty() {
             let why = watch.reason(run.number)?.map(|why| format!(": {why}")).unwrap_or_default();
-            if !quiet {
+            if !args.json {
                 say(ended(run));
             }
-            return Err(CliError::failed(format!("the run failed{why}"), next));
+            return Err(CliError::failed(format!("the run failed{why}"), tasks));
         }
-        if !quiet {
+        let is_good = outcome.is_good(args.allow_failed_tasks);
+        if !args.json {
             let mut page = Page::new();
             page.line(ended(run));
-            if run.tasks.failures.any() {
-                page.next(&next);
+            if outcome.worst().is_some() {
+                page.next(&tasks);
                 page.command("then:", &format!("crondag clear {} {} --failed", receipt.dag_id, receipt.run_id));
             }
             page.print()?;
         }
-        return Ok(ExitCode::SUCCESS);
+        return Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
 }

@@ -30,6 +30,8 @@ pub struct RunsQuestion {
 /// A run.
 #[derive(Debug, Clone, Serialize)]
 pub struct RunAnswer {
+    #[serde(skip)]
+    pub number: RunNumber,
     pub dag_id: DagId,
     /// Unique within the DAG.
     pub run_id: String,
@@ -60,6 +62,7 @@ impl RunAnswer {
         let has_begun = run.start_date.is_some();
         let failures = if has_begun { store.state_counts(run.number)?.failures } else { Failures::default() };
         Ok(RunAnswer {
+            number: run.number,
             dag_id: run.dag_id.clone(),
             run_id: run.run_id.clone(),
             run_type: run.run_type,
@@ -91,6 +94,11 @@ impl RunAnswer {
     /// Its tasks that failed, or did not run because of that.
     pub fn failures(&self) -> Failures {
         Failures { failed: self.failed_tasks, upstream_failed: self.upstream_failed_tasks }
+    }
+
+    /// Whether there is a failure to be seen. One that was stopped before it began has nothing to show.
+    pub fn needs_attention(&self) -> bool {
+        (self.state == RunState::Failed && self.start_date.is_some()) || self.failures().any()
     }
 
     /// The same where the state does not say so by itself: the run succeeded, or goes on, in spite of them.

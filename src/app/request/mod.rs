@@ -12,6 +12,7 @@ pub(crate) mod history;
 pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod mark;
+pub(crate) mod outcome;
 pub(crate) mod pause;
 pub(crate) mod range;
 pub(crate) mod stop;
