@@ -36,7 +36,7 @@ fn a_triggered_run_in_which_a_task_failed_ends_as_a_backfill_does() {
     home.run("trigger tags --date 2018-07-01 --wait").code(1).stdout_eq(str![[r#"
 tags for 2018-07-01 00:00 +00:00
 run id: manual__2018-07-01T00:00:00+00:00__[..]
-success in [..]: 1 succeeded, 1 failed
+success in [..]: 2 succeeded, 1 failed
 next: crondag tasks tags manual__2018-07-01T00:00:00+00:00__[..]
 then: crondag clear tags manual__2018-07-01T00:00:00+00:00__[..] --failed
 
