@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::Home;
+use common::{Home, until};
 use crondag::dag::{DagId, RunNumber, RunState, RunType, TaskId, TaskState, Transition};
 use crondag::store::{NewAttempt, NewRun, Store};
 use jiff::{SignedDuration, Timestamp};
@@ -402,4 +402,60 @@ fn a_driver_that_is_gone_is_missed_for_queued_runs_and_mail_as_well() {
     write.put_notice(&notice, Timestamp::now()).unwrap();
     write.commit().unwrap();
     assert!(stage.home.run("status").out().starts_with(no_driver));
+}
+
+#[test]
+fn the_dates_that_a_wait_names_are_shown_before_and_while_it_waits() {
+    let weekly = "
+schedule = '0 5 * * 1'
+[params]
+from = -1
+[tasks.seven]
+wait = { dag = 'daily', task = 'load', over = 'interval', every = '50ms' }
+[tasks.named]
+wait = { dag = 'daily', date = '{% for n in range(2) %}{{ macros.ds_add(ds, params.from + n) }}, {% endfor %}', every = '50ms' }
+[tasks.last_day]
+wait = { dag = 'daily', date = '{{ macros.ds_add(next_ds, -1) }}T02:00', every = '50ms' }
+[tasks.file]
+wait = { file = 'in/{{ ds }}', every = '50ms' }
+";
+    let home = Home::new()
+        .dag("daily", "schedule = '0 2 * * *'\n[tasks.load]\nshell = 'test {{ ds }} != 2024-06-05'\n")
+        .dag("weekly", weekly)
+        .has_ticked();
+    let shown = |task: &str, rest: &str| {
+        let out = home.run(&format!("render weekly {task} {rest}")).success().out();
+        out.lines().find(|line| line.starts_with("  wait: ")).unwrap().to_owned()
+    };
+    assert_eq!(
+        shown("seven", "2024-06-03"),
+        "  wait: task load of DAG daily of 2024-06-03 02:00, 2024-06-04 02:00, 2024-06-05 02:00 and 4 more up to 2024-06-09 02:00"
+    );
+    assert_eq!(shown("named", "2024-06-03"), "  wait: DAG daily of 2024-06-02 02:00, 2024-06-03 02:00");
+    assert_eq!(shown("named", "2024-06-03 --param from=4"), "  wait: DAG daily of 2024-06-07 02:00, 2024-06-08 02:00");
+    assert_eq!(shown("last_day", "2024-06-03"), "  wait: DAG daily of 2024-06-09 02:00");
+    home.run("backfill -s 2024-06-03 -e 2024-06-08 daily").code(1);
+    home.run("trigger weekly --date 2024-06-03").success();
+    until("all are waited for", || {
+        home.json("tasks weekly --json").iter().all(|task| task["state"] == "up_for_reschedule")
+    });
+    let waits_for: Vec<_> = home.json("tasks weekly --json").iter().map(|task| task["waits_for"].clone()).collect();
+    let lacking = [
+        "task load of DAG daily of 2024-06-05 02:00 (the task has not succeeded), 2024-06-09 02:00 (it has not run)",
+        "DAG daily of 2024-06-02 02:00 (it has not run)",
+        "DAG daily of 2024-06-09 02:00 (it has not run)",
+        "file in/2024-06-03",
+    ];
+    assert_eq!(waits_for, lacking);
+    assert!(home.run("tasks weekly").success().out().contains("waits for file in/2024-06-03"));
+    let reasons = home.json("explain weekly --json");
+    for (task, lacking) in ["seven", "named", "last_day", "file"].iter().zip(lacking) {
+        let reason = reasons.iter().find(|reason| reason["subject"] == *task).unwrap()["reason"].as_str().unwrap();
+        assert!(reason.contains(&format!(" for {lacking}: evaluated every 50ms, until ")), "{reason}");
+    }
+    home.run("backfill -s 2024-06-02 -e 2024-06-02 daily").success();
+    home.run("backfill -s 2024-06-09 -e 2024-06-09 daily").success();
+    until("the days are there", || ["named", "last_day"].iter().all(|task| home.state("weekly", task).0 == "success"));
+    assert_eq!(home.state("weekly", "seven").0, "up_for_reschedule");
+    home.run("stop weekly -y --wait").success();
 }

@@ -9,8 +9,8 @@ use crondag::dag::check::{Baseline, Query, Source};
 use crondag::dag::config::{Connection, Email, Hive, MailTransport, SecretSource, Smtp, Tls};
 use crondag::dag::file::{read_config, read_dag, read_diagnosis};
 use crondag::dag::{
-    Action, AwaitedDag, CauseClass, CauseEnding, Condition, Config, Dag, DateBound, Over, Overlap, SqlSource,
-    TriggerRule, Verdict, Wait,
+    Action, AwaitedDag, AwaitedDates, CauseClass, CauseEnding, Condition, Config, Dag, DateBound, Over, Overlap,
+    SqlSource, TriggerRule, Verdict, Wait,
 };
 use jiff::civil::date;
 use regex::Regex;
@@ -336,8 +336,7 @@ fn what_is_waited_for_is_read_completely() {
         Condition::Dag(AwaitedDag {
             dag: "other".to_owned(),
             task: Some("load".to_owned()),
-            offset: -1,
-            over: Over::Interval,
+            dates: AwaitedDates::Matching { offset: -1, over: Over::Interval },
         }),
         Condition::Url { url: "https://h/x".to_owned(), status: Some(204), contains: Some("done".to_owned()) },
         Condition::Url { url: "{{ ds }}".to_owned(), status: None, contains: None },

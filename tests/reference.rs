@@ -78,7 +78,7 @@ fn every_example_is_good() {
                     "query" => "connection = 'warehouse'",
                     "connection" => "query = 'SELECT 1'",
                     "params" => "connection = 'warehouse'\nquery = 'SELECT 1'",
-                    "task" | "offset" | "over" => "dag = 'orders'",
+                    "task" | "offset" | "over" | "date" => "dag = 'orders'",
                     "status" | "contains" => "url = 'http://localhost'",
                     _ => "file = 'x'",
                 };

@@ -96,7 +96,7 @@ fn table(app: &App, tasks: &[TaskAnswer]) -> Table {
         let reason = match (&task.reason, &task.next_try_at) {
             (Some(reason), Some(at)) => format!("{reason}; next try {}", at.time()),
             (Some(reason), None) => reason.clone(),
-            (None, _) => String::new(),
+            (None, _) => task.waits_for.as_ref().map(|what| format!("waits for {what}")).unwrap_or_default(),
         };
         let left = [(task.left_behind, "ended", " that it had left behind"), (task.left_running, "left", " running")];
         let left = left.into_iter().filter(|(count, ..)| *count > 0);

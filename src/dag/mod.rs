@@ -35,4 +35,4 @@ pub use sql::{Sql, SqlSource};
 pub use state::{Failures, RunState, RunType, SKIP_EXIT_STATUS, TaskState};
 pub use transition::{RunNumber, Transition};
 pub use trigger_rule::{Decision, TriggerRule, UpstreamCounts};
-pub use wait::{AwaitedDag, Condition, ConditionKind, Over, Wait};
+pub use wait::{AwaitedDag, AwaitedDates, Condition, ConditionKind, Over, Wait};

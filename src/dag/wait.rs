@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::schedule::{DateBound, read_date};
 use super::units::format_duration;
 use super::words::words;
 
@@ -62,14 +63,37 @@ pub struct AwaitedDag {
     pub dag: String,
     /// The task of it; the whole run when `None`.
     pub task: Option<String>,
-    /// The date is shifted by so many intervals of the waiting DAG.
-    pub offset: i32,
     /// Which of its runs.
-    pub over: Over,
+    pub dates: AwaitedDates,
+}
+
+/// Which runs of another DAG are waited for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AwaitedDates {
+    /// Those that match the waiting run.
+    Matching {
+        /// The waiting run's date is shifted by so many intervals of its own DAG.
+        offset: i32,
+        /// Which ones match it.
+        over: Over,
+    },
+    /// Those of the dates that a template says, see [`named_dates`].
+    Named(String),
+}
+
+/// The dates in a text, which are separated by spaces or commas: a day means every run whose logical date lies on it.
+///
+/// # Errors
+/// The word that is no date; an empty one where there is none.
+pub fn named_dates(text: &str) -> Result<Vec<DateBound>, String> {
+    let words = text.split(|c: char| c == ',' || c.is_whitespace()).filter(|word| !word.is_empty());
+    let dates: Vec<DateBound> =
+        words.map(|word| read_date(word).ok_or_else(|| word.to_owned())).collect::<Result<_, _>>()?;
+    if dates.is_empty() { Err(String::new()) } else { Ok(dates) }
 }
 
 words! {
-    /// Which runs of another DAG are waited for, given the waiting run.
+    /// Which runs of another DAG match a waiting run.
     #[derive(Serialize, Deserialize)]
     pub enum Over {
         /// The run of the same logical date if its schedule has one, else all of the same local date.
@@ -105,6 +129,19 @@ impl Wait {
 }
 
 impl Condition {
+    /// What people are told of it: its templates rendered. A script and a query stay as they are written.
+    ///
+    /// # Errors
+    /// A template does not render.
+    pub fn rendered<E>(&self, render: impl Fn(&str) -> Result<String, E>) -> Result<Condition, E> {
+        Ok(match self {
+            Condition::File(path) => Condition::File(render(path)?),
+            Condition::Gate(gate) => Condition::Gate(render(gate)?),
+            Condition::Dag(awaited) => Condition::Dag(awaited.rendered(render)?),
+            Condition::Query { .. } | Condition::Url { .. } | Condition::Command(_) => self.clone(),
+        })
+    }
+
     /// Whether an evaluation needs a process of its own. Otherwise it is a poll of the driver, which costs no slot.
     pub fn needs_process(&self) -> bool {
         match self {
@@ -124,6 +161,20 @@ impl Condition {
             | Condition::Gate(_)
             | Condition::Url { .. } => exit_status == NOT_YET,
         }
+    }
+}
+
+impl AwaitedDag {
+    /// The same with its template rendered.
+    ///
+    /// # Errors
+    /// It does not render.
+    pub fn rendered<E>(&self, render: impl Fn(&str) -> Result<String, E>) -> Result<AwaitedDag, E> {
+        let dates = match &self.dates {
+            AwaitedDates::Named(template) => AwaitedDates::Named(render(template)?),
+            matching @ AwaitedDates::Matching { .. } => matching.clone(),
+        };
+        Ok(AwaitedDag { dates, ..self.clone() })
     }
 }
 
@@ -159,6 +210,15 @@ mod tests {
         assert_eq!(not_yet(&Condition::Command("false".to_owned())), [false, true, true, false, false]);
         let others = [0, NOT_YET - 1, NOT_YET].map(|status| Condition::File("f".to_owned()).is_not_yet(status));
         assert_eq!(others, [false, false, true]);
+    }
+
+    #[test]
+    fn dates_are_separated_by_spaces_and_commas() {
+        let count = |text| named_dates(text).map(|dates| dates.len());
+        assert_eq!(count("2018-07-01"), Ok(1));
+        assert_eq!(count(" 20180701, 2018-07-02T07:00\n2018-07-03T07:00+08:00 "), Ok(3));
+        assert_eq!(count("2018-07-01 yesterday"), Err("yesterday".to_owned()));
+        assert_eq!(count(" ,"), Err(String::new()));
     }
 
     #[test]

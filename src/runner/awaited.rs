@@ -1,13 +1,15 @@
 //! Whether another DAG has succeeded for the dates that a waiting run asks for.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::catalog;
-use crate::dag::schedule::DataInterval;
-use crate::dag::{AwaitedDag, Config, Dag, DagId, Over, RunState, RunType, TaskState};
+use crate::dag::schedule::{DataInterval, DateBound};
+use crate::dag::wait::named_dates;
+use crate::dag::{AwaitedDag, AwaitedDates, Config, Dag, DagId, Over, RunState, RunType, TaskState};
 use crate::home::Home;
 use crate::runner::engine::PollResult;
 use crate::store::{RunFilter, RunRow, Store, StoreError};
@@ -22,8 +24,8 @@ pub fn file(home: &Home, dag: &str, config: &Config) -> Option<Result<Arc<Dag>, 
     path.exists().then(load)
 }
 
-/// Whether the runs of the other DAG have succeeded that the run of `interval` waits for; `other` is that DAG, or why it cannot
-/// be read.
+/// Whether the runs of the other DAG have succeeded that the run of `interval` waits for; `awaited` is rendered, `other` is that
+/// DAG, or why it cannot be read.
 ///
 /// # Errors
 /// The database cannot be read.
@@ -103,15 +105,19 @@ fn listed(dates: &[(Timestamp, Option<&str>)], zone: &TimeZone) -> String {
 
 /// The data intervals of the other DAG that must have succeeded, the earliest first, or why there are none.
 fn expected(own: &Dag, interval: DataInterval, awaited: &AwaitedDag, other: &Dag) -> Result<Vec<DataInterval>, String> {
+    let (offset, over) = match &awaited.dates {
+        AwaitedDates::Named(text) => return named(text, other),
+        AwaitedDates::Matching { offset, over } => (*offset, *over),
+    };
     let timetable = own.timetable();
     let mut interval = interval;
-    for _ in 0..awaited.offset.unsigned_abs() {
-        let shifted = if awaited.offset < 0 { timetable.before(&interval) } else { timetable.after(&interval) };
-        interval = shifted.ok_or_else(|| format!("there is no date {} intervals away", awaited.offset))?;
+    for _ in 0..offset.unsigned_abs() {
+        let shifted = if offset < 0 { timetable.before(&interval) } else { timetable.after(&interval) };
+        interval = shifted.ok_or_else(|| format!("there is no date {offset} intervals away"))?;
     }
     let theirs = other.timetable();
     let local = |at: Timestamp| at.to_zoned(own.timezone.clone());
-    match awaited.over {
+    match over {
         Over::Date => {
             let ds = local(interval.start).date();
             let mut expected: Vec<DataInterval> = theirs.intervals_from(interval.start, interval.start).collect();
@@ -142,6 +148,31 @@ fn expected(own: &Dag, interval: DataInterval, awaited: &AwaitedDag, other: &Dag
             Ok(expected)
         }
     }
+}
+
+/// The data intervals of the other DAG on the dates of a text, each once, the earliest first; or which date has none.
+fn named(text: &str, other: &Dag) -> Result<Vec<DataInterval>, String> {
+    let dates = named_dates(text).map_err(|word| match word.as_str() {
+        "" => "`date` says no date".to_owned(),
+        word => format!("`date` says `{word}`, which is no date"),
+    })?;
+    let (theirs, zone) = (other.timetable(), &other.timezone);
+    let mut expected = BTreeMap::new();
+    for date in dates {
+        let (said, of_date) = match &date {
+            DateBound::Date(day) => (day.to_string(), theirs.on_date(*day)),
+            DateBound::DateTime(_) | DateBound::Instant(_) => {
+                let at = date.first_instant(zone);
+                let said = at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M").to_string();
+                (said, theirs.intervals_from(at, at).collect())
+            }
+        };
+        if of_date.is_empty() {
+            return Err(format!("DAG {} has no run for {said}: no interval of its schedule begins then", other.id));
+        }
+        expected.extend(of_date.into_iter().map(|interval| (interval.start, interval)));
+    }
+    Ok(expected.into_values().collect())
 }
 
 /// Whether the middle of one interval lies within another: schedules that fire at different hours of the day still have the
@@ -220,10 +251,14 @@ mod tests {
 
     /// The logical dates that a run from `start` waits for.
     fn dates(own: &str, start: &str, over: Over, other: &str) -> Result<Vec<String>, String> {
+        awaited_dates(own, start, AwaitedDates::Matching { offset: 0, over }, other)
+    }
+
+    fn awaited_dates(own: &str, start: &str, dates: AwaitedDates, other: &str) -> Result<Vec<String>, String> {
         let (own, other) = (dag("own", own), dag("other", other));
         let start: Timestamp = start.parse().unwrap();
         let interval = own.timetable().intervals_from(start, start).next().unwrap();
-        let awaited = AwaitedDag { dag: "other".to_owned(), task: None, offset: 0, over };
+        let awaited = AwaitedDag { dag: "other".to_owned(), task: None, dates };
         let said = |other: DataInterval| other.start.strftime("%m-%d %H:%M").to_string();
         Ok(expected(&own, interval, &awaited, &other)?.into_iter().map(said).collect())
     }
@@ -250,5 +285,22 @@ mod tests {
         let found = |other| dates("schedule = '0 6 * * *'", monday, Over::Date, other).unwrap();
         assert_eq!(found("schedule = '@hourly'"), ["07-02 06:00"]);
         assert_eq!(found("schedule = '30 */12 * * *'"), ["07-02 00:30", "07-02 12:30"]);
+    }
+    #[test]
+    fn named_dates_are_days_with_all_their_runs_or_logical_dates() {
+        let monday = "2018-07-02T06:00:00Z";
+        let found = |text: &str, other| {
+            awaited_dates("schedule = '0 6 * * *'", monday, AwaitedDates::Named(text.to_owned()), other)
+        };
+        let twice = "schedule = '30 */12 * * *'";
+        assert_eq!(found("20180703 2018-07-01T12:30", twice).unwrap(), ["07-01 12:30", "07-03 00:30", "07-03 12:30"]);
+        assert_eq!(found("2018-07-01T00:30Z, 2018-07-01", twice).unwrap(), ["07-01 00:30", "07-01 12:30"]);
+        let none = |text| found(text, twice).unwrap_err();
+        assert_eq!(
+            none("2018-07-01T01:00"),
+            "DAG other has no run for 2018-07-01 01:00: no interval of its schedule begins then"
+        );
+        assert_eq!(none(""), "`date` says no date");
+        assert_eq!(none("2018-07-01 monday"), "`date` says `monday`, which is no date");
     }
 }

@@ -2,6 +2,7 @@
 //! renamed or taken away. Times in it know their zone, so that every front end shows the same.
 
 pub(crate) mod attempts;
+mod awaited;
 pub(crate) mod checks;
 pub(crate) mod dags;
 pub(crate) mod database;

@@ -1,10 +1,12 @@
 //! The task instances of a run.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Unit;
 use serde::{Serialize, Serializer};
 
+use super::awaited;
 use super::ending::{EndingAttempt, ending};
 use super::runs::RunAnswer;
 use crate::app::select;
@@ -56,6 +58,8 @@ pub struct TaskAnswer {
     pub duration: Option<f64>,
     /// Why it failed or was skipped.
     pub reason: Option<String>,
+    /// What it waits for between two evaluations, with its dates.
+    pub waits_for: Option<String>,
     /// Attempts it may take in all.
     pub max_tries: u32,
     /// When the next attempt may start.
@@ -122,7 +126,18 @@ pub(crate) fn of_run(app: &App, store: &Store, run: &RunRow) -> Result<RunTasks,
     let moment = |at| Moment::new(at, &zone);
     let left = store.left_processes(run.number)?;
     let ending = ending(app, store)?;
-    let tasks = in_order(dag.as_ref(), store, run)?.into_iter().map(|task| {
+    let instances = in_order(dag.as_ref(), store, run)?;
+    let mut waits_for = BTreeMap::new();
+    for instance in instances.iter().filter(|instance| instance.state == TaskState::UpForReschedule) {
+        let Some(dag) = &dag else { continue };
+        let task = dag.task_index(instance.task_id.as_str()).map(|index| &dag.tasks[index]);
+        if let Some((task, wait)) = task.and_then(|task| Some((task, task.wait()?))) {
+            let condition = awaited::condition(app, run, dag, task, wait);
+            let words = awaited::in_words(app, Some(store), run, dag, &condition)?;
+            waits_for.insert(instance.task_id.clone(), words);
+        }
+    }
+    let tasks = instances.into_iter().map(|task| {
         let exact = match (task.start_date, task.end_date) {
             // No two instants are too far apart for a number of seconds.
             (Some(start), Some(end)) => {
@@ -137,6 +152,7 @@ pub(crate) fn of_run(app: &App, store: &Store, run: &RunRow) -> Result<RunTasks,
             dag_id: run.dag_id.clone(),
             run_id: run.run_id.clone(),
             state: standing(dag.as_ref(), &task),
+            waits_for: waits_for.remove(&task.task_id),
             task_id: task.task_id,
             logical_date: moment(run.logical_date),
             try_number: task.try_number,

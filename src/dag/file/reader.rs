@@ -24,6 +24,7 @@ use crate::dag::schedule::DateBound;
 use crate::dag::schedule::{Schedule, ScheduleFaultKind, parse_zone, read_date};
 use crate::dag::template::{Checker, TemplateFaultKind, param_variable};
 use crate::dag::units::{parse_duration, parse_size};
+use crate::dag::wait::named_dates;
 
 /// The words of bash's `set -o` that mean something in a script.
 const SHELL_OPTIONS: [&str; 14] = [
@@ -273,6 +274,24 @@ impl<'f> Reader<'f> {
             self.check_length(entry.field.key, entry.key.clone(), text.len());
         }
         self.filled(entry, text)
+    }
+
+    /// A template of dates, of which what it renders to for some run is one.
+    pub(super) fn named_dates(&mut self, entry: &Entry<'_, 'f>) -> Option<String> {
+        let text = self.template_at(entry)?.value;
+        let sample = self.checker.as_ref().and_then(|checker| checker.sample(&text));
+        if let Some(Err(word)) = sample.as_deref().map(named_dates) {
+            let message = match word.as_str() {
+                "" => format!("`{}` says no date", entry.field.key),
+                word => format!("`{word}` is not a date"),
+            };
+            let fault = Fault::error("bad-date", entry.value.span(), message, "expected dates").help(
+                "write 2018-07-01, 20180701 or 2018-07-01T07:00, or a template of such, as \"{{ yesterday_ds }}\"",
+            );
+            self.push(fault);
+            return None;
+        }
+        Some(text)
     }
 
     /// A text that Linux takes for no argument of a program, nor for a variable, however much memory there is. What reaches its

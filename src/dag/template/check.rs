@@ -128,6 +128,19 @@ impl Checker {
         faults
     }
 
+    /// What a template says for some run; `None` where that depends on what is not known before.
+    pub fn sample(&self, text: &str) -> Option<String> {
+        if !is_template(text) {
+            return Some(text.to_owned());
+        }
+        let template = self.environment.template_from_str(text).ok()?;
+        let depends = |root: &str| matches!(root, "params" | "var" | "secret");
+        if template.undeclared_variables(false).iter().any(|root| depends(root)) {
+            return None;
+        }
+        template.render(&self.sample).ok()
+    }
+
     /// Where a template asks for secrets.
     pub fn secrets_in(&self, text: &str) -> Vec<Range<usize>> {
         let Ok(template) = self.environment.template_from_str(text) else { return Vec::new() };

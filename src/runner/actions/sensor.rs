@@ -77,8 +77,9 @@ pub(super) fn command(condition: &Condition, materials: &Materials<'_>) -> Resul
         Condition::Dag(awaited) => materials.job(|materials| {
             let (own, interval) = (materials.scope.dag, materials.scope.interval);
             let other = awaited::file(&Home::at(home()), &awaited.dag, materials.config);
-            let words = awaited::in_words(own, interval, awaited, other);
-            Ok(Poll::Dag { home: home(), own: own.id.to_string(), interval, awaited: awaited.clone(), words })
+            let awaited = awaited.rendered(|text| materials.renderer.render(text))?;
+            let words = awaited::in_words(own, interval, &awaited, other);
+            Ok(Poll::Dag { home: home(), own: own.id.to_string(), interval, awaited, words })
         }),
     }
 }

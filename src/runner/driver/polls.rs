@@ -48,7 +48,7 @@ impl<H: Host> Driver<H> {
                 let ds = renderer.variables().get("ds").cloned().unwrap_or_default();
                 awaited::poll_gate(&self.store, &render(gate)?, &ds)
             }
-            Condition::Dag(awaited) => self.poll_dag(start, awaited),
+            Condition::Dag(awaited) => self.poll_dag(start, &awaited.rendered(render)?),
             Condition::Query { .. } | Condition::Url { .. } | Condition::Command(_) => return Err(bug()),
         };
         // A database that does not answer now may answer the next time.

@@ -4,27 +4,14 @@ use jiff::tz::TimeZone;
 
 use super::{View, command};
 use crate::app::AppError;
+use crate::app::query::awaited;
 use crate::app::times::{minute, rfc3339, span, time};
 use crate::dag::units::format_duration;
-use crate::dag::{Condition, Dag, RunNumber, TaskId, TaskState, Wait};
-use crate::runner::awaited;
-use crate::runner::engine::{Blocker, Holder, PollResult};
+use crate::dag::{Condition, Dag, RunNumber, TaskId, TaskState};
+use crate::runner::engine::{Blocker, Holder};
 use crate::store::{RunRow, TaskInstance};
 
 impl View<'_> {
-    /// What a run waits for; of another DAG, the dates that lack and how they stand.
-    fn awaited(&self, run: &RunRow, dag: &Dag, wait: &Wait) -> Result<String, AppError> {
-        let (Condition::Dag(awaited), Some(store)) = (&wait.condition, self.store) else {
-            return Ok(wait.condition.to_string());
-        };
-        let other = awaited::file(&self.app.home, &awaited.dag, &self.app.config);
-        Ok(match awaited::poll(store, dag, run.interval(), awaited, other)? {
-            PollResult::Found => format!("{awaited}, which has succeeded"),
-            PollResult::NotYet(dates) => dates,
-            PollResult::Failed(reason) => format!("{awaited}; {reason}"),
-        })
-    }
-
     /// A blocker in words, and what to type about it. `of` is the task that it keeps back; `None` where it keeps back the run.
     pub(super) fn words(
         &self,
@@ -101,10 +88,13 @@ impl View<'_> {
                 let id = of.map(|(_, instance)| instance.task_id.as_str()).unwrap_or_default();
                 let mut text = format!("waits since {}", time(*since, zone));
                 let mut next = command(&format!("mark {dag_id} {run_id} success --task {id}"));
-                if let Some((dag, wait)) = of.and_then(|(dag, _)| Some((dag, dag.tasks[dag.task_index(id)?].wait()?))) {
-                    let (what, every) = (self.awaited(run, dag, wait)?, format_duration(wait.every));
+                let task = of.and_then(|(dag, _)| Some((dag, &dag.tasks[dag.task_index(id)?])));
+                if let Some((dag, task, wait)) = task.and_then(|(dag, task)| Some((dag, task, task.wait()?))) {
+                    let condition = awaited::condition(self.app, run, dag, task, wait);
+                    let (what, every) =
+                        (awaited::in_words(self.app, self.store, run, dag, &condition)?, format_duration(wait.every));
                     // To pass over what is made elsewhere is the last resort: first one sees why it is not there.
-                    next = match &wait.condition {
+                    next = match &condition {
                         Condition::Dag(awaited) => command(&format!("explain {}", awaited.dag)),
                         Condition::Gate(gate) => command(&format!("gate {gate} {}", day(run, zone))),
                         Condition::File(_)

@@ -9,7 +9,7 @@ use crate::dag::file::section::{Field, Kind, MANY, Section, field, with_default}
 use crate::dag::file::source::read_connection;
 use crate::dag::file::surroundings::Surroundings;
 use crate::dag::file::value::any_name;
-use crate::dag::wait::{AwaitedDag, Condition, ConditionKind, Over, Wait};
+use crate::dag::wait::{AwaitedDag, AwaitedDates, Condition, ConditionKind, Over, Wait};
 
 pub(super) const FIELD: Field = field(
     "wait",
@@ -75,6 +75,15 @@ static SECTION: Section = Section {
             "0",
             "-1",
             "With `dag`: the date is shifted by so many intervals of this DAG; -1 is the run before",
+        ),
+        field(
+            "date",
+            Kind::Template,
+            "\"{{ yesterday_ds }}\"",
+            "With `dag`, in place of `over` and `offset`: the dates of its runs, separated by spaces or commas. A day means all \
+             runs whose logical date lies on it in the zone of that DAG, `2018-07-01T07:00` one of them. A template: \
+             `\"{{ data_interval_end | ds }}\"` is the day on which this run starts, `\"{% for n in range(7) %}{{ \
+             macros.ds_add(ds, n) }} {% endfor %}\"` are seven days from `ds` on",
         ),
         field(
             "url",
@@ -155,6 +164,7 @@ pub(super) fn read<'f>(
         ("task", "dag"),
         ("offset", "dag"),
         ("over", "dag"),
+        ("date", "dag"),
         ("status", "url"),
         ("contains", "url"),
     ] {
@@ -201,7 +211,14 @@ fn read_condition<'f>(
             let task = reader.text(open, "task").map(|task| task.value);
             let offset = reader.whole(open, "offset").and_then(|offset| i32::try_from(offset.value).ok()).unwrap_or(0);
             let over = reader.choice(open, "over").and_then(|word| Over::parse(word.value)).unwrap_or(Over::Date);
-            let awaited = AwaitedDag { dag: dag?.value, task, offset, over };
+            let dates = match open.get("date").cloned() {
+                None => AwaitedDates::Matching { offset, over },
+                Some(date) => {
+                    refuse_beside_date(reader, open, &date);
+                    AwaitedDates::Named(reader.named_dates(&date)?)
+                }
+            };
+            let awaited = AwaitedDag { dag: dag?.value, task, dates };
             refuse_itself(reader, open, &awaited, surroundings);
             Some(Condition::Dag(awaited))
         }
@@ -216,9 +233,29 @@ fn read_condition<'f>(
     }
 }
 
+/// `over` and `offset` say which dates match those of the run, `date` which ones are meant whatever the run's own are.
+fn refuse_beside_date<'f>(reader: &mut Reader<'f>, open: &Open<'_, 'f>, date: &Entry<'_, 'f>) {
+    for entry in ["over", "offset"].into_iter().filter_map(|key| open.get(key)) {
+        let key = entry.field.key;
+        let fault = Fault::error(
+            "misplaced-key",
+            entry.key.clone(),
+            format!("`{key}` says nothing beside `date`"),
+            "has no meaning here",
+        );
+        let help = "leave one of the two out; a shifted date is \"{{ macros.ds_add(ds, -1) }}\"";
+        reader.push(fault.also(date.key.clone(), "says which dates are meant").help(help));
+    }
+}
+
 /// A run that waits for its own end waits until `for_at_most`; for a task of its own there is `after`.
 fn refuse_itself(reader: &mut Reader<'_>, open: &Open<'_, '_>, awaited: &AwaitedDag, surroundings: &Surroundings<'_>) {
-    if awaited.dag != surroundings.dag || awaited.offset != 0 {
+    let is_own_date = match &awaited.dates {
+        AwaitedDates::Matching { offset, .. } => *offset == 0,
+        // Whatever else a template says is not known before the run.
+        AwaitedDates::Named(template) => matches!(template.trim(), "{{ ds }}" | "{{ ts }}" | "{{ ds_nodash }}"),
+    };
+    if awaited.dag != surroundings.dag || !is_own_date {
         return;
     }
     let Some(place) = open.get("dag").map(|entry| entry.value.span()) else { return };
