@@ -418,17 +418,48 @@ fn a_check_and_its_reconciliation_take_what_a_command_prints() {
     home.write("counts-2018-07-02.csv", "path,files\n/dw/a,4\n").write("status-2018-07-02", "0");
     home.write("counts-2018-07-03.csv", "path,files\n/dw/a\n").write("status-2018-07-03", "0");
     home.write("counts-2018-07-04.csv", "path,files\n/dw/a,3\n").write("status-2018-07-04", "3");
+    home.write("counts-2018-07-05.csv", "path,files\n/dw/a,\"12,345\"\n").write("status-2018-07-05", "0");
     assert_eq!(home.backfill("d", 1, 1), Some(0), "{}", home.log("d", 1, "counts"));
     assert_eq!(home.values(&["d"])[0]["value"].as_f64(), Some(3.0));
     for (day, said) in [
         (2, "verdict: fail"),
         (3, "error: the command's CSV: line 2: 1 values for 2 columns\n"),
         (4, "error: the command ended with exit status: 3; nothing is recorded\n"),
+        (5, "fail: /dw/a files: `12,345` is no number; reconcile: only one side has a number\n"),
     ] {
         assert_eq!(home.backfill("d", day, day), Some(1));
         let log = home.log("d", day, "counts");
         assert!(log.contains(said), "{log}");
     }
+}
+
+#[test]
+fn a_text_where_a_query_should_give_a_number_fails_the_check() {
+    let check = "connection = 'warehouse'\nquery = \"SELECT tag, users, 'n/a' AS cost FROM tags WHERE day = :ds\"\n";
+    let dag = format!("[tasks.all.check]\n{check}[tasks.named.check]\n{check}metrics = ['users']\n");
+    let home = Home::of(&[("d", &dag)]);
+    home.day(1, 10);
+    assert_eq!(home.backfill("d", 1, 1), Some(1));
+    let log = home.log("d", 1, "all");
+    for expected in [
+        "fail: 2 of 4 values are no numbers, and no NULL (in CSV an empty cell) either: correct the source; where a column is a time, \
+         name it in a rule with max_age; where it is another text, name the columns with numbers in `metrics`\n",
+        "\nfail: A cost: `n/a` is no number\nfail: B cost: `n/a` is no number\nverdict: fail (4 values: 2 fail, 2 ok)\n",
+    ] {
+        assert!(log.contains(expected), "{log}");
+    }
+    assert_eq!(home.state_on("d", 1, "named").0, "success");
+}
+
+#[test]
+fn a_secret_that_rows_hold_is_neither_recorded_nor_shown() {
+    let dag = "[tasks.c]\nenv = { KEY = '{{ secret.KEY }}' }\n[tasks.c.check]\n\
+        command = \"echo path,files; echo \\\"$KEY,$KEY\\\"; echo x$KEY,not-$KEY\"\n";
+    let home = Home::of(&[("d", dag)]).config(&format!("{CONFIG}[secrets]\nKEY = {{ file = 'key' }}\n"));
+    home.write("key", "open-sesame-42");
+    home.backfill("d", 1, 1);
+    let shown = format!("{}{:?}", home.log("d", 1, "c"), home.values(&["d"]));
+    assert!(shown.contains("is no number") && !shown.contains("sesame"), "{shown}");
 }
 
 #[test]

@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, civil};
 
-use super::observe::{CheckFault, Observed, observe};
+use super::observe::{CheckFault, Observed, is_for, observe};
 use super::reconcile::{Reconciliation, reconcile};
+use super::time::time;
 use super::{EarlierDate, Judged, Judgement, Rows, number};
 use crate::dag::Verdict;
 use crate::dag::check::{Baseline, Rule, Rules};
-use crate::dag::pattern::matches;
 use crate::dag::schedule::DataInterval;
 use crate::dag::units::format_duration;
 
@@ -58,8 +58,9 @@ pub fn judge(
         .map(|((key, metric), value)| judge_value(rules, (key, metric), *value, &observed, history, (interval, zone)))
         .collect();
     if let Some(reconciliation) = reconciliation {
-        reconcile(rules, &observed, &mut values, &reconciliation, &mut findings)?;
+        reconcile(rules, &observed, &mut values, (&reconciliation, zone), &mut findings)?;
     }
+    find_no_numbers(&values, &observed, rules, &mut findings);
     findings.retain(|(verdict, _)| *verdict != Verdict::Ok);
     let worst = values.iter().map(|value| value.verdict).chain(findings.iter().map(|(verdict, _)| *verdict)).max();
     Ok(Judgement { values, findings, verdict: worst.unwrap_or(Verdict::Ok) })
@@ -103,8 +104,17 @@ fn find_nulls(rules: &Rules, observed: &Observed<'_>, findings: &mut Vec<(Verdic
     }
 }
 
-fn is_for(patterns: &[String], name: &str) -> bool {
-    patterns.is_empty() || patterns.iter().any(|pattern| matches(pattern, name))
+fn find_no_numbers(values: &[Judged], observed: &Observed<'_>, rules: &Rules, findings: &mut Vec<(Verdict, String)>) {
+    let is_none = |value: &&Judged| observed.no_number(rules, &(value.key.clone(), value.metric.clone())).is_some();
+    let count = values.iter().filter(is_none).count();
+    if count > 0 {
+        let text = format!(
+            "{count} of {} values are no numbers, and no NULL (in CSV an empty cell) either: correct the source; where a column is a \
+             time, name it in a rule with max_age; where it is another text, name the columns with numbers in `metrics`",
+            values.len()
+        );
+        findings.push((Verdict::Fail, text));
+    }
 }
 
 fn judge_value(
@@ -128,6 +138,10 @@ fn judge_value(
         history: earlier.iter().rev().map(|(_, value)| *value).collect(),
     };
     let mut reasons = Vec::new();
+    if let Some(reason) = observed.no_number(rules, &name) {
+        judged.verdict = Verdict::Fail;
+        reasons.push(reason);
+    }
     for rule in rules.rules.iter().filter(|rule| is_for(&rule.metrics, metric) && is_for(&rule.keys, key)) {
         let mut broken = Vec::new();
         if let Some(value) = value {
@@ -138,8 +152,15 @@ fn judge_value(
                 broken.extend(moved(rule, value, baseline, &earlier));
             }
         }
-        if let (Some(most), Some(text)) = (rule.max_age, observed.texts.get(&name)) {
-            broken.extend(too_old(text, most, interval.end, zone));
+        if let Some(most) = rule.max_age {
+            broken.extend(match (observed.texts.get(&name), value) {
+                (Some(text), _) => too_old(text, most, interval.end, zone),
+                // A rule for all columns is for those that are times.
+                (None, Some(value)) => (!rule.metrics.is_empty()).then(|| format!("{} is no time", number(value))),
+                (None, None) => {
+                    (!rule.metrics.is_empty() || !observed.is_numeric(metric)).then(|| "there is no time".to_owned())
+                }
+            });
         }
         if !broken.is_empty() {
             judged.verdict = judged.verdict.max(rule.verdict);
@@ -223,17 +244,6 @@ fn too_old(text: &str, most: Duration, end: Timestamp, zone: &TimeZone) -> Optio
             format_duration(most)
         )
     })
-}
-
-/// A time as databases write it: with an offset, or local in the DAG's zone; a date is its midnight.
-fn time(text: &str, zone: &TimeZone) -> Option<Timestamp> {
-    let text = text.trim();
-    if let Ok(time) = text.parse::<Timestamp>() {
-        return Some(time);
-    }
-    let local =
-        text.parse::<civil::DateTime>().ok().or_else(|| Some(text.parse::<civil::Date>().ok()?.at(0, 0, 0, 0)))?;
-    local.to_zoned(zone.clone()).ok().map(|zoned| zoned.timestamp())
 }
 
 fn median(values: &[f64]) -> f64 {
@@ -447,6 +457,82 @@ mod tests {
         let old = "r: 2018-07-10 is 48h before the end of the data interval, at most 26h allowed";
         assert_eq!(fresh("2018-07-10").unwrap().replace("2d", "48h").replace("1d2h", "26h"), old);
         assert_eq!(fresh("soon").unwrap(), "r: `soon` is no time");
+    }
+
+    #[test]
+    fn a_freshness_that_no_time_tells_is_no_freshness() {
+        let reason = |metrics: &[&str], rows: &Rows| {
+            let metrics = metrics.iter().map(|name| (*name).to_owned()).collect();
+            let rules = rules(Some(Rule { max_age: Some(Duration::from_secs(3600)), metrics, ..rule() }));
+            judged(&rules, rows, &[]).values[0].reason.clone()
+        };
+        let empty = rows(&["t", "newest"], &[("orders", &[Cell::Null])]);
+        assert_eq!(reason(&[], &empty).as_deref(), Some("r: there is no time"), "of an empty table");
+        assert_eq!(reason(&["newest"], &empty).as_deref(), Some("r: there is no time"));
+        let seconds = rows(&["t", "newest"], &[("orders", &[Cell::Number(20_180_711.0)])]);
+        assert_eq!(reason(&["newest"], &seconds).as_deref(), Some("r: 20,180,711 is no time"));
+        let counts = rows(&["t", "n"], &[("a", &[Cell::Null]), ("b", &[Cell::Number(1.0)])]);
+        assert_eq!(reason(&[], &counts), None, "a rule for all columns is for those that are times");
+    }
+
+    #[test]
+    fn a_text_that_is_no_number_fails_whatever_the_rules_say() {
+        let texts = ["12,345", "n/a", "", "  ", "NaN", "inf", "1e999", "0x10", "NULL"];
+        let keys: Vec<String> = (0..texts.len()).map(|key| key.to_string()).collect();
+        let cells: Vec<[Cell; 1]> = texts.iter().map(|text| [Cell::Text((*text).to_owned())]).collect();
+        let given: Vec<(&str, &[Cell])> =
+            keys.iter().map(String::as_str).zip(cells.iter().map(|c| c.as_slice())).collect();
+        let lenient = Rule { min: Some(0.0), max_null_share: Some(1.0), verdict: Verdict::Warn, ..rule() };
+        let judgement = judged(&rules(Some(lenient)), &rows(&["k", "n"], &given), &[]);
+        let reasons: Vec<String> =
+            judgement.values.iter().map(|value| value.reason.clone().unwrap_or_default()).collect();
+        let expected = [
+            "`12,345` is no number",
+            "`n/a` is no number",
+            "an empty text is no number",
+            "a text of blanks is no number",
+            "`NaN` is no finite number",
+            "`inf` is no finite number",
+            "`1e999` is no finite number",
+            "`0x10` is no number",
+            "`NULL` is no number",
+        ];
+        assert_eq!(reasons, expected);
+        assert!(judgement.values.iter().all(|value| value.verdict == Verdict::Fail && value.value.is_none()));
+        assert!(judgement.findings[0].1.starts_with("9 of 9 values are no numbers"), "{:?}", judgement.findings);
+        assert_eq!(judgement.findings.len(), 1, "a text is no NULL");
+    }
+
+    #[test]
+    fn a_sum_of_which_a_part_is_no_number_is_none() {
+        let given: [(&str, &[Cell]); 2] = [("a", &[Cell::Number(5.0)]), ("a", &[Cell::Text("x".into())])];
+        let rules = Rules { duplicate_keys: Verdict::Ok, ..rules(None) };
+        let judgement = judged(&rules, &rows(&["k", "n"], &given), &[]);
+        assert_eq!((judgement.verdict, judgement.values[0].value), (Verdict::Fail, None));
+        let given: [(&str, &[Cell]); 2] = [("a", &[Cell::Number(1e308)]), ("a", &[Cell::Number(1e308)])];
+        let judgement = judged(&rules, &rows(&["k", "n"], &given), &[]);
+        assert_eq!(judgement.values[0].reason.as_deref(), Some("`inf` is no finite number"));
+    }
+
+    #[test]
+    fn what_the_other_side_has_instead_of_a_number_fails_too_and_times_are_compared() {
+        let interval = DataInterval { start: day(10), end: day(11) };
+        let one = |cell: Cell| rows(&["t", "n"], &[("a", &[cell])]);
+        let text = |text: &str| one(Cell::Text(text.to_owned()));
+        let compare = |rule: Option<Rule>, ours: &Rows, theirs: &Rows| {
+            let second = Reconciliation { rows: theirs, tolerance: 0.0, verdict: Verdict::Warn };
+            let judgement = judge(&rules(rule), ours, &[], (&interval, &TimeZone::UTC), Some(second)).unwrap();
+            (judgement.verdict, judgement.values[0].reason.clone().unwrap_or_default())
+        };
+        let (verdict, reason) = compare(None, &one(Cell::Number(5.0)), &text("n/a"));
+        assert_eq!(verdict, Verdict::Fail);
+        assert_eq!(reason, "reconcile: on the other side `n/a` is no number; reconcile: only one side has a number");
+        assert_eq!(compare(None, &text("n/a"), &text("n/a")).0, Verdict::Fail, "the same text is no number either");
+        let fresh = || Some(Rule { max_age: Some(Duration::from_secs(86_400)), ..rule() });
+        let (verdict, reason) = compare(fresh(), &text("2018-07-11"), &text("2018-07-10T12:00:00Z"));
+        assert_eq!((verdict, reason.as_str()), (Verdict::Warn, "reconcile: the other side has `2018-07-10T12:00:00Z`"));
+        let same = compare(fresh(), &text("2018-07-11"), &text("2018-07-11T00:00:00Z"));
+        assert_eq!(same, (Verdict::Ok, String::new()));
     }
 
     #[test]

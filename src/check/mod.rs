@@ -6,6 +6,7 @@ mod judge;
 mod observe;
 mod reconcile;
 mod show;
+mod time;
 
 use std::collections::BTreeMap;
 

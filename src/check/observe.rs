@@ -1,9 +1,14 @@
 //! The rows of a check by key and metric.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::show::short;
 use super::{Cell, Name, Rows};
-use crate::dag::check::Rules;
+use crate::dag::check::{Rule, Rules};
+use crate::dag::pattern::matches;
+
+/// So much of a text is shown.
+pub(super) const SHOWN: usize = 60;
 
 /// Why rows cannot be judged. Reads after "error: ".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -27,11 +32,45 @@ pub(super) struct Observed<'r> {
     /// How many rows each key has.
     pub(super) rows_of: BTreeMap<String, usize>,
     pub(super) metrics: Vec<String>,
-    /// Rows without a number, by metric.
+    /// Metrics with a number in any row.
+    numeric: BTreeSet<&'r str>,
+    /// Rows with NULL, by metric.
     pub(super) nulls: BTreeMap<&'r str, usize>,
-    /// Times by key and metric.
+    /// What is no number, by key and metric: times, where a rule says so, and nothing else that may stand.
     pub(super) texts: BTreeMap<Name, &'r str>,
     pub(super) total: usize,
+}
+
+impl Observed<'_> {
+    /// Whether any row has a number there.
+    pub(super) fn is_numeric(&self, metric: &str) -> bool {
+        self.numeric.contains(metric)
+    }
+
+    /// What stands in a value's place that is neither a number nor, for a rule, a time.
+    pub(super) fn no_number(&self, rules: &Rules, name: &Name) -> Option<String> {
+        let text = self.texts.get(name)?;
+        let is_time =
+            |rule: &Rule| rule.max_age.is_some() && is_for(&rule.metrics, &name.1) && is_for(&rule.keys, &name.0);
+        (!rules.rules.iter().any(is_time)).then(|| no_number(text))
+    }
+}
+
+fn no_number(text: &str) -> String {
+    if text.is_empty() {
+        "an empty text is no number".to_owned()
+    } else if text.trim().is_empty() {
+        "a text of blanks is no number".to_owned()
+    } else if text.trim().parse::<f64>().is_ok() {
+        format!("`{}` is no finite number", short(text, SHOWN))
+    } else {
+        format!("`{}` is no number", short(text, SHOWN))
+    }
+}
+
+/// Whether a rule with these patterns is for that metric or key.
+pub(super) fn is_for(patterns: &[String], name: &str) -> bool {
+    patterns.is_empty() || patterns.iter().any(|pattern| matches(pattern, name))
 }
 
 /// Sorts rows by key and metric.
@@ -46,6 +85,7 @@ pub(super) fn observe<'r>(rules: &Rules, rows: &'r Rows) -> Result<Observed<'r>,
         values: BTreeMap::new(),
         rows_of: BTreeMap::new(),
         metrics: Vec::new(),
+        numeric: BTreeSet::new(),
         nulls: BTreeMap::new(),
         texts: BTreeMap::new(),
         total: 0,
@@ -78,15 +118,22 @@ pub(super) fn observe<'r>(rules: &Rules, rows: &'r Rows) -> Result<Observed<'r>,
             let value = observed.values.entry(name.clone()).or_default();
             match &row[column] {
                 // Several rows of a key are added up: counts of a key that was split are its count.
-                Cell::Number(number) => *value = Some(value.unwrap_or(0.0) + number),
-                cell => {
-                    *observed.nulls.entry(metric.as_str()).or_default() += 1;
-                    if let Cell::Text(text) = cell {
-                        observed.texts.insert(name, text);
-                    }
+                Cell::Number(number) => {
+                    observed.numeric.insert(metric);
+                    *value = Some(value.unwrap_or(0.0) + number);
+                }
+                Cell::Null => *observed.nulls.entry(metric.as_str()).or_default() += 1,
+                Cell::Text(text) => {
+                    observed.texts.insert(name, text);
                 }
             }
         }
+    }
+    let infinite = observed.values.iter().filter(|(_, value)| value.is_some_and(|value| !value.is_finite()));
+    observed.texts.extend(infinite.map(|(name, _)| (name.clone(), "inf")).collect::<Vec<_>>());
+    // The sum of what is left is not the value.
+    for name in observed.texts.keys() {
+        observed.values.insert(name.clone(), None);
     }
     Ok(observed)
 }

@@ -1,7 +1,11 @@
 //! Two results that must agree.
 
-use super::observe::{CheckFault, Observed, observe};
-use super::{Judged, Rows, number};
+use jiff::tz::TimeZone;
+
+use super::observe::{CheckFault, Observed, SHOWN, observe};
+use super::show::short;
+use super::time::time;
+use super::{Judged, Name, Rows, number};
 use crate::dag::Verdict;
 use crate::dag::check::Rules;
 
@@ -21,16 +25,22 @@ pub(super) fn reconcile(
     rules: &Rules,
     observed: &Observed<'_>,
     values: &mut Vec<Judged>,
-    reconciliation: &Reconciliation<'_>,
+    (reconciliation, zone): (&Reconciliation<'_>, &TimeZone),
     findings: &mut Vec<(Verdict, String)>,
 ) -> Result<(), CheckFault> {
     let other = observe(rules, reconciliation.rows)?;
-    let blame = |judged: &mut Judged, reason: String| {
-        judged.verdict = judged.verdict.max(reconciliation.verdict);
+    let say = |judged: &mut Judged, verdict: Verdict, reason: String| {
+        judged.verdict = judged.verdict.max(verdict);
         judged.reason = Some(match judged.reason.take() {
             Some(before) => format!("{before}; {reason}"),
             None => reason,
         });
+    };
+    let blame = |judged: &mut Judged, reason| say(judged, reconciliation.verdict, reason);
+    let no_number = |judged: &mut Judged, name: &Name| {
+        if let Some(wrong) = other.no_number(rules, name) {
+            say(judged, Verdict::Fail, format!("reconcile: on the other side {wrong}"));
+        }
     };
     let mut different = 0;
     for judged in values.iter_mut() {
@@ -38,6 +48,7 @@ pub(super) fn reconcile(
         let theirs = other.values.get(&name);
         // The other side is what the value is compared with, whatever the history says.
         judged.baseline = theirs.copied().flatten();
+        no_number(judged, &name);
         match (judged.value, theirs) {
             (_, None) => {
                 blame(judged, "reconcile: the other side has no such key".to_owned());
@@ -50,7 +61,19 @@ pub(super) fn reconcile(
                     different += 1;
                 }
             }
-            (None, Some(None)) => {}
+            // Times, or no value on both sides.
+            (None, Some(None)) => match (observed.texts.get(&name), other.texts.get(&name)) {
+                (None, None) => {}
+                (Some(ours), Some(theirs)) if is_same(ours, theirs, zone) => {}
+                (Some(_), Some(theirs)) => {
+                    blame(judged, format!("reconcile: the other side has `{}`", short(theirs, SHOWN)));
+                    different += 1;
+                }
+                (Some(_), None) | (None, Some(_)) => {
+                    blame(judged, "reconcile: only one side has a value".to_owned());
+                    different += 1;
+                }
+            },
             _ => {
                 blame(judged, "reconcile: only one side has a number".to_owned());
                 different += 1;
@@ -68,6 +91,7 @@ pub(super) fn reconcile(
                 reason: None,
                 history: Vec::new(),
             };
+            no_number(&mut judged, name);
             blame(&mut judged, "reconcile: only the other side has this key".to_owned());
             values.push(judged);
             different += 1;
@@ -84,4 +108,9 @@ pub(super) fn reconcile(
         findings.push((rules.duplicate_keys, "the other side has keys with several rows".to_owned()));
     }
     Ok(())
+}
+
+/// Databases write one time in several ways.
+fn is_same(ours: &str, theirs: &str, zone: &TimeZone) -> bool {
+    ours == theirs || time(ours, zone).is_some_and(|time_of_ours| time(theirs, zone) == Some(time_of_ours))
 }

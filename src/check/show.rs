@@ -128,7 +128,8 @@ pub fn table(judgement: &Judgement) -> String {
     text
 }
 
-fn short(text: &str, width: usize) -> String {
+/// A text cut to that many characters.
+pub(super) fn short(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();
     }

@@ -19,8 +19,10 @@ use crate::dag::schedule::{DataInterval, zone_text};
 use crate::dag::template::iso;
 use crate::dag::{Action, Dag, DagId, RunType, Sql, TaskId, Verdict};
 use crate::home::Home;
+use crate::mask::Mask;
 use crate::notify::{Notice, NoticeEvent, Outbox, render};
 use crate::runner::attempt::environment::host;
+use crate::runner::attempt::secrets::Keyring;
 use crate::runner::client;
 use crate::store::{CheckFilter, CheckRow, CheckValue, Published, Store};
 
@@ -50,6 +52,8 @@ pub(super) struct CheckJob {
     siblings: Vec<TaskId>,
     email: Vec<String>,
     outbox: Outbox,
+    /// What must not be seen: rows may hold it, and are recorded and mailed.
+    secrets: Vec<String>,
     is_rehearsal: bool,
 }
 
@@ -79,8 +83,9 @@ impl Values {
         }
     }
 
-    fn collect(&self) -> Result<Rows, String> {
-        let (rows, count) = match self {
+    /// The rows, without what must not be seen.
+    fn collect(&self, mask: &Mask) -> Result<Rows, String> {
+        let (mut rows, count) = match self {
             Values::Query(job) => {
                 let table = job.collect(MOST_ROWS)?;
                 let count = table.total;
@@ -97,6 +102,13 @@ impl Values {
         };
         if count > MOST_ROWS as u64 {
             return Err(format!("there are {count} rows; a check takes {MOST_ROWS} at most: let the query count"));
+        }
+        for cell in rows.rows.iter_mut().flatten() {
+            if let Cell::Text(text) = cell
+                && !mask.is_empty()
+            {
+                *text = mask.text(text);
+            }
         }
         Ok(rows)
     }
@@ -130,15 +142,17 @@ impl CheckJob {
             gate: check.gate.clone(),
             email: scope.task.email.clone(),
             outbox: Outbox::of(materials.config, host()),
+            secrets: materials.keyring.map(Keyring::values).unwrap_or_default(),
             is_rehearsal: materials.is_rehearsal,
         })
     }
 
     /// Queries, judges, records; gives the verdict.
     fn verdict(&self) -> Result<Verdict, String> {
-        let rows = self.query.collect()?;
+        let mask = Mask::new(self.secrets.iter().map(String::as_str));
+        let rows = self.query.collect(&mask)?;
         let second = match &self.reconcile {
-            Some((query, tolerance, verdict)) => Some((query.collect()?, *tolerance, *verdict)),
+            Some((query, tolerance, verdict)) => Some((query.collect(&mask)?, *tolerance, *verdict)),
             None => None,
         };
         let zone = job::zone(self.timezone.as_deref())?;

@@ -136,13 +136,15 @@ static RULE: Section = Section {
             "max_null_share",
             Kind::Number(0.0, FAR),
             "0.01",
-            "At most this share of the rows may be NULL or no number in the metric",
+            "At most this share of the rows may be NULL in the metric (an empty cell of a `command`'s CSV); a text that is no number fails \
+             the check, whatever its share",
         ),
         field(
             "max_age",
             Kind::Duration,
             "\"26h\"",
-            "The metric is a time; at the end of the data interval it must not be older than this",
+            "The metric is a time; at the end of the data interval it must not be older than this. NULL is no time; a rule without `metrics` is \
+             for the columns without numbers",
         ),
         with_default("verdict", Kind::Choice(&JUDGEMENTS), "\"fail\"", "\"warn\"", "The verdict when it is broken"),
     ]],
