@@ -7,6 +7,7 @@ mod common;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
@@ -431,6 +432,44 @@ fn a_check_and_its_reconciliation_take_what_a_command_prints() {
         let log = home.log("d", day, "counts");
         assert!(log.contains(said), "{log}");
     }
+}
+
+#[test]
+fn the_signal_that_killed_what_gives_the_values_is_said_and_diagnosed() {
+    let killed = "exit status 137: a program of it was killed by signal 9 SIGKILL (out of memory? see `dmesg`)";
+    let fine = "command = 'echo k,n; echo a,1'\n";
+    let dag = format!(
+        "[tasks.itself.check]\ncommand = 'echo k,n; kill -KILL $$'\n\
+         [tasks.program.check]\ncommand = 'echo k,n; sh -c \"kill -KILL \\$\\$\"; exit $?'\n\
+         [tasks.other_side.check]\n{fine}[tasks.other_side.check.reconcile]\ncommand = 'kill -KILL $$'\n\
+         [tasks.term.check]\ncommand = 'kill -TERM $$'\n\
+         [tasks.own.check]\ncommand = 'exit 200'\n\
+         [tasks.statements.sql]\nconnection = 'hive'\nstatements = 'SELECT 1'\n"
+    );
+    let home = Home::of(&[("d", &dag)]);
+    let program = home.file("beeline");
+    let hive = format!("[connections.hive]\ntype = 'hive'\nurl = 'u'\nprogram = '{}'\n", program.display());
+    let home = home.config(&format!("{CONFIG}{hive}"));
+    fs::write(&program, "#!/bin/sh\nkill -KILL $$\n").unwrap();
+    fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+    assert_eq!(home.backfill("d", 1, 1), Some(1));
+    for task in ["itself", "program", "other_side"] {
+        assert_eq!(home.state_on("d", 1, task), ("failed".into(), killed.into()), "{task}");
+        let log = home.log("d", 1, task);
+        assert!(
+            log.contains("error: the command was killed by signal 9 SIGKILL (out of memory? see `dmesg`); nothing"),
+            "{log}"
+        );
+        let causes = home.run(&["diagnose", "d", task, "20180701"]).out();
+        assert!(causes.contains("it was killed with SIGKILL"), "{causes}");
+    }
+    assert_eq!(home.state_on("d", 1, "statements").1, killed);
+    let log = home.log("d", 1, "statements");
+    assert!(log.contains("beeline gave no result and no reason (signal: 9 (SIGKILL))\n"), "{log}");
+    let term = "exit status 143: a program of it was killed by signal 15 SIGTERM";
+    assert_eq!(home.state_on("d", 1, "term").1, term);
+    assert_eq!(home.state_on("d", 1, "own").1, "exit status 1");
+    assert!(home.log("d", 1, "own").contains("error: the command ended with exit status: 200; nothing is recorded\n"));
 }
 
 #[test]

@@ -481,7 +481,7 @@ mod tests {
         let keys: Vec<String> = (0..texts.len()).map(|key| key.to_string()).collect();
         let cells: Vec<[Cell; 1]> = texts.iter().map(|text| [Cell::Text((*text).to_owned())]).collect();
         let given: Vec<(&str, &[Cell])> =
-            keys.iter().map(String::as_str).zip(cells.iter().map(|c| c.as_slice())).collect();
+            keys.iter().map(String::as_str).zip(cells.iter().map(<[Cell; 1]>::as_slice)).collect();
         let lenient = Rule { min: Some(0.0), max_null_share: Some(1.0), verdict: Verdict::Warn, ..rule() };
         let judgement = judged(&rules(Some(lenient)), &rows(&["k", "n"], &given), &[]);
         let reasons: Vec<String> =

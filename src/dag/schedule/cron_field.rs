@@ -188,36 +188,93 @@ pub(super) fn doubts(text: &str) -> Vec<Doubt> {
             ),
         });
     }
-    for ((index, kind), whole) in KINDS.iter().enumerate().zip([Some(60), Some(24), None, Some(12), None]) {
-        let Some(whole) = whole else { continue };
-        let Some(step) = field(index).strip_prefix("*/").and_then(|step| step.parse::<u32>().ok()) else { continue };
-        if whole % step == 0 {
-            continue;
+    let both = both_days(text, &fields);
+    // A list in place of the step would make it "either".
+    let is_told = |index| both.is_some() && (index == 2 || index == 4);
+    for (index, kind) in KINDS.iter().enumerate().filter(|(index, _)| !is_told(*index)) {
+        let mut start = fields[index].start;
+        for part in field(index).split(',') {
+            let at = start..start + part.len();
+            start = at.end + 1;
+            found.extend(uneven_step(part, at, kind));
         }
-        let values: Vec<String> =
-            (kind.low..=kind.high).step_by(step as usize).map(|value| value.to_string()).collect();
-        let unit = if kind.name == "minute" {
-            "hour"
-        } else if kind.name == "hour" {
-            "day"
-        } else {
-            "year"
-        };
-        let message = match values.as_slice() {
-            [only] => format!("`*/{step}` in the {} field is only {only}: once in every {unit}", kind.name),
-            all => format!(
-                "`*/{step}` in the {} field is {}, and then from the start again in the next {unit}",
-                kind.name,
-                all.join(",")
-            ),
-        };
-        let help = format!(
-            "steps that divide {whole} keep an even distance; or write `{}` if that is meant",
-            values.join(",")
-        );
-        found.push(Doubt { span: fields[index].clone(), message, help });
     }
+    found.extend(both);
     found
+}
+
+/// A day-of-month or day-of-week that begins with `*` and is still narrower than every day narrows the other one.
+fn both_days(text: &str, fields: &[Range<usize>]) -> Option<Doubt> {
+    let (day_of_month, day_of_week) = (&text[fields[2].clone()], &text[fields[4].clone()]);
+    let is_narrow = |field: &str| field.starts_with("*/") && field != "*/1";
+    let is_doubtful =
+        (is_narrow(day_of_month) && day_of_week != "*") || (is_narrow(day_of_week) && day_of_month != "*");
+    is_doubtful.then(|| Doubt {
+        span: fields[2].start..fields[4].end,
+        message:
+            "day-of-month and day-of-week together, one of which begins with `*`: it fires only on days that match both"
+                .to_owned(),
+        help: format!(
+            "leave one of them `*`: `{} {} {day_of_month} {} *` or `{} {} * {} {day_of_week}`",
+            &text[fields[0].clone()],
+            &text[fields[1].clone()],
+            &text[fields[3].clone()],
+            &text[fields[0].clone()],
+            &text[fields[1].clone()],
+            &text[fields[3].clone()],
+        ),
+    })
+}
+
+/// A step whose times lie at uneven distances, or do not reach the end of their range.
+fn uneven_step(part: &str, at: Range<usize>, kind: &Kind) -> Option<Doubt> {
+    let (low, high, step) = bounds(part, at.clone(), kind).ok().filter(|(.., step)| *step > 1)?;
+    let (around, unit) = match kind.name {
+        "minute" => (Some(60), "hour"),
+        "hour" => (Some(24), "day"),
+        "month" => (Some(12), "year"),
+        "day-of-week" => (Some(7), "week"),
+        // Months differ in length.
+        _ => (None, "month"),
+    };
+    let mut values: Vec<u32> = (low..=high).step_by(step as usize).collect();
+    if kind.name == "day-of-week" && values.first() == Some(&0) {
+        values.retain(|day| *day != 7);
+    }
+    let (first, last) = (*values.first()?, *values.last()?);
+    if around.is_some_and(|around| (u64::from(last) + u64::from(step)) % around == u64::from(first) % around) {
+        return None;
+    }
+    let is_whole = (low, high) == (kind.low, kind.high);
+    let length = high - low;
+    if !is_whole && (length.is_multiple_of(step) || (length + 1).is_multiple_of(step)) {
+        return None;
+    }
+    let listed = values.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
+    let name = kind.name;
+    let message = match (values.as_slice(), is_whole) {
+        ([only], _) => format!("`{part}` in the {name} field is only {only}: once in every {unit}"),
+        (_, true) => {
+            format!("`{part}` in the {name} field is {listed}, and then from the start again in the next {unit}")
+        }
+        (_, false) => format!("`{part}` in the {name} field is {listed}: {high} is not among them"),
+    };
+    let help = match (around, is_whole) {
+        (_, false) => {
+            format!("end the range where a step does (`{low}-{last}/{step}`), or write `{listed}` if that is meant")
+        }
+        (Some(7), true) => {
+            format!("a week has seven days, so no step keeps an even distance; write `{listed}` if that is meant")
+        }
+        (Some(around), true) => {
+            format!("steps that divide {around} keep an even distance; or write `{listed}` if that is meant")
+        }
+        (None, true) => format!(
+            "months differ in length, so no step keeps an even distance; write `{listed}` if that is meant, or `*`, and let the first \
+             task skip the other days (`exit 99`)"
+        ),
+    };
+    Some(Doubt { span: at, message, help })
 }
 
 fn split(text: &str) -> Vec<Range<usize>> {
@@ -241,8 +298,13 @@ fn field(text: &str, span: Range<usize>, kind: &Kind) -> Result<u64, ScheduleFau
     Ok(set)
 }
 
-/// `range = "*" ["/" step] | value | value "-" value ["/" step]`
 fn range(part: &str, at: Range<usize>, kind: &Kind) -> Result<u64, ScheduleFault> {
+    let (low, high, step) = bounds(part, at, kind)?;
+    Ok((low..=high).step_by(step as usize).fold(0, |set, value| set | 1 << value))
+}
+
+/// First, last and step of `range = "*" ["/" step] | value | value "-" value ["/" step]`
+fn bounds(part: &str, at: Range<usize>, kind: &Kind) -> Result<(u32, u32, u32), ScheduleFault> {
     let fault = |span: Range<usize>, message: String, help: String| ScheduleFault {
         kind: ScheduleFaultKind::Value,
         span,
@@ -290,7 +352,7 @@ fn range(part: &str, at: Range<usize>, kind: &Kind) -> Result<u64, ScheduleFault
         }
         (single, single)
     };
-    Ok((low..=high).step_by(step as usize).fold(0, |set, value| set | 1 << value))
+    Ok((low, high, step))
 }
 
 fn value(text: &str, at: Range<usize>, kind: &Kind) -> Result<u32, ScheduleFault> {
@@ -354,7 +416,7 @@ fn allowed(kind: &Kind) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::{doubts, parse};
 
     /// The text that is marked, and the help.
     fn fault(text: &str) -> (&str, String) {
@@ -410,6 +472,62 @@ mod tests {
             ("0 0 * 11-2 *", "write it as two ranges: `11-12,1-2`".to_owned()),
         ] {
             assert_eq!(fault(text).1, help, "{text}");
+        }
+    }
+
+    #[test]
+    fn steps_that_mean_another_thing_than_they_say_are_told_and_even_ones_are_not() {
+        let told = |text| {
+            doubts(text)
+                .into_iter()
+                .map(|doubt| format!("{}: {}", &text[doubt.span], doubt.message))
+                .collect::<Vec<_>>()
+        };
+        for (text, message) in [
+            (
+                "*/7 * * * *",
+                "*/7: `*/7` in the minute field is 0,7,14,21,28,35,42,49,56, and then from the start again in the next hour",
+            ),
+            (
+                "*/7,30 * * * *",
+                "*/7: `*/7` in the minute field is 0,7,14,21,28,35,42,49,56, and then from the start again in the next hour",
+            ),
+            (
+                "30,0-59/25 * * * *",
+                "0-59/25: `0-59/25` in the minute field is 0,25,50, and then from the start again in the next hour",
+            ),
+            ("10-50/7 * * * *", "10-50/7: `10-50/7` in the minute field is 10,17,24,31,38,45: 50 is not among them"),
+            ("0 9-17/10 * * *", "9-17/10: `9-17/10` in the hour field is only 9: once in every day"),
+            (
+                "0 */5 * * *",
+                "*/5: `*/5` in the hour field is 0,5,10,15,20, and then from the start again in the next day",
+            ),
+            (
+                "0 0 */10 * *",
+                "*/10: `*/10` in the day-of-month field is 1,11,21,31, and then from the start again in the next month",
+            ),
+            ("0 0 1 */5 *", "*/5: `*/5` in the month field is 1,6,11, and then from the start again in the next year"),
+            (
+                "0 0 * * */2",
+                "*/2: `*/2` in the day-of-week field is 0,2,4,6, and then from the start again in the next week",
+            ),
+        ] {
+            assert_eq!(told(text), [message]);
+        }
+        let both = "day-of-month and day-of-week together, one of which begins with `*`: it fires only on days that match both";
+        assert_eq!(told("0 0 */2 * 1")[0], format!("*/2 * 1: {both}"));
+        assert_eq!(told("0 0 1 * */3")[0], format!("1 * */3: {both}"));
+        for even in [
+            "*/15 */6 * */3 *",
+            "5-59/10 1-23/2 * 2-12/2 1-5/2",
+            "0-30/10 9-17/3 1-7/2 * *",
+            "0-29/10,30-59/15 8-18/2 * * *",
+            "*/1 */1 */1 */1 */1",
+            "0 7 */1 * 5",
+            "0 0 * * */7",
+            "0 0 * * mon-fri",
+        ] {
+            assert_eq!(told(even), Vec::<String>::new(), "{even}");
         }
     }
 

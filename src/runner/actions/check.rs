@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use super::csv;
-use super::job::{self, InnerProgram, Job};
+use super::job::{self, InnerProgram, Job, JobFailure};
 use super::materials::{Materials, PrepareError};
 use super::shell::Script;
 use super::sql::{SqlJob, Table, Value, say};
@@ -84,7 +84,7 @@ impl Values {
     }
 
     /// The rows, without what must not be seen.
-    fn collect(&self, mask: &Mask) -> Result<Rows, String> {
+    fn collect(&self, mask: &Mask) -> Result<Rows, JobFailure> {
         let (mut rows, count) = match self {
             Values::Query(job) => {
                 let table = job.collect(MOST_ROWS)?;
@@ -101,7 +101,8 @@ impl Values {
             }
         };
         if count > MOST_ROWS as u64 {
-            return Err(format!("there are {count} rows; a check takes {MOST_ROWS} at most: let the query count"));
+            let reason = format!("there are {count} rows; a check takes {MOST_ROWS} at most: let the query count");
+            return Err(reason.into());
         }
         for cell in rows.rows.iter_mut().flatten() {
             if let Cell::Text(text) = cell
@@ -148,7 +149,7 @@ impl CheckJob {
     }
 
     /// Queries, judges, records; gives the verdict.
-    fn verdict(&self) -> Result<Verdict, String> {
+    fn verdict(&self) -> Result<Verdict, JobFailure> {
         let mask = Mask::new(self.secrets.iter().map(String::as_str));
         let rows = self.query.collect(&mask)?;
         let second = match &self.reconcile {
@@ -307,14 +308,14 @@ impl Job for CheckJob {
         text
     }
 
-    /// Exit status 1 when the verdict is fail, or when there is none.
+    /// Exit status 1 when the verdict is fail, or when there is none; that of a shell when what gives the values was killed.
     fn run(&self) -> ExitCode {
         match self.verdict() {
             Ok(Verdict::Ok | Verdict::Warn) => ExitCode::SUCCESS,
             Ok(Verdict::Fail) => ExitCode::FAILURE,
-            Err(reason) => {
-                say(&format!("error: {reason}"));
-                ExitCode::FAILURE
+            Err(failure) => {
+                say(&format!("error: {}", failure.reason));
+                failure.status()
             }
         }
     }

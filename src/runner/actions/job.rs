@@ -2,7 +2,8 @@
 //! any other task. Its job reaches it on standard input, where nobody else sees it: it may hold secrets.
 
 use std::io::Read as _;
-use std::process::ExitCode;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{ExitCode, ExitStatus};
 
 use jiff::tz::TimeZone;
 use serde::Serialize;
@@ -23,6 +24,38 @@ words! {
         /// One mail about a run.
         Report = "__report",
     }
+}
+
+/// What shells add to a signal's number when a program that they ran was killed by it.
+const KILLED: i32 = 128;
+
+/// Why an inner program cannot do its job. Reads after "error: ".
+#[derive(Debug)]
+pub(super) struct JobFailure {
+    pub(super) reason: String,
+    /// The signal that killed a program on which the job waited.
+    pub(super) signal: Option<i32>,
+}
+
+impl JobFailure {
+    /// As a shell says it, so that the attempt's end tells of the signal.
+    pub(super) fn status(&self) -> ExitCode {
+        let killed = self.signal.and_then(|signal| u8::try_from(KILLED + signal).ok());
+        killed.map_or(ExitCode::FAILURE, ExitCode::from)
+    }
+}
+
+impl From<String> for JobFailure {
+    fn from(reason: String) -> JobFailure {
+        JobFailure { reason, signal: None }
+    }
+}
+
+/// The signal that killed a program, or one that its shell ran.
+pub(super) fn signal_of(status: ExitStatus) -> Option<i32> {
+    let told =
+        status.code().map(|code| code - KILLED).filter(|signal| signal_hook::low_level::signal_name(*signal).is_some());
+    status.signal().or(told)
 }
 
 /// What an inner program is told.

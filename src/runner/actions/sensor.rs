@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::job::{InnerProgram, Job};
+use super::job::{InnerProgram, Job, JobFailure};
 use super::materials::{Command, Materials, PrepareError};
 use super::shell;
 use super::sql::{SqlJob, Value, say};
@@ -85,7 +85,7 @@ pub(super) fn command(condition: &Condition, materials: &Materials<'_>) -> Resul
 }
 
 impl Poll {
-    fn poll(&self) -> Result<PollResult, String> {
+    fn poll(&self) -> Result<PollResult, JobFailure> {
         match self {
             Poll::Query(job) => {
                 let table = job.collect(1)?;
@@ -100,11 +100,11 @@ impl Poll {
             Poll::File { home, path } => match files::exists(&home.join(path)) {
                 Ok(true) => Ok(PollResult::Found),
                 Ok(false) => Ok(PollResult::NotYet(format!("file {path}"))),
-                Err(error) => Err(format!("cannot look for {path}: {error}")),
+                Err(error) => Err(format!("cannot look for {path}: {error}").into()),
             },
             Poll::Gate { home, gate, ds } => {
                 let store = open(&Home::at(home.clone()))?;
-                awaited::poll_gate(&store, gate, ds).map_err(|error| error.to_string())
+                awaited::poll_gate(&store, gate, ds).map_err(|error| error.to_string().into())
             }
             Poll::Dag { home, own, interval, awaited, .. } => {
                 let home = Home::at(home.clone());
@@ -112,7 +112,7 @@ impl Poll {
                 let (own, _) = catalog::load_dag(&home.dag_path(own), &config).map_err(|file| file.summary())?;
                 let store = open(&home)?;
                 let other = awaited::file(&home, &awaited.dag, &config);
-                awaited::poll(&store, &own, *interval, awaited, other).map_err(|error| error.to_string())
+                awaited::poll(&store, &own, *interval, awaited, other).map_err(|error| error.to_string().into())
             }
         }
     }
@@ -120,6 +120,11 @@ impl Poll {
 
 fn open(home: &Home) -> Result<Store, String> {
     client::open_store(home).map_err(|error| error.to_string())
+}
+
+fn failed(failure: &JobFailure) -> ExitCode {
+    say(&format!("error: {}", failure.reason));
+    failure.status()
 }
 
 /// What every database means by true, also where truth is a number or a text.
@@ -185,10 +190,8 @@ impl Job for Poll {
                 say(&format!("not yet: {what}"));
                 ExitCode::from(u8::try_from(NOT_YET).unwrap_or(1))
             }
-            Ok(PollResult::Failed(reason)) | Err(reason) => {
-                say(&format!("error: {reason}"));
-                ExitCode::FAILURE
-            }
+            Ok(PollResult::Failed(reason)) => failed(&reason.into()),
+            Err(failure) => failed(&failure),
         }
     }
 }

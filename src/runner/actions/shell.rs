@@ -4,8 +4,10 @@ use std::process::Stdio;
 
 use serde::{Deserialize, Serialize};
 
+use super::job::{JobFailure, signal_of};
 use super::materials::{Command, Materials, PrepareError, refuse_unfit};
 use crate::dag::Action;
+use crate::runner::attempt::killed_by;
 
 /// The variable by which a script with secrets reaches its shell: arguments can be seen by everybody on the machine, a
 /// process' environment only by its user.
@@ -56,9 +58,9 @@ impl Script {
     ///
     /// # Errors
     /// The script cannot be run or fails, or its output is too long or is no text; reads after "error: ".
-    pub(super) fn output(&self, most: u64) -> Result<String, String> {
+    pub(super) fn output(&self, most: u64) -> Result<String, JobFailure> {
         use std::io::Read as _;
-        let (program, arguments) = self.argv.split_first().ok_or("there is no program")?;
+        let (program, arguments) = self.argv.split_first().ok_or_else(|| "there is no program".to_owned())?;
         let mut command = std::process::Command::new(program);
         command.args(arguments).envs(self.variable.clone()).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.spawn().map_err(|error| format!("cannot run {program}: {error}"))?;
@@ -68,12 +70,17 @@ impl Script {
             read.map_err(|error| format!("cannot read what the command prints: {error}"))?;
         }
         if printed.len() as u64 > most {
-            return Err(format!("the command prints more than {most} bytes: let it count"));
+            return Err(format!("the command prints more than {most} bytes: let it count").into());
         }
         let status = child.wait().map_err(|error| format!("cannot wait for the command: {error}"))?;
         if !status.success() {
-            return Err(format!("the command ended with {status}; nothing is recorded"));
+            let ended = signal_of(status)
+                .map_or_else(|| format!("ended with {status}"), |signal| format!("was {}", killed_by(signal)));
+            return Err(JobFailure {
+                reason: format!("the command {ended}; nothing is recorded"),
+                signal: signal_of(status),
+            });
         }
-        String::from_utf8(printed).map_err(|_| "what the command prints is not UTF-8".to_owned())
+        String::from_utf8(printed).map_err(|_| "what the command prints is not UTF-8".to_owned().into())
     }
 }

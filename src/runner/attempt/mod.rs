@@ -129,19 +129,15 @@ impl fmt::Display for Ending {
     /// In words, as logs, mails and `tasks` show it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            // What a shell answers when a program that it ran was killed.
-            Ending::Exited { code: 137 } => f.write_str(
-                "exit status 137: a program of it was killed by signal 9 SIGKILL (out of memory? see `dmesg`)",
-            ),
             Ending::Exited { code: 127 } => {
                 f.write_str("exit status 127: the shell did not find a program (see the log)")
             }
-            Ending::Exited { code } => write!(f, "exit status {code}"),
-            Ending::Signaled { signal } => {
-                let name = signal_hook::low_level::signal_name(*signal).unwrap_or("unknown");
-                let hint = if *signal == libc::SIGKILL { " (out of memory? see `dmesg`)" } else { "" };
-                write!(f, "killed by signal {signal} {name}{hint}")
+            // What a shell answers when a program that it ran was killed.
+            Ending::Exited { code } if KILLING.contains(&(code - 128)) => {
+                write!(f, "exit status {code}: a program of it was {}", killed_by(code - 128))
             }
+            Ending::Exited { code } => write!(f, "exit status {code}"),
+            Ending::Signaled { signal } => f.write_str(&killed_by(*signal)),
             Ending::TimedOut { by: LimitedBy::ForAtMost, .. } => {
                 f.write_str("timed out: the time of the wait (`for_at_most`) is over")
             }
@@ -153,6 +149,26 @@ impl fmt::Display for Ending {
             Ending::NotStarted { reason } | Ending::Lost { reason } => f.write_str(reason),
         }
     }
+}
+
+/// Signals that end a program from outside or at a crash. Of other exit statuses beyond 128 it is not known that they mean a signal.
+const KILLING: [i32; 9] = [
+    libc::SIGINT,
+    libc::SIGILL,
+    libc::SIGABRT,
+    libc::SIGBUS,
+    libc::SIGFPE,
+    libc::SIGKILL,
+    libc::SIGSEGV,
+    libc::SIGPIPE,
+    libc::SIGTERM,
+];
+
+/// "killed by signal 15 SIGTERM".
+pub(crate) fn killed_by(signal: i32) -> String {
+    let name = signal_hook::low_level::signal_name(signal).unwrap_or("unknown");
+    let hint = if signal == libc::SIGKILL { " (out of memory? see `dmesg`)" } else { "" };
+    format!("killed by signal {signal} {name}{hint}")
 }
 
 /// "1 process", "2 processes".

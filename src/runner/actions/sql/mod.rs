@@ -29,7 +29,7 @@ pub(super) use self::say::say;
 use self::script::{Dialect, Statement, line_and_column, split};
 pub(super) use self::session::Value;
 use self::session::{Canceller, Outcome, Rows, SqlError};
-use super::job::{InnerProgram, Job};
+use super::job::{InnerProgram, Job, JobFailure};
 use super::materials::{Materials, PrepareError, path, refuse_nul};
 use crate::dag::config::Connection;
 use crate::dag::template::Renderer;
@@ -151,13 +151,13 @@ impl Job for SqlJob {
         }
     }
 
-    /// Runs the statements; prints row counts and the last result set. Exit status 1 when one fails.
+    /// Runs the statements; prints row counts and the last result set. Exit status 1 when one fails, that of a shell when the program that runs them was killed.
     fn run(&self) -> ExitCode {
         match run(self) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(message) => {
-                say(&format!("error: {message}"));
-                ExitCode::FAILURE
+            Err(failure) => {
+                say(&format!("error: {}", failure.reason));
+                failure.status()
             }
         }
     }
@@ -198,14 +198,14 @@ impl SqlJob {
     ///
     /// # Errors
     /// The server's words, with the place in the statements and what to do; reads after "error: ".
-    pub fn collect(&self, limit: usize) -> Result<Table, String> {
+    pub(super) fn collect(&self, limit: usize) -> Result<Table, JobFailure> {
         let mut table = Table { limit, ..Table::default() };
         execute(self, &mut table)?;
         Ok(table)
     }
 }
 
-fn run(job: &SqlJob) -> Result<(), String> {
+fn run(job: &SqlJob) -> Result<(), JobFailure> {
     let mut output = Output::new(job.to.as_deref());
     let count = execute(job, &mut output)?;
     output.finish()?;
@@ -216,7 +216,7 @@ fn run(job: &SqlJob) -> Result<(), String> {
 }
 
 /// Runs all statements in one transaction; gives their number.
-fn execute(job: &SqlJob, output: &mut dyn Rows) -> Result<usize, String> {
+fn execute(job: &SqlJob, output: &mut dyn Rows) -> Result<usize, JobFailure> {
     let explained = |error: SqlError| match error.next(&job.connection) {
         Some(next) => format!("connection {}: {error}\n  next: {next}", job.connection),
         None => error.to_string(),
@@ -254,7 +254,8 @@ fn execute(job: &SqlJob, output: &mut dyn Rows) -> Result<usize, String> {
             let place = job.point(error.offset.map_or(statement.span.start, |offset| statement.origin(offset)));
             let text = excerpt(&mask.text(&job.statements[statement.span.clone()]));
             let next = error.next(&job.connection).map(|next| format!("\n  next: {next}")).unwrap_or_default();
-            format!("{place}: {error}\n  in: {text}\n  {after_error}{next}")
+            let reason = format!("{place}: {error}\n  in: {text}\n  {after_error}{next}");
+            JobFailure { reason, signal: error.signal }
         })?;
         let outcome = match outcome {
             Outcome::Returned(count) => rows(count),

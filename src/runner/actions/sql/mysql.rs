@@ -181,13 +181,14 @@ fn failure(error: &mysql::Error, address: &str) -> SqlError {
                 _ => ErrorKind::Other,
             };
             let code = Some(format!("error {}, SQLSTATE {}", error.code, error.state));
-            SqlError { kind, message: error.message.clone(), code, offset: None }
+            SqlError { kind, message: error.message.clone(), code, offset: None, signal: None }
         }
         mysql::Error::DriverError(mysql::DriverError::CouldNotConnect(_)) => SqlError {
             kind: ErrorKind::Refused,
             message: format!("nothing answers at {address}: {error}"),
             code: None,
             offset: None,
+            signal: None,
         },
         other => SqlError::other(format!("the connection to {address} failed: {other}")),
     }

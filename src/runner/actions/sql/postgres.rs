@@ -278,11 +278,11 @@ fn failure(error: &postgres::Error, address: &str) -> SqlError {
     let is_io = error.source().is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
     if is_io && error.to_string().contains("connecting") {
         let message = format!("nothing answers at {address}: {source}");
-        return SqlError { kind: ErrorKind::Refused, message, code: None, offset: None };
+        return SqlError { kind: ErrorKind::Refused, message, code: None, offset: None, signal: None };
     }
     if source.contains("password missing") {
         let message = format!("the server {address} wants a password and [connections] has none");
-        return SqlError { kind: ErrorKind::Authentication, message, code: None, offset: None };
+        return SqlError { kind: ErrorKind::Authentication, message, code: None, offset: None, signal: None };
     }
     SqlError::other(format!("the connection to {address} failed: {source}"))
 }
@@ -310,5 +310,5 @@ fn refusal(error: &DbError) -> SqlError {
         }
         _ => None,
     };
-    SqlError { kind, message, code: Some(format!("SQLSTATE {}", code.code())), offset }
+    SqlError { kind, message, code: Some(format!("SQLSTATE {}", code.code())), offset, signal: None }
 }

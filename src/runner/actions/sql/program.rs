@@ -18,6 +18,7 @@ use super::say::say;
 use super::script::{Dialect, Statement};
 use super::session::{Canceller, ErrorKind, Outcome, Params, Rows, Session, SqlError, values};
 use crate::dag::config::{Hive, SparkSql};
+use crate::runner::actions::job::signal_of;
 use crate::runner::actions::spark;
 
 /// How many lines of the errors are searched for the reason of a failure.
@@ -151,7 +152,9 @@ impl Program {
             (status, lines) => {
                 let reason = reason(&lines).unwrap_or_else(|| "it gave no reason".to_owned());
                 let ended = status.map_or_else(|| "how it ended is not known".to_owned(), |status| status.to_string());
-                Err(SqlError::other(format!("{} failed after the last statement: {reason} ({ended})", self.name)))
+                let message = format!("{} failed after the last statement: {reason}", self.name);
+                let signal = status.and_then(signal_of);
+                Err(SqlError { kind: ErrorKind::Other, message, code: Some(ended), offset: None, signal })
             }
         }
     }
@@ -161,7 +164,7 @@ impl Program {
         let ended = status.map_or_else(|| "it ended".to_owned(), |status| status.to_string());
         if self.shared.is_cancelled.load(Ordering::Relaxed) {
             let message = format!("{} was ended while the statement ran", self.name);
-            return SqlError { kind: ErrorKind::Cancelled, message, code: Some(ended), offset: None };
+            return SqlError { kind: ErrorKind::Cancelled, message, code: Some(ended), offset: None, signal: None };
         }
         let text = lines.join("\n");
         let offset = place(&text).and_then(|(line, column)| self.offset(statement, filled, line, column));
@@ -169,7 +172,7 @@ impl Program {
             Some(reason) => format!("{}: {reason}", self.name),
             None => format!("{} gave no result and no reason", self.name),
         };
-        SqlError { kind: kind(&text), message, code: Some(ended), offset }
+        SqlError { kind: kind(&text), message, code: Some(ended), offset, signal: status.and_then(signal_of) }
     }
 
     /// The byte of `text` at a line (from 1) and a column (from 0) of what the program was given.

@@ -99,12 +99,14 @@ pub struct SqlError {
     pub code: Option<String>,
     /// The byte of the statement's `text` where it happened.
     pub offset: Option<usize>,
+    /// The signal that killed the program which is the session.
+    pub signal: Option<i32>,
 }
 
 impl SqlError {
     /// An error that has no code.
     pub fn other(message: impl Into<String>) -> SqlError {
-        SqlError { kind: ErrorKind::Other, message: message.into(), code: None, offset: None }
+        SqlError { kind: ErrorKind::Other, message: message.into(), code: None, offset: None, signal: None }
     }
 
     /// The next thing to do about it, where there is one to name.

@@ -116,5 +116,5 @@ fn failure(error: &rusqlite::Error) -> SqlError {
         _ if message.starts_with("no such table") => ErrorKind::MissingTable,
         _ => ErrorKind::Other,
     };
-    SqlError { kind, message, code: None, offset }
+    SqlError { kind, message, code: None, offset, signal: None }
 }
