@@ -459,3 +459,35 @@ wait = { file = 'in/{{ ds }}', every = '50ms' }
     assert_eq!(home.state("weekly", "seven").0, "up_for_reschedule");
     home.run("stop weekly -y --wait").success();
 }
+
+#[test]
+fn status_and_explain_say_the_same_of_ticks_and_what_is_found_has_a_weight() {
+    let home = Home::new().dag("d", "schedule = '@daily'\n[tasks.a]\nshell = 'true'\n");
+    let crontab = |home: &Home| {
+        let status = &home.json("status --json")[0]["findings"][0];
+        let reasons = home.json("explain d --json");
+        let reason = reasons.iter().find(|reason| reason["subject"] == "crontab").unwrap();
+        assert_eq!(status["subject"], "crontab");
+        assert_eq!((&status["text"], &status["next"]), (&reason["reason"], &reason["next"]));
+        (status["weight"].as_str().unwrap().to_owned(), status["text"].as_str().unwrap().to_owned())
+    };
+    let never = "has never ticked: nothing starts by itself";
+    assert_eq!(crontab(&home), ("warning".to_owned(), never.to_owned()));
+    let home = home.has_ticked();
+    assert_eq!(home.json("status --json")[0]["findings"], serde_json::json!([]));
+    let last_tick = std::fs::File::options().write(true).open(home.file(".crondag/last_tick")).unwrap();
+    last_tick.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(600)).unwrap();
+    assert_eq!(crontab(&home), ("error".to_owned(), "last tick 10m ago: nothing starts by itself".to_owned()));
+}
+
+#[test]
+fn a_line_for_the_crontab_can_be_copied_from_a_narrow_terminal() {
+    let home = Home::new().dag("d", "schedule = '@daily'\n[tasks.a]\nshell = 'true'\n").env("COLUMNS", "60");
+    let line = format!("\n* * * * * {} --home {} tick\n", env!("CARGO_BIN_EXE_crondag"), home.path().display());
+    for command in ["status", "explain d"] {
+        let said = home.run(command).success().out();
+        assert!(said.contains("next: `crontab -e`, and this line:\n") && said.contains(&line), "{said}");
+    }
+    let made = home.run("init new").success().out();
+    assert!(made.lines().any(|line| line.starts_with("  * * * * * /") && line.ends_with("/new tick")), "{made}");
+}

@@ -51,6 +51,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "app/catalog.rs",
             "app/crontab_line.rs",
             "app/error.rs",
+            "app/next_step.rs",
             "app/params.rs",
             "app/select.rs",
             "app/times.rs",

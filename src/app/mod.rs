@@ -6,6 +6,7 @@
 pub(crate) mod catalog;
 mod crontab_line;
 mod error;
+mod next_step;
 mod params;
 pub mod query;
 pub(crate) mod request;
@@ -21,6 +22,7 @@ use jiff::tz::TimeZone;
 
 pub(crate) use crontab_line::{TICK_LATE, crontab_line};
 pub(crate) use error::{AppError, Class};
+pub(crate) use next_step::NextStep;
 
 use crate::dag::{Config, DagId};
 use crate::home::Home;

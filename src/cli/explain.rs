@@ -37,7 +37,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
         let subject = page.paint(Tone::Bold, &reason.subject);
         page.paragraph(&format!("{subject}: {}", printable(&reason.reason)));
         if let Some(next) = &reason.next {
-            page.command("  next:", next);
+            page.step("  next:", next);
         }
     }
     page.print()?;

@@ -38,6 +38,7 @@ fn show(receipt: &InitReceipt) -> Result<(), CliError> {
     page.line("  crondag test hello greet 20180701                 one task, here and now");
     page.line("  crondag backfill -s 20180701 -e 20180703 hello    three runs, with history and logs");
     page.line("and, to have it scheduled, this line in your crontab (`crontab -e`):");
-    page.line(format!("  {}", receipt.crontab_line));
+    // No line break may divide it.
+    page.raw(format!("  {}", receipt.crontab_line));
     page.print()
 }

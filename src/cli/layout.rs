@@ -7,6 +7,8 @@
 use std::io::IsTerminal;
 use std::os::fd::AsFd;
 
+use crate::app::NextStep;
+
 /// The width where there is no terminal to ask.
 pub const PIPE: usize = 100;
 
@@ -75,6 +77,21 @@ impl Layout {
                 lines
             }
             Layout::Terminal(_) | Layout::Pipe => vec![line.to_owned()],
+        }
+    }
+
+    /// What to do, behind its lead. A line of a file stands alone where it does not fit: nobody could put it together again.
+    pub fn step(self, lead: &str, next: &NextStep) -> Vec<String> {
+        let line = format!("{lead} {next}");
+        match (next, self) {
+            (NextStep::Command(_), _) => self.command(&line),
+            (NextStep::Advice(_), _) => self.line(&line),
+            (NextStep::Line { place, line: content }, Layout::Terminal(room)) if width(&line) > room => {
+                let mut lines = self.line(&format!("{lead} {place}:"));
+                lines.push(content.clone());
+                lines
+            }
+            (NextStep::Line { .. }, _) => vec![line],
         }
     }
 

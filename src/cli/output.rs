@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::error::CliError;
 use super::layout::{Layout, hanging, printable, wants_colour, width};
 pub use super::table::{Cell, Table};
+use crate::app::NextStep;
 use crate::dag::{RunState, TaskState};
 
 /// How a word looks on a terminal.
@@ -146,9 +147,13 @@ impl Page {
 
     /// What to type, behind a word that says when.
     pub fn command(&mut self, when: &str, command: &str) {
-        let line = format!("{} {command}", self.paint(Tone::Bold, when));
-        let lines = if command.starts_with("crondag ") { self.layout.command(&line) } else { self.layout.line(&line) };
-        for line in lines {
+        self.step(when, &NextStep::Command(command.to_owned()));
+    }
+
+    /// What to do, behind a word that says when.
+    pub fn step(&mut self, when: &str, next: &NextStep) {
+        let lead = self.paint(Tone::Bold, when);
+        for line in self.layout.step(&lead, next) {
             self.raw(line);
         }
     }

@@ -9,6 +9,7 @@ pub(crate) mod database;
 pub(crate) mod diagnose;
 pub(crate) mod ending;
 pub(crate) mod explain;
+pub(crate) mod finding;
 pub(crate) mod gates;
 pub(crate) mod graph;
 pub(crate) mod lag;

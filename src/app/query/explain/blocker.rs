@@ -3,9 +3,9 @@
 use jiff::tz::TimeZone;
 
 use super::{View, command};
-use crate::app::AppError;
 use crate::app::query::awaited;
 use crate::app::times::{minute, rfc3339, span, time};
+use crate::app::{AppError, NextStep};
 use crate::dag::units::format_duration;
 use crate::dag::{Condition, Dag, RunNumber, TaskId, TaskState};
 use crate::runner::engine::{Blocker, Holder};
@@ -18,7 +18,7 @@ impl View<'_> {
         run: &RunRow,
         of: Option<(&Dag, &TaskInstance)>,
         blocker: &Blocker,
-    ) -> Result<(String, Option<String>), AppError> {
+    ) -> Result<(String, Option<NextStep>), AppError> {
         let zone = &self.zone;
         let (dag_id, run_id) = (&run.dag_id, &run.run_id);
         Ok(match blocker {
@@ -26,12 +26,17 @@ impl View<'_> {
             Blocker::NoPlan => ("no tick has read its DAG file yet".to_owned(), command("tick")),
             Blocker::BackfillHeld { .. } => {
                 let day = day(run, zone);
-                ("its backfill was interrupted".to_owned(), command(&format!("backfill -s {day} -e {day} {dag_id}")))
+                (
+                    "its backfill was interrupted".to_owned(),
+                    command(format_args!("backfill -s {day} -e {day} {dag_id}")),
+                )
             }
             Blocker::Overlap { going } => {
                 let dates = going.iter().take(5).map(|number| self.date_of(*number)).collect::<Result<Vec<_>, _>>()?;
                 let next = match going.first() {
-                    Some(first) => self.run_id(*first)?.and_then(|first| command(&format!("explain {dag_id} {first}"))),
+                    Some(first) => {
+                        self.run_id(*first)?.and_then(|first| command(format_args!("explain {dag_id} {first}")))
+                    }
                     None => None,
                 };
                 (format!("scheduled runs take turns (overlap), and that of {} is going on", dates.join(", ")), next)
@@ -42,7 +47,9 @@ impl View<'_> {
                     running.iter().take(5).map(|number| self.date_of(*number)).collect::<Result<Vec<_>, _>>()?;
                 let verb = if running.len() == 1 { "is" } else { "are" };
                 let next = match running.first() {
-                    Some(first) => self.run_id(*first)?.and_then(|first| command(&format!("explain {dag_id} {first}"))),
+                    Some(first) => {
+                        self.run_id(*first)?.and_then(|first| command(format_args!("explain {dag_id} {first}")))
+                    }
                     None => None,
                 };
                 let words =
@@ -51,7 +58,7 @@ impl View<'_> {
             }
             Blocker::QueuedBehind { first, ahead } => {
                 let runs = if *ahead == 1 { "1 run goes".to_owned() } else { format!("{ahead} runs go") };
-                let next = self.run_id(*first)?.and_then(|first| command(&format!("explain {dag_id} {first}")));
+                let next = self.run_id(*first)?.and_then(|first| command(format_args!("explain {dag_id} {first}")));
                 (format!("{runs} first, beginning with that of {}", self.date_of(*first)?), next)
             }
             Blocker::Upstream { rule, open } => {
@@ -71,13 +78,13 @@ impl View<'_> {
                     None => None,
                 };
                 let before = before.unwrap_or_else(|| rfc3339(*logical_date, zone));
-                (words, command(&format!("explain {dag_id} {id} {before}")))
+                (words, command(format_args!("explain {dag_id} {id} {before}")))
             }
             Blocker::OldAttempt { try_number } => (
                 format!(
                     "waits for its try {try_number} to end: it was cleared or stopped, and its processes still live"
                 ),
-                command(&format!("tasks {dag_id} {run_id}")),
+                command(format_args!("tasks {dag_id} {run_id}")),
             ),
             Blocker::Retry { at } => {
                 let away = span(at.duration_since(self.now));
@@ -87,7 +94,7 @@ impl View<'_> {
                 // This holds back tasks alone, never a whole run.
                 let id = of.map(|(_, instance)| instance.task_id.as_str()).unwrap_or_default();
                 let mut text = format!("waits since {}", time(*since, zone));
-                let mut next = command(&format!("mark {dag_id} {run_id} success --task {id}"));
+                let mut next = command(format_args!("mark {dag_id} {run_id} success --task {id}"));
                 let task = of.and_then(|(dag, _)| Some((dag, &dag.tasks[dag.task_index(id)?])));
                 if let Some((dag, task, wait)) = task.and_then(|(dag, task)| Some((dag, task, task.wait()?))) {
                     let condition = awaited::condition(self.app, run, dag, task, wait);
@@ -95,8 +102,8 @@ impl View<'_> {
                         (awaited::in_words(self.app, self.store, run, dag, &condition)?, format_duration(wait.every));
                     // To pass over what is made elsewhere is the last resort: first one sees why it is not there.
                     next = match &condition {
-                        Condition::Dag(awaited) => command(&format!("explain {}", awaited.dag)),
-                        Condition::Gate(gate) => command(&format!("gate {gate} {}", day(run, zone))),
+                        Condition::Dag(awaited) => command(format_args!("explain {}", awaited.dag)),
+                        Condition::Gate(gate) => command(format_args!("gate {gate} {}", day(run, zone))),
                         Condition::File(_)
                         | Condition::Query { .. }
                         | Condition::Url { .. }
@@ -114,14 +121,14 @@ impl View<'_> {
                     "waits: pool `{pool}` has {used} of {slots} slots taken, it wants {wanted}; held by {}",
                     self.names(holders)?
                 ),
-                Some(format!("raise `{pool}` under [pools] in crondag.toml, or wait")),
+                Some(NextStep::Advice(format!("raise `{pool}` under [pools] in crondag.toml, or wait"))),
             ),
             Blocker::PoolQueue { pool, run: first, task, wanted } => (
                 format!(
                     "waits: {} stands before it in the queue of pool `{pool}` and wants {wanted} slots; it is not overtaken",
                     self.name(*first, task)?
                 ),
-                Some(format!("raise `{pool}` under [pools] in crondag.toml, or wait")),
+                Some(NextStep::Advice(format!("raise `{pool}` under [pools] in crondag.toml, or wait"))),
             ),
             Blocker::MaxActiveTasks { limit, holders } => (
                 format!(
@@ -135,7 +142,7 @@ impl View<'_> {
                     "waits: parallelism is {limit}, so many tasks of this home are running ({})",
                     self.names(holders)?
                 ),
-                Some("raise `parallelism` in crondag.toml, or wait".to_owned()),
+                Some(NextStep::advice("raise `parallelism` in crondag.toml, or wait")),
             ),
         })
     }

@@ -1,9 +1,10 @@
 //! Why there is no run of a date, and what the schedule brings next.
 
 use super::{Reason, View, command};
+use crate::app::query::finding::ticking;
 use crate::app::query::lag::lag;
 use crate::app::times::{minute, span};
-use crate::app::{AppError, TICK_LATE, crontab_line, select};
+use crate::app::{AppError, select};
 use crate::dag::Dag;
 use crate::dag::schedule::{DataInterval, OutOfBounds, Place};
 use crate::runner::planner::{self, Fate, Never, NoteKind};
@@ -43,12 +44,12 @@ impl View<'_> {
     /// When the schedule makes the next run, and what keeps it from that.
     pub(super) fn upcoming(&mut self, dag: &Dag) -> Result<(), AppError> {
         let Some(schedule) = &dag.schedule else {
-            let next = command(&format!("trigger {}", dag.id));
+            let next = command(format_args!("trigger {}", dag.id));
             self.say("dag", "it has no schedule: it runs when it is triggered or backfilled", next);
             return Ok(());
         };
         if self.is_paused()? {
-            let next = command(&format!("unpause {}", dag.id));
+            let next = command(format_args!("unpause {}", dag.id));
             self.say("dag", "it is paused", next);
         }
         let row = self.store.map(|store| store.dag(self.dag_id)).transpose()?.flatten();
@@ -69,7 +70,7 @@ impl View<'_> {
             self.say("dag", reason, None);
         } else {
             let reason = format!("its schedule ({}) has nothing ahead: end_date has passed", schedule.text());
-            let next = command(&format!("trigger {}", dag.id));
+            let next = command(format_args!("trigger {}", dag.id));
             self.say("dag", reason, next);
         }
         self.ticking();
@@ -77,34 +78,28 @@ impl View<'_> {
     }
 
     fn ticking(&mut self) {
-        let last = planner::last_tick(&self.app.home);
-        let line = crontab_line(&self.app.home);
-        match last {
-            None => self.say(
-                "crontab",
-                "it has never ticked, so nothing starts by itself",
-                Some(format!("crontab -e: {line}")),
-            ),
-            Some(at) if self.app.now.duration_since(at) > TICK_LATE => {
-                let ago = span(self.app.now.duration_since(at));
-                self.say("crontab", format!("its last tick was {ago} ago"), Some(format!("crontab -e: {line}")));
-            }
-            Some(_) => {}
+        if let Some(finding) = ticking(self.app) {
+            self.reasons.push(Reason {
+                subject: "crontab".to_owned(),
+                reason: finding.text,
+                next: finding.next,
+                lag: None,
+            });
         }
     }
 
     /// Why the run of an interval does not exist.
     fn explain_interval(&mut self, dag: &Dag, interval: &DataInterval, text: &str) -> Result<(), AppError> {
-        let backfill = command(&format!("backfill -s {text} -e {text} {}", dag.id));
+        let backfill = command(format_args!("backfill -s {text} -e {text} {}", dag.id));
         let row = self.store.map(|store| store.dag(self.dag_id)).transpose()?.flatten();
         let minute = |at| minute(at, &dag.timezone);
         let both = |interval: &DataInterval| format!("{} .. {}", minute(interval.start), minute(interval.end));
         let now = self.app.now;
         let (reason, next) = match planner::fate_of(&self.store, dag, row.as_ref(), *interval, now)? {
-            Fate::Made => (format!("the data of {} has run", both(interval)), command(&format!("runs {}", dag.id))),
+            Fate::Made => (format!("the data of {} has run", both(interval)), command(format_args!("runs {}", dag.id))),
             Fate::MadeAhead => {
                 let reason = "it was made while the clock was ahead: its data is yet to come, and it is not made again";
-                (reason.to_owned(), command(&format!("clear {} {text}", dag.id)))
+                (reason.to_owned(), command(format_args!("clear {} {text}", dag.id)))
             }
             Fate::Due => ("it is due; the next tick makes it".to_owned(), command("tick")),
             Fate::Behind => {
@@ -120,11 +115,11 @@ impl View<'_> {
                 };
                 (format!("it starts when its data is complete: at {} (in {away}){how}", minute(at)), None)
             }
-            Fate::Paused => ("the DAG is paused".to_owned(), command(&format!("unpause {}", dag.id))),
+            Fate::Paused => ("the DAG is paused".to_owned(), command(format_args!("unpause {}", dag.id))),
             Fate::Never(never) => (
                 match never {
                     Never::NoSchedule => {
-                        let next = command(&format!("trigger {} --date {text}", dag.id));
+                        let next = command(format_args!("trigger {} --date {text}", dag.id));
                         self.say("run", "the DAG has no schedule: it runs when it is triggered or backfilled", next);
                         return Ok(());
                     }
@@ -134,7 +129,7 @@ impl View<'_> {
                             OutOfBounds::BeforeStartDate(first) => format!("before start_date ({})", minute(first)),
                             OutOfBounds::AfterEndDate(last) => format!("after end_date ({})", minute(last)),
                         };
-                        let next = command(&format!("backfill -s {text} -e {text} {} --ignore-bounds", dag.id));
+                        let next = command(format_args!("backfill -s {text} -e {text} {} --ignore-bounds", dag.id));
                         self.say("run", format!("it lies {reason}"), next);
                         return Ok(());
                     }

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::View;
 use crate::app::times::Moment;
-use crate::app::{App, AppError};
+use crate::app::{App, AppError, NextStep};
 use crate::dag::{DagId, RunNumber, TaskId};
 use crate::runner::engine::{Blocker, Engine, Standstill};
 use crate::runner::load;
@@ -25,7 +25,7 @@ pub(crate) struct HoldUp {
     /// What it waits for.
     pub reason: String,
     /// What to type.
-    pub next: Option<String>,
+    pub next: Option<NextStep>,
     /// How many more tasks and runs wait.
     pub more: usize,
 }
@@ -92,7 +92,7 @@ impl<'a> HoldUps<'a> {
         run: &RunRow,
         task: Option<&TaskId>,
         blocker: &Blocker,
-    ) -> Result<(String, Option<String>), AppError> {
+    ) -> Result<(String, Option<NextStep>), AppError> {
         let view = View::new(self.app, Some(self.store), &run.dag_id, (&self.engine, self.unfinished), self.now);
         let dag = self.app.dag_of_run(self.store, run)?;
         let instances = self.store.task_instances(run.number)?;
@@ -102,7 +102,7 @@ impl<'a> HoldUps<'a> {
             (Blocker::Retry { .. }, Some(reason)) => format!(": {reason}"),
             _ => String::new(),
         };
-        let all = || Some(format!("crondag explain {} {}", run.dag_id, run.run_id));
+        let all = || Some(NextStep::crondag(format_args!("explain {} {}", run.dag_id, run.run_id)));
         Ok((format!("{words}{why}"), next.or_else(all)))
     }
 }

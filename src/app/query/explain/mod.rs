@@ -11,6 +11,8 @@ mod task;
 
 pub(crate) use holdup::{HoldUp, HoldUps};
 
+use std::fmt;
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
@@ -18,7 +20,7 @@ use serde::Serialize;
 use super::lag::Lag;
 use crate::app::select;
 use crate::app::times::minute;
-use crate::app::{App, AppError};
+use crate::app::{App, AppError, NextStep};
 use crate::dag::schedule::parse_when;
 use crate::dag::{Dag, DagId, RunNumber};
 use crate::runner::engine::Engine;
@@ -33,7 +35,7 @@ pub struct Reason {
     /// What keeps it, or how it stands.
     pub reason: String,
     /// What to type.
-    pub next: Option<String>,
+    pub next: Option<NextStep>,
     /// The same as data, where the reason is that the DAG is behind its schedule.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lag: Option<Lag>,
@@ -94,7 +96,7 @@ impl<'a> View<'a> {
         View { app, store, dag_id, zone: app.zone_of(dag_id), engine, unfinished, now, reasons: Vec::new() }
     }
 
-    fn say(&mut self, subject: impl Into<String>, reason: impl Into<String>, next: Option<String>) {
+    fn say(&mut self, subject: impl Into<String>, reason: impl Into<String>, next: Option<NextStep>) {
         self.reasons.push(Reason { subject: subject.into(), reason: reason.into(), next, lag: None });
     }
 
@@ -174,6 +176,6 @@ impl<'a> View<'a> {
 
 /// What to type.
 #[allow(clippy::unnecessary_wraps)] // it goes where there may be nothing to type
-fn command(arguments: &str) -> Option<String> {
-    Some(format!("crondag {arguments}"))
+fn command(arguments: impl fmt::Display) -> Option<NextStep> {
+    Some(NextStep::crondag(arguments))
 }

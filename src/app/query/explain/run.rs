@@ -34,18 +34,18 @@ impl View<'_> {
             RunState::Success => match store.state_counts(run.number)?.failures {
                 failures if !failures.any() => self.say("run", format!("{date} has succeeded"), None),
                 failures => {
-                    let next = command(&format!("clear {} {} --failed", run.dag_id, run.run_id));
+                    let next = command(format_args!("clear {} {} --failed", run.dag_id, run.run_id));
                     self.say("run", format!("{date} has succeeded, although {failures}"), next);
                 }
             },
             RunState::Failed => {
                 let why = run.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-                let next = command(&format!("clear {} {} --failed", run.dag_id, run.run_id));
+                let next = command(format_args!("clear {} {} --failed", run.dag_id, run.run_id));
                 self.say("run", format!("{date} has failed{why}"), next);
             }
             RunState::Skipped => {
                 let why = run.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-                let next = command(&format!("clear {} {}", run.dag_id, run.run_id));
+                let next = command(format_args!("clear {} {}", run.dag_id, run.run_id));
                 self.say("run", format!("{date} was skipped{why}"), next);
             }
         }
@@ -57,7 +57,7 @@ impl View<'_> {
         if let Some(task) = task
             && !instances.iter().any(|instance| instance.task_id.as_str() == task)
         {
-            let next = command(&format!("backfill -s DATE -e DATE {} --only {task}", run.dag_id));
+            let next = command(format_args!("backfill -s DATE -e DATE {} --only {task}", run.dag_id));
             self.say(task, "it is not among the tasks of this run", next);
         }
         if !run.state.is_final() {

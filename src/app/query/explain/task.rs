@@ -23,18 +23,18 @@ impl View<'_> {
         match instance.state {
             TaskState::Running => {
                 let since = instance.start_date.map(|start| format_duration(elapsed(start, self.app.now)));
-                let next = command(&format!("logs {} {id} {} -f", run.dag_id, run.run_id));
+                let next = command(format_args!("logs {} {id} {} -f", run.dag_id, run.run_id));
                 self.say(id, format!("is running for {} ({tries})", since.unwrap_or_default()), next);
             }
             TaskState::Success => self.say(id, format!("has succeeded{why}"), None),
             TaskState::Skipped => self.say(id, format!("was skipped{why}"), None),
             TaskState::Failed => {
-                let next = command(&format!("logs {} {id} {}", run.dag_id, run.run_id));
+                let next = command(format_args!("logs {} {id} {}", run.dag_id, run.run_id));
                 self.say(id, format!("has failed ({tries}){why}"), next);
             }
             TaskState::UpstreamFailed => {
                 let failed = dag.map(|dag| failed_upstream(dag, instances, id)).unwrap_or_default();
-                let next = command(&format!("clear {} {} --failed", run.dag_id, run.run_id));
+                let next = command(format_args!("clear {} {} --failed", run.dag_id, run.run_id));
                 self.say(id, format!("does not run: upstream failed: {}", failed.join(", ")), next);
             }
             TaskState::None | TaskState::UpForRetry | TaskState::UpForReschedule => {
