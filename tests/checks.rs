@@ -152,6 +152,44 @@ fn the_cause_of_a_failed_check_is_read_from_the_values_that_broke_a_rule() {
 }
 
 #[test]
+fn of_the_branches_behind_a_failed_check_the_one_is_named_whose_rows_moved() {
+    let counts = |task: &str, after: &str, tag: &str| {
+        format!(
+            "[tasks.{task}]\nafter = [{after}]\n[tasks.{task}.check]\nconnection = 'warehouse'\n\
+             query = \"SELECT tag, users FROM tags WHERE day = :ds AND tag IN ({tag})\"\n\
+             [tasks.{task}.check.rules.jump]\nmax_change = 0.3\nagainst = 'previous'\n"
+        )
+    };
+    let branches = "max_active_runs = 1\n[tasks.orders]\nshell = 'true'\n[tasks.visits]\nshell = 'true'\n\
+                    [tasks.merge]\nafter = ['orders', 'visits']\nshell = 'true'\n";
+    let (at_the_side, of_merge) =
+        (counts("orders_count", "'orders'", "'A'") + &counts("visits_count", "'visits'", "'B'"), |after: &str| {
+            counts("all_counts", after, "'A', 'B'")
+        });
+    let home = Home::of(&[
+        ("seen", &(branches.to_owned() + &at_the_side + &of_merge("'merge'"))),
+        ("unseen", &(branches.to_owned() + &of_merge("'orders', 'visits'"))),
+    ]);
+    for day in 1..=4 {
+        home.day(day, 400);
+    }
+    home.day(5, 400);
+    home.sql("warehouse.db", "UPDATE tags SET users = 20 WHERE day = '2018-07-05' AND tag = 'B'");
+    for dag in ["seen", "unseen"] {
+        assert_eq!(home.backfill(dag, 1, 4), Some(0));
+        assert_eq!(home.backfill(dag, 5, 5), Some(1));
+    }
+    let run = "backfill__2018-07-05T00:00:00+00:00";
+    let said = |dag: &str| home.run(&["diagnose", dag, "all_counts", "20180705"]).out();
+    for (dag, culprits, command) in [("seen", "visits", "visits"), ("unseen", "orders, visits", "orders,visits")] {
+        let said = said(dag);
+        assert!(said.contains(&format!("the input from {culprits} is not as it always was")), "{said}");
+        assert!(said.contains(&format!("crondag clear {dag} {run} --task {command}\n")), "{said}");
+    }
+    assert!(said("seen").contains("B users of visits_count is 20 for 2018-07-05, usually 200: far fewer"));
+}
+
+#[test]
 fn an_earlier_try_is_diagnosed_by_what_was_there_then() {
     let dag = "max_active_runs = 1\n[tasks.load]\nshell = 'true'\n\
         [tasks.merge]\nafter = 'load'\nshell = 'cat in.csv'\n\

@@ -128,3 +128,55 @@ fn what_cannot_be_read_is_named_as_a_gap() {
     assert_eq!(gaps[0], "the log cannot be read: Is a directory (os error 21)");
     assert!(gaps[1].as_str().unwrap().starts_with("what checks recorded cannot be read: "), "{gaps}");
 }
+
+#[test]
+fn what_to_do_about_missing_memory_fits_what_the_task_runs() {
+    let catalogue = Catalogue::built_in();
+    let advice = |action: &'static str, table: Option<&str>, end: End, log: &str| {
+        let subject = Subject {
+            task: "merge".to_owned(),
+            settings: table.map(|_| ("executor_memory".to_owned(), "8g".to_owned())).into_iter().collect(),
+            spark_table: table.map(str::to_owned),
+            ..Subject::default()
+        };
+        let (log, upstreams, files, history, gaps) = (Log::of_text(log), vec![], vec![], vec![], vec![]);
+        let evidence = Evidence { subject, end, started: None, log, upstreams, files, history, gaps, action };
+        catalogue.diagnose(&evidence).findings.remove(0).advice
+    };
+    let spark = Some("[tasks.merge.spark]");
+    let connection = Some("[connections.lake.spark] of crondag.toml");
+    let executor = "Caused by: executor 3): java.lang.OutOfMemoryError: Java heap space\n";
+    let of_executor = |action, table| advice(action, table, End::Exited(1), executor);
+    let partitions = "or spread the work over more partitions, then run it again";
+    assert_eq!(
+        of_executor("spark", spark),
+        format!("raise `executor_memory` (now 8g) in [tasks.merge.spark]; {partitions}")
+    );
+    assert_eq!(
+        of_executor("sql", connection),
+        format!("raise `executor_memory` (now 8g) in [connections.lake.spark] of crondag.toml; {partitions}")
+    );
+    assert_eq!(of_executor("shell", None), format!("raise `--executor-memory` of its spark-submit; {partitions}"));
+    let heap = "Exception in thread \"main\" java.lang.OutOfMemoryError: Java heap space\n";
+    let of_heap = |action, table| advice(action, table, End::Exited(1), heap);
+    assert_eq!(
+        of_heap("spark", spark),
+        "raise `driver_memory` (not set) in [tasks.merge.spark]; or bring less into memory at once"
+    );
+    assert_eq!(
+        of_heap("shell", None),
+        "bring less into memory at once; give the Java program more with -Xmx, or its spark-submit with `--driver-memory`"
+    );
+    assert_eq!(of_heap("sql", None), "bring less into memory at once; of beeline it is -Xmx in `HADOOP_CLIENT_OPTS`");
+    let killed = "look whether the kernel did it; then run fewer tasks at once with a pool, or let it need less memory";
+    assert_eq!(
+        advice("spark", spark, End::Signaled(9), ""),
+        format!(
+            "{killed}; in client mode its driver has the memory of this machine: with `deploy_mode = \"cluster\"` it runs elsewhere"
+        )
+    );
+    assert_eq!(
+        advice("sql", None, End::Signaled(9), ""),
+        format!("{killed}; let the database write the result into a table instead of fetching it")
+    );
+}

@@ -112,12 +112,16 @@ pub struct Cause {
     pub ending: Option<CauseEnding>,
     /// Whether what is missing is what an upstream makes, so that a late upstream explains it.
     pub is_of_upstream: bool,
-    /// Keys of the task's `spark` table, if it has one, or `timeout`, to raise.
+    /// Options of Spark, or `timeout`, to raise.
     pub raise: Vec<String>,
     /// What to do.
     pub advice: String,
     /// What to do beside, when it is a spark task.
     pub spark_advice: Option<String>,
+    /// What to do beside, when it is a script.
+    pub shell_advice: Option<String>,
+    /// What to do beside, when it is SQL.
+    pub sql_advice: Option<String>,
     /// What to type; `{dag}`, `{task}` and `{run}` are filled in.
     pub command: String,
 }

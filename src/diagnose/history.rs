@@ -13,20 +13,22 @@ const FEWEST: usize = 3;
 const ABNORMAL: f64 = 0.6;
 /// The task's own rows have exploded beyond this multiple of the usual number.
 const EXPLODED: f64 = 1.5;
+/// Fewer rows than these, now and usually, neither explode nor shrink: one more is half as many again.
+const FEW: f64 = 50.0;
 /// A share has jumped when it is this many times the usual one,
 const JUMPED: f64 = 2.0;
 /// and this much above it.
 const JUMPED_BY: f64 = 0.05;
 
-/// Whose values they are.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// How the data that are measured stand to the failed task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Owner {
-    /// What this task made.
+    /// It made them.
     Own,
-    /// What this upstream made.
-    Upstream(String),
-    /// What this task made, as the failed task, a check, found it.
-    Checked(String),
+    /// It is made from them.
+    Upstream,
+    /// It is a check, and found them wrong.
+    Checked,
 }
 
 /// What the values measure.
@@ -54,8 +56,14 @@ pub struct Recorded {
 /// The values of one key and metric.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Series {
-    /// Whose.
+    /// How they stand to the failed task.
     pub owner: Owner,
+    /// The check that recorded them.
+    pub check: String,
+    /// The tasks that made what it measures; several where it cannot be said which.
+    pub made_by: Vec<String>,
+    /// All tasks before these.
+    pub before: Vec<String>,
     /// The check's key and metric, for people: `A111 tag_count`.
     pub name: String,
     /// What it measures.
@@ -66,20 +74,40 @@ pub struct Series {
     pub values: Vec<Recorded>,
 }
 
-/// The findings of all series, at most one of each class: the first that shows it.
+/// What was found of a series.
+struct Judged<'s> {
+    series: &'s Series,
+    class: CauseClass,
+    told: [String; 2],
+}
+
+/// The findings of all series, one of each class. Of several tasks whose data moved, those are to blame that are made from no
+/// other one of them: to run these again repairs what follows, too.
 pub(super) fn findings(history: &[Series], subject: &Subject) -> Vec<Finding> {
+    let judged: Vec<Judged<'_>> = history.iter().filter_map(|series| judge(series, subject)).collect();
     let mut found: Vec<Finding> = Vec::new();
-    for series in history {
-        let Some(finding) = judge(series, subject) else { continue };
-        match found.iter_mut().find(|other| other.class == finding.class) {
-            Some(other) => other.evidence.extend(finding.evidence),
-            None => found.push(finding),
+    for Judged { class, .. } in &judged {
+        if found.iter().any(|finding| finding.class == *class) {
+            continue;
         }
+        let of_class = || judged.iter().filter(|other| other.class == *class);
+        let follows = |one: &Judged<'_>| {
+            of_class().any(|other| other.series.made_by.iter().any(|task| one.series.before.contains(task)))
+        };
+        let (followers, roots): (Vec<_>, Vec<_>) = of_class().partition(|one| follows(one));
+        let mut culprits: Vec<&str> = Vec::new();
+        for task in roots.iter().flat_map(|root| &root.series.made_by) {
+            if !culprits.contains(&task.as_str()) {
+                culprits.push(task);
+            }
+        }
+        let told = roots.iter().chain(&followers).flat_map(|judged| judged.told.clone()).collect();
+        found.push(finding(*class, &culprits, told, subject));
     }
     found
 }
 
-fn judge(series: &Series, subject: &Subject) -> Option<Finding> {
+fn judge<'s>(series: &'s Series, subject: &Subject) -> Option<Judged<'s>> {
     let mut values = series.values.clone();
     values.retain(|recorded| recorded.date <= series.date && recorded.value.is_finite());
     values.sort_by_key(|recorded| recorded.date);
@@ -92,9 +120,10 @@ fn judge(series: &Series, subject: &Subject) -> Option<Finding> {
     }
     let usual = median(before);
     let (class, what) = verdict(series, today.value, usual)?;
-    let whose = match &series.owner {
+    let whose = match series.owner {
         Owner::Own => subject.task.clone(),
-        Owner::Upstream(task) | Owner::Checked(task) => task.clone(),
+        Owner::Upstream => series.check.clone(),
+        Owner::Checked => series.made_by.join(", "),
     };
     let shown = values[values.len().saturating_sub(SHOWN)..]
         .iter()
@@ -104,66 +133,69 @@ fn judge(series: &Series, subject: &Subject) -> Option<Finding> {
         })
         .collect::<Vec<_>>()
         .join(", ");
-    let (name, advice) = match class {
+    let (name, date) = (&series.name, today.date);
+    let (now, usually) = (number(today.value), number(usual));
+    let told =
+        [format!("{name} of {whose} is {now} for {date}, usually {usually}: {what}"), format!("last dates: {shown}")];
+    Some(Judged { series, class, told })
+}
+
+fn finding(class: CauseClass, culprits: &[&str], evidence: Vec<String>, subject: &Subject) -> Finding {
+    let them = culprits.join(", ");
+    let (id, name, advice) = match class {
         CauseClass::UpstreamAbnormal => (
-            format!("the input from {whose} is not as it always was"),
-            format!("ask who answers for {whose}; then run it and what follows again"),
+            "upstream-abnormal",
+            format!("the input from {them} is not as it always was"),
+            format!(
+                "ask who answers for {them}; then run {} and what follows again",
+                if culprits.len() == 1 { "it" } else { "them" }
+            ),
         ),
         CauseClass::Logic => (
+            "rows-exploded",
             "rows exploded or keys are duplicated".to_owned(),
             "look for a join on a key that is not unique; `crondag render` shows what the task runs".to_owned(),
         ),
         _ => (
+            "business-change",
             "a larger share of rows is null or does not parse: the input means something else now".to_owned(),
             "compare today's input with yesterday's: a changed URL, code or format".to_owned(),
         ),
     };
-    let id = match class {
-        CauseClass::UpstreamAbnormal => "upstream-abnormal",
-        CauseClass::Logic => "rows-exploded",
-        _ => "business-change",
-    };
-    Some(Finding {
+    Finding {
         id: id.to_owned(),
         name,
         class,
         confidence: Confidence::Likely,
-        evidence: vec![
-            format!(
-                "{} of {whose} is {} for {}, usually {}: {what}",
-                series.name,
-                number(today.value),
-                today.date,
-                number(usual)
-            ),
-            format!("last dates: {shown}"),
-        ],
+        evidence,
         advice,
-        command: format!("crondag clear {} {} --task {}", subject.dag, subject.run, whose),
-    })
+        command: format!("crondag clear {} {} --task {}", subject.dag, subject.run, culprits.join(",")),
+    }
 }
 
 fn verdict(series: &Series, today: f64, usual: f64) -> Option<(CauseClass, &'static str)> {
-    match (series.measure, &series.owner) {
-        (Measure::Rows, Owner::Upstream(_) | Owner::Checked(_)) if today < usual * ABNORMAL => {
+    let is_few = today.max(usual) < FEW;
+    match (series.measure, series.owner) {
+        // That nothing came at all is news of few rows, too.
+        (Measure::Rows, Owner::Upstream | Owner::Checked) if today < usual * ABNORMAL && (!is_few || today == 0.0) => {
             Some((CauseClass::UpstreamAbnormal, "far fewer"))
         }
-        (Measure::Rows, Owner::Upstream(_)) if today * ABNORMAL > usual => {
+        (Measure::Rows, Owner::Upstream) if today * ABNORMAL > usual && !is_few => {
             Some((CauseClass::UpstreamAbnormal, "far more"))
         }
-        (Measure::Rows, Owner::Own | Owner::Checked(_)) if today > usual * EXPLODED => {
+        // What usually has no rows has nothing to be multiplied.
+        (Measure::Rows, Owner::Own | Owner::Checked) if today > usual * EXPLODED && usual > 0.0 && !is_few => {
             Some((CauseClass::Logic, "rows exploded"))
         }
-        (Measure::DuplicateKeys, Owner::Own | Owner::Checked(_)) if today > usual * EXPLODED && today > usual => {
-            Some((CauseClass::Logic, "duplicated keys"))
-        }
-        (Measure::DuplicateKeys, Owner::Upstream(_)) if today > usual * EXPLODED && today > usual => {
-            Some((CauseClass::UpstreamAbnormal, "duplicated keys"))
-        }
+        // Where keys were unique, one that is not says enough.
+        (Measure::DuplicateKeys, owner) if today > usual * EXPLODED && (usual == 0.0 || !is_few) => match owner {
+            Owner::Own | Owner::Checked => Some((CauseClass::Logic, "duplicated keys")),
+            Owner::Upstream => Some((CauseClass::UpstreamAbnormal, "duplicated keys")),
+        },
         (Measure::UnparsedShare, _) if today > usual * JUMPED && today > usual + JUMPED_BY => {
             Some((CauseClass::BusinessChange, "the share jumped"))
         }
-        _ => None,
+        (Measure::Rows | Measure::DuplicateKeys | Measure::UnparsedShare, _) => None,
     }
 }
 
@@ -189,12 +221,13 @@ mod tests {
             .zip(1..)
             .map(|(&value, day)| Recorded { date: date(2018, 7, day), value, is_failed: false })
             .collect();
-        let last = values.last().unwrap().date;
-        Series { owner, name: "orders rows".to_owned(), measure, date: last, values }
+        let date = values.last().unwrap().date;
+        let (check, made_by) = ("counts".to_owned(), vec!["orders".to_owned()]);
+        Series { owner, check, made_by, before: Vec::new(), name: "orders rows".to_owned(), measure, date, values }
     }
 
     fn subject() -> Subject {
-        Subject { dag: "userprofile".into(), task: "merge".into(), run: "2018-07-08".into(), settings: Vec::new() }
+        Subject { dag: "userprofile".into(), task: "merge".into(), run: "2018-07-08".into(), ..Subject::default() }
     }
 
     fn class(series: Series) -> Option<CauseClass> {
@@ -209,21 +242,18 @@ mod tests {
 
     #[test]
     fn an_upstream_with_half_its_rows_is_abnormal_and_the_last_seven_dates_are_shown() {
-        let found = findings(&[series(Owner::Upstream("orders".into()), Measure::Rows, &with(51.0))], &subject());
+        let found = findings(&[series(Owner::Upstream, Measure::Rows, &with(51.0))], &subject());
         assert_eq!(found[0].class, CauseClass::UpstreamAbnormal);
         assert_eq!(
             found[0].evidence,
             [
-                "orders rows of orders is 51 for 2018-07-08, usually 100: far fewer",
+                "orders rows of counts is 51 for 2018-07-08, usually 100: far fewer",
                 "last dates: 07-02 102, 07-03 98, 07-04 101, 07-05 99, 07-06 100, 07-07 103, 07-08 51",
             ]
         );
         assert_eq!(found[0].command, "crondag clear userprofile 2018-07-08 --task orders");
-        assert_eq!(
-            class(series(Owner::Upstream("o".into()), Measure::Rows, &with(200.0))),
-            Some(CauseClass::UpstreamAbnormal)
-        );
-        assert_eq!(class(series(Owner::Upstream("o".into()), Measure::Rows, &with(80.0))), None);
+        assert_eq!(class(series(Owner::Upstream, Measure::Rows, &with(200.0))), Some(CauseClass::UpstreamAbnormal));
+        assert_eq!(class(series(Owner::Upstream, Measure::Rows, &with(80.0))), None);
     }
 
     #[test]
@@ -234,18 +264,54 @@ mod tests {
 
     #[test]
     fn a_failed_check_tells_of_the_task_before_it_both_ways() {
-        let found = |last| findings(&[series(Owner::Checked("tags".into()), Measure::Rows, &with(last))], &subject());
+        let found = |last| findings(&[series(Owner::Checked, Measure::Rows, &with(last))], &subject());
         assert_eq!(found(20.0)[0].class, CauseClass::UpstreamAbnormal);
-        assert_eq!(found(20.0)[0].command, "crondag clear userprofile 2018-07-08 --task tags");
+        assert_eq!(found(20.0)[0].command, "crondag clear userprofile 2018-07-08 --task orders");
         assert_eq!(found(200.0)[0].class, CauseClass::Logic);
         assert_eq!(found(80.0), []);
+    }
+
+    #[test]
+    fn of_several_upstreams_the_one_is_named_whose_rows_moved_first() {
+        let of = |task: &str, before: &[&str], last| Series {
+            check: format!("{task}_count"),
+            made_by: vec![task.to_owned()],
+            before: before.iter().map(|&task| task.to_owned()).collect(),
+            ..series(Owner::Upstream, Measure::Rows, &with(last))
+        };
+        let found = |merge, orders, visits| {
+            let series =
+                [of("merge", &["orders", "visits"], merge), of("orders", &[], orders), of("visits", &[], visits)];
+            findings(&series, &subject()).pop().map(|finding| (finding.name, finding.command))
+        };
+        let named = |tasks: &str, command: &str| {
+            let name = format!("the input from {tasks} is not as it always was");
+            Some((name, format!("crondag clear userprofile 2018-07-08 --task {command}")))
+        };
+        assert_eq!(found(101.0, 99.0, 100.0), None);
+        assert_eq!(found(100.0, 100.0, 30.0), named("visits", "visits"));
+        assert_eq!(found(40.0, 100.0, 30.0), named("visits", "visits"), "the merge only follows");
+        assert_eq!(found(40.0, 100.0, 100.0), named("merge", "merge"));
+        assert_eq!(found(40.0, 20.0, 30.0), named("orders, visits", "orders,visits"));
+    }
+
+    #[test]
+    fn few_rows_do_not_explode_and_few_that_are_gone_are_missed() {
+        let own = |values: &[f64]| class(series(Owner::Own, Measure::Rows, values));
+        assert_eq!(own(&[1.0, 1.0, 1.0, 2.0]), None);
+        assert_eq!(own(&[3.0, 4.0, 3.0, 40.0]), None);
+        assert_eq!(own(&[0.0, 0.0, 0.0, 500.0]), None, "there was nothing to multiply");
+        assert_eq!(own(&[3.0, 4.0, 3.0, 4000.0]), Some(CauseClass::Logic));
+        let upstream = |values: &[f64]| class(series(Owner::Upstream, Measure::Rows, values));
+        assert_eq!(upstream(&[5.0, 6.0, 5.0, 2.0]), None);
+        assert_eq!(upstream(&[5.0, 6.0, 5.0, 0.0]), Some(CauseClass::UpstreamAbnormal));
     }
 
     #[test]
     fn keys_that_were_unique_and_are_not_any_more() {
         assert_eq!(class(series(Owner::Own, Measure::DuplicateKeys, &[0.0, 0.0, 0.0, 12.0])), Some(CauseClass::Logic));
         assert_eq!(class(series(Owner::Own, Measure::DuplicateKeys, &[0.0, 0.0, 0.0, 0.0])), None);
-        let upstream = series(Owner::Upstream("o".into()), Measure::DuplicateKeys, &[0.0, 0.0, 0.0, 12.0]);
+        let upstream = series(Owner::Upstream, Measure::DuplicateKeys, &[0.0, 0.0, 0.0, 12.0]);
         assert_eq!(class(upstream), Some(CauseClass::UpstreamAbnormal));
     }
 

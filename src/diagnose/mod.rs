@@ -84,6 +84,8 @@ pub struct Subject {
     pub run: String,
     /// The settings that can be raised and what they are now: `executor_memory` and `8g`.
     pub settings: Vec<(String, String)>,
+    /// The table that options of Spark are in: `[tasks.merge.spark]`; `None` for what starts no Spark of its own.
+    pub spark_table: Option<String>,
 }
 
 /// All that is known of a failed attempt.

@@ -159,31 +159,40 @@ fn finding(candidate: &Candidate<'_>, confidence: Confidence, evidence: &Evidenc
     }
 }
 
-/// `raise executor_memory (now 8g) of [tasks.merge.spark], or ...`. What only a spark task has is not spoken of to others.
+/// `raise executor_memory (now 8g) in [tasks.merge.spark]; ...`: where the option is for this task. A script has Spark's options on
+/// the command line of its spark-submit.
 fn advice(cause: &Cause, evidence: &Evidence) -> String {
     let subject = &evidence.subject;
-    let is_spark = evidence.action == "spark";
-    let keys: Vec<String> = cause
-        .raise
-        .iter()
-        .filter(|key| is_spark || *key == "timeout")
-        .map(|key| {
-            let now = subject.settings.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str());
-            format!("`{key}` ({})", now.map_or("not set".to_owned(), |now| format!("now {now}")))
-        })
-        .collect();
-    let mut text = if keys.is_empty() {
-        // What follows on raising begins with "or".
-        cause.advice.strip_prefix("or ").unwrap_or(&cause.advice).to_owned()
-    } else {
-        let table = if cause.raise.iter().all(|key| key == "timeout") { "" } else { ".spark" };
-        format!("raise {} in [tasks.{}{table}]; {}", keys.join(" or "), subject.task, cause.advice)
+    let of_action = match evidence.action {
+        "spark" => &cause.spark_advice,
+        "shell" => &cause.shell_advice,
+        "sql" => &cause.sql_advice,
+        _ => &None,
     };
-    if let Some(more) = cause.spark_advice.as_ref().filter(|_| is_spark) {
-        text.push_str("; ");
-        text.push_str(more);
-    }
-    text
+    let (timeouts, options): (Vec<_>, Vec<_>) = cause.raise.iter().partition(|key| *key == "timeout");
+    let named = |keys: &[&String]| {
+        let now = |key: &String| subject.settings.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str());
+        let words = keys.iter().map(|key| {
+            let now = now(key).map_or("not set".to_owned(), |now| format!("now {now}"));
+            format!("`{key}` ({now})")
+        });
+        words.collect::<Vec<_>>().join(" or ")
+    };
+    let raise = match (&subject.spark_table, timeouts.is_empty(), options.is_empty()) {
+        (_, false, _) => Some(format!("raise {} in [tasks.{}]", named(&timeouts), subject.task)),
+        (Some(table), true, false) => Some(format!("raise {} in {table}", named(&options))),
+        (None, true, false) if evidence.action == "shell" && of_action.is_none() => {
+            let options = options.iter().map(|key| format!("`--{}`", key.replace('_', "-"))).collect::<Vec<_>>();
+            Some(format!("raise {} of its spark-submit", options.join(" or ")))
+        }
+        (_, true, true) | (None, true, false) => None,
+    };
+    let advice = match raise {
+        Some(raise) => format!("{raise}; {}", cause.advice),
+        // What follows on raising begins with "or".
+        None => cause.advice.strip_prefix("or ").unwrap_or(&cause.advice).to_owned(),
+    };
+    [Some(advice), of_action.clone()].into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
 fn filled(command: &str, subject: &Subject) -> String {

@@ -1,7 +1,7 @@
 //! Gathers what a diagnosis needs of an attempt: its log, its end, its upstreams, the files that it missed, what checks
 //! recorded. It judges nothing: that is for `diagnose`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
@@ -11,8 +11,9 @@ use jiff::Timestamp;
 use super::attempt::{Ending, Printed};
 use super::catalog::FaultyFile;
 use crate::access;
+use crate::dag::config::{Connection, SparkSql};
 use crate::dag::file::{Fault, read_diagnosis};
-use crate::dag::{Action, CauseEnding, Dag, SparkOptions, Task, TaskState, Verdict};
+use crate::dag::{Action, CauseEnding, Config, Dag, SparkOptions, Task, TaskState, Verdict};
 use crate::diagnose::{
     Catalogue, End, Evidence, FileTime, LineNumber, Log, Measure, Owner, Recorded, Series, Subject, Upstream,
 };
@@ -31,6 +32,8 @@ const DATES: u32 = 15;
 #[derive(Debug)]
 pub struct Failed<'a> {
     pub home: &'a Home,
+    /// The settings of the home.
+    pub config: &'a Config,
     /// The DAG of the run.
     pub dag: &'a Dag,
     /// The task's index in the DAG.
@@ -132,7 +135,8 @@ pub fn gather(failed: &Failed<'_>, catalogue: &Catalogue) -> Evidence {
             dag: failed.dag.id.to_string(),
             task: task.id.to_string(),
             run: failed.run.clone(),
-            settings: settings(task),
+            settings: settings(task, failed.config),
+            spark_table: spark_table(task, failed.config),
         },
         end: end(failed.ending.as_ref()),
         started: failed.started,
@@ -145,26 +149,50 @@ pub fn gather(failed: &Failed<'_>, catalogue: &Catalogue) -> Evidence {
     }
 }
 
-/// The values that checks have recorded. Checks anywhere before the failed task tell of its upstreams; checks directly after it
-/// tell of the task itself; and a check that failed tells of the task that it follows.
+/// The tasks that made what a check measures: those that it follows, past checks, waits and reports, which make nothing.
+fn made_by(dag: &Dag, check: usize) -> Vec<usize> {
+    let mut found = BTreeSet::new();
+    let mut open: Vec<usize> = dag.graph.upstream(check).to_vec();
+    while let Some(task) = open.pop() {
+        match dag.tasks[task].action {
+            Action::Check(_) | Action::Wait(_) | Action::Report(_) => open.extend(dag.graph.upstream(task)),
+            Action::Shell(_) | Action::Spark(_) | Action::Sql(_) => {
+                found.insert(task);
+            }
+        }
+    }
+    if found.is_empty() {
+        found.insert(check);
+    }
+    found.into_iter().collect()
+}
+
+/// The checks that tell of a failed task, in the order in which they may run: those of what it made, of what a failed check
+/// found wrong, and of anything before it, also where nothing waits for the check.
+fn telling_checks(dag: &Dag, failed: usize) -> Vec<(usize, Owner)> {
+    let is_check = |index: usize| matches!(dag.tasks[index].action, Action::Check(_));
+    let (before, after) = (dag.graph.ancestors(failed), dag.graph.descendants(failed));
+    let owner = |index: usize| {
+        if dag.graph.downstream(failed).contains(&index) {
+            return Some(Owner::Own);
+        }
+        let made_by = made_by(dag, index);
+        if index == failed || (is_check(failed) && !before.contains(&index) && made_by == self::made_by(dag, failed)) {
+            Some(Owner::Checked)
+        } else if before.contains(&index) || (!after.contains(&index) && made_by.iter().all(|t| before.contains(t))) {
+            Some(Owner::Upstream)
+        } else {
+            None
+        }
+    };
+    let order = dag.graph.order().iter().copied();
+    order.filter(|&index| is_check(index)).filter_map(|index| Some((index, owner(index)?))).collect()
+}
+
+/// The values that checks have recorded.
 fn read_history(failed: &Failed<'_>) -> Result<Vec<Series>, StoreError> {
     let dag = failed.dag;
-    let is_check = |index: &usize| matches!(dag.tasks[*index].action, Action::Check(_));
-    let ancestors = dag.graph.ancestors(failed.task);
-    let mut checks: Vec<(usize, Owner)> = ancestors
-        .into_iter()
-        .filter(is_check)
-        .map(|index| (index, Owner::Upstream(dag.tasks[index].id.to_string())))
-        .collect();
-    checks.extend(dag.graph.downstream(failed.task).iter().copied().filter(is_check).map(|index| (index, Owner::Own)));
-    if is_check(&failed.task) {
-        let checked = match dag.graph.upstream(failed.task) {
-            [task] => *task,
-            // Of several it cannot be said which.
-            _ => failed.task,
-        };
-        checks.push((failed.task, Owner::Checked(dag.tasks[checked].id.to_string())));
-    }
+    let checks = telling_checks(dag, failed.task);
     if checks.is_empty() {
         return Ok(Vec::new());
     }
@@ -189,12 +217,23 @@ fn read_history(failed: &Failed<'_>) -> Result<Vec<Series>, StoreError> {
             }
         }
         let date = failed.logical_date.to_zoned(dag.timezone.clone()).date();
-        series.extend(by_name.into_iter().map(|((key, metric), values)| Series {
-            owner: owner.clone(),
-            name: format!("{key} {metric}"),
-            measure: measure(&metric),
-            date,
-            values,
+        let made_by = if owner == Owner::Own { vec![failed.task] } else { made_by(dag, index) };
+        series.extend(by_name.into_iter().map(|((key, metric), values)| {
+            // Counts of several tasks together often have the task as their key.
+            let of_key = made_by.iter().copied().find(|&task| dag.tasks[task].id.as_str() == key);
+            let made_by = of_key.map_or_else(|| made_by.clone(), |task| vec![task]);
+            let before: BTreeSet<usize> = made_by.iter().flat_map(|&task| dag.graph.ancestors(task)).collect();
+            let ids = |tasks: &mut dyn Iterator<Item = usize>| tasks.map(|t| dag.tasks[t].id.to_string()).collect();
+            Series {
+                owner,
+                check: task.to_string(),
+                made_by: ids(&mut made_by.into_iter()),
+                before: ids(&mut before.into_iter()),
+                name: format!("{key} {metric}"),
+                measure: measure(&metric),
+                date,
+                values,
+            }
         }));
     }
     Ok(series)
@@ -235,18 +274,40 @@ fn end(ending: Option<&Ending>) -> End {
     }
 }
 
-/// What of a task can be raised, as the DAG file names it.
-fn settings(task: &Task) -> Vec<(String, String)> {
+/// What of a task can be raised, as files name it.
+fn settings(task: &Task, config: &Config) -> Vec<(String, String)> {
     let mut settings = Vec::new();
     if let Some(timeout) = task.timeout {
         settings.push(("timeout".to_owned(), crate::dag::units::format_duration(timeout)));
     }
-    if let Action::Spark(spark) = &task.action {
-        let SparkOptions { driver_memory, executor_memory, .. } = &spark.options;
+    let options = match &task.action {
+        Action::Spark(spark) => Some(&spark.options),
+        Action::Sql(sql) => spark_sql(config, &sql.connection).map(|connection| &connection.options),
+        Action::Shell(_) | Action::Wait(_) | Action::Check(_) | Action::Report(_) => None,
+    };
+    if let Some(SparkOptions { driver_memory, executor_memory, .. }) = options {
         let named = [("driver_memory", driver_memory), ("executor_memory", executor_memory)];
         settings.extend(named.into_iter().filter_map(|(key, now)| Some((key.to_owned(), now.clone()?))));
     }
     settings
+}
+
+/// Where the options of the Spark are that a task starts.
+fn spark_table(task: &Task, config: &Config) -> Option<String> {
+    match &task.action {
+        Action::Spark(_) => Some(format!("[tasks.{}.spark]", task.id)),
+        Action::Sql(sql) => spark_sql(config, &sql.connection)
+            .map(|_| format!("[connections.{}.spark] of crondag.toml", sql.connection)),
+        Action::Shell(_) | Action::Wait(_) | Action::Check(_) | Action::Report(_) => None,
+    }
+}
+
+fn spark_sql<'c>(config: &'c Config, connection: &str) -> Option<&'c SparkSql> {
+    if let Some(Connection::SparkSql(connection)) = config.connections.get(connection) {
+        Some(connection)
+    } else {
+        None
+    }
 }
 
 /// Whether the shim lived to write the end of the log.

@@ -96,6 +96,7 @@ fn diagnosis(run: &RunFacts, task: &TaskFacts, home: &Home, config: &Config) -> 
     let (catalogue, _) = evidence::catalogue(home);
     let failed = Failed {
         home,
+        config,
         dag: &dag,
         task: index,
         run: render::run_selector(run.run_type, &run.run_id, &run.ds, &run.data_interval).to_owned(),

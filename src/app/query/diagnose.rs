@@ -139,6 +139,7 @@ pub fn diagnose(
     }
     let failed = Failed {
         home: &app.home,
+        config: &app.config,
         dag: &dag,
         task: index,
         run: run.run_id.clone(),
@@ -165,7 +166,7 @@ fn vain_wait(store: &Store, run: &RunRow, instance: &TaskInstance) -> Result<Opt
         dag: run.dag_id.to_string(),
         task: instance.task_id.to_string(),
         run: run.run_id.clone(),
-        settings: Vec::new(),
+        ..Subject::default()
     };
     Ok(Some(Diagnosis::of_vain_wait(&subject, &what, reason)))
 }

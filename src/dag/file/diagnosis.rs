@@ -75,6 +75,8 @@ fn read_cause<'f>(reader: &mut Reader<'f>, id: &At<&str>, open: &Open<'_, 'f>) -
     let is_of_upstream = reader.flag(open, "upstream").unwrap_or(false);
     let raise = reader.texts(open, "raise").unwrap_or_default().into_iter().map(|key| key.value).collect();
     let spark_advice = reader.text(open, "spark_advice").map(|advice| advice.value);
+    let shell_advice = reader.text(open, "shell_advice").map(|advice| advice.value);
+    let sql_advice = reader.text(open, "sql_advice").map(|advice| advice.value);
     let command = reader.text(open, "command").map_or_else(|| USUAL_COMMAND.to_owned(), |command| command.value);
     Some(Cause {
         id: id.value.to_owned(),
@@ -91,6 +93,8 @@ fn read_cause<'f>(reader: &mut Reader<'f>, id: &At<&str>, open: &Open<'_, 'f>) -
         raise,
         advice: advice?.value,
         spark_advice,
+        shell_advice,
+        sql_advice,
         command,
     })
 }

@@ -734,7 +734,8 @@ pub static CAUSE: Section = Section {
             "raise",
             Kind::Texts,
             "[\"executor_memory\"]",
-            "Keys of the task's `spark` table, if it has one, or `timeout`, to raise; the advice shows what they are now",
+            "Options of Spark, or `timeout`, to raise. The advice says where they are for the task and what they are now: in its \
+             `spark` table, in that of its `spark_sql` connection, or on the command line of a script's spark-submit",
         ),
         field("advice", Kind::Text, "\"ask the platform team for more\"", "What to do"),
         field(
@@ -742,6 +743,18 @@ pub static CAUSE: Section = Section {
             Kind::Text,
             "\"or name another `queue` in its spark table\"",
             "What to do beside, when the task is a `spark` one",
+        ),
+        field(
+            "shell_advice",
+            Kind::Text,
+            "\"or raise `-Xmx` of the Java program\"",
+            "What to do beside, when the task is a `shell` one; of `raise` it is then told only what the task itself has",
+        ),
+        field(
+            "sql_advice",
+            Kind::Text,
+            "\"or let the database write the result into a table\"",
+            "What to do beside, when the task is an `sql` one",
         ),
         with_default(
             "command",
