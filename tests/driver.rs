@@ -36,6 +36,9 @@ impl Host for Idle {
     fn now(&self) -> Timestamp {
         self.now.get()
     }
+    fn has_home(&self) -> bool {
+        true
+    }
     fn pause(&mut self, _: Duration) {}
     fn report(&self, line: &Line) {
         self.said.borrow_mut().push(line.to_string());

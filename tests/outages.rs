@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use common::{Home, until};
+use common::{Home, until, until_some};
 use serde_json::Value;
 
 impl Home {
@@ -279,4 +279,57 @@ fn a_dag_file_of_a_million_lines_is_read_and_its_faults_have_their_place() {
     let output = home.run(&["tick"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(output.err().contains("dags/d.toml:1000000:1"), "{}", output.err());
+}
+
+/// A home whose driver waits for the next try of a mail that nobody takes, and that driver.
+fn with_waiting_mail() -> (Home, u32) {
+    let dag = "[tasks.a]\nshell = 'exit 3'\nemail = 'team@example.com'\n";
+    let closed = "[email]\nfrom = 'etl@example.com'\nhost = '127.0.0.1'\nport = 1\ntls = 'none'\n";
+    let home = Home::of(closed, dag).has_ticked();
+    assert_eq!(home.backfill(), Some(1));
+    until("a delivery has failed", || !home.json("status --json")[0]["mail_last_error"].is_null());
+    let driver = until_some("there is a driver", || home.driver_pid());
+    (home, driver)
+}
+
+/// A process that has ended and is not waited for is gone too.
+fn is_gone(pid: u32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z "))
+}
+
+#[test]
+fn a_driver_whose_home_is_deleted_or_moved_ends() {
+    let (deleted, driver) = with_waiting_mail();
+    fs::remove_dir_all(deleted.path()).unwrap();
+    until("the driver of the deleted home ends", || is_gone(driver));
+    assert!(!deleted.path().exists(), "and makes nothing of it anew");
+
+    let (moved, driver) = with_waiting_mail();
+    let elsewhere = moved.path().with_file_name("elsewhere");
+    fs::rename(moved.path(), &elsewhere).unwrap();
+    until("the driver of the moved home ends", || is_gone(driver));
+    let log = fs::read_to_string(elsewhere.join(".crondag/driver.log")).unwrap();
+    let expected = "is gone: its home was deleted, or moved to another place";
+    assert!(log.contains(expected), "{log}");
+
+    let (replaced, driver) = with_waiting_mail();
+    let database = replaced.file(".crondag/crondag.db");
+    fs::copy(&database, replaced.file("copy")).unwrap();
+    fs::rename(replaced.file("copy"), &database).unwrap();
+    until("the driver of another database ends", || is_gone(driver));
+}
+
+#[test]
+fn mail_that_waits_while_email_is_taken_out_of_the_settings_is_given_up_and_shown() {
+    let (home, driver) = with_waiting_mail();
+    let home = home.config("");
+    home.run("tick").success();
+    until("the driver has nothing to do any more", || is_gone(driver));
+    let status = &home.json("status --json")[0];
+    assert_eq!((&status["mail_pending"], &status["mail_given_up"]), (&0.into(), &1.into()), "{status}");
+    assert_eq!(status["mail_last_error"], "crondag.toml has no [email]");
+    assert_eq!(status["needs_driver"], false);
+    home.run("tick").success();
+    assert_eq!(home.driver_pid(), None);
+    home.is_sound();
 }

@@ -14,4 +14,5 @@ mod trouble;
 pub use channel::{DeliveryError, deliver};
 pub use mail::{Mail, Picture};
 pub use notice::{Notice, NoticeEvent, RunFacts, Standing, TaskFacts};
+pub(crate) use outbox::NO_CHANNEL;
 pub use outbox::Outbox;

@@ -14,7 +14,7 @@ use crate::store::{NewNotice, StoreError, Trouble, TroubleKey, Way, Write};
 const EMAIL: &str = "email";
 
 /// Why nobody is told.
-const NO_CHANNEL: &str = "crondag.toml has no [email]";
+pub(crate) const NO_CHANNEL: &str = "crondag.toml has no [email]";
 
 /// What is held back is told of this long after, together.
 const DIGEST_AFTER: SignedDuration = SignedDuration::from_mins(10);

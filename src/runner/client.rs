@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -243,7 +243,13 @@ pub(super) fn doorbell(home: &Home) -> Result<File, ClientError> {
     let path = home.doorbell_path();
     let failed = |source| ClientError::File { path: path.display().to_string(), source };
     match mknodat(CWD, &path, FileType::Fifo, Mode::from_raw_mode(0o600), 0) {
-        Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+        Ok(()) => {}
+        Err(rustix::io::Errno::EXIST) => {
+            let is_pipe = fs::symlink_metadata(&path).map_err(failed)?.file_type().is_fifo();
+            if !is_pipe {
+                return Err(failed(io::Error::other("it is no named pipe: remove it")));
+            }
+        }
         Err(error) => return Err(failed(error.into())),
     }
     // Also for writing, so that it never reads as ended when the last client leaves.

@@ -211,6 +211,12 @@ impl Write<'_> {
         Ok(())
     }
 
+    /// Gives up all deliveries that wait; gives how many.
+    pub(crate) fn give_up_notices(&self, error: &str) -> Result<usize, StoreError> {
+        let sql = "UPDATE outbox SET next_try_at = NULL, last_error = ?1 WHERE next_try_at IS NOT NULL";
+        Ok(self.statement(sql)?.execute([error])?)
+    }
+
     /// Records a failed delivery; `next_try_at` is `None` when it is given up.
     pub fn notice_failed(&self, id: i64, error: &str, next_try_at: Option<Timestamp>) -> Result<(), StoreError> {
         self.statement("UPDATE outbox SET next_try_at = ?2, tries = tries + 1, last_error = ?3 WHERE id = ?1")?

@@ -52,6 +52,10 @@ impl Host for SimHost {
         now
     }
 
+    fn has_home(&self) -> bool {
+        true
+    }
+
     fn pause(&mut self, pause: Duration) {
         self.acts();
         let mut world = self.world.borrow_mut();

@@ -19,6 +19,9 @@ pub trait Host {
     /// What time it is.
     fn now(&self) -> Timestamp;
 
+    /// Whether the database of the home is still where it was; else the home was deleted or moved, and nobody has need of this driver.
+    fn has_home(&self) -> bool;
+
     /// Waits before something is tried again that the disk refused.
     fn pause(&mut self, pause: Duration);
 

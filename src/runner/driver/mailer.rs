@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Driver, Host, Item};
 use crate::dag::template::iso;
 use crate::dag::{Dag, Task, TaskState};
-use crate::notify::{DeliveryError, Notice, NoticeEvent, RunFacts, Standing, TaskFacts};
+use crate::notify::{DeliveryError, NO_CHANNEL, Notice, NoticeEvent, RunFacts, Standing, TaskFacts};
 use crate::runner::driver_log::line::{Happening, Level, Line};
 use crate::runner::engine::{Alert, AlertKind, TaskReport};
 
@@ -108,7 +108,11 @@ impl<H: Host> Driver<H> {
     /// Delivers what is due, in a thread: a mail server may take its time.
     pub(super) fn send_mail(&mut self) {
         let now = self.host.now();
-        if self.is_mailing || self.next_mail_at.is_none_or(|at| at > now) {
+        if self.is_mailing || self.next_mail_at.is_none() {
+            return;
+        }
+        let Some(settings) = self.config.email.clone() else { return self.give_up_mail() };
+        if self.next_mail_at.is_none_or(|at| at > now) {
             return;
         }
         let due = match self.store.due_notices(now) {
@@ -119,17 +123,32 @@ impl<H: Host> Driver<H> {
                 return;
             }
         };
-        let Some(settings) = self.config.email.clone() else {
-            // [email] was taken out of crondag.toml; the mail stays for when it comes back.
-            self.next_mail_at = None;
-            return;
-        };
         if due.is_empty() {
             self.mailer_done();
             return;
         }
         self.is_mailing = true;
         self.host.deliver(due, &settings, &self.config);
+    }
+
+    /// [email] was taken out of crondag.toml: what waits has nobody who could deliver it, as what comes from now on.
+    fn give_up_mail(&mut self) {
+        let given_up = self.store.write().and_then(|write| {
+            let count = write.give_up_notices(NO_CHANNEL)?;
+            write.commit()?;
+            Ok(count)
+        });
+        self.next_mail_at = match given_up {
+            Ok(count) => {
+                let line = Line::new(Happening::MailFailed).with("count", count).with("error", NO_CHANNEL);
+                self.host.report(&line.at(Level::Error).with("given_up", true));
+                None
+            }
+            Err(error) => {
+                self.host.report(&Line::trouble("cannot record that mail is given up", error));
+                self.host.now().checked_add(SignedDuration::from_secs(10)).ok()
+            }
+        };
     }
 
     /// Records how a delivery went.

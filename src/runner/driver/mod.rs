@@ -83,6 +83,8 @@ pub enum End {
     Taken,
     /// A signal asked for it; attempts live on and the next driver takes them up.
     Asked,
+    /// The home was deleted or moved; attempts live on, and a driver of where it is now takes them up.
+    HomeGone,
 }
 
 /// Why a driver cannot work. Reads after "error: ".
@@ -100,6 +102,11 @@ pub enum DriverError {
     /// crondag.toml is faulty.
     #[error("{0}\nnext: run `crondag validate`")]
     Config(String),
+    /// While the driver worked.
+    #[error(
+        "the database {0} is gone: its home was deleted, or moved to another place\nnext: run `crondag` where the home is now"
+    )]
+    HomeGone(String),
 }
 
 /// A clock that is set back by no more than this may let things be late by as much.
@@ -177,6 +184,8 @@ pub struct Driver<H> {
     stepped_at: Option<Timestamp>,
     /// Nothing new is started any more.
     is_draining: bool,
+    /// Nothing can be recorded any more.
+    has_lost_home: bool,
     /// The text of crondag.toml as it was last good, and what has been wrong with the file since.
     seen_config: String,
     config_fault: Option<String>,
@@ -225,6 +234,7 @@ impl<H: Host> Driver<H> {
             pacer: Pacer::default(),
             has_made_room: false,
             is_draining: false,
+            has_lost_home: false,
             fresh: Fresh::default(),
         };
         let line = Line::new(Happening::DriverStarted).with("pid", std::process::id()).with("mode", mode.name());
@@ -245,8 +255,17 @@ impl<H: Host> Driver<H> {
         &mut self.host
     }
 
-    /// Takes in what has happened and does all that follows from it. Gives [`End::Asked`] when it is to go.
+    /// Takes in what has happened and does all that follows from it. Gives [`End::Asked`] when it is to go, and [`End::HomeGone`] when
+    /// it has no home any more.
     pub fn step(&mut self, messages: Vec<Message>) -> Option<End> {
+        if !self.host.has_home() {
+            return Some(End::HomeGone);
+        }
+        let end = self.take_in(messages);
+        if self.has_lost_home { Some(End::HomeGone) } else { end }
+    }
+
+    fn take_in(&mut self, messages: Vec<Message>) -> Option<End> {
         self.believe_clock();
         let (mut is_notified, mut reload) = (false, false);
         for message in messages {
@@ -313,6 +332,12 @@ impl<H: Host> Driver<H> {
                 }
             }
             let items = self.commit(now);
+            if self.has_lost_home {
+                // Nothing is done that is not recorded.
+                self.events.clear();
+                self.polls.clear();
+                return;
+            }
             self.act(items);
         }
         let engine = &self.engine;
@@ -399,10 +424,16 @@ impl<H: Host> Driver<H> {
         self.until_it_works("the database cannot be read, trying again", what);
     }
 
-    /// Repeats something that only needs the database until the database lets it.
+    /// Repeats something that only needs the database until the database lets it, or is gone.
     fn until_it_works(&mut self, trouble: &str, mut what: impl FnMut(&mut Driver<H>) -> Result<(), StoreError>) {
         let mut pauses = Backoff::of_storage();
-        while let Err(error) = what(self) {
+        while !self.has_lost_home
+            && let Err(error) = what(self)
+        {
+            if !self.host.has_home() {
+                self.has_lost_home = true;
+                return;
+            }
             self.host.report(&Line::trouble(trouble, error));
             self.host.pause(pauses.pause());
         }

@@ -2,8 +2,10 @@
 //! neither its clock nor a request.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,10 +21,19 @@ const STOPPED_TIMES: u32 = 3;
 
 /// The attempts that have to end at a time.
 pub(super) struct Overdue {
-    sender: Option<Sender<Message>>,
+    sender: Sender<Message>,
+    /// What the thread is to hear, until there is one.
+    unheard: Arc<Mutex<Option<Receiver<Message>>>>,
+    start: Start,
+    has_thread: bool,
+    /// That there is none has been said.
+    is_known: bool,
     /// The newest time of each attempt.
     due: HashMap<String, Instant>,
 }
+
+/// Starts a thread.
+type Start = fn(Box<dyn FnOnce() + Send>) -> io::Result<()>;
 
 enum Message {
     Watch { due: Instant, token: String, path: PathBuf },
@@ -39,7 +50,13 @@ struct Entry {
 
 impl Overdue {
     pub(super) fn new() -> Overdue {
-        Overdue { sender: None, due: HashMap::new() }
+        Overdue::started_by(|work| thread::Builder::new().name("overdue".to_owned()).spawn(work).map(drop))
+    }
+
+    fn started_by(start: Start) -> Overdue {
+        let (sender, receiver) = channel();
+        let unheard = Arc::new(Mutex::new(Some(receiver)));
+        Overdue { sender, unheard, start, has_thread: false, is_known: false, due: HashMap::new() }
     }
 
     /// This attempt has to end from this time on.
@@ -58,23 +75,32 @@ impl Overdue {
     }
 
     fn send(&mut self, message: Message) {
-        let sender = match &self.sender {
-            Some(sender) => sender,
-            None => {
-                let (sender, receiver) = channel();
-                // Without a thread there is only what the shim does itself.
-                let _ = thread::Builder::new().name("overdue".to_owned()).spawn(move || urge(&receiver));
-                self.sender.insert(sender)
+        // Its receiver waits for a thread, or lives in it.
+        let _ = self.sender.send(message);
+        if self.has_thread {
+            return;
+        }
+        let unheard = Arc::clone(&self.unheard);
+        let work = move || {
+            if let Some(receiver) = unheard.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                urge(&receiver);
             }
         };
-        // Nobody receives where there is no thread.
-        let _ = sender.send(message);
+        match (self.start)(Box::new(work)) {
+            Ok(()) => self.has_thread = true,
+            // Until the next attempt there is only what the shims do themselves.
+            Err(error) if !std::mem::replace(&mut self.is_known, true) => {
+                log::say(&Line::trouble("no thread for attempts that do not end in time, trying again", error));
+            }
+            Err(_) => {}
+        }
     }
 
     /// This attempt has ended.
     pub(super) fn forget(&mut self, token: &str) {
-        if let (Some(due), Some(sender)) = (self.due.remove(token), &self.sender) {
-            let _ = sender.send(Message::Forget { due, token: token.to_owned() });
+        if let Some(due) = self.due.remove(token) {
+            // As above.
+            let _ = self.sender.send(Message::Forget { due, token: token.to_owned() });
         }
     }
 }
@@ -129,5 +155,37 @@ fn urge(receiver: &Receiver<Message>) {
             }
             open.insert((now + MARGIN, token), entry);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_could_not_be_made_is_made_with_the_next_attempt_and_hears_of_all() {
+        thread_local! {
+            static HEARD: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+        }
+        let mut overdue = Overdue::started_by(|_| Err(io::Error::other("no more threads")));
+        let in_an_hour = Instant::now() + Duration::from_secs(3600);
+        overdue.watch("a", PathBuf::from("a"), in_an_hour);
+        overdue.watch("b", PathBuf::from("b"), in_an_hour);
+        assert!(!overdue.has_thread);
+        overdue.start = |work| {
+            drop(work);
+            HEARD.set(true);
+            Ok(())
+        };
+        overdue.watch("c", PathBuf::from("c"), in_an_hour);
+        assert!(overdue.has_thread && HEARD.get());
+        let unheard = overdue.unheard.lock().unwrap().take().unwrap();
+        let tokens: Vec<String> = unheard
+            .try_iter()
+            .map(|message| match message {
+                Message::Watch { token, .. } | Message::Adopt { token, .. } | Message::Forget { token, .. } => token,
+            })
+            .collect();
+        assert_eq!(tokens, ["a", "b", "c"]);
     }
 }

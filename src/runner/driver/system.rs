@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -53,6 +53,8 @@ pub(super) struct System {
     overdue: Overdue,
     file_polls: FilePolls,
     ticked_at: Timestamp,
+    /// Device and number of the database.
+    database: Option<(u64, u64)>,
 }
 
 impl System {
@@ -61,6 +63,7 @@ impl System {
         let file_polls = FilePolls::new(move |path| files::exists(&root.join(path)));
         System {
             attempt_files: AttemptFiles::new(home.attempts_dir(), []),
+            database: fs::metadata(home.database_path()).ok().map(identity),
             home,
             sender,
             claims: HashMap::new(),
@@ -134,9 +137,22 @@ impl System {
     }
 }
 
+#[allow(clippy::needless_pass_by_value)] // as `map` calls it
+fn identity(metadata: fs::Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
+}
+
 impl Host for System {
     fn now(&self) -> Timestamp {
         Timestamp::now()
+    }
+
+    fn has_home(&self) -> bool {
+        match fs::metadata(self.home.database_path()).map(identity) {
+            Ok(found) => self.database.is_none_or(|opened| found == opened),
+            // What cannot be looked up now may be there.
+            Err(error) => !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
+        }
     }
 
     fn pause(&mut self, pause: Duration) {

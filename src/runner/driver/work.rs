@@ -1,7 +1,7 @@
 //! The driver's loop: becomes the driver of a home, waits for messages, and hands them over.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use signal_hook::iterator::Signals;
 use super::resident::{PASS_EVERY, pass};
 use super::supervisor::Supervisor;
 use super::system::System;
-use super::{Driver, DriverError, End, Message, Mode};
+use super::{Driver, DriverError, End, Host as _, Message, Mode};
 use crate::dag::Config;
 use crate::home::Home;
 use crate::runner::catalog;
@@ -23,6 +23,9 @@ use crate::runner::driver_log::line::{Fresh, Happening, Line};
 use crate::runner::planner::{self, Pacer};
 use crate::runner::race_delay::race_delay;
 use crate::store::Store;
+
+/// How often a driver that has nothing to do sees whether its home is still there.
+const HOME_SEEN_EVERY: Duration = Duration::from_secs(5);
 
 /// Becomes the driver of a home and works until there is nothing left to do, or until a signal asks it to go. While
 /// another process is the driver, a resident one stands by and ticks; any other gives [`End::Taken`].
@@ -81,8 +84,10 @@ fn drive(
         let store = Store::open(&home.database_path())?;
         let system = System::new(home.clone(), sender.clone(), supervisor.clone());
         let mut driver = Driver::take_up(system, home.clone(), mode, store, (config, file.text))?;
-        if work(&mut driver, receiver, supervisor) == End::Asked {
-            return Ok(End::Asked);
+        match work(&mut driver, receiver, supervisor) {
+            End::Idle => {}
+            End::HomeGone => return Err(DriverError::HomeGone(home.database_path().display().to_string())),
+            end @ (End::Asked | End::Taken) => return Ok(end),
         }
         let (loaded_until, store) = driver.park();
         race_delay();
@@ -115,8 +120,8 @@ fn work(driver: &mut Driver<System>, receiver: &Receiver<Message>, supervisor: &
             supervisor.stops(timeout);
             drained_at = drained_at.or_else(|| Instant::now().checked_add(timeout));
         }
-        if end == Some(End::Asked) {
-            return End::Asked;
+        if let Some(end) = end {
+            return end;
         }
         if driver.is_done() {
             return End::Idle;
@@ -124,16 +129,16 @@ fn work(driver: &mut Driver<System>, receiver: &Receiver<Message>, supervisor: &
         supervisor.works(&driver.status());
         let drain = drained_at.map(|at| at.saturating_duration_since(Instant::now()));
         let longest = [driver.wakes_within(), supervisor.wakes_within(), drain].into_iter().flatten().min();
-        let first = match longest {
-            Some(longest) => match receiver.recv_timeout(longest) {
-                Ok(message) => Some(message),
-                Err(RecvTimeoutError::Timeout) => None,
+        let until = longest.and_then(|longest| Instant::now().checked_add(longest));
+        let first = loop {
+            let left = until.map_or(Duration::MAX, |until| until.saturating_duration_since(Instant::now()));
+            match receiver.recv_timeout(left.min(HOME_SEEN_EVERY)) {
+                Ok(message) => break Some(message),
+                Err(RecvTimeoutError::Timeout) if left <= HOME_SEEN_EVERY => break None,
+                Err(RecvTimeoutError::Timeout) if driver.host_mut().has_home() => {}
+                Err(RecvTimeoutError::Timeout) => return End::HomeGone,
                 Err(RecvTimeoutError::Disconnected) => return End::Asked,
-            },
-            None => match receiver.recv() {
-                Ok(message) => Some(message),
-                Err(_) => return End::Asked,
-            },
+            }
         };
         // What came meanwhile goes into the same transaction.
         messages.extend(first.into_iter().chain(receiver.try_iter()));
@@ -161,6 +166,7 @@ fn stand_by(
     // What the last pass found wrong, and what of it was said.
     let (mut faulty, mut fresh) = (Vec::new(), Fresh::default());
     let mut pacer = Pacer::default();
+    let host = System::new(home.clone(), sender.clone(), supervisor.clone());
     loop {
         let pid = match client::driver(home) {
             client::Driver::Running { pid } => pid.unwrap_or_default(),
@@ -169,6 +175,9 @@ fn stand_by(
         log::say(&Line::new(Happening::StandBy).with("pid", pid));
         wait_for_lock(home, sender)?;
         let is_free = loop {
+            if !host.has_home() {
+                return Err(DriverError::HomeGone(home.database_path().display().to_string()));
+            }
             let now = Timestamp::now();
             let wrong = match catalog::load_config(home) {
                 Ok((good, _)) => {
@@ -242,18 +251,39 @@ fn wait_for_lock(home: &Home, sender: &Sender<Message>) -> Result<(), DriverErro
 }
 
 fn listen_to_doorbell(home: &Home, sender: &Sender<Message>) -> Result<(), DriverError> {
-    let mut doorbell: File = client::doorbell(home)?;
+    let doorbell: File = client::doorbell(home)?;
     let sender = sender.clone();
-    thread::Builder::new().name("doorbell".to_owned()).spawn(move || {
-        let mut buffer = [0; 256];
-        while doorbell.read(&mut buffer).is_ok() {
-            race_delay();
-            if sender.send(Message::Doorbell).is_err() {
-                return;
-            }
-        }
-    })?;
+    thread::Builder::new().name("doorbell".to_owned()).spawn(move || pass_on(doorbell, &sender, PASS_EVERY))?;
     Ok(())
+}
+
+/// Tells the driver that somebody has committed something. A doorbell that cannot be read may have been used: what there is to read is
+/// then read every so often.
+fn pass_on(mut doorbell: impl Read, sender: &Sender<Message>, pause: Duration) {
+    let mut buffer = [0; 256];
+    let mut is_known = false;
+    loop {
+        let error = match doorbell.read(&mut buffer) {
+            Ok(0) => io::Error::from(io::ErrorKind::UnexpectedEof),
+            Ok(_) => {
+                is_known = false;
+                race_delay();
+                if sender.send(Message::Doorbell).is_err() {
+                    return;
+                }
+                continue;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => error,
+        };
+        if !std::mem::replace(&mut is_known, true) {
+            log::say(&Line::trouble("the doorbell cannot be read, the database is read every second instead", error));
+        }
+        thread::sleep(pause);
+        if sender.send(Message::Doorbell).is_err() {
+            return;
+        }
+    }
 }
 
 fn listen_to_signals(sender: &Sender<Message>) -> Result<(), DriverError> {
@@ -273,4 +303,33 @@ fn listen_to_signals(sender: &Sender<Message>) -> Result<(), DriverError> {
         }
     })?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use super::*;
+
+    /// Gives what was put into it, one reading after the other, and then nothing any more.
+    struct Readings(VecDeque<io::Result<usize>>);
+
+    impl Read for Readings {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            self.0.pop_front().unwrap_or(Ok(0))
+        }
+    }
+
+    #[test]
+    fn a_doorbell_that_cannot_be_read_does_not_make_the_driver_deaf() {
+        let wrong = |kind: io::ErrorKind| Err(io::Error::from(kind));
+        let readings = Readings([Ok(1), wrong(io::ErrorKind::Interrupted), wrong(io::ErrorKind::Other), Ok(1)].into());
+        let (sender, receiver) = channel();
+        let thread = thread::spawn(move || pass_on(readings, &sender, Duration::from_millis(1)));
+        for _ in 0..10 {
+            assert!(matches!(receiver.recv(), Ok(Message::Doorbell)), "also after an error, and after the end");
+        }
+        drop(receiver);
+        assert!(thread.join().is_ok(), "it ends with the driver");
+    }
 }
