@@ -95,6 +95,11 @@ fn a_tick_speaks_of_no_last_good_version_where_there_is_none() {
     home.write("dags/d.toml", "schedule = [\n");
     let said = home.run("tick").code(2).err();
     assert!(said.ends_with("until then its last good version is scheduled\n"), "{said}");
+    home.write("dags/d.toml", "schedule =\n").write("dags/e.toml", "schedule = [\n");
+    let said = home.run("tick").code(2).err();
+    let next = "next: correct them, then type `crondag validate`; until then the last good version of d.toml, and nothing of e.toml, \
+                is scheduled\n";
+    assert!(said.contains("\n\nerror[syntax]: not TOML: a list is not closed\n") && said.ends_with(next), "{said}");
 }
 
 /// Lines that look like crondag's own, at the beginning, in the middle, at the end, and those of a task whose shim was killed.

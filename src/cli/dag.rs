@@ -10,6 +10,7 @@ use super::error::CliError;
 use super::output::{Page, print_json};
 use crate::app::App;
 use crate::app::request::history::{self, runs};
+use crate::dag::DagId;
 
 /// Options of `dag`.
 #[derive(Debug, clap::Args)]
@@ -61,18 +62,18 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
 
 fn rename(app: &App, dag: &str, name: &str, json: bool) -> Result<ExitCode, CliError> {
     let plan = history::plan_rename(app, dag, name)?;
-    history::rename(app, &plan, &who())?;
+    let receipt = history::rename(app, plan, &who())?;
     if json {
-        print_json(&[&plan])?;
+        print_json(&[&receipt])?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut page = Page::new();
-    let (from, to) = (&plan.from, &plan.to);
-    page.line(format!("{from} is {to} now, with {}", runs(plan.runs)));
-    if plan.renames_file {
+    let (from, to) = (&receipt.from, &receipt.to);
+    page.line(format!("{from} is {to} now, with {}", runs(receipt.runs)));
+    if receipt.file {
         page.line(format!("renamed: dags/{from}.toml to dags/{to}.toml"));
     }
-    for other in &plan.waiting {
+    for other in &receipt.waiting {
         page.line(format!("dags/{other}.toml still waits for {from}: correct it"));
     }
     page.next("crondag validate");
@@ -82,20 +83,21 @@ fn rename(app: &App, dag: &str, name: &str, json: bool) -> Result<ExitCode, CliE
 
 fn delete(app: &App, dag: &str, (with_file, yes, json): (bool, bool, bool)) -> Result<ExitCode, CliError> {
     let plan = history::plan_delete(app, dag, with_file)?;
-    let (dag_id, what) = (&plan.dag_id, runs(plan.runs));
-    let file = match (&plan.file, plan.deletes_file) {
-        (Some(_), true) => format!(" and the file dags/{dag_id}.toml"),
-        (Some(_) | None, _) => String::new(),
+    let and_file = |dag_id: &DagId, is_meant: bool| {
+        if is_meant { format!(" and the file dags/{dag_id}.toml") } else { String::new() }
     };
+    let (dag_id, file) = (&plan.dag_id, and_file(&plan.dag_id, plan.file.is_some() && plan.deletes_file));
+    let what = runs(plan.runs);
     confirm(&format!("Remove {what} of {dag_id}, their logs and what its checks recorded{file}?"), yes)?;
-    history::delete(app, &plan, &who())?;
+    let receipt = history::delete(app, plan, &who())?;
     if json {
-        print_json(&[&plan])?;
+        print_json(&[&receipt])?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut page = Page::new();
-    page.line(format!("removed: {what} of {dag_id}{file}"));
-    if plan.file.is_some() && !plan.deletes_file {
+    let dag_id = &receipt.dag_id;
+    page.line(format!("removed: {} of {dag_id}{}", runs(receipt.runs), and_file(dag_id, receipt.file_is_gone)));
+    if receipt.file.is_some() && !receipt.file_is_gone {
         page.line(format!("dags/{dag_id}.toml stays, and goes on from where it is"));
     }
     page.next("crondag list_dags");

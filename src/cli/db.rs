@@ -9,7 +9,7 @@ use super::context::Global;
 use super::error::CliError;
 use super::output::{Page, print_json};
 use crate::app::query::database::check;
-use crate::app::request::backup::backup;
+use crate::app::request::backup;
 
 /// Options of `db`.
 #[derive(Debug, clap::Args)]
@@ -43,9 +43,9 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     let mut page = Page::new();
     match &args.command {
         Db::Backup { file } => {
-            backup(&app, file)?;
-            page.line(format!("backed up to {}", file.display()));
-            page.next(&format!("crondag db check {}", file.display()));
+            let receipt = backup::apply(&app, backup::plan(file)?)?;
+            page.line(format!("backed up to {}", receipt.file.display()));
+            page.next(&format!("crondag db check {}", receipt.file.display()));
             page.print()?;
         }
         Db::Check { file, json } => {

@@ -46,11 +46,18 @@ struct SetArgs {
     /// The date
     date: String,
     /// `ok` opens it, `fail` shuts it, `checks` lets the checks decide again
-    #[arg(value_parser = ["ok", "fail", "checks"])]
-    verdict: String,
+    verdict: SetVerdict,
     /// Why
     #[arg(long)]
     reason: String,
+}
+
+/// What holds for the date from then on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum SetVerdict {
+    Ok,
+    Fail,
+    Checks,
 }
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
@@ -118,9 +125,12 @@ fn list(names: &[String], json: bool) -> Result<ExitCode, CliError> {
 }
 
 fn set(args: &SetArgs, app: &App) -> Result<ExitCode, CliError> {
-    let verdict = Verdict::parse(&args.verdict);
+    let verdict = match args.verdict {
+        SetVerdict::Ok => Some(Verdict::Ok),
+        SetVerdict::Fail => Some(Verdict::Fail),
+        SetVerdict::Checks => None,
+    };
     let plan = request::plan(app, (&args.gate, &args.date), verdict, &args.reason)?;
-    request::apply(app, &plan, &who())?;
-    show(&gate(app, &plan.gate, &plan.ds)?)?;
+    show(&request::apply(app, plan, &who())?.gate)?;
     Ok(ExitCode::SUCCESS)
 }

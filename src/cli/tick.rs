@@ -7,7 +7,7 @@ use super::context::Global;
 use super::diagnostic::{self, Style};
 use super::error::CliError;
 use super::output::say;
-use crate::app::request::tick;
+use crate::app::request::tick::{self, UnusableFile};
 
 /// Options of `tick`.
 #[derive(Debug, clap::Args)]
@@ -22,17 +22,19 @@ pub struct Args {
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     let app = global.open()?;
     // tick prints nothing when all is well.
-    let receipt = tick::plan(&app)?;
+    let receipt = tick::make_due(&app)?;
     let style = Style::of(&io::stderr());
-    for file in &receipt.faulty {
-        eprint!("{}", diagnostic::render(&file.faults, &file.path, &file.text, style));
-    }
+    let pages: Vec<String> = receipt
+        .faulty
+        .iter()
+        .map(|UnusableFile { file, .. }| diagnostic::render(&file.faults, &file.path, &file.text, style))
+        .collect();
+    eprint!("{}", pages.join("\n"));
     for note in &receipt.notes {
         say(format!("note: {note}"));
     }
     if !receipt.faulty.is_empty() {
-        let until_then = if receipt.is_scheduled_all_the_same { "its last good version" } else { "nothing of it" };
-        say(format!("next: correct it, then type `crondag validate`; until then {until_then} is scheduled"));
+        say(format!("next: {}", until_then(&receipt.faulty)));
     }
     let is_good = receipt.faulty.is_empty();
     if args.foreground {
@@ -41,4 +43,20 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
         tick::wake(&app, &receipt)?;
     }
     Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::from(2) })
+}
+
+/// What to do about files, and what becomes of them meanwhile.
+fn until_then(faulty: &[UnusableFile]) -> String {
+    let (good, never): (Vec<_>, Vec<_>) = faulty.iter().partition(|file| file.has_good_version);
+    let name = |file: &&UnusableFile| file.file.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let names = |files: &[&UnusableFile]| files.iter().map(name).collect::<Vec<_>>().join(", ");
+    let until_then = match (good.len(), never.len()) {
+        (0, 0 | 1) => "nothing of it".to_owned(),
+        (1, 0) => "its last good version".to_owned(),
+        (0, _) => "nothing of them".to_owned(),
+        (_, 0) => "the last good version of each".to_owned(),
+        (_, _) => format!("the last good version of {}, and nothing of {},", names(&good), names(&never)),
+    };
+    let them = if faulty.len() == 1 { "it" } else { "them" };
+    format!("correct {them}, then type `crondag validate`; until then {until_then} is scheduled")
 }

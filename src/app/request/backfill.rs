@@ -173,7 +173,7 @@ impl BackfillPlan {
 }
 
 /// What was recorded.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct BackfillReceipt {
     pub backfill: i64,
     /// Runs that it waits for.
@@ -185,6 +185,7 @@ pub struct BackfillReceipt {
     /// Intervals about which something else was done than the plan had said, because the world had changed.
     pub changed: Vec<PlannedRun>,
     /// Whether the driver was told.
+    #[serde(skip)]
     pub driver: Result<(), AppError>,
 }
 

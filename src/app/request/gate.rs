@@ -1,12 +1,14 @@
 //! Overruling the checks of a gate for one date.
 
-use crate::app::query::gates::gate_date;
+use serde::Serialize;
+
+use crate::app::query::gates::{GateAnswer, gate, gate_date};
 use crate::app::{App, AppError};
 use crate::dag::Verdict;
 use crate::store::GateDecision;
 
 /// What will be recorded.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct GatePlan {
     pub gate: String,
     /// The date, `2018-09-19`.
@@ -15,6 +17,15 @@ pub struct GatePlan {
     pub verdict: Option<Verdict>,
     /// Why.
     pub reason: String,
+}
+
+/// What was recorded.
+#[derive(Debug, Clone, Serialize)]
+pub struct GateReceipt {
+    pub by: String,
+    /// How the gate stands with it.
+    #[serde(flatten)]
+    pub gate: GateAnswer,
 }
 
 /// Works out what would be recorded. `date` is as somebody typed it.
@@ -38,10 +49,11 @@ pub fn plan(
 ///
 /// # Errors
 /// The database.
-pub fn apply(app: &App, plan: &GatePlan, by: &str) -> Result<(), AppError> {
+pub fn apply(app: &App, plan: GatePlan, by: &str) -> Result<GateReceipt, AppError> {
     let mut store = app.store_for_writing()?;
-    let decision = GateDecision { verdict: plan.verdict, by: by.to_owned(), reason: plan.reason.clone(), at: app.now };
+    let decision = GateDecision { verdict: plan.verdict, by: by.to_owned(), reason: plan.reason, at: app.now };
     let write = store.write()?;
     write.decide_gate(&plan.gate, &plan.ds, &decision)?;
-    Ok(write.commit()?)
+    write.commit()?;
+    Ok(GateReceipt { by: decision.by, gate: gate(app, &plan.gate, &plan.ds)? })
 }

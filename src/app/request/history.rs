@@ -36,6 +36,36 @@ pub struct DeletePlan {
     pub deletes_file: bool,
 }
 
+/// What was renamed.
+#[derive(Debug, Clone, Serialize)]
+pub struct RenameReceipt {
+    /// The name that the DAG had.
+    pub from: DagId,
+    /// The name that it has.
+    pub to: DagId,
+    pub runs: u32,
+    /// Whether its file was renamed; otherwise that had the new name already, or there is none.
+    #[serde(rename = "renames_file")]
+    pub file: bool,
+    /// Whether it had logs.
+    #[serde(rename = "renames_logs")]
+    pub logs: bool,
+    /// Other DAGs that wait for it under the old name.
+    pub waiting: Vec<DagId>,
+}
+
+/// What was removed.
+#[derive(Debug, Clone, Serialize)]
+pub struct DeleteReceipt {
+    pub dag_id: DagId,
+    pub runs: u32,
+    /// Its file, if there was one.
+    pub file: Option<PathBuf>,
+    /// Whether that is gone as well.
+    #[serde(rename = "deletes_file")]
+    pub file_is_gone: bool,
+}
+
 /// Works out what would be renamed.
 ///
 /// # Errors
@@ -104,22 +134,22 @@ pub fn runs(count: u32) -> String {
 ///
 /// # Errors
 /// The database or the disk; a run of the DAG has begun meanwhile, or the name is taken. Then nothing is renamed.
-pub fn rename(app: &App, plan: &RenamePlan, by: &str) -> Result<(), AppError> {
+pub fn rename(app: &App, plan: RenamePlan, by: &str) -> Result<RenameReceipt, AppError> {
     let (from, to) = (&plan.from, &plan.to);
     let mut store = app.store_for_writing()?;
     // Ticks wait from here on, so that none sees the file without its history.
     let write = store.write()?;
-    check_rename(from, to, write.history(from)?, write.history(to)?)?;
+    let known = write.history(from)?;
+    check_rename(from, to, known, write.history(to)?)?;
     write.rename_dag((from, to), |dag| format!(".crondag/logs/{dag}/"), by, app.now)?;
     let logs = app.home.logs_dir();
     let file = (app.home.dag_path(from.as_str()), app.home.dag_path(to.as_str()));
     let moves = [(logs.join(from.as_str()), logs.join(to.as_str())), file];
-    let mut finished: Vec<&(PathBuf, PathBuf)> = Vec::new();
+    let mut was_done = [false; 2];
     let mut done = Ok(());
-    for pair in &moves {
+    for (pair, was_done) in moves.iter().zip(&mut was_done) {
         match move_file(&pair.0, &pair.1) {
-            Ok(true) => finished.push(pair),
-            Ok(false) => {}
+            Ok(was_there) => *was_done = was_there,
             Err(error) => {
                 done = Err(AppError::environment(
                     format!("cannot rename {} to {}: {error}", pair.0.display(), pair.1.display()),
@@ -130,13 +160,15 @@ pub fn rename(app: &App, plan: &RenamePlan, by: &str) -> Result<(), AppError> {
         }
     }
     let done = done.and_then(|()| write.commit().map_err(AppError::from));
-    if done.is_err() {
-        for (old, new) in finished {
+    if let Err(error) = done {
+        for ((old, new), _) in moves.iter().zip(was_done).filter(|(_, was_done)| *was_done) {
             // What is left under the new name is found there when the same is typed again.
             let _ = fs::rename(new, old);
         }
+        return Err(error);
     }
-    done
+    let [logs, file] = was_done;
+    Ok(RenameReceipt { from: plan.from, to: plan.to, runs: known.runs, file, logs, waiting: plan.waiting })
 }
 
 /// Says whether there was anything to move.
@@ -169,11 +201,12 @@ pub fn plan_delete(app: &App, dag: &str, deletes_file: bool) -> Result<DeletePla
 ///
 /// # Errors
 /// The database or the disk; a run has begun meanwhile.
-pub fn delete(app: &App, plan: &DeletePlan, by: &str) -> Result<(), AppError> {
+pub fn delete(app: &App, plan: DeletePlan, by: &str) -> Result<DeleteReceipt, AppError> {
     let dag_id = &plan.dag_id;
     let mut store = app.store_for_writing()?;
     let write = store.write()?;
-    refuse_unfinished(dag_id, write.history(dag_id)?)?;
+    let history = write.history(dag_id)?;
+    refuse_unfinished(dag_id, history)?;
     let stays = plan.file.is_some() && !plan.deletes_file;
     write.forget_dag(dag_id, stays, by, app.now)?;
     let remove = |path: &Path, removed: io::Result<()>| match removed {
@@ -183,10 +216,13 @@ pub fn delete(app: &App, plan: &DeletePlan, by: &str) -> Result<(), AppError> {
         )),
         _ => Ok(()),
     };
+    let mut file_is_gone = false;
     if let (Some(file), true) = (&plan.file, plan.deletes_file) {
         remove(file, fs::remove_file(file))?;
+        file_is_gone = true;
     }
     write.commit()?;
     let logs = app.home.logs_dir().join(dag_id.as_str());
-    remove(&logs, fs::remove_dir_all(&logs))
+    remove(&logs, fs::remove_dir_all(&logs))?;
+    Ok(DeleteReceipt { dag_id: plan.dag_id, runs: history.runs, file: plan.file, file_is_gone })
 }

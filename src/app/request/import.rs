@@ -93,20 +93,28 @@ fn is_program(name: &str) -> bool {
 /// What will be written.
 #[derive(Debug, Clone, Serialize)]
 pub struct ImportPlan {
-    pub dags: Vec<DagId>,
+    pub dags: Vec<PlannedDag>,
+}
+
+/// A DAG file.
+#[derive(Debug, Clone, Serialize)]
+pub struct PlannedDag {
+    pub dag_id: DagId,
+    /// Where it belongs.
+    pub file: PathBuf,
+    /// The line of the crontab.
+    pub line: usize,
+    /// The job was switched off: the DAG's schedule is paused.
+    pub is_paused: bool,
     #[serde(skip)]
-    files: Vec<(PathBuf, String)>,
-    #[serde(skip)]
-    paused: Vec<DagId>,
+    text: String,
 }
 
 /// What was written.
 #[derive(Debug, Clone, Serialize)]
 pub struct ImportReceipt {
     /// The files, in order.
-    pub files: Vec<PathBuf>,
-    /// The DAGs whose jobs were switched off: their schedules are paused.
-    pub paused: Vec<DagId>,
+    pub written: Vec<PlannedDag>,
 }
 
 /// Checks each text as `crondag validate` would.
@@ -114,7 +122,7 @@ pub struct ImportReceipt {
 /// # Errors
 /// A text is no good DAG file in this home; one of its name is there.
 pub fn plan(app: &App, dags: &[ImportedDag]) -> Result<ImportPlan, AppError> {
-    let mut plan = ImportPlan { dags: Vec::new(), files: Vec::new(), paused: Vec::new() };
+    let mut plan = ImportPlan { dags: Vec::new() };
     for dag in dags {
         let path = app.home.dag_path(&dag.dag_id);
         if path.exists() {
@@ -133,11 +141,8 @@ pub fn plan(app: &App, dags: &[ImportedDag]) -> Result<ImportPlan, AppError> {
         }
         let dag_id = DagId::new(dag.dag_id.as_str())
             .map_err(|error| AppError::usage(format!("line {}: {error}", dag.line), "give its script another name"))?;
-        if dag.is_paused {
-            plan.paused.push(dag_id.clone());
-        }
-        plan.dags.push(dag_id);
-        plan.files.push((path, dag.text.clone()));
+        let (line, is_paused, text) = (dag.line, dag.is_paused, dag.text.clone());
+        plan.dags.push(PlannedDag { dag_id, file: path, line, is_paused, text });
     }
     Ok(plan)
 }
@@ -148,24 +153,24 @@ pub fn plan(app: &App, dags: &[ImportedDag]) -> Result<ImportPlan, AppError> {
 /// The database or the folder cannot be written; then none of the files is there.
 pub fn apply(app: &App, plan: ImportPlan) -> Result<ImportReceipt, AppError> {
     // First: a tick that sees such a file before its pause would start what was switched off.
-    if !plan.paused.is_empty() {
+    if plan.dags.iter().any(|dag| dag.is_paused) {
         let mut store = app.store_for_writing()?;
         let write = store.write()?;
-        for dag_id in &plan.paused {
+        for dag_id in plan.dags.iter().filter(|dag| dag.is_paused).map(|dag| &dag.dag_id) {
             let mut row = write.dag(dag_id)?.unwrap_or_else(|| DagRow::new(dag_id.clone(), app.now));
             row.is_paused = true;
             write.put_dag(&row)?;
         }
         write.commit()?;
     }
-    let mut written: Vec<PathBuf> = Vec::new();
-    for (path, text) in plan.files {
-        let made = OpenOptions::new().write(true).create_new(true).open(&path);
+    let mut written: Vec<&Path> = Vec::new();
+    for PlannedDag { file: path, text, .. } in &plan.dags {
+        let made = OpenOptions::new().write(true).create_new(true).open(path);
         if made.is_ok() {
-            written.push(path.clone());
+            written.push(path);
         }
         if let Err(error) = made.and_then(|mut file| file.write_all(text.as_bytes())) {
-            for path in &written {
+            for path in written {
                 // What cannot be removed was made by us a moment ago; the error below names its folder.
                 let _ = fs::remove_file(path);
             }
@@ -175,5 +180,5 @@ pub fn apply(app: &App, plan: ImportPlan) -> Result<ImportReceipt, AppError> {
             ));
         }
     }
-    Ok(ImportReceipt { files: written, paused: plan.paused })
+    Ok(ImportReceipt { written: plan.dags })
 }

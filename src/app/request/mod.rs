@@ -1,6 +1,8 @@
 //! Orders. Each is first a plan: what will be created and changed, and what is left out and why. A plan can be shown and
-//! serialised; nothing is written while it is made. `apply` carries it out in one transaction and gives a receipt, which says
-//! where the world has changed since the plan was made.
+//! serialised; nothing is written while it is made. `apply` (of a history `rename` and `delete`) carries it out in one transaction
+//! and gives a receipt, which says what was done, and where the world has changed since the plan was made.
+//!
+//! `tick` has no plan, since nobody is asked: it makes what is due.
 //!
 //! The receipt is given also when the driver cannot be woken: what was recorded stays, and the next tick carries it out.
 

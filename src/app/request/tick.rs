@@ -9,32 +9,41 @@ use crate::runner::driver_log as log;
 use crate::runner::planner::{self, Note};
 use crate::store::Store;
 
-/// What a tick found.
+/// What a tick made and found.
 pub struct TickReceipt {
     /// Files that cannot be used.
-    pub faulty: Vec<FaultyFile>,
-    /// Whether a good version of one of these goes on being scheduled.
-    pub is_scheduled_all_the_same: bool,
+    pub faulty: Vec<UnusableFile>,
     /// What is to be said of DAGs whose files changed, and of those whose marks were ahead of the clock.
     pub notes: Vec<Note>,
     /// Opening it is a good part of what a tick costs.
     store: Store,
 }
 
-/// Makes what is due.
+/// A file that cannot be used.
+pub struct UnusableFile {
+    pub file: FaultyFile,
+    /// Whether a version of it that was good goes on being scheduled; otherwise nothing of it is.
+    pub has_good_version: bool,
+}
+
+/// Makes what is due. Without a plan before it, since nobody is asked: what it would make is what `crondag next` shows.
 ///
 /// # Errors
 /// The database; the folder of DAG files.
-pub fn plan(app: &App) -> Result<TickReceipt, AppError> {
+pub fn make_due(app: &App) -> Result<TickReceipt, AppError> {
     let mut store = app.store_for_writing()?;
     let report = planner::plan(&app.home, &mut store, &app.config, app.now)?;
     planner::note_tick(&app.home);
-    let mut is_scheduled_all_the_same = false;
-    for stem in report.faulty.iter().filter_map(|file| file.path.file_stem()) {
-        let Ok(dag_id) = DagId::new(stem.to_string_lossy()) else { continue };
-        is_scheduled_all_the_same |= store.dag(&dag_id)?.is_some_and(|row| row.version_id.is_some());
+    let mut faulty = Vec::new();
+    for file in report.faulty {
+        let stem = file.path.file_stem().unwrap_or_default().to_string_lossy();
+        let has_good_version = match DagId::new(stem) {
+            Ok(dag_id) => store.dag(&dag_id)?.is_some_and(|row| row.version_id.is_some()),
+            Err(_) => false,
+        };
+        faulty.push(UnusableFile { file, has_good_version });
     }
-    Ok(TickReceipt { faulty: report.faulty, is_scheduled_all_the_same, notes: report.notes, store })
+    Ok(TickReceipt { faulty, notes: report.notes, store })
 }
 
 /// Lets the driver run what there is: another process, which is not waited for.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::app::App;
-use crate::app::request::import::{self as request, Source};
+use crate::app::request::import::{self as request, ImportReceipt, Source};
 use crate::cli::error::CliError;
 use crate::cli::output::{Cell, Page, Table, Tone, print_json};
 use crate::import::Weight;
@@ -46,13 +46,14 @@ pub(in crate::cli) fn run(args: &Args) -> Result<ExitCode, CliError> {
     };
     let app = args.into.as_deref().map(|home| App::open(Some(home))).transpose()?;
     let import = request::read(app.as_ref(), source, args.user.as_deref(), args.chain)?;
-    if let Some(app) = &app {
-        request::apply(app, request::plan(app, &import.dags)?)?;
-    }
+    let receipt = match &app {
+        Some(app) => Some(request::apply(app, request::plan(app, &import.dags)?)?),
+        None => None,
+    };
     if args.json {
         print_json(&import)?;
     } else {
-        show(&import, args, app.as_ref())?;
+        show(&import, args, app.as_ref().zip(receipt.as_ref()))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -65,9 +66,14 @@ fn read_standard_input() -> Result<String, CliError> {
     Ok(text)
 }
 
-fn show(import: &Import, args: &Args, app: Option<&App>) -> Result<(), CliError> {
+fn show(import: &Import, args: &Args, written: Option<(&App, &ImportReceipt)>) -> Result<(), CliError> {
     let mut page = Page::new();
-    if app.is_none() {
+    if let Some((_, receipt)) = written {
+        for dag in &receipt.written {
+            let paused = if dag.is_paused { ", paused" } else { "" };
+            page.line(format!("wrote dags/{}.toml (line {}{paused})", dag.dag_id, dag.line));
+        }
+    } else {
         for dag in &import.dags {
             page.gap();
             let name = page.paint(Tone::Bold, &format!("dags/{}.toml", dag.dag_id));
@@ -75,11 +81,6 @@ fn show(import: &Import, args: &Args, app: Option<&App>) -> Result<(), CliError>
             for line in dag.text.lines() {
                 page.line(format!("  {line}"));
             }
-        }
-    } else {
-        for dag in &import.dags {
-            let paused = if dag.is_paused { ", paused" } else { "" };
-            page.line(format!("wrote dags/{}.toml (line {}{paused})", dag.dag_id, dag.line));
         }
     }
     if !import.notes.is_empty() {
@@ -96,8 +97,8 @@ fn show(import: &Import, args: &Args, app: Option<&App>) -> Result<(), CliError>
         page.table(&table);
     }
     page.gap();
-    match (app, &args.file) {
-        (Some(app), _) => {
+    match (written, &args.file) {
+        (Some((app, _)), _) => {
             page.next(&format!("crondag --home {} validate", app.home.root().display()));
             page.line("then take these lines out of the crontab, and put the one of `crondag status` in");
         }
