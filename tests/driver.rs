@@ -61,6 +61,7 @@ impl Host for Idle {
     }
     fn watch(&mut self, _: Key, _: String, _: Timestamp, _: Duration) {}
     fn stop(&mut self, _: &str) {}
+    fn kill(&mut self, _: &str) {}
     fn release(&mut self, _: &str) {}
     fn release_all(&mut self) {}
     fn poll_files(&mut self, _: Vec<(Key, String)>) {}
@@ -353,7 +354,7 @@ fn a_run_that_a_new_driver_ends_is_not_ended_again_by_a_stop_that_was_asked_for_
     let version = world.version(&format!("run_timeout = '1h'\n{HAS_PAST}"));
     let run = world.run(0, version);
     let write = world.store.write().unwrap();
-    write.ask(&Intent::Stop { run, by: "me".to_owned() }, day(2)).unwrap();
+    write.ask(&Intent::Stop { run, by: "me".to_owned(), at_once: false }, day(2)).unwrap();
     write.commit().unwrap();
     world.driver(Mode::UntilIdle);
     let database = rusqlite::Connection::open(world.home.database_path()).unwrap();

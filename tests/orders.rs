@@ -592,6 +592,9 @@ ending: deaf (try 1)
 next: crondag runs d
 
 "#]]);
+    home.run("stop d 2024-01-01").code(0).stdout_eq(
+        "d: nothing to stop, no such run is queued or running\nending: deaf (try 1)\nnext: crondag runs d\n",
+    );
     let waiting = home.start("stop d --wait -y");
     home.write("free", "");
     assert!(waiting.wait_with_output().unwrap().status.success());
@@ -601,6 +604,48 @@ d: nothing to stop, no such run is queued or running
 next: crondag runs d
 
 "#]]);
+}
+
+#[test]
+fn a_stop_now_kills_what_runs_and_what_was_told_to_end_before() {
+    let deaf = "kill_grace = '1h'\nshell = \"trap '' TERM; (trap '' TERM; sleep 600) & touch up; wait; sleep 600\"\n";
+    let home = Home::new()
+        .dag("d", format!("[tasks.deaf]\n{deaf}[tasks.next]\nafter = 'deaf'\nshell = 'true'\n"))
+        .has_ticked();
+    let begins = |date: &str| {
+        home.run(&format!("trigger d --date {date}")).success();
+        until("the task is there", || home.has("up"));
+        home.remove("up");
+    };
+    begins("2024-01-01");
+    home.run("stop d --now --wait")
+        .code(2)
+        .stdout_eq(str![[r#"
+d: running tasks are stopped, the others skipped, the run fails; a queued run ends without having begun
+logical date             state    run id
+2024-01-01 00:00 +00:00  running  manual__2024-01-01T00:00:00+00:00__[..]
+
+"#]])
+        .stderr_eq(str![[r#"
+error: nothing was done: "Stop this run?" must be answered, and there is no terminal to ask on
+next: the same again with -y, which means yes
+
+"#]]);
+    home.run("stop d --now --wait -y").success();
+    assert_eq!(home.runs("d"), ["2024-01-01 failed manual"]);
+    let tasks = home.json("tasks d --json");
+    assert_eq!((&tasks[0]["state"], &tasks[0]["ending_try"]), (&json!("failed"), &json!(null)));
+
+    begins("2024-01-02");
+    home.run("stop d -y").success();
+    until("it is told to end", || home.json("tasks d 2024-01-02 --json")[0]["ending_try"] == 1);
+    home.run("stop d 2024-01-02 --now --wait -y").success().stdout_eq(str![[r#"
+d: killed at once: deaf (try 1)
+next: crondag runs d
+
+"#]]);
+    assert_eq!(home.json("tasks d 2024-01-02 --json")[0]["ending_try"], json!(null));
+    home.is_sound();
 }
 
 #[test]

@@ -10,13 +10,15 @@ use super::context::Global;
 use super::error::CliError;
 use super::output::{Cell, Page, Table, Tone, print_json, say};
 use crate::app::App;
+use crate::app::query::ending::EndingAttempt;
 use crate::app::request::stop::{self, StopProgress, StopRequest, StoppedRun};
 use crate::dag::DagId;
 
 /// Options of `stop`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Example:\n  crondag stop userprofile 20180701\n  crondag stop userprofile              all runs that have not ended"
+    after_help = "Example:\n  crondag stop userprofile 20180701\n  crondag stop userprofile              all runs that have not ended\n  \
+                        crondag stop userprofile --now --wait what does not end, killed"
 )]
 pub struct Args {
     /// The DAG
@@ -24,6 +26,9 @@ pub struct Args {
     /// The run's logical date, or its id [default: all runs of the DAG that have not ended]
     #[arg(value_name = "DATE|RUN_ID")]
     run: Option<String>,
+    /// Kill their processes at once, and those that were told to end before: they have no `kill_grace` to put things away
+    #[arg(long)]
+    now: bool,
     /// Wait until all their processes are gone
     #[arg(long)]
     wait: bool,
@@ -37,10 +42,10 @@ pub struct Args {
 
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     let app = global.open()?;
-    let plan = stop::plan(&app, &StopRequest { dag: args.dag.clone(), run: args.run.clone() })?;
+    let plan = stop::plan(&app, &StopRequest { dag: args.dag.clone(), run: args.run.clone(), at_once: args.now })?;
     let next = format!("crondag runs {}", plan.dag_id);
     let mut page = Page::new();
-    if plan.runs.is_empty() {
+    if plan.is_empty() {
         if args.json {
             print_json(&plan.runs)?;
             return Ok(ExitCode::SUCCESS);
@@ -63,15 +68,27 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
         ]);
     }
     if !args.json {
-        page.line(format!(
-            "{}: running tasks are stopped, the others skipped, the run fails; a queued run ends without having begun",
-            plan.dag_id
-        ));
-        page.table(&table);
+        if !plan.runs.is_empty() {
+            page.line(format!(
+                "{}: running tasks are stopped, the others skipped, the run fails; a queued run ends without having begun",
+                plan.dag_id
+            ));
+            page.table(&table);
+        }
+        if !plan.killed.is_empty() {
+            page.line(format!("{}: killed at once: {}", plan.dag_id, names(&plan.killed)));
+        }
         page.print()?;
     }
-    let count = plan.runs.len();
-    confirm(&format!("Stop {}?", if count == 1 { "this run".to_owned() } else { format!("{count} runs") }), args.yes)?;
+    confirm(
+        &match (plan.runs.len(), plan.killed.len()) {
+            (0, 1) => "Kill this attempt?".to_owned(),
+            (0, attempts) => format!("Kill {attempts} attempts?"),
+            (1, _) => "Stop this run?".to_owned(),
+            (runs, _) => format!("Stop {runs} runs?"),
+        },
+        args.yes,
+    )?;
     let receipt = stop::apply(&app, plan, &who())?;
     if args.json {
         print_json(&[&receipt])?;
@@ -81,9 +98,11 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
             page.line(format!("{} has ended by itself meanwhile", run.run_id));
         }
         if !args.wait {
-            page.line(
-                "the driver ends them; their processes have kill_grace to end by themselves, then they are killed",
-            );
+            page.line(if args.now {
+                "the driver kills their processes at once"
+            } else {
+                "the driver ends them; their processes have kill_grace to end by themselves, then they are killed"
+            });
             page.command("to wait for that:", &format!("crondag stop {} --wait", receipt.dag_id));
         }
         page.next(&next);
@@ -118,7 +137,10 @@ fn wait(app: &App, dag_id: &DagId, runs: &[StoppedRun]) -> Result<ExitCode, CliE
 
 /// What still lives, in a line.
 fn ending(progress: &StopProgress) -> Option<String> {
-    let names = progress.ending.iter().map(|attempt| format!("{} (try {})", attempt.task_id, attempt.try_number));
-    let names: Vec<String> = names.collect();
-    (!names.is_empty()).then(|| format!("ending: {}", names.join(", ")))
+    (!progress.ending.is_empty()).then(|| format!("ending: {}", names(&progress.ending)))
+}
+
+fn names(attempts: &[EndingAttempt]) -> String {
+    let names = attempts.iter().map(|attempt| format!("{} (try {})", attempt.task_id, attempt.try_number));
+    names.collect::<Vec<_>>().join(", ")
 }

@@ -32,6 +32,9 @@ pub enum Intent {
         run: RunNumber,
         /// Who asked for it, for the record.
         by: String,
+        /// Its processes have no grace, nor have those that were told to end before.
+        #[serde(default)]
+        at_once: bool,
     },
     /// Start nothing new of a backfill, or go on with it.
     HoldBackfill {

@@ -147,6 +147,13 @@ impl Host for SimHost {
         world.stop(token);
     }
 
+    fn kill(&mut self, token: &str) {
+        self.acts_in_turn();
+        let mut world = self.world.borrow_mut();
+        world.tell(|_| format!("kill {token}"));
+        world.kill(token);
+    }
+
     fn release(&mut self, token: &str) {
         self.acts_in_turn();
         self.world.borrow_mut().check_release(token);

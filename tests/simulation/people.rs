@@ -251,7 +251,8 @@ impl World {
         let open: Vec<i64> = runs.into_iter().filter(|(_, has_ended)| !has_ended).map(|(run, _)| run).collect();
         if !open.is_empty() {
             let run = RunNumber(*self.random.pick(&open));
-            self.ask(run, &Intent::Stop { run, by: BY.to_owned() });
+            let at_once = self.random.chance(300);
+            self.ask(run, &Intent::Stop { run, by: BY.to_owned(), at_once });
         }
     }
 
@@ -259,7 +260,7 @@ impl World {
     pub fn stop_all(&mut self) {
         for run in self.promises.unfinished().into_keys() {
             let run = RunNumber(run);
-            self.ask(run, &Intent::Stop { run, by: BY.to_owned() });
+            self.ask(run, &Intent::Stop { run, by: BY.to_owned(), at_once: false });
         }
     }
 

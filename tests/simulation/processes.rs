@@ -292,6 +292,14 @@ impl World {
         self.after(takes, Happening::Stopped(token.to_owned()));
     }
 
+    /// The shim gives no more grace: of two ends the first one counts.
+    pub fn kill(&mut self, token: &str) {
+        let Some(process) = self.processes.get_mut(token).filter(|process| process.has_shim) else { return };
+        process.is_stopping = true;
+        let takes = self.random.between(1_000, 50_000);
+        self.after(takes, Happening::Stopped(token.to_owned()));
+    }
+
     pub fn arrives(&mut self, driver: u64, arrival: Arrival) {
         if driver != self.driver || !self.is_driver_alive {
             return;

@@ -1,5 +1,7 @@
 //! Ending runs.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use crate::app::query::ending::{EndingAttempt, ending};
@@ -16,6 +18,8 @@ pub struct StopRequest {
     pub dag: String,
     /// The run's logical date, or its id; `None` means all that have not ended.
     pub run: Option<String>,
+    /// Without grace, also what was told to end before.
+    pub at_once: bool,
 }
 
 /// A run that will be ended.
@@ -36,6 +40,17 @@ pub struct StopPlan {
     pub dag_id: DagId,
     /// The runs, oldest first.
     pub runs: Vec<StoppedRun>,
+    /// Attempts that were told to end before and are killed now.
+    pub killed: Vec<EndingAttempt>,
+    #[serde(skip)]
+    at_once: bool,
+}
+
+impl StopPlan {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.runs.is_empty() && self.killed.is_empty()
+    }
 }
 
 /// What was recorded.
@@ -66,6 +81,7 @@ pub fn plan(app: &App, request: &StopRequest) -> Result<StopPlan, AppError> {
         }
         (None, None) => Vec::new(),
     };
+    let asked: Vec<RunNumber> = candidates.iter().map(|run| run.number).collect();
     let zone = app.zone_of(&dag_id);
     let runs = candidates.into_iter().filter(|run| !run.state.is_final()).map(|run| StoppedRun {
         logical_date: Moment::new(run.logical_date, &zone),
@@ -73,7 +89,14 @@ pub fn plan(app: &App, request: &StopRequest) -> Result<StopPlan, AppError> {
         state: run.state,
         number: run.number,
     });
-    Ok(StopPlan { dag_id, runs: runs.collect() })
+    let runs = runs.collect();
+    let mut killed = match &store {
+        Some(store) if request.at_once => ending(app, store)?,
+        Some(_) | None => Vec::new(),
+    };
+    killed.retain(|attempt| request.run.is_none() || asked.contains(&attempt.run));
+    killed.retain(|attempt| attempt.dag_id == dag_id);
+    Ok(StopPlan { dag_id, runs, killed, at_once: request.at_once })
 }
 
 /// What is left of stopped runs.
@@ -123,8 +146,10 @@ pub fn apply(app: &App, plan: StopPlan, by: &str) -> Result<StopReceipt, AppErro
         if is_over { ended_before.push(run) } else { runs.push(run) }
     }
     let write = store.write()?;
-    for run in &runs {
-        write.ask(&Intent::Stop { run: run.number, by: by.to_owned() }, app.now)?;
+    let numbers: BTreeSet<RunNumber> =
+        runs.iter().map(|run| run.number).chain(plan.killed.iter().map(|attempt| attempt.run)).collect();
+    for run in numbers {
+        write.ask(&Intent::Stop { run, by: by.to_owned(), at_once: plan.at_once }, app.now)?;
     }
     write.commit()?;
     Ok(StopReceipt { dag_id: plan.dag_id, runs, ended_before, driver: app.wake_driver() })

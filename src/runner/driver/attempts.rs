@@ -10,7 +10,7 @@ use super::{Driver, EndedAttempt, Host, Item, Key, Live, Message, Starting};
 use crate::dag::schedule::DataInterval;
 use crate::dag::template::{Renderer, Scope, Secrets};
 use crate::dag::units::format_duration;
-use crate::dag::{Config, SKIP_EXIT_STATUS};
+use crate::dag::{Config, RunNumber, SKIP_EXIT_STATUS};
 use crate::home::Home;
 use crate::runner::actions;
 use crate::runner::attempt::{AttemptSpec, Ending, ExitRecord, Launch, LimitedBy, TimeLimit};
@@ -213,6 +213,15 @@ impl<H: Host> Driver<H> {
             return;
         }
         self.host.stop(&live.token);
+    }
+
+    /// Gives what is being stopped of a run no more time: attempts whose tasks do not run any more.
+    pub(super) fn kill(&mut self, run: RunNumber) {
+        for ((of, ..), live) in &self.live {
+            if *of == run && live.is_stopping {
+                self.host.kill(&live.token);
+            }
+        }
     }
 }
 

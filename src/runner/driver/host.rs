@@ -59,6 +59,9 @@ pub trait Host {
     /// Asks an attempt to end.
     fn stop(&mut self, token: &str);
 
+    /// Ends an attempt that is asked to end, without any grace.
+    fn kill(&mut self, token: &str);
+
     /// The attempt's end is committed: what it had reserved may serve another.
     fn release(&mut self, token: &str);
 

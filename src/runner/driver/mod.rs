@@ -164,6 +164,8 @@ pub struct Driver<H> {
     events: VecDeque<Event>,
     items: Vec<Item>,
     stops: Vec<Key>,
+    /// Runs whose attempts, where they are being stopped, get no more time.
+    kills: Vec<RunNumber>,
     polls: Vec<Start>,
     live: HashMap<Key, Live>,
     /// The live attempts by their tokens.
@@ -218,6 +220,7 @@ impl<H: Host> Driver<H> {
             events: VecDeque::new(),
             items: Vec::new(),
             stops: Vec::new(),
+            kills: Vec::new(),
             polls: Vec::new(),
             live: HashMap::new(),
             keys: HashMap::new(),
@@ -414,6 +417,9 @@ impl<H: Host> Driver<H> {
         }
         for key in std::mem::take(&mut self.stops) {
             self.stop(&key);
+        }
+        for run in std::mem::take(&mut self.kills) {
+            self.kill(run);
         }
         let polls = std::mem::take(&mut self.polls);
         self.poll_all(polls);

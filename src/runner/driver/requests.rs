@@ -104,8 +104,11 @@ impl<H: Host> Driver<H> {
                 self.events.push_back(Event::Mark { run, task, state, by });
                 Ok(())
             }
-            Intent::Stop { run, by } => {
+            Intent::Stop { run, by, at_once } => {
                 self.make_known(run)?;
+                if at_once {
+                    self.kills.push(run);
+                }
                 self.events.push_back(Event::Stop { run, by });
                 Ok(())
             }

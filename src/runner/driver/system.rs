@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::PathBuf;
 use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,7 +20,7 @@ use crate::dag::config::Email;
 use crate::dag::{Config, DagId};
 use crate::home::Home;
 use crate::notify::{self, DeliveryError};
-use crate::runner::attempt::local::attempt_file::{self, AttemptFiles, Claim, Found, Report};
+use crate::runner::attempt::local::attempt_file::{self, AttemptFiles, Claim, Found, Grace, Report};
 use crate::runner::attempt::local::process::Ended;
 use crate::runner::attempt::local::spawner::Spawner;
 use crate::runner::attempt::printed::own;
@@ -259,14 +260,11 @@ impl Host for System {
     fn stop(&mut self, token: &str) {
         let path = self.attempt_files.path(token);
         self.overdue.watch(token, path.clone(), Instant::now());
-        let token = token.to_owned();
-        in_background("stop", move || {
-            race_delay();
-            let pauses = Backoff::new(Duration::from_millis(20), Duration::from_secs(1));
-            if let Err(error) = attempt_file::stop(&path, &token, pauses.take(STOP_REQUESTS)) {
-                log::say(&Line::trouble("cannot stop an attempt", error).with("attempt", token));
-            }
-        });
+        ask_to_end(path, token, Grace::OfTask);
+    }
+
+    fn kill(&mut self, token: &str) {
+        ask_to_end(self.attempt_files.path(token), token, Grace::None);
     }
 
     fn release(&mut self, token: &str) {
@@ -403,4 +401,16 @@ fn launch_error(error: &io::Error) -> String {
         Some(libc::EROFS) => "the disk of the state folder is read-only".to_owned(),
         _ => format!("the shim cannot be started: {error}"),
     }
+}
+
+/// Asks a shim in the background to end its attempt.
+fn ask_to_end(path: PathBuf, token: &str, grace: Grace) {
+    let token = token.to_owned();
+    in_background("stop", move || {
+        race_delay();
+        let pauses = Backoff::new(Duration::from_millis(20), Duration::from_secs(1));
+        if let Err(error) = attempt_file::stop(&path, &token, grace, pauses.take(STOP_REQUESTS)) {
+            log::say(&Line::trouble("cannot stop an attempt", error).with("attempt", token));
+        }
+    });
 }

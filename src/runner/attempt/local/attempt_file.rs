@@ -228,13 +228,32 @@ pub fn wait(path: &Path, token: &str) -> io::Result<Found> {
     }
 }
 
+/// How long the processes of an attempt that is asked to end may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grace {
+    /// The task's `kill_grace`.
+    OfTask,
+    /// They are killed at once, also where the grace has begun.
+    None,
+}
+
+impl Grace {
+    /// What tells a shim.
+    fn signal(self) -> Signal {
+        match self {
+            Grace::OfTask => Signal::TERM,
+            Grace::None => Signal::USR1,
+        }
+    }
+}
+
 /// Asks a shim to stop its attempt. A shim that has only just been started has not said yet who it is, and may take its time
 /// where many do: the shim is tried as many times as there are `pauses`, and once more. Does nothing when the shim is gone, or when its number may
 /// belong to another process by now.
 ///
 /// # Errors
 /// At the last time the attempt file could not be read, or the shim had not spoken ([`io::ErrorKind::TimedOut`]).
-pub fn stop(path: &Path, token: &str, pauses: impl IntoIterator<Item = Duration>) -> io::Result<()> {
+pub fn stop(path: &Path, token: &str, grace: Grace, pauses: impl IntoIterator<Item = Duration>) -> io::Result<()> {
     let mut pauses = pauses.into_iter();
     // Until the shim speaks, the file speaks of its last attempt.
     let mut before: Option<String> = None;
@@ -243,8 +262,8 @@ pub fn stop(path: &Path, token: &str, pauses: impl IntoIterator<Item = Duration>
             Ok(Lock::Free) => return Ok(()),
             Ok(Lock::Held(Some(holder))) if holder.token == token => {
                 if holder.is_known() {
-                    process::signal(holder.pid, Signal::TERM);
-                    // One that its task has stopped takes TERM only when it goes on.
+                    process::signal(holder.pid, grace.signal());
+                    // One that its task has stopped takes it only when it goes on.
                     process::signal(holder.pid, Signal::CONT);
                 }
                 return Ok(());
@@ -476,7 +495,7 @@ mod tests {
                 }
                 Duration::ZERO
             });
-            stop(&self.path, "0.ours", pauses)
+            stop(&self.path, "0.ours", Grace::OfTask, pauses)
         }
     }
 

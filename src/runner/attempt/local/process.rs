@@ -283,6 +283,11 @@ pub trait Tree {
         true
     }
 
+    /// Whether the grace is over before its time.
+    fn is_urgent(&mut self) -> bool {
+        false
+    }
+
     /// Ends those that can be ended in one blow.
     fn kill(&mut self) {}
 
@@ -313,7 +318,7 @@ pub fn end_all(tree: &mut impl Tree, grace: Duration) -> Ended {
         if is_clean || started.elapsed() > grace + GIVE_UP_AFTER {
             return Ended { count: u32::try_from(seen.len()).unwrap_or(u32::MAX), is_clean };
         }
-        let is_in_grace = started.elapsed() < grace;
+        let is_in_grace = !tree.is_urgent() && started.elapsed() < grace;
         if !is_in_grace {
             tree.kill();
         }

@@ -37,6 +37,9 @@ use crate::runner::attempt::{AttemptSpec, Ending, ExitRecord, counted_processes}
 use crate::runner::backoff::Backoff;
 use crate::runner::race_delay::race_delay;
 
+/// The signal that ends an attempt without grace.
+const KILL_AT_ONCE: i32 = libc::SIGUSR1;
+
 /// A process just forked that waits to be told which attempt is its own.
 pub(super) struct Spare {
     holder: Holder,
@@ -51,7 +54,7 @@ impl Spare {
     pub(super) fn prepare() -> io::Result<Spare> {
         // A group leader cannot begin a session; just forked, the shim is none.
         let _ = setsid();
-        let signals = Signals::instead_of(&[libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGCHLD])?;
+        let signals = Signals::instead_of(&[libc::SIGTERM, libc::SIGINT, libc::SIGHUP, KILL_AT_ONCE, libc::SIGCHLD])?;
         // Orphans of the task come back to the shim instead of escaping to init.
         sys::become_subreaper()?;
         let pid = i32::try_from(std::process::id()).unwrap_or(0);
@@ -211,12 +214,13 @@ impl Shim<'_> {
         pump.do_not_block();
         let mut status: Option<ExitStatus> = None;
         let mut why: Option<Ending> = None;
-        let mut is_asked = false;
+        let (mut is_asked, mut is_urgent) = (false, false);
         while status.is_none() && why.is_none() {
             let remaining = deadline.map(|(deadline, _)| deadline.saturating_duration_since(Instant::now()));
             pump.wait(signals, remaining);
             while let Some(signal) = signals.take() {
                 is_asked |= signal != libc::SIGCHLD;
+                is_urgent |= signal == KILL_AT_ONCE;
             }
             reap(main, &mut status);
             if status.is_none() {
@@ -238,7 +242,9 @@ impl Shim<'_> {
             let has_succeeded = why.is_none() && status.is_some_and(|status| status.success());
             let (pump, status) = (&mut pump, &mut status);
             let user = self.spec.run_as.as_deref();
-            let mut tree = Attempt { token: &self.spec.token, shim, main, user, group, is_thorough, pump, log, status };
+            let token = &self.spec.token;
+            let mut tree =
+                Attempt { token, shim, main, user, group, is_thorough, signals, is_urgent, pump, log, status };
             if self.spec.leave_processes && has_succeeded {
                 left_running = u32::try_from(tree.find().len()).unwrap_or(u32::MAX);
                 is_clean = group.is_none_or(Group::release);
@@ -332,6 +338,9 @@ struct Attempt<'a> {
     group: Option<&'a Group>,
     /// Finds strangers with the token even when no relative is left.
     is_thorough: bool,
+    signals: &'a Signals,
+    /// Whoever asked for the end gives no grace.
+    is_urgent: bool,
     pump: &'a mut Pump,
     log: &'a mut AttemptLog,
     status: &'a mut Option<ExitStatus>,
@@ -354,6 +363,13 @@ impl Tree for Attempt<'_> {
     fn is_gone(&mut self) -> bool {
         reap(self.main, self.status);
         !process::has_children() && self.group.is_none_or(Group::is_empty)
+    }
+
+    fn is_urgent(&mut self) -> bool {
+        while let Some(signal) = self.signals.take() {
+            self.is_urgent |= signal == KILL_AT_ONCE;
+        }
+        self.is_urgent
     }
 
     fn kill(&mut self) {
