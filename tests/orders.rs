@@ -549,13 +549,25 @@ with it: crondag clear d backfill__2024-01-01T00:00:00+00:00 --task sales
 }
 
 #[test]
+fn marking_a_run_in_which_every_task_has_ended_says_that_none_is_marked() {
+    let home = Home::new().dag("d", "[tasks.a]\nshell = 'true'\n").has_ticked();
+    home.run("trigger d --date 2024-01-01 --wait").success();
+    home.run("mark d 2024-01-01 failed").success().stdout_eq(str![[r#"
+d 2024-01-01 00:00 +00:00: every task has ended, so none is marked; --task names one all the same
+next: crondag tasks d manual__2024-01-01T00:00:00+00:00__[..]
+
+"#]]);
+    assert_eq!(home.json("mark d 2024-01-01 failed --json")[0]["tasks"], serde_json::json!([]));
+}
+
+#[test]
 fn a_stop_says_what_still_lives_and_waits_for_it_where_it_is_told_to() {
     let dag = "[tasks.deaf]\nkill_grace = '1h'\nshell = \"trap '' TERM; touch up; until test -e free; do sleep 0.05; done\"\n";
     let home = Home::new().dag("d", dag).has_ticked();
     home.run("trigger d --date 2024-01-01").success();
     until("the task is there", || home.has("up"));
     home.run("stop d -y").success().stdout_eq(str![[r#"
-d: running tasks are stopped, the others skipped, the run fails; a queued run ends without having begun
+d: running tasks are stopped, the others skipped, the run fails
 logical date             state    run id
 2024-01-01 00:00 +00:00  running  manual__2024-01-01T00:00:00+00:00__[..]
 the driver ends them; their processes have kill_grace to end by themselves, then they are killed
@@ -621,7 +633,7 @@ fn a_stop_now_kills_what_runs_and_what_was_told_to_end_before() {
     home.run("stop d --now --wait")
         .code(2)
         .stdout_eq(str![[r#"
-d: running tasks are stopped, the others skipped, the run fails; a queued run ends without having begun
+d: running tasks are stopped, the others skipped, the run fails
 logical date             state    run id
 2024-01-01 00:00 +00:00  running  manual__2024-01-01T00:00:00+00:00__[..]
 

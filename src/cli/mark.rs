@@ -56,6 +56,10 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
         let mut page = Page::new();
         if receipt.was_created {
             page.line(format!("{dag_id} {date} never ran: recorded as {state}, nothing is started"));
+        } else if receipt.tasks.is_empty() {
+            page.line(format!(
+                "{dag_id} {date}: every task has ended, so none is marked; --task names one all the same"
+            ));
         } else {
             let named = args.tasks.join(", ");
             let what = if named.is_empty() { "every task that has not ended" } else { named.as_str() };

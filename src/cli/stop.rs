@@ -12,7 +12,7 @@ use super::output::{Cell, Page, Table, Tone, print_json, say};
 use crate::app::App;
 use crate::app::query::ending::EndingAttempt;
 use crate::app::request::stop::{self, StopProgress, StopRequest, StoppedRun};
-use crate::dag::DagId;
+use crate::dag::{DagId, RunState};
 
 /// Options of `stop`.
 #[derive(Debug, clap::Args)]
@@ -69,10 +69,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     }
     if !args.json {
         if !plan.runs.is_empty() {
-            page.line(format!(
-                "{}: running tasks are stopped, the others skipped, the run fails; a queued run ends without having begun",
-                plan.dag_id
-            ));
+            page.line(format!("{}: {}", plan.dag_id, what_happens(&plan.runs)));
             page.table(&table);
         }
         if !plan.killed.is_empty() {
@@ -95,7 +92,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     } else {
         let mut page = Page::new();
         for run in &receipt.ended_before {
-            page.line(format!("{} has ended by itself meanwhile", run.run_id));
+            page.line(format!("{} has ended meanwhile", run.run_id));
         }
         if !args.wait {
             page.line(if args.now {
@@ -110,6 +107,18 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     }
     receipt.driver.clone()?;
     if args.wait { wait(&app, &receipt.dag_id, &receipt.runs) } else { Ok(ExitCode::SUCCESS) }
+}
+
+/// What becomes of these runs.
+fn what_happens(runs: &[StoppedRun]) -> String {
+    let is_queued = |run: &StoppedRun| run.state == RunState::Queued;
+    let begun = "running tasks are stopped, the others skipped, the run fails";
+    let queued = "a queued run ends without having begun";
+    match (runs.iter().all(is_queued), runs.iter().any(is_queued)) {
+        (true, _) => queued.to_owned(),
+        (false, true) => format!("{begun}; {queued}"),
+        (false, false) => begun.to_owned(),
+    }
 }
 
 /// How often the database is asked while a stop is waited for.

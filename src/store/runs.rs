@@ -252,6 +252,19 @@ fn queued_scheduled_runs(connection: &Connection, dag_id: &DagId) -> Result<u32,
     Ok(connection.prepare_cached(sql)?.query_row([dag_id.as_str()], |row| row.get(0))?)
 }
 
+fn task_instances(connection: &Connection, run: RunNumber) -> Result<Vec<TaskInstance>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT task_id, state, try_number, max_tries, start_date, end_date, next_try_at, reason
+         FROM task_instances WHERE run = ?1",
+    )?;
+    let mut rows = statement.query([run.0])?;
+    let mut tasks = Vec::new();
+    while let Some(row) = rows.next()? {
+        tasks.push(task_instance(row)?);
+    }
+    Ok(tasks)
+}
+
 fn task_instance(row: &Row<'_>) -> Result<TaskInstance, StoreError> {
     Ok(TaskInstance {
         task_id: task_id(row, 0)?,
@@ -389,16 +402,7 @@ impl Store {
 
     /// The task instances of a run, by task id.
     pub fn task_instances(&self, run: RunNumber) -> Result<Vec<TaskInstance>, StoreError> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT task_id, state, try_number, max_tries, start_date, end_date, next_try_at, reason
-             FROM task_instances WHERE run = ?1",
-        )?;
-        let mut rows = statement.query([run.0])?;
-        let mut tasks = Vec::new();
-        while let Some(row) = rows.next()? {
-            tasks.push(task_instance(row)?);
-        }
-        Ok(tasks)
+        task_instances(&self.connection, run)
     }
 
     /// The interval's run.
@@ -530,6 +534,18 @@ impl Write<'_> {
             self.append(number, None, &Event::Created { created: true }, now)?;
         }
         Ok(number.map(RunNumber))
+    }
+
+    /// As [`Store::run`], inside this transaction.
+    pub fn run(&self, number: RunNumber) -> Result<Option<RunRow>, StoreError> {
+        let mut statement = self.statement(&format!("SELECT {COLUMNS} FROM runs WHERE id = ?1"))?;
+        let mut rows = statement.query([number.0])?;
+        rows.next()?.map(run_row).transpose()
+    }
+
+    /// As [`Store::task_instances`], inside this transaction.
+    pub fn task_instances(&self, run: RunNumber) -> Result<Vec<TaskInstance>, StoreError> {
+        task_instances(&self.tx, run)
     }
 
     /// The interval's run, if it exists inside this transaction.

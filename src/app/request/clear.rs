@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::backfill::narrowed;
-use super::repair_of;
+use super::{must_be_there, repair_of};
 use crate::app::query::tasks::tasks_of;
 use crate::app::times::Moment;
 use crate::app::{App, AppError, params, select};
@@ -192,13 +192,14 @@ fn chosen(dag: &Dag, request: &ClearRequest) -> Result<Option<BTreeSet<TaskId>>,
 /// The database; the run is gone.
 pub fn apply(app: &App, plan: ClearPlan) -> Result<ClearReceipt, AppError> {
     let mut store = app.store_for_writing()?;
-    let now: Vec<_> = store.task_instances(plan.run.number)?;
+    let write = store.write()?;
+    must_be_there(&write, plan.run.number, (&plan.dag_id, &plan.run_id))?;
+    let now = write.task_instances(plan.run.number)?;
     let differs = |task: &&ClearedTask| {
         let instance = now.iter().find(|instance| instance.task_id == task.task_id);
         instance.map_or(TaskState::None, |instance| instance.state) != task.state
     };
     let changed: Vec<ClearedTask> = plan.tasks.iter().filter(differs).cloned().collect();
-    let write = store.write()?;
     // Whoever clears a task has just corrected the file.
     app.keep_version(&write, &plan.file)?;
     write.ask(&Intent::Rerun(plan.rerun), app.now)?;
@@ -210,4 +211,50 @@ pub fn apply(app: &App, plan: ClearPlan) -> Result<ClearReceipt, AppError> {
         changed,
         driver: app.wake_driver(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use jiff::SignedDuration;
+
+    use super::*;
+    use crate::dag::RunType;
+    use crate::store::NewRun;
+
+    #[test]
+    fn a_run_that_was_removed_after_it_was_shown_is_not_cleared() {
+        let home = tempfile::tempdir().unwrap();
+        fs::create_dir(home.path().join("dags")).unwrap();
+        fs::write(home.path().join("crondag.toml"), "").unwrap();
+        fs::write(home.path().join("dags/d.toml"), "[tasks.a]\nshell = 'true'\n").unwrap();
+        let app = App::open(Some(home.path())).unwrap();
+        let mut store = app.store_for_writing().unwrap();
+        let write = store.write().unwrap();
+        let dag_id = DagId::new("d").unwrap();
+        let run = NewRun {
+            dag_id: dag_id.clone(),
+            run_id: "manual__1".to_owned(),
+            run_type: RunType::Manual,
+            logical_date: app.now,
+            data_interval_end: app.now + SignedDuration::from_hours(1),
+            params: BTreeMap::new(),
+            selection: None,
+            backfill_id: None,
+        };
+        write.create_run(&run, app.now).unwrap();
+        write.commit().unwrap();
+        let request = ClearRequest { dag: "d".to_owned(), run: "manual__1".to_owned(), ..ClearRequest::default() };
+        let plan = plan(&app, &request).unwrap();
+        let write = store.write().unwrap();
+        write.forget_dag(&dag_id, true, "ana", app.now).unwrap();
+        write.commit().unwrap();
+        let error = apply(&app, plan).unwrap_err().to_string();
+        assert!(
+            error.starts_with("error: the run manual__1 of d is gone: somebody has removed it meanwhile"),
+            "{error}"
+        );
+        assert!(store.intents().unwrap().is_empty());
+    }
 }

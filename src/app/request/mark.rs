@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::backfill::interval_run;
+use super::must_be_there;
 use super::range::{self, Outside};
 use super::trigger::has_got_a_run;
 use crate::app::query::tasks::tasks_of;
@@ -81,6 +82,8 @@ pub struct MarkReceipt {
     /// The start of its data interval.
     pub logical_date: Moment,
     pub mark: Mark,
+    /// The tasks that get it; none where all had ended, and none was named.
+    pub tasks: Vec<TaskId>,
     /// Whether the run was made for it.
     pub was_created: bool,
     /// Whether the driver was told.
@@ -221,12 +224,14 @@ pub fn apply(app: &App, plan: MarkPlan, by: &str) -> Result<MarkReceipt, AppErro
             run_id
         }
         Target::Tasks(run, run_id) => {
+            must_be_there(&write, run, (&plan.dag_id, &run_id))?;
             for task in &plan.tasks {
                 ask(run, Some(task.clone()))?;
             }
             run_id
         }
         Target::OpenTasks(run, run_id) => {
+            must_be_there(&write, run, (&plan.dag_id, &run_id))?;
             ask(run, None)?;
             run_id
         }
@@ -237,6 +242,7 @@ pub fn apply(app: &App, plan: MarkPlan, by: &str) -> Result<MarkReceipt, AppErro
         run_id,
         logical_date: plan.logical_date,
         mark: plan.mark,
+        tasks: plan.tasks,
         was_created: plan.run_id.is_none(),
         driver: app.wake_driver(),
     })

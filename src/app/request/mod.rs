@@ -26,8 +26,19 @@ use std::collections::BTreeMap;
 
 use super::{App, AppError};
 use crate::dag::repair::{Because, RepairScope, Stands, repair};
-use crate::dag::{Dag, TaskId, TaskState};
-use crate::store::{RunRow, Store, TaskInstance};
+use crate::dag::{Dag, DagId, RunNumber, TaskId, TaskState};
+use crate::store::{RunRow, Store, TaskInstance, Write};
+
+/// That a run which was planned with is still there. Asked within the transaction that carries the plan out.
+fn must_be_there(write: &Write<'_>, run: RunNumber, (dag_id, run_id): (&DagId, &str)) -> Result<(), AppError> {
+    match write.run(run)? {
+        Some(_) => Ok(()),
+        None => Err(AppError::usage(
+            format!("the run {run_id} of {dag_id} is gone: somebody has removed it meanwhile"),
+            "crondag list_dags",
+        )),
+    }
+}
 
 /// What a repair of this run starts again. `dag` is the version with which it goes on or begins again.
 ///

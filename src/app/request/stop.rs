@@ -59,7 +59,7 @@ pub struct StopReceipt {
     pub dag_id: DagId,
     /// Runs that the driver was asked to end.
     pub runs: Vec<StoppedRun>,
-    /// Runs that ended by themselves meanwhile.
+    /// Runs that ended by themselves meanwhile, or are gone.
     pub ended_before: Vec<StoppedRun>,
     /// Whether the driver was told.
     #[serde(skip)]
@@ -140,12 +140,12 @@ pub fn progress(app: &App, dag_id: &DagId, runs: &[StoppedRun]) -> Result<StopPr
 /// The database.
 pub fn apply(app: &App, plan: StopPlan, by: &str) -> Result<StopReceipt, AppError> {
     let mut store = app.store_for_writing()?;
+    let write = store.write()?;
     let (mut runs, mut ended_before) = (Vec::new(), Vec::new());
     for run in plan.runs {
-        let is_over = store.run(run.number)?.is_none_or(|known| known.state.is_final());
+        let is_over = write.run(run.number)?.is_none_or(|known| known.state.is_final());
         if is_over { ended_before.push(run) } else { runs.push(run) }
     }
-    let write = store.write()?;
     let numbers: BTreeSet<RunNumber> =
         runs.iter().map(|run| run.number).chain(plan.killed.iter().map(|attempt| attempt.run)).collect();
     for run in numbers {
