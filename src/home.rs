@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 use crate::access::{self, Exposed};
+use crate::text_file;
 
 /// The settings file; its presence makes a directory a home.
 pub const CONFIG_FILE: &str = "crondag.toml";
@@ -52,6 +53,11 @@ pub enum HomeError {
     },
 }
 
+/// Whether a folder has settings; what is wrong with them is for their reader to say.
+pub(crate) fn is_home(folder: &Path) -> bool {
+    text_file::is_there(&folder.join(CONFIG_FILE))
+}
+
 impl Home {
     /// Finds the home: `explicit` (`--home`), else `$CRONDAG_HOME`, else the nearest ancestor of the current directory
     /// with a `crondag.toml`.
@@ -64,13 +70,13 @@ impl Home {
         };
         if let Some((named_by, path)) = named {
             return match fs::canonicalize(&path) {
-                Ok(root) if root.join(CONFIG_FILE).is_file() => Ok(Home { root }),
+                Ok(root) if is_home(&root) => Ok(Home { root }),
                 _ => Err(HomeError::NotAHome { named_by, path: path.display().to_string() }),
             };
         }
         // A folder that was removed under the shell has no name; what is not found from there is said as such.
         let here = env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
-        match here.ancestors().find(|folder| folder.join(CONFIG_FILE).is_file()) {
+        match here.ancestors().find(|folder| is_home(folder)) {
             Some(root) => Ok(Home { root: root.to_path_buf() }),
             None => Err(HomeError::NotFound(here)),
         }

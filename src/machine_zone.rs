@@ -8,6 +8,7 @@ use std::{env, fs};
 use jiff::tz::TimeZone;
 
 use crate::dag::schedule;
+use crate::text_file;
 
 /// The zone, where it was found, and what could not be read on the way.
 #[derive(Debug, Clone)]
@@ -88,7 +89,7 @@ fn of_file(path: &Path) -> Result<Option<TimeZone>, String> {
     if let Some(zone) = name.and_then(|name| TimeZone::get(&name).ok()) {
         return Ok(Some(zone));
     }
-    let data = match fs::read(path) {
+    let data = match text_file::bytes(path) {
         Ok(data) => data,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && !path.is_symlink() => return Ok(None),
         Err(error) => return Err(error.to_string()),

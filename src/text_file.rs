@@ -1,10 +1,80 @@
 //! Text files that people write, as the editors of every system save them: UTF-8, with or without a byte order mark.
 
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
-use std::{fs, io};
 
 /// What some editors put in front of UTF-8. It is no part of the text.
 const MARK: char = '\u{feff}';
+
+/// Larger ones are no text that a person wrote, and would fill the memory.
+const LARGEST: u64 = 256 << 20;
+
+/// Whether anything has that name, be it a link that leads nowhere.
+pub(crate) fn is_there(path: &Path) -> bool {
+    !matches!(fs::symlink_metadata(path), Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory))
+}
+
+/// Opens a regular file for reading, and waits for nobody: a named pipe would wait for a writer, a device for ever.
+///
+/// # Errors
+/// It cannot be opened, or is another thing, which the error names. [`io::ErrorKind::NotFound`] only where nothing has that name.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
+    // An attribute of the opened description that regular files do not heed.
+    let opened = File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path);
+    let file = match opened {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(match fs::read_link(path) {
+                Ok(target) => {
+                    io::Error::other(format!("it is a symbolic link to {}, where there is no file", target.display()))
+                }
+                Err(_) => error,
+            });
+        }
+        // A socket says that it has no such device.
+        Err(error) => {
+            let kind = fs::metadata(path).ok().and_then(|metadata| not_regular(metadata.file_type()));
+            return Err(kind.map_or(error, |kind| io::Error::other(format!("it is {kind}, and has to be a file"))));
+        }
+    };
+    match not_regular(file.metadata()?.file_type()) {
+        Some(kind) => Err(io::Error::other(format!("it is {kind}, and has to be a file"))),
+        None => Ok(file),
+    }
+}
+
+fn not_regular(kind: fs::FileType) -> Option<&'static str> {
+    if kind.is_file() {
+        None
+    } else if kind.is_dir() {
+        Some("a folder")
+    } else if kind.is_fifo() {
+        Some("a named pipe")
+    } else if kind.is_socket() {
+        Some("a socket")
+    } else {
+        Some("a device")
+    }
+}
+
+/// The bytes of a regular file.
+///
+/// # Errors
+/// As [`open`]; it is too large.
+pub(crate) fn bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let file = open(path)?;
+    let length = file.metadata()?.len();
+    let too_large = || io::Error::other(format!("it is larger than {} MiB", LARGEST >> 20));
+    if length > LARGEST {
+        return Err(too_large());
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
+    // It may grow meanwhile.
+    file.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LARGEST { Err(too_large()) } else { Ok(bytes) }
+}
 
 /// Why bytes are no text. Reads after "FILE: ".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -25,9 +95,9 @@ pub(crate) enum NotUtf8 {
 /// Reads a file as text.
 ///
 /// # Errors
-/// It cannot be read, or is not UTF-8 ([`io::ErrorKind::InvalidData`]).
+/// As [`bytes`]; it is not UTF-8 ([`io::ErrorKind::InvalidData`]).
 pub(crate) fn read(path: &Path) -> io::Result<String> {
-    decode(fs::read(path)?).map_err(|wrong| io::Error::new(io::ErrorKind::InvalidData, wrong))
+    decode(bytes(path)?).map_err(|wrong| io::Error::new(io::ErrorKind::InvalidData, wrong))
 }
 
 /// The text of these bytes, without the mark in front.

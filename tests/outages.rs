@@ -333,3 +333,109 @@ fn mail_that_waits_while_email_is_taken_out_of_the_settings_is_given_up_and_show
     assert_eq!(home.driver_pid(), None);
     home.is_sound();
 }
+
+/// Whatever has the name of a DAG file and is none is a faulty file, beside which all others go on; nothing waits for it.
+#[test]
+fn what_is_called_as_a_dag_file_and_is_none_is_a_faulty_file_with_its_reason() {
+    let home = Home::of("", "schedule = '0 7 * * *'\n[tasks.a]\nshell = 'true'\n").has_ticked();
+    let at = |name: &str| home.file(&format!("dags/{name}"));
+    std::os::unix::fs::symlink("nowhere", at("dangling.toml")).unwrap();
+    std::os::unix::fs::symlink("loop.toml", at("loop.toml")).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", at("device.toml")).unwrap();
+    fs::create_dir(at("folder.toml")).unwrap();
+    assert!(Command::new("mkfifo").arg(at("pipe.toml")).status().unwrap().success());
+    let _listener = std::os::unix::net::UnixListener::bind(at("socket.toml")).unwrap();
+    fs::write(at("two\nlines.toml"), "[tasks.a]\nshell = 'true'\n").unwrap();
+    let reasons = [
+        ("dangling", "it is a symbolic link to nowhere, where there is no file"),
+        ("device", "it is a device, and has to be a file"),
+        ("folder", "it is a folder, and has to be a file"),
+        ("loop", "Too many levels of symbolic links (os error 40)"),
+        ("pipe", "it is a named pipe, and has to be a file"),
+        ("socket", "it is a socket, and has to be a file"),
+    ];
+    let tick = home.run("tick").code(2).err();
+    let validate = home.run("validate").code(2).out();
+    let dags = home.json("list_dags --json");
+    assert_eq!(dags.len(), 8, "{dags:?}");
+    for (name, reason) in reasons {
+        assert!(tick.contains(reason), "{tick}");
+        assert!(validate.contains(reason), "{validate}");
+        let dag = dags.iter().find(|dag| dag["dag_id"] == name).unwrap();
+        assert_eq!(dag["fault"], format!("the file cannot be read: {reason}"));
+    }
+    let status = &home.json("status --json")[0];
+    assert_eq!(status["faulty"].as_array().unwrap().len(), 7, "{status}");
+    for said in [tick, validate, home.run("status").out(), home.run("list_dags").out()] {
+        assert!(!said.contains("two\nlines"), "a name is on one line: {said}");
+    }
+}
+
+#[test]
+fn a_dag_whose_link_leads_nowhere_any_more_goes_on_with_its_newest_good_version() {
+    let home = Home::of("", "").has_ticked();
+    home.write("elsewhere.toml", "schedule = '0 7 * * *'\n[tasks.a]\nshell = 'true'\n");
+    fs::remove_file(home.file("dags/d.toml")).unwrap();
+    std::os::unix::fs::symlink("../elsewhere.toml", home.file("dags/d.toml")).unwrap();
+    home.run("tick").success();
+    fs::remove_file(home.file("elsewhere.toml")).unwrap();
+    let tick = home.run("tick").code(2).err();
+    assert!(tick.contains("it is a symbolic link to ../elsewhere.toml, where there is no file"), "{tick}");
+    assert!(tick.contains("last good version"), "{tick}");
+}
+
+#[test]
+fn a_folder_of_dags_that_is_gone_is_no_home_without_dags() {
+    let home = Home::of("", "schedule = '0 7 * * *'\n[tasks.a]\nshell = 'true'\n").has_ticked();
+    home.run("tick").success();
+    fs::rename(home.file("dags"), home.file("away")).unwrap();
+    for command in ["tick", "status", "list_dags"] {
+        let said = home.run(command).code(3).err();
+        assert!(said.contains("folder of DAG files") && said.contains("next: put"), "{command}: {said}");
+    }
+    let said = home.run("validate").code(2).out();
+    assert!(said.contains("there is no folder of DAG files"), "{said}");
+    fs::rename(home.file("away"), home.file("dags")).unwrap();
+    let status = &home.json("status --json")[0];
+    assert_eq!(status["dags"], 1);
+    let row = home.store().dag(&crondag::dag::DagId::new("d").unwrap()).unwrap().unwrap();
+    assert!(row.is_active, "its DAGs were not taken for deleted");
+}
+
+#[test]
+fn other_files_that_are_read_wait_for_nobody_and_are_named() {
+    let pipe = |home: &Home, name: &str| {
+        assert!(Command::new("mkfifo").args(["-m", "600"]).arg(home.file(name)).status().unwrap().success());
+    };
+    let task = |text: &str| format!("[tasks.a]\n{text}\n");
+    let settings = Home::of("", &task("shell = 'true'"));
+    fs::remove_file(settings.file("crondag.toml")).unwrap();
+    pipe(&settings, "crondag.toml");
+    let said = settings.run("status").code(2).err();
+    assert!(said.contains("it is a named pipe, and has to be a file"), "{said}");
+    fs::remove_file(settings.file("crondag.toml")).unwrap();
+    std::os::unix::fs::symlink("gone.toml", settings.file("crondag.toml")).unwrap();
+    let said = settings.run("status").code(2).err();
+    assert!(said.contains("it is a symbolic link to gone.toml, where there is no file"), "{said}");
+
+    let config =
+        "env_file = 'env'\n[secrets]\nKEY = { file = 'key' }\n[connections.w]\ntype = 'sqlite'\npath = 'w.db'\n";
+    for (name, dag, reason) in [
+        ("env", task("shell = 'true'"), "it is a named pipe"),
+        ("key", task("shell = 'echo {{ secret.KEY }}'"), "it is a named pipe"),
+        ("q.sql", task("[tasks.a.sql]\nconnection = 'w'\nfile = 'q.sql'"), "it is a named pipe"),
+        ("diagnosis.toml", task("shell = 'exit 1'"), ""),
+    ] {
+        let home = Home::of(config, &dag);
+        home.write("env", "").write("key", "sesame");
+        if home.has(name) {
+            fs::remove_file(home.file(name)).unwrap();
+        }
+        pipe(&home, name);
+        assert_eq!(home.backfill(), Some(1), "{name}");
+        let found = home.reason("a");
+        assert!(found.contains(reason), "{name}: {found}");
+        let said = home.run("diagnose d a 2024-01-01");
+        assert!(name != "diagnosis.toml" || said.err().contains("it is a named pipe"), "{}{}", said.out(), said.err());
+    }
+}

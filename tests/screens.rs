@@ -251,7 +251,7 @@ next: crondag validate
     home.run("status").success().stdout_eq(str![[r#"
 faulty    bad name: `bad name` cannot be the id of a DAG
           next: crondag validate
-faulty    folder: the file cannot be read: Is a directory (os error 21)
+faulty    folder: the file cannot be read: it is a folder, and has to be a file
           next: crondag validate
 faulty    latin: the file cannot be read: it is not UTF-8 text: save it as UTF-8
           next: crondag validate

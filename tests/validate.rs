@@ -36,7 +36,7 @@ fn good_files_are_worth_one_line() {
     assert_eq!(human(&two), "2 DAGs are valid\n");
     assert_eq!(rows(&report(&two), two.path()), "[]\n");
     assert_eq!(github(&report(&two), two.path()), "");
-    assert_eq!(human(&home(&[("crondag.toml", b"")])), "no DAG files found\n");
+    assert_eq!(human(&home(&[("crondag.toml", b""), ("dags/.keep", b"")])), "no DAG files found\n");
 }
 
 #[test]

@@ -4,14 +4,16 @@ use std::io;
 
 use super::{App, AppError};
 use crate::dag::nearest::nearest;
+use crate::dag::template::quote;
 use crate::dag::{Dag, DagId};
 use crate::runner::catalog::{self as files, FaultyFile};
 use crate::store::{DagRow, RunRow, Store, Write};
+use crate::text_file;
 
 /// A file of the folder `dags/`.
 #[derive(Debug)]
 pub struct DagFile {
-    /// Its name without `.toml`; a DAG's id, if it can be one.
+    /// Its name without `.toml`, on one line; a DAG's id, if it can be one.
     pub name: String,
     /// The id; `None` where the name is none, which is one of the file's faults.
     pub dag_id: Option<DagId>,
@@ -23,18 +25,20 @@ impl App {
     /// All DAG files, by name. One that was deleted since the folder was read is left out.
     ///
     /// # Errors
-    /// The folder cannot be read. A home without it has no DAGs.
+    /// The folder is not there or cannot be read.
     pub fn dag_files(&self) -> Result<Vec<DagFile>, AppError> {
         let mut found = Vec::new();
         for path in files::dag_files(&self.home).map_err(|error| self.unreadable_folder(&error))? {
-            if !path.exists() {
+            if !text_file::is_there(&path) {
                 continue;
             }
             // What the listing gives ends with `.toml`, so it has a stem.
             let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            let dag_id = DagId::new(name.as_str()).ok();
             let dag = files::load_dag(&path, &self.config);
             let dag = dag.map(|(dag, _)| Box::new(dag)).map_err(Box::new);
-            found.push(DagFile { dag_id: DagId::new(name.as_str()).ok(), name, dag });
+            // Its name may hold anything.
+            found.push(DagFile { dag_id, name: name.replace(char::is_control, "?"), dag });
         }
         Ok(found)
     }
@@ -50,17 +54,18 @@ impl App {
     }
 
     fn unreadable_folder(&self, error: &io::Error) -> AppError {
-        let folder = self.home.dags_dir();
-        AppError::environment(
-            format!("cannot read the folder {}: {error}", folder.display()),
-            "check who owns it (`ls -ld`)",
-        )
+        let folder = self.home.dags_dir().display().to_string();
+        if error.kind() == io::ErrorKind::NotFound {
+            let next = format!("put the folder back, or make an empty one: mkdir {}", quote(&folder));
+            return AppError::environment(format!("the folder of DAG files is gone: {folder}"), next);
+        }
+        AppError::environment(format!("cannot read the folder {folder}: {error}"), "check who owns it (`ls -ld`)")
     }
 
     /// Reads the file of a DAG; `None` when there is none.
     pub fn find(&self, id: &DagId) -> Option<Result<Dag, FaultyFile>> {
         let path = self.home.dag_path(id.as_str());
-        if !path.exists() {
+        if !text_file::is_there(&path) {
             return None;
         }
         Some(files::load_dag(&path, &self.config).map(|(dag, _)| dag))
@@ -72,7 +77,7 @@ impl App {
     /// There is no such DAG (the nearest name is suggested).
     pub fn dag_id(&self, text: &str) -> Result<DagId, AppError> {
         let id = DagId::new(text).map_err(|_| self.unknown_dag(text))?;
-        let known = self.home.dag_path(text).is_file()
+        let known = text_file::is_there(&self.home.dag_path(text))
             || match self.store()? {
                 Some(store) => store.dag(&id)?.is_some(),
                 None => false,

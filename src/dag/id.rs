@@ -18,10 +18,10 @@ pub enum InvalidId {
     #[error("an id has at most {MAX_ID_LEN} bytes, this one has {0}")]
     TooLong(usize),
     /// The first character is neither a letter, a digit nor `_`.
-    #[error("an id begins with a letter, a digit or `_`, not with `{0}`")]
+    #[error("an id begins with a letter, a digit or `_`, not with `{}`", printable(*.0))]
     BadStart(char),
     /// A later character is none of letters, digits, `_`, `-`, `.`.
-    #[error("an id has only letters, digits, `_`, `-` and `.`, not `{0}`")]
+    #[error("an id has only letters, digits, `_`, `-` and `.`, not `{}`", printable(*.0))]
     BadCharacter(char),
 }
 
@@ -89,6 +89,11 @@ id! {
 id! {
     /// The name of a task within its DAG.
     TaskId
+}
+
+/// A newline as `\n`.
+fn printable(c: char) -> String {
+    if c.is_control() { c.escape_default().to_string() } else { c.to_string() }
 }
 
 #[cfg(test)]

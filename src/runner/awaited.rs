@@ -13,6 +13,7 @@ use crate::dag::{AwaitedDag, AwaitedDates, Config, Dag, DagId, Over, RunState, R
 use crate::home::Home;
 use crate::runner::engine::PollResult;
 use crate::store::{RunFilter, RunRow, Store, StoreError};
+use crate::text_file;
 
 /// Of more dates than this only the number is said.
 const NAMED_DATES: usize = 3;
@@ -21,7 +22,7 @@ const NAMED_DATES: usize = 3;
 pub fn file(home: &Home, dag: &str, config: &Config) -> Option<Result<Arc<Dag>, String>> {
     let path = home.dag_path(DagId::new(dag).ok()?.as_str());
     let load = || catalog::load_dag(&path, config).map(|(dag, _)| Arc::new(dag)).map_err(|file| file.summary());
-    path.exists().then(load)
+    text_file::is_there(&path).then(load)
 }
 
 /// Whether the runs of the other DAG have succeeded that the run of `interval` waits for; `awaited` is rendered, `other` is that

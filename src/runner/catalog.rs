@@ -118,12 +118,9 @@ pub fn load_version(dag_id: &str, text: &str, config: &Config) -> Result<Arc<Dag
 /// The DAG files of a home, by name.
 ///
 /// # Errors
-/// The folder cannot be read. A home without the folder has no DAGs.
+/// The folder is not there or cannot be read: it may lie on a mount that is away, and its DAGs with it.
 pub fn dag_files(home: &Home) -> io::Result<Vec<PathBuf>> {
-    match dag_files_in(&home.dags_dir()) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        files => files,
-    }
+    dag_files_in(&home.dags_dir())
 }
 
 /// The files directly in a folder that are read as DAGs, by name.

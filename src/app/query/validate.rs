@@ -11,7 +11,7 @@ use crate::access::{self, Exposed};
 use crate::app::times::zone_name;
 use crate::dag::file::{Fault, OtherFile, Severity, check_awaited, read_config_leniently, read_dag, read_diagnosis};
 use crate::dag::{Config, Dag};
-use crate::home::{CONFIG_FILE, DIAGNOSIS_FILE, Home};
+use crate::home::{CONFIG_FILE, DIAGNOSIS_FILE, Home, is_home};
 use crate::machine_zone::MachineZone;
 use crate::runner::attempt::secrets;
 use crate::runner::{catalog, planner};
@@ -139,16 +139,20 @@ struct Work {
 impl Work {
     fn path(&mut self, path: &Path) {
         if path.is_dir() {
-            if path.join(CONFIG_FILE).is_file() {
+            if is_home(path) {
                 self.exposed_folder(path);
                 self.config(&path.join(CONFIG_FILE));
-                if path.join(DIAGNOSIS_FILE).is_file() {
+                if text_file::is_there(&path.join(DIAGNOSIS_FILE)) {
                     self.diagnosis(&path.join(DIAGNOSIS_FILE));
                 }
                 let dags = path.join("dags");
-                if dags.is_dir() {
+                if text_file::is_there(&dags) {
                     self.exposed_folder(&dags);
                     self.folder(&dags);
+                } else {
+                    let fault = Fault::of_file("not-found", "there is no folder of DAG files")
+                        .help("put it back, or make an empty one");
+                    self.push(&dags, false, String::new(), vec![fault]);
                 }
             } else {
                 self.folder(path);
@@ -359,7 +363,7 @@ fn foretold(home: &Home, dags: &[&Dag], now: Timestamp) -> Result<Vec<String>, S
 
 /// The text of a file, or why there is none. A text that is not UTF-8 comes with replacement characters.
 fn read_text(path: &Path) -> (String, Vec<Fault>) {
-    let bytes = match fs::read(path) {
+    let bytes = match text_file::bytes(path) {
         Ok(bytes) => bytes,
         Err(error) => {
             let fault = if error.kind() == io::ErrorKind::NotFound {
@@ -386,7 +390,7 @@ fn read_text(path: &Path) -> (String, Vec<Fault>) {
 /// The nearest folder above a file that has a crondag.toml.
 fn home_of(path: &Path) -> Option<PathBuf> {
     let absolute = fs::canonicalize(path).or_else(|_| std::path::absolute(path)).ok()?;
-    absolute.ancestors().skip(1).find(|folder| folder.join(CONFIG_FILE).is_file()).map(Path::to_path_buf)
+    absolute.ancestors().skip(1).find(|folder| is_home(folder)).map(Path::to_path_buf)
 }
 
 fn settings(home: Option<&Path>) -> Settings {

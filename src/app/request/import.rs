@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -51,10 +51,15 @@ pub fn read(app: Option<&App>, source: Source<'_>, user: Option<&str>, chain: bo
     Ok(import)
 }
 
+fn read_any(path: &Path) -> io::Result<String> {
+    text_file::decode(fs::read(path)?).map_err(|wrong| io::Error::new(io::ErrorKind::InvalidData, wrong))
+}
+
 fn text_of(source: Source<'_>, user: Option<&str>) -> Result<String, AppError> {
     match source {
         Source::Text(text) => Ok(text),
-        Source::File(path) => text_file::read(path).map_err(|error| {
+        // It may be a pipe, as a shell's `<(...)`.
+        Source::File(path) => read_any(path).map_err(|error| {
             AppError::environment(
                 format!("cannot read {}: {error}", path.display()),
                 "check its name and who may read it",

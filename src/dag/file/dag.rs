@@ -36,9 +36,12 @@ fn read_text(id: &str, text: &str, config: &Config, exists: &dyn Fn(&Path) -> bo
         Ok(id) => Some(id),
         Err(wrong) => {
             reader.push(
-                Fault::of_file("bad-dag-id", format!("`{id}` cannot be the id of a DAG"))
-                    .help(wrong.to_string())
-                    .help("the id is the name of the file without `.toml`: rename the file"),
+                Fault::of_file(
+                    "bad-dag-id",
+                    format!("`{}` cannot be the id of a DAG", id.replace(char::is_control, "?")),
+                )
+                .help(wrong.to_string())
+                .help("the id is the name of the file without `.toml`: rename the file"),
             );
             None
         }

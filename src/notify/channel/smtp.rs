@@ -1,7 +1,6 @@
 //! Hands a mail to an SMTP server, and says in words what stood in the way.
 
 use std::error::Error as _;
-use std::fs;
 use std::path::Path;
 
 use lettre::address::Envelope;
@@ -15,6 +14,7 @@ use super::error::{DeliveryError, permanent, transient};
 use crate::dag::config::{Smtp, Tls};
 use crate::mask::{Mask, SHORTEST_SECRET};
 use crate::notify::line::one_line;
+use crate::text_file;
 
 /// Replies by which a server refuses a login or wants one (RFC 4954).
 const LOGIN_CODES: [&str; 6] = ["432", "454", "530", "534", "535", "538"];
@@ -100,7 +100,7 @@ fn tls_parameters(smtp: &Smtp, home: &Path) -> Result<TlsParameters, DeliveryErr
     if let Some(path) = &smtp.tls_ca {
         let path = home.join(path);
         let wrong = |what: String| transient(format!("tls_ca {}: {what}", path.display()));
-        let pem = fs::read(&path).map_err(|error| wrong(error.to_string()))?;
+        let pem = text_file::bytes(&path).map_err(|error| wrong(error.to_string()))?;
         if !pem.windows(27).any(|window| window == b"-----BEGIN CERTIFICATE-----") {
             return Err(wrong("no certificate in it; it must be PEM, with BEGIN CERTIFICATE lines".to_owned()));
         }

@@ -210,7 +210,7 @@ fn check(value: String) -> Result<String, String> {
 
 fn read_file(path: &Path) -> Result<String, String> {
     let failed = |error: std::io::Error| format!("{} cannot be read: {error}", path.display());
-    let file = File::open(path).map_err(failed)?;
+    let file = text_file::open(path).map_err(failed)?;
     access::refuse_open_secret(path).map_err(|exposed| exposed.sentence())?;
     read(file).map_err(failed)
 }

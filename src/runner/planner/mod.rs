@@ -60,7 +60,9 @@ pub enum PlanError {
     #[error(transparent)]
     Exposed(#[from] Exposed),
     /// The folder of DAG files.
-    #[error("cannot read the folder {path}: {source}\nnext: check its owner and mode")]
+    #[error(
+        "cannot read the folder of DAG files {path}: {source}\nnext: put it back, or check its owner and mode (`ls -ld`)"
+    )]
     Folder {
         path: String,
         /// What the system said.
@@ -343,7 +345,11 @@ pub fn last_tick(home: &Home) -> Option<Timestamp> {
 /// Size, times, mode and number of a file, as one text; changes whenever its content or its mode does, unless somebody hides it on
 /// purpose.
 fn file_stamp(path: &Path) -> io::Result<String> {
-    let metadata = fs::metadata(path)?;
+    let metadata = match fs::metadata(path) {
+        Ok(metadata) => metadata,
+        // A link that leads nowhere is a file that cannot be read.
+        Err(_) => fs::symlink_metadata(path)?,
+    };
     let (seconds, nanoseconds) = (metadata.mtime(), metadata.mtime_nsec());
     Ok(format!("{seconds}.{nanoseconds}.{}.{}.{:o}", metadata.size(), metadata.ino(), metadata.mode()))
 }
