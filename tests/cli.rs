@@ -90,7 +90,15 @@ impl Home {
                 let token = format!("token-{}-{task}", run.0);
                 let log_file = format!(".crondag/logs/{day}-{task}.log");
                 std::fs::write(self.path().join(&log_file), format!("log of {task}\n")).unwrap();
-                let attempt = NewAttempt { run, task: &task, try_number: 1, token: &token, log_file: &log_file };
+                let attempt = NewAttempt {
+                    run,
+                    task: &task,
+                    try_number: 1,
+                    token: &token,
+                    log_file: &log_file,
+                    ready_at: began,
+                    host: "h",
+                };
                 write.begin_attempt(&attempt, began).unwrap();
                 let started = Transition::TaskStarted { run, task: task.clone(), try_number: 1 };
                 write.apply(&started, began).unwrap();
@@ -658,6 +666,8 @@ next: crondag tasks userprofile scheduled__2018-07-02T07:00:00+08:00
     "queued_at": "2018-07-02T07:00:00+08:00",
     "start_date": "2018-07-02T08:00:00+08:00",
     "end_date": "2018-07-02T09:00:00+08:00",
+    "first_start_date": null,
+    "first_end_date": null,
     "data_interval_end": "2018-07-02T07:00:00+08:00",
     "failed_tasks": 0,
     "upstream_failed_tasks": 0,

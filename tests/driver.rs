@@ -189,7 +189,15 @@ impl World {
         let token = "lives".to_owned();
         self.record(&Transition::TaskStarted { run, task: task("b"), try_number: 1 });
         let write = self.store.write().unwrap();
-        let attempt = NewAttempt { run, task: &task("b"), try_number: 1, token: &token, log_file: "b.1.log" };
+        let attempt = NewAttempt {
+            run,
+            task: &task("b"),
+            try_number: 1,
+            token: &token,
+            log_file: "b.1.log",
+            ready_at: day(1),
+            host: "h",
+        };
         write.begin_attempt(&attempt, day(1)).unwrap();
         write.commit().unwrap();
         token

@@ -67,7 +67,18 @@ impl Stage {
         let write = self.store.write().unwrap();
         let now = Timestamp::now();
         write
-            .begin_attempt(&NewAttempt { run, task: &task, try_number: 1, token: &token, log_file: "log" }, now)
+            .begin_attempt(
+                &NewAttempt {
+                    run,
+                    task: &task,
+                    try_number: 1,
+                    token: &token,
+                    log_file: "log",
+                    ready_at: now,
+                    host: "h",
+                },
+                now,
+            )
             .unwrap();
         write.apply(&Transition::TaskStarted { run, task, try_number: 1 }, now).unwrap();
         write.commit().unwrap();

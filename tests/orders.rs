@@ -698,6 +698,7 @@ next: its default is 5
     home.run("tasks d").success().stdout_eq(str![[r#"
 d 2024-01-01 00:00 +00:00: success in [..]
 manual__2024-01-01T00:00:00+00:00__[..]
+taken up again; first it started [..] and took [..]
 task  state    try  started[..]duration
 a     success  4/4  [..]
 

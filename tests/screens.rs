@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use common::Home;
+use common::{Home, until};
 use crondag::dag::{DagId, RunType};
 use crondag::store::NewRun;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use snapbox::str;
 
@@ -222,6 +222,7 @@ fn a_task_that_the_file_no_longer_has_is_removed() {
     home.run("tasks d").success().stdout_eq(str![[r#"
 d 2018-07-01 00:00 +00:00: success in [..]
 backfill__2018-07-01T00:00:00+00:00
+taken up again; first it started [..] and took [..]
 task  state    try  started              duration
 new   success  1/1  [..]
 last  success  1/1  [..]
@@ -499,7 +500,7 @@ fn runs_and_attempts_say_what_ran_when_and_what_took_longest() {
     let home = Home::new().dag("d", dag);
     home.run("backfill -s 2024-01-01 -e 2024-01-02 d --max-active-runs 1").code(1);
     home.run("attempts d").success().stdout_eq(str![[r#"
-task  logical date             try  started[..]duration[..]cpu[..]memory  ended
+task  logical date             try  started[..]ended
 a     2024-01-01 00:00 +00:00    1  [..]exit status 0
 b     2024-01-01 00:00 +00:00    1  [..]exit status 99
 a     2024-01-02 00:00 +00:00    1  [..]exit status 1
@@ -510,7 +511,7 @@ next: crondag logs d a backfill__2024-01-02T00:00:00+00:00 --try 2
 
 "#]]);
     home.run("attempts d b --limit 1").success().stdout_eq(str![[r#"
-task  logical date             try  started[..]duration[..]cpu[..]memory  ended
+task  logical date             try  started[..]ended
 b     2024-01-02 00:00 +00:00    1  [..]exit status 99
 
 "#]]);
@@ -606,4 +607,52 @@ fn a_repair_of_a_range_does_not_make_runs_whole_that_were_right() {
 1 run of 3 tasks: load report tidy
 
 "#]]);
+}
+
+#[test]
+fn attempts_say_how_long_they_waited_for_a_slot_and_where_they_ran() {
+    let dag = "[tasks.first]\npriority = 2\nshell = 'until test -e go; do sleep 0.02; done'\npool = 'one'\n\
+               [tasks.second]\nshell = 'true'\npool = 'one'\n[tasks.third]\nafter = 'second'\nshell = 'true'\n";
+    let home = Home::new().config("[pools]\none = 1\n").dag("d", dag).has_ticked();
+    home.run("trigger d --date 2024-01-01").success();
+    until("the first one runs", || home.state("d", "first").0 == "running");
+    let before = Timestamp::now();
+    let wait = SignedDuration::from_millis(300);
+    until("the second one has waited", || Timestamp::now().duration_since(before) >= wait);
+    home.write("go", "");
+    until("the run has ended", || home.state("d", "third").0 == "success");
+    let attempts = home.json("attempts d --json");
+    let of = |task: &str, key: &str| attempts.iter().find(|attempt| attempt["task_id"] == task).unwrap()[key].clone();
+    let queued = |task: &str| of(task, "queue_time").as_f64().unwrap();
+    assert!(queued("second") >= 0.3, "{attempts:?}");
+    assert!(queued("first") < 0.3 && queued("third") < 0.3, "{attempts:?}");
+    assert!(!of("first", "host").as_str().unwrap().is_empty());
+
+    let at = home.run(&["tasks", "d", "--at", &before.to_string()]).success().out();
+    assert!(at.contains("\nfirst  success ") && !at.contains("second"), "{at}");
+    home.run("tasks d --at 2024-01-01").success().stdout_eq("no task ran then\nnext: crondag attempts d\n");
+}
+
+#[test]
+fn a_run_that_is_repaired_keeps_when_it_first_began_and_how_long_that_took() {
+    let home = Home::new().dag("d", "[tasks.a]\nshell = 'test -e good'\n").has_ticked();
+    home.run("backfill -s 2024-01-01 -e 2024-01-01 d").code(1);
+    let first = home.json("runs --json").remove(0);
+    assert!(first["first_start_date"].is_null() && first["first_end_date"].is_null(), "{first}");
+    home.write("good", "");
+    for rerun in ["failed", "all"] {
+        home.run(&format!("backfill -s 2024-01-01 -e 2024-01-01 d --rerun {rerun}")).success();
+        let run = home.json("runs --json").remove(0);
+        assert_eq!((&run["first_start_date"], &run["first_end_date"]), (&first["start_date"], &first["end_date"]));
+        assert!(run["start_date"].as_str() > first["end_date"].as_str(), "{run}");
+    }
+    home.run("tasks d").success().stdout_eq(str![[r#"
+d 2024-01-01 00:00 +00:00: success in [..]
+backfill__2024-01-01T00:00:00+00:00
+taken up again; first it started [..] and took [..]
+task  state    try  started              duration
+a     success  3/3  [..]
+
+"#]]);
+    home.is_sound();
 }

@@ -57,8 +57,8 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
 }
 
 fn table(attempts: &[PastAttempt]) -> Table {
-    let heads = ["task", "logical date", ">try", "started", ">duration", ">cpu", ">memory", "ended"];
-    let mut table = Table::new(&heads).without_at_need(&["started", "cpu", "memory"]);
+    let heads = ["task", "logical date", ">try", "started", ">queued", ">duration", ">cpu", ">memory", "host", "ended"];
+    let mut table = Table::new(&heads).without_at_need(&["host", "started", "cpu", "memory", "queued"]);
     // What the database says of a time that never was is none.
     let seconds = |seconds: f64| Duration::try_from_secs_f64(seconds).map(format_duration).unwrap_or_default();
     for attempt in attempts {
@@ -68,9 +68,11 @@ fn table(attempts: &[PastAttempt]) -> Table {
             attempt.logical_date.minute().into(),
             attempt.try_number.to_string().into(),
             Cell::new(attempt.start_date.clock(), Tone::Dim),
+            attempt.queue_time.map(seconds).unwrap_or_default().into(),
             seconds(attempt.duration).into(),
             attempt.cpu_seconds.map(seconds).unwrap_or_default().into(),
             attempt.max_rss_bytes.map(format_size).unwrap_or_default().into(),
+            attempt.host.clone().unwrap_or_default().into(),
             Cell::new(attempt.outcome.as_deref().unwrap_or("is running"), tone),
         ]);
     }

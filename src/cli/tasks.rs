@@ -10,7 +10,7 @@ use super::error::CliError;
 use super::output::{Cell, Page, Table, Tone, print_json};
 use crate::app::App;
 use crate::app::query::runs::RunAnswer;
-use crate::app::query::tasks::{Standing, TaskAnswer, tasks};
+use crate::app::query::tasks::{Standing, TaskAnswer, tasks, tasks_at};
 use crate::app::times::Moment;
 use crate::dag::TaskState;
 use crate::dag::units::format_duration;
@@ -18,13 +18,18 @@ use crate::runner::attempt::counted_processes;
 
 /// Options of `tasks`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  crondag tasks userprofile 20180701\n  crondag tasks userprofile --json")]
+#[command(
+    after_help = "Example:\n  crondag tasks userprofile 20180701\n  crondag tasks userprofile --at 04:00          what ran at four this night\n  crondag tasks userprofile --json"
+)]
 pub struct Args {
     /// The DAG
     dag: String,
     /// The run's logical date, or its id [default: the newest run]
     #[arg(value_name = "DATE|RUN_ID")]
     run: Option<String>,
+    /// Of all runs, the tasks that ran then: 2018-07-01T04:00, 04:00 (the last time that it was), 2h (so long ago)
+    #[arg(long, value_name = "TIME", conflicts_with = "run")]
+    at: Option<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -33,13 +38,22 @@ pub struct Args {
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     let app = global.open()?;
     let dag_id = app.dag_id(&args.dag)?;
-    let answers = tasks(&app, &dag_id, args.run.as_deref())?;
+    let answers = match &args.at {
+        Some(at) => tasks_at(&app, &dag_id, at)?,
+        None => tasks(&app, &dag_id, args.run.as_deref())?,
+    };
     if args.json {
         let rows: Vec<&TaskAnswer> = answers.iter().flat_map(|answer| &answer.tasks).collect();
         print_json(&rows)?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut page = Page::new();
+    if answers.is_empty() {
+        page.line("no task ran then");
+        page.next(&format!("crondag attempts {dag_id}"));
+        page.print()?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut failed = None;
     for answer in &answers {
         page.gap();
@@ -72,6 +86,9 @@ fn head(page: &mut Page, app: &App, run: &RunAnswer) {
     page.line(line);
     let id = page.paint(Tone::Dim, &run.run_id);
     page.line(id);
+    if let (Some(start), Some(took)) = (&run.first_start_date, run.first_duration()) {
+        page.line(format!("taken up again; first it started {} and took {}", start.clock(), format_duration(took)));
+    }
     if let Some(params) = params_in_words(&run.params) {
         page.line(params);
     }

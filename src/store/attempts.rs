@@ -22,6 +22,10 @@ pub struct NewAttempt<'a> {
     pub token: &'a str,
     /// Relative to the home.
     pub log_file: &'a str,
+    /// When it could have started: from then on it waited for a slot alone.
+    pub ready_at: Timestamp,
+    /// The machine.
+    pub host: &'a str,
 }
 
 /// Processes that were alive when an attempt's program had ended.
@@ -56,6 +60,10 @@ pub struct Attempt {
     pub max_rss_bytes: Option<u64>,
     /// Where in the log its output begins and ends, in bytes, as far as that is known.
     pub printed: Option<(u64, u64)>,
+    /// When it could have started, if that is known.
+    pub ready_at: Option<Timestamp>,
+    /// The machine, if that is known.
+    pub host: Option<String>,
 }
 
 /// Which attempts to list.
@@ -73,7 +81,8 @@ pub struct AttemptFilter {
     pub limit: Option<u32>,
 }
 
-const COLUMNS: &str = "run, task_id, try_number, token, log_file, started_at, ended_at, ending, cpu_seconds, max_rss_bytes, printed_from, printed_until";
+const COLUMNS: &str = "run, task_id, try_number, token, log_file, started_at, ended_at, ending, cpu_seconds, max_rss_bytes, printed_from, printed_until, \
+                       ready_at, host";
 
 fn attempt(row: &Row<'_>) -> Result<Attempt, StoreError> {
     let count = |column: usize| -> rusqlite::Result<Option<u64>> {
@@ -91,6 +100,8 @@ fn attempt(row: &Row<'_>) -> Result<Attempt, StoreError> {
         cpu_seconds: row.get(8)?,
         max_rss_bytes: count(9)?,
         printed: count(10)?.zip(count(11)?),
+        ready_at: optional_time(row, 12)?,
+        host: row.get(13)?,
     })
 }
 
@@ -165,8 +176,8 @@ impl Write<'_> {
     pub fn begin_attempt(&self, attempt: &NewAttempt<'_>, now: Timestamp) -> Result<(), StoreError> {
         let claimed = self
             .statement(
-                "INSERT INTO attempts (run, task_id, try_number, token, log_file, started_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                "INSERT INTO attempts (run, task_id, try_number, token, log_file, started_at, ready_at, host)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
                  ON CONFLICT (run, task_id, try_number) DO UPDATE SET token = excluded.token, ended_at = NULL, ending = NULL
                  WHERE ended_at IS NOT NULL",
             )?
@@ -177,6 +188,8 @@ impl Write<'_> {
                 attempt.token,
                 attempt.log_file,
                 Micros(now),
+                Micros(attempt.ready_at),
+                attempt.host,
             ))?;
         if claimed == 0 {
             let NewAttempt { run, task, try_number, .. } = attempt;

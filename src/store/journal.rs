@@ -220,7 +220,9 @@ impl Write<'_> {
             Transition::RunReopened { .. } => {
                 self.statement(
                     "UPDATE runs SET state = 'queued', queued_at = ?2, start_date = NULL, end_date = NULL, reason = NULL,
-                     is_reopened = 1 WHERE id = ?1",
+                     first_end_date = CASE WHEN first_start_date IS NULL AND start_date IS NOT NULL THEN end_date
+                                      ELSE first_end_date END,
+                     first_start_date = coalesce(first_start_date, start_date), is_reopened = 1 WHERE id = ?1",
                 )?
                 .execute((run, at))?;
             }

@@ -56,6 +56,8 @@ pub struct RunRow {
     pub queued_at: Timestamp,
     pub start_date: Option<Timestamp>,
     pub end_date: Option<Timestamp>,
+    /// When it began and ended before somebody first took it up again.
+    pub first: Option<(Timestamp, Timestamp)>,
     /// Why it failed or was skipped.
     pub reason: Option<String>,
     /// Somebody has taken it up again.
@@ -178,7 +180,7 @@ const FAILED_TASKS: &str = "EXISTS (SELECT 1 FROM task_instances WHERE run = run
                             AND task_instances.state IN ('failed', 'upstream_failed'))";
 
 const COLUMNS: &str = "id, dag_id, run_id, run_type, logical_date, data_interval_end, state, version_id, params, selection, \
-                       backfill_id, queued_at, start_date, end_date, reason, is_reopened";
+                       backfill_id, queued_at, start_date, end_date, reason, is_reopened, first_start_date, first_end_date";
 
 fn run_row(row: &Row<'_>) -> Result<RunRow, StoreError> {
     let run_type: String = row.get(3)?;
@@ -204,6 +206,7 @@ fn run_row(row: &Row<'_>) -> Result<RunRow, StoreError> {
         queued_at: row.get::<_, Micros>(11)?.0,
         start_date: optional_time(row, 12)?,
         end_date: optional_time(row, 13)?,
+        first: optional_time(row, 16)?.zip(optional_time(row, 17)?),
         reason: row.get(14)?,
         is_reopened: row.get(15)?,
     })

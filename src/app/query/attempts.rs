@@ -39,6 +39,10 @@ pub struct PastAttempt {
     pub end_date: Option<Moment>,
     /// From start to end, or until now, in seconds.
     pub duration: f64,
+    /// How long it had waited for a slot alone before it started, in seconds; `None` where that is not known.
+    pub queue_time: Option<f64>,
+    /// The machine that it ran on; `None` where that is not known.
+    pub host: Option<String>,
     /// Of all its processes, in seconds; known once it has ended.
     pub cpu_seconds: Option<f64>,
     /// Of its largest process, in bytes; known once it has ended.
@@ -99,6 +103,8 @@ fn answer(app: &App, run: &RunRow, attempt: Attempt) -> PastAttempt {
         start_date: Moment::new(attempt.started_at, &zone),
         end_date: attempt.ended_at.map(|at| Moment::new(at, &zone)),
         duration: elapsed(attempt.started_at, end).as_secs_f64(),
+        queue_time: attempt.ready_at.map(|at| elapsed(at, attempt.started_at).as_secs_f64()),
+        host: attempt.host,
         cpu_seconds: attempt.cpu_seconds,
         max_rss_bytes: attempt.max_rss_bytes,
         outcome,

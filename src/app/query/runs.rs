@@ -44,6 +44,9 @@ pub struct RunAnswer {
     pub queued_at: Moment,
     pub start_date: Option<Moment>,
     pub end_date: Option<Moment>,
+    /// When it began and ended before somebody first took it up again; `start_date` and `end_date` are those of the last time.
+    pub first_start_date: Option<Moment>,
+    pub first_end_date: Option<Moment>,
     pub data_interval_end: Moment,
     /// Tasks that are `failed`: a run may succeed in spite of them.
     pub failed_tasks: u32,
@@ -71,6 +74,8 @@ impl RunAnswer {
             queued_at: Moment::new(run.queued_at, &zone),
             start_date: run.start_date.map(|at| Moment::new(at, &zone)),
             end_date: run.end_date.map(|at| Moment::new(at, &zone)),
+            first_start_date: run.first.map(|(start, _)| Moment::new(start, &zone)),
+            first_end_date: run.first.map(|(_, end)| Moment::new(end, &zone)),
             data_interval_end: Moment::new(run.data_interval_end, &zone),
             failed_tasks: failures.failed,
             upstream_failed_tasks: failures.upstream_failed,
@@ -89,6 +94,11 @@ impl RunAnswer {
     pub fn duration(&self, app: &App) -> Option<Duration> {
         let start = self.start_date.as_ref()?;
         Some(elapsed(start.at, self.end_date.as_ref().map_or(app.now, |end| end.at)))
+    }
+
+    /// How long it took before somebody first took it up again.
+    pub fn first_duration(&self) -> Option<Duration> {
+        Some(elapsed(self.first_start_date.as_ref()?.at, self.first_end_date.as_ref()?.at))
     }
 
     /// Its tasks that failed, or did not run because of that.

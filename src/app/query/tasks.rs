@@ -1,6 +1,6 @@
 //! The task instances of a run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Unit;
@@ -12,8 +12,8 @@ use super::runs::RunAnswer;
 use crate::app::select;
 use crate::app::times::{Moment, elapsed};
 use crate::app::{App, AppError};
-use crate::dag::{Dag, DagId, TaskId, TaskState};
-use crate::store::{RunRow, Store, TaskInstance};
+use crate::dag::{Dag, DagId, RunNumber, TaskId, TaskState};
+use crate::store::{AttemptFilter, RunRow, Store, TaskInstance};
 
 /// How a task of a run stands: a state of the engine, or that the DAG no longer has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,6 +114,30 @@ pub fn tasks(app: &App, dag_id: &DagId, run: Option<&str>) -> Result<Vec<RunTask
     // `select::runs` found them there, so there is a database.
     let Some(store) = &store else { return Ok(Vec::new()) };
     runs.iter().map(|run| of_run(app, store, run)).collect()
+}
+
+/// The runs in which a task ran at a time that has been, oldest first, with those tasks alone; as they are now.
+///
+/// # Errors
+/// That is no such time; the database.
+pub fn tasks_at(app: &App, dag_id: &DagId, at: &str) -> Result<Vec<RunTasks>, AppError> {
+    let at = select::past_time(at, &app.zone_of(dag_id), app.now)?;
+    let Some(store) = app.store()? else { return Ok(Vec::new()) };
+    let (going_since, going_until) = (Some(at), Some(at));
+    let filter = AttemptFilter { dag_id: dag_id.clone(), task: None, going_since, going_until, limit: None };
+    let mut going: BTreeMap<RunNumber, BTreeSet<TaskId>> = BTreeMap::new();
+    for attempt in store.attempts_of_dag(&filter)? {
+        going.entry(attempt.run).or_default().insert(attempt.task_id);
+    }
+    let mut found = Vec::new();
+    for (number, tasks) in going {
+        // A run that is deleted in this moment takes its attempts with it.
+        let Some(run) = store.run(number)? else { continue };
+        let mut answer = of_run(app, &store, &run)?;
+        answer.tasks.retain(|task| tasks.contains(&task.task_id));
+        found.push(answer);
+    }
+    Ok(found)
 }
 
 /// A run with its tasks.

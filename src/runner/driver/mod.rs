@@ -582,8 +582,15 @@ fn write(store: &mut Store, outbox: &Outbox, items: &[Item], now: Timestamp) -> 
             Item::Start(starting) => {
                 let Starting { start, token, log_file } = &**starting;
                 let task = &start.plan.dag.tasks[start.task].id;
-                let attempt =
-                    crate::store::NewAttempt { run: start.run, task, try_number: start.try_number, token, log_file };
+                let attempt = crate::store::NewAttempt {
+                    run: start.run,
+                    task,
+                    try_number: start.try_number,
+                    token,
+                    log_file,
+                    ready_at: start.ready_at,
+                    host: &host_name(),
+                };
                 write.begin_attempt(&attempt, now)?;
             }
             Item::End { key: (run, task, try_number), record } => {

@@ -134,6 +134,8 @@ pub struct Start {
     pub task: usize,
     /// 1 for the first attempt.
     pub try_number: u32,
+    /// Since when only a slot was missing, as far as this engine knows.
+    pub ready_at: Timestamp,
     /// When an attempt that evaluates the condition of a wait is ended, whatever the task's own timeout: the wait is over then.
     pub ends_by: Option<Timestamp>,
 }

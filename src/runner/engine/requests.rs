@@ -91,6 +91,7 @@ impl Engine {
         self.slots.not_ready(&candidate, &plan.dag, index);
         let task = &plan.dag.tasks[index];
         let instance = &mut run.tasks[index];
+        instance.ready_since = None;
         let before = std::mem::replace(&mut instance.state, TaskState::None);
         if let Some(at) = instance.next_try_at.take() {
             self.timers.remove(&(at, number, Timer::Task(index)));
@@ -260,6 +261,7 @@ impl Engine {
         self.slots.not_ready(&candidate(number, run, index), &plan.dag, index);
         let instance = &mut run.tasks[index];
         instance.state = state;
+        instance.ready_since = None;
         if let Some(at) = instance.next_try_at.take() {
             self.timers.remove(&(at, number, Timer::Task(index)));
         }

@@ -30,6 +30,8 @@ pub(super) struct Instance {
     pub(super) started_at: Option<Timestamp>,
     /// The attempt that has live processes, whatever the state says.
     pub(super) live: Option<u32>,
+    /// Since when only a slot is missing.
+    pub(super) ready_since: Option<Timestamp>,
     /// Whether the run has this task at all.
     pub(super) selected: bool,
     pub(super) upstream: UpstreamCounts,
@@ -163,6 +165,7 @@ impl Run {
                         reason: prior.reason,
                         started_at: prior.started_at,
                         live: prior.live,
+                        ready_since: None,
                         selected: true,
                         upstream: UpstreamCounts::default(),
                     },
@@ -174,6 +177,7 @@ impl Run {
                         reason: None,
                         started_at: None,
                         live: None,
+                        ready_since: None,
                         selected,
                         upstream: UpstreamCounts::default(),
                     },

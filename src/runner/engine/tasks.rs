@@ -157,6 +157,7 @@ impl Engine {
         let Some(plan) = run.plan.clone() else { return };
         self.slots.not_ready(&candidate(number, run, index), &plan.dag, index);
         let instance = &mut run.tasks[index];
+        instance.ready_since = None;
         let before = std::mem::replace(&mut instance.state, state);
         if let Some(at) = instance.next_try_at.take() {
             self.timers.remove(&(at, number, Timer::Task(index)));
@@ -242,7 +243,13 @@ impl Engine {
                     self.too_early.push((number, index));
                 }
             }
-            Evaluation::Ready => self.slots.ready(candidate, &plan.dag, index),
+            Evaluation::Ready => {
+                self.slots.ready(candidate, &plan.dag, index);
+                if let Some(run) = self.runs.get_mut(&number) {
+                    run.tasks[index].ready_since.get_or_insert(step.now);
+                }
+                return;
+            }
             Evaluation::Waits(hold) => {
                 if hold == Hold::Past {
                     self.waiting_for_past.insert(number);
@@ -250,6 +257,9 @@ impl Engine {
                 self.slots.not_ready(&candidate, &plan.dag, index);
             }
             Evaluation::Closed => self.slots.not_ready(&candidate, &plan.dag, index),
+        }
+        if let Some(instance) = self.runs.get_mut(&number).and_then(|run| run.tasks.get_mut(index)) {
+            instance.ready_since = None;
         }
     }
 
@@ -262,6 +272,7 @@ impl Engine {
                 instance.tries += 1;
                 instance.started_at = Some(step.now);
             }
+            let ready_at = instance.ready_since.take().unwrap_or(step.now);
             instance.state = TaskState::Running;
             instance.live = Some(instance.tries);
             instance.next_try_at = None;
@@ -276,6 +287,7 @@ impl Engine {
                 plan,
                 task: candidate.task,
                 try_number,
+                ready_at,
                 ends_by,
             }));
         }

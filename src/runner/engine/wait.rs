@@ -44,7 +44,14 @@ impl Engine {
         let Some(plan) = run.plan.clone() else { return };
         let try_number = run.tasks[index].tries;
         if self.polls.insert((number, plan.dag.tasks[index].id.clone(), try_number)) {
-            step.effects.push(Effect::Poll(Start { run: number, plan, task: index, try_number, ends_by: None }));
+            step.effects.push(Effect::Poll(Start {
+                run: number,
+                plan,
+                task: index,
+                try_number,
+                ready_at: step.now,
+                ends_by: None,
+            }));
         }
     }
 
