@@ -278,7 +278,7 @@ struct Watcher<'a> {
 impl Watcher<'_> {
     fn watch(&self, mut view: View<'_>) -> Result<ExitCode, CliError> {
         let interrupts = count_interrupts()?;
-        let mut watch = Watch::new(self.app, Watched::Backfill(self.receipt.backfill), self.receipt.last_intent)?;
+        let mut watch = Watch::new(self.app, Watched::Backfill(self.receipt.backfill), self.receipt.request)?;
         let (mut handled, mut told) = (0, None);
         loop {
             let snapshot = watch.poll()?;
@@ -302,10 +302,10 @@ impl Watcher<'_> {
             if interrupts.load(Ordering::SeqCst) > handled {
                 if handled == 0 {
                     view.say("interrupted: running tasks end, nothing new starts; Ctrl-C again stops them");
-                    watch.hold()?;
+                    watch.hold(self.receipt.backfill)?;
                 } else {
                     view.say("stopping the running tasks");
-                    watch.stop()?;
+                    watch.stop(self.receipt.backfill)?;
                 }
                 handled += 1;
             }

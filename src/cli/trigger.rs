@@ -84,7 +84,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
 }
 
 fn wait(app: &App, receipt: &TriggerReceipt, args: &Args) -> Result<ExitCode, CliError> {
-    let mut watch = Watch::new(app, Watched::Run(receipt.number), 0)?;
+    let mut watch = Watch::new(app, Watched::Run(receipt.number), None)?;
     let mut told = None;
     loop {
         let snapshot = watch.poll()?;

@@ -179,7 +179,7 @@ pub struct BackfillReceipt {
     /// Runs that it waits for.
     pub waiting: usize,
     /// The newest request to the driver: until it is carried out, states are those of before.
-    pub last_intent: i64,
+    pub request: Option<i64>,
     /// Runs that had ended and stay as they are.
     pub left_alone: Vec<RunNumber>,
     /// Intervals about which something else was done than the plan had said, because the world had changed.
@@ -399,7 +399,7 @@ fn record(
     app.keep_version(&write, dag)?;
     let backfill = write.create_backfill(&dag.id, order.max_active_runs, order.reverse, now)?;
     let mut receipt =
-        BackfillReceipt { backfill, waiting: 0, last_intent: 0, left_alone: Vec::new(), changed, driver: Ok(()) };
+        BackfillReceipt { backfill, waiting: 0, request: None, left_alone: Vec::new(), changed, driver: Ok(()) };
     // Runs get their numbers by their dates.
     let mut runs: Vec<&PlannedRun> = plan.runs.iter().collect();
     runs.sort_by_key(|run| run.interval.succession());
@@ -423,7 +423,7 @@ fn record(
                 // Counted by the backfill from now on, not only when the driver gets to it.
                 write.assign_run(known.number, Some(backfill), known.selection.as_deref(), &known.params)?;
                 rerun.backfill = Some(backfill);
-                receipt.last_intent = write.ask(&Intent::Rerun(rerun), now)?;
+                receipt.request = Some(write.ask(&Intent::Rerun(rerun), now)?);
                 receipt.waiting += 1;
             }
             Action::LeftAlone { .. } => {

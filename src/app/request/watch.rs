@@ -104,7 +104,8 @@ pub struct Watch<'a> {
     app: &'a App,
     store: Store,
     watched: Watched,
-    last_intent: i64,
+    /// The request that the driver has to carry out first.
+    request: Option<i64>,
     checked: Instant,
     /// What was seen last, and since when it is so.
     seen: Vec<Progress>,
@@ -120,11 +121,11 @@ fn pause_after(poll: Duration) -> Duration {
 }
 
 impl<'a> Watch<'a> {
-    /// Begins to watch. Until the request with number `last_intent` is carried out, nothing is seen.
+    /// Begins to watch. Until the request with this number is carried out, nothing is seen.
     ///
     /// # Errors
     /// The database.
-    pub fn new(app: &'a App, watched: Watched, last_intent: i64) -> Result<Watch<'a>, AppError> {
+    pub fn new(app: &'a App, watched: Watched, request: Option<i64>) -> Result<Watch<'a>, AppError> {
         let store = app.store_for_writing()?;
         let last_event = store.last_event()?;
         let checked = Instant::now();
@@ -132,7 +133,7 @@ impl<'a> Watch<'a> {
             app,
             store,
             watched,
-            last_intent,
+            request,
             checked,
             seen: Vec::new(),
             seen_since: checked,
@@ -161,7 +162,7 @@ impl<'a> Watch<'a> {
 
     fn snapshot(&mut self) -> Result<Snapshot, AppError> {
         // Asked first: between the two the driver may carry out what was asked.
-        let is_read = !self.store.has_intents_until(self.last_intent)?;
+        let is_read = self.is_read()?;
         let runs = if is_read { self.progress()? } else { Vec::new() };
         if is_read && runs.iter().all(|run| run.state.is_final()) {
             return Ok(Snapshot { runs, outlook: Outlook::Over });
@@ -262,15 +263,20 @@ impl<'a> Watch<'a> {
         )
     }
 
-    /// How many tasks of what is watched have a live attempt, and whether the driver still has something to read.
+    /// Whether the driver has carried out the request, if there was one.
+    fn is_read(&self) -> Result<bool, AppError> {
+        Ok(match self.request {
+            Some(request) => !self.store.has_intents_until(request)?,
+            None => true,
+        })
+    }
+
+    /// Whether nothing of what is watched has a live attempt, and the driver has carried out all that it was asked to do.
     ///
     /// # Errors
     /// The database.
     pub fn is_at_rest(&self, snapshot: &Snapshot) -> Result<bool, AppError> {
-        let is_read = !self.store.has_intents_until(self.last_intent)?;
-        Ok(is_read
-            && snapshot.runs.iter().all(|run| run.tasks.running == 0)
-            && !self.store.has_intents_until(i64::MAX)?)
+        Ok(snapshot.runs.iter().all(|run| run.tasks.running == 0) && !self.store.has_intents_until(i64::MAX)?)
     }
 
     /// Why a run ended as it did.
@@ -281,26 +287,20 @@ impl<'a> Watch<'a> {
         Ok(self.store.run(run)?.and_then(|run| run.reason))
     }
 
-    /// Asks the driver to start nothing new of the backfill.
+    /// Asks the driver to start nothing new of a backfill.
     ///
     /// # Errors
     /// The database; the driver cannot be told.
-    pub fn hold(&mut self) -> Result<(), AppError> {
-        match self.watched {
-            Watched::Backfill(backfill) => self.ask(&Intent::HoldBackfill { backfill, hold: true }),
-            Watched::Run(_) => Ok(()),
-        }
+    pub fn hold(&mut self, backfill: i64) -> Result<(), AppError> {
+        self.ask(&Intent::HoldBackfill { backfill, hold: true })
     }
 
-    /// Asks the driver to stop the running tasks of the backfill.
+    /// Asks the driver to stop the running tasks of a backfill.
     ///
     /// # Errors
     /// The database; the driver cannot be told.
-    pub fn stop(&mut self) -> Result<(), AppError> {
-        match self.watched {
-            Watched::Backfill(backfill) => self.ask(&Intent::StopBackfill { backfill }),
-            Watched::Run(_) => Ok(()),
-        }
+    pub fn stop(&mut self, backfill: i64) -> Result<(), AppError> {
+        self.ask(&Intent::StopBackfill { backfill })
     }
 
     fn ask(&mut self, intent: &Intent) -> Result<(), AppError> {
