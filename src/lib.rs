@@ -7,6 +7,8 @@
 //!         └───► import ─► dag
 //! ```
 //!
+//! Past `app`, `cli` uses what it prints and what its process is itself: an inner program, an attempt on the terminal, the driver.
+//!
 //! - [`dag`] says what a DAG is: the file format, schedules, trigger rules, templates. No clock, no processes, no database.
 //! - [`check`] says what the values of a day are worth beside those of the days before.
 //! - [`diagnose`] says why an attempt failed, from evidence that it is given.

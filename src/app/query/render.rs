@@ -9,10 +9,10 @@ use crate::app::times::{Moment, rfc3339};
 use crate::app::{App, AppError, params, select};
 use crate::dag::schedule::DataInterval;
 use crate::dag::template::{Scope, quote};
-use crate::dag::{Action, ActionKind, Dag, DagId, RunType, Task, TaskId};
+use crate::dag::{Action, ActionKind, Dag, DagId, RunType, SKIP_EXIT_STATUS, Task, TaskId};
 use crate::runner::actions::{prepare, rehearse};
 use crate::runner::attempt::secrets::has_masked;
-use crate::runner::attempt::{AttemptSpec, Launch, LimitedBy, Prepared, TimeLimit};
+use crate::runner::attempt::{AttemptSpec, Ending, Launch, LimitedBy, Prepared, TimeLimit};
 
 /// What an attempt of a task would run. Secrets are masked, and their commands not run.
 #[derive(Debug, Serialize)]
@@ -92,6 +92,31 @@ pub fn render(
         display,
         dag_id: run.dag.id,
     })
+}
+
+/// How an attempt that was tried counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Succeeded,
+    /// The task said that there is nothing to do.
+    Skipped,
+    Failed,
+}
+
+impl Outcome {
+    /// That of an attempt of such an action. What waits has no way to say that there is nothing to do.
+    pub fn of(action: ActionKind, ending: &Ending) -> Outcome {
+        match ending {
+            Ending::Exited { code: 0 } => Outcome::Succeeded,
+            Ending::Exited { code: SKIP_EXIT_STATUS } if action != ActionKind::Wait => Outcome::Skipped,
+            Ending::Exited { .. }
+            | Ending::Signaled { .. }
+            | Ending::TimedOut { .. }
+            | Ending::Stopped
+            | Ending::Lost { .. }
+            | Ending::NotStarted { .. } => Outcome::Failed,
+        }
+    }
 }
 
 /// A task with everything that it needs to run.
