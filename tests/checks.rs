@@ -190,6 +190,39 @@ fn of_the_branches_behind_a_failed_check_the_one_is_named_whose_rows_moved() {
 }
 
 #[test]
+fn what_a_failed_check_says_to_type_repairs_the_whole_up_to_what_a_check_has_found_sound() {
+    let check = |task: &str, after: &str, query: &str| {
+        format!("[tasks.{task}]\nafter = {after}\ncheck = {{ connection = 'warehouse', query = \"{query}\" }}\n")
+    };
+    let shell = |task: &str, after: &str| format!("[tasks.{task}]\nafter = {after}\nshell = 'true'\n");
+    let good = "SELECT 'all' AS tag, 1 AS users";
+    let counts = check("all_counts", "['merge']", "SELECT tag, users FROM tags WHERE day = :ds");
+    let dag = |sound: &str| {
+        ["max_active_runs = 1\n", &shell("raw", "[]"), &shell("orders", "['raw']"), &shell("visits", "[]"), sound]
+            .concat()
+            + &shell("merge", "['orders', 'visits']")
+            + &counts
+    };
+    let home = Home::of(&[
+        ("none", &dag("")),
+        ("orders_are", &dag(&check("orders_count", "['orders']", good))),
+        ("all_are", &dag(&(check("orders_count", "['orders']", good) + &check("visits_count", "['visits']", good)))),
+    ]);
+    // No value of the date: there is nothing to compare, and still the check itself is not what is to run again.
+    home.day(1, 400);
+    let run = "backfill__2018-07-02T00:00:00+00:00";
+    for (dag, tasks) in [("none", "raw,visits"), ("orders_are", "visits"), ("all_are", "merge")] {
+        assert_eq!(home.backfill(dag, 1, 1), Some(0));
+        assert_eq!(home.backfill(dag, 2, 2), Some(1));
+        let said = home.run(&["diagnose", dag, "all_counts", "20180702"]).out();
+        assert!(said.ends_with(&format!("crondag clear {dag} {run} --task {tasks}\n")), "{said}");
+        let explained = home.run(&["explain", dag, "20180702"]).out();
+        assert!(explained.contains(&format!("next: crondag diagnose {dag} all_counts {run}\n")), "{explained}");
+        assert!(!explained.contains("--failed"), "{explained}");
+    }
+}
+
+#[test]
 fn an_earlier_try_is_diagnosed_by_what_was_there_then() {
     let dag = "max_active_runs = 1\n[tasks.load]\nshell = 'true'\n\
         [tasks.merge]\nafter = 'load'\nshell = 'cat in.csv'\n\

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::id::TaskId;
-use super::model::Dag;
+use super::model::{Action, Dag};
 use super::state::TaskState;
 
 /// How far a repair goes.
@@ -42,6 +42,18 @@ pub enum Because {
     WaitedInVain,
     /// It has begun, or was skipped, although this task upstream of it was to be repaired.
     BuiltOn(TaskId),
+}
+
+/// The first check that failed although nothing that it follows did. To run it again changes nothing until what it found wrong
+/// is made anew, and which tasks made that is for a diagnosis to say.
+pub fn check_to_diagnose(dag: &Dag, states: impl Fn(&TaskId) -> Option<TaskState>) -> Option<&TaskId> {
+    let has_failed = |task: usize| states(&dag.tasks[task].id).is_some_and(TaskState::has_failed);
+    let order = dag.graph.order().iter().copied();
+    let mut checks = order.filter(|&task| matches!(dag.tasks[task].action, Action::Check(_)));
+    let found = checks.find(|&task| {
+        states(&dag.tasks[task].id) == Some(TaskState::Failed) && !dag.graph.ancestors(task).into_iter().any(has_failed)
+    })?;
+    Some(&dag.tasks[found].id)
 }
 
 /// The tasks of a repair.

@@ -64,6 +64,9 @@ pub struct Series {
     pub made_by: Vec<String>,
     /// All tasks before these.
     pub before: Vec<String>,
+    /// From which tasks on to run again so that what is measured is made anew: those of `made_by`, and before them whatever no
+    /// check vouches for.
+    pub again: Vec<String>,
     /// The check's key and metric, for people: `A111 tag_count`.
     pub name: String,
     /// What it measures.
@@ -95,16 +98,22 @@ pub(super) fn findings(history: &[Series], subject: &Subject) -> Vec<Finding> {
             of_class().any(|other| other.series.made_by.iter().any(|task| one.series.before.contains(task)))
         };
         let (followers, roots): (Vec<_>, Vec<_>) = of_class().partition(|one| follows(one));
-        let mut culprits: Vec<&str> = Vec::new();
-        for task in roots.iter().flat_map(|root| &root.series.made_by) {
-            if !culprits.contains(&task.as_str()) {
-                culprits.push(task);
-            }
-        }
+        let culprits = each_once(roots.iter().flat_map(|root| &root.series.made_by));
+        let again = each_once(roots.iter().flat_map(|root| &root.series.again));
         let told = roots.iter().chain(&followers).flat_map(|judged| judged.told.clone()).collect();
-        found.push(finding(*class, &culprits, told, subject));
+        found.push(finding(*class, &culprits, &again, told, subject));
     }
     found
+}
+
+fn each_once<'t>(tasks: impl Iterator<Item = &'t String>) -> Vec<String> {
+    let mut once: Vec<String> = Vec::new();
+    for task in tasks {
+        if !once.contains(task) {
+            once.push(task.clone());
+        }
+    }
+    once
 }
 
 fn judge<'s>(series: &'s Series, subject: &Subject) -> Option<Judged<'s>> {
@@ -140,9 +149,15 @@ fn judge<'s>(series: &'s Series, subject: &Subject) -> Option<Judged<'s>> {
     Some(Judged { series, class, told })
 }
 
-fn finding(class: CauseClass, culprits: &[&str], evidence: Vec<String>, subject: &Subject) -> Finding {
+fn finding(
+    class: CauseClass,
+    culprits: &[String],
+    again: &[String],
+    evidence: Vec<String>,
+    subject: &Subject,
+) -> Finding {
     let them = culprits.join(", ");
-    let (id, name, advice) = match class {
+    let (id, name, mut advice) = match class {
         CauseClass::UpstreamAbnormal => (
             "upstream-abnormal",
             format!("the input from {them} is not as it always was"),
@@ -162,15 +177,15 @@ fn finding(class: CauseClass, culprits: &[&str], evidence: Vec<String>, subject:
             "compare today's input with yesterday's: a changed URL, code or format".to_owned(),
         ),
     };
-    Finding {
-        id: id.to_owned(),
-        name,
-        class,
-        confidence: Confidence::Likely,
-        evidence,
-        advice,
-        command: format!("crondag clear {} {} --task {}", subject.dag, subject.run, culprits.join(",")),
+    if again != culprits {
+        // The command then runs more than the one that is to blame.
+        let from = again.join(", ");
+        advice = format!(
+            "{advice}; no check tells which task from {from} on is to blame: once you know it, clear from it on"
+        );
     }
+    let command = subject.clear_from(again);
+    Finding { id: id.to_owned(), name, class, confidence: Confidence::Likely, evidence, advice, command }
 }
 
 fn verdict(series: &Series, today: f64, usual: f64) -> Option<(CauseClass, &'static str)> {
@@ -223,7 +238,18 @@ mod tests {
             .collect();
         let date = values.last().unwrap().date;
         let (check, made_by) = ("counts".to_owned(), vec!["orders".to_owned()]);
-        Series { owner, check, made_by, before: Vec::new(), name: "orders rows".to_owned(), measure, date, values }
+        let again = made_by.clone();
+        Series {
+            owner,
+            check,
+            made_by,
+            before: Vec::new(),
+            again,
+            name: "orders rows".to_owned(),
+            measure,
+            date,
+            values,
+        }
     }
 
     fn subject() -> Subject {
@@ -276,6 +302,7 @@ mod tests {
         let of = |task: &str, before: &[&str], last| Series {
             check: format!("{task}_count"),
             made_by: vec![task.to_owned()],
+            again: vec![task.to_owned()],
             before: before.iter().map(|&task| task.to_owned()).collect(),
             ..series(Owner::Upstream, Measure::Rows, &with(last))
         };
@@ -293,6 +320,21 @@ mod tests {
         assert_eq!(found(40.0, 100.0, 30.0), named("visits", "visits"), "the merge only follows");
         assert_eq!(found(40.0, 100.0, 100.0), named("merge", "merge"));
         assert_eq!(found(40.0, 20.0, 30.0), named("orders, visits", "orders,visits"));
+    }
+
+    #[test]
+    fn where_no_check_tells_which_task_is_to_blame_all_that_may_be_run_again() {
+        let merged = Series {
+            again: vec!["orders".to_owned(), "visits".to_owned()],
+            ..series(Owner::Checked, Measure::Rows, &with(210.0))
+        };
+        let found = findings(&[merged], &subject());
+        assert_eq!(found[0].command, "crondag clear userprofile 2018-07-08 --task orders,visits");
+        assert_eq!(
+            found[0].advice,
+            "look for a join on a key that is not unique; `crondag render` shows what the task runs; no check tells which task \
+             from orders, visits on is to blame: once you know it, clear from it on"
+        );
     }
 
     #[test]

@@ -86,6 +86,17 @@ pub struct Subject {
     pub settings: Vec<(String, String)>,
     /// The table that options of Spark are in: `[tasks.merge.spark]`; `None` for what starts no Spark of its own.
     pub spark_table: Option<String>,
+    /// From which tasks on to run again so that the repair is whole; the task itself where this names none. Of a check, whatever
+    /// may have made what it found wrong.
+    pub again: Vec<String>,
+}
+
+impl Subject {
+    /// `crondag clear userprofile 2018-07-01 --task orders,visits`
+    pub(crate) fn clear_from(&self, tasks: &[String]) -> String {
+        let tasks = if tasks.is_empty() { self.task.clone() } else { tasks.join(",") };
+        format!("crondag clear {} {} --task {tasks}", self.dag, self.run)
+    }
 }
 
 /// All that is known of a failed attempt.
@@ -139,6 +150,8 @@ pub struct Diagnosis {
     pub error_lines: Vec<String>,
     /// What to type when there is no cause.
     pub command: String,
+    /// What repairs the whole of it, once its cause is mended.
+    pub repair: String,
     /// What could not be read, a clause each: `the log cannot be read: Permission denied`.
     pub gaps: Vec<String>,
 }
@@ -146,7 +159,7 @@ pub struct Diagnosis {
 impl Diagnosis {
     /// Of a task that waited for `what` as long as it may; `reason` says how long.
     pub fn of_vain_wait(subject: &Subject, what: &str, reason: &str) -> Diagnosis {
-        let command = format!("crondag clear {} {} --task {}", subject.dag, subject.run, subject.task);
+        let command = subject.clear_from(&subject.again);
         let finding = Finding {
             id: "waited-in-vain".to_owned(),
             name: "what the task waits for did not come in time".to_owned(),
@@ -156,7 +169,8 @@ impl Diagnosis {
             advice: format!("ask who answers for {what}; once it is there, let the task wait again"),
             command: command.clone(),
         };
-        Diagnosis { findings: vec![finding], error_lines: Vec::new(), command, gaps: Vec::new() }
+        let repair = command.clone();
+        Diagnosis { findings: vec![finding], error_lines: Vec::new(), command, repair, gaps: Vec::new() }
     }
 
     /// How sure the first cause is.

@@ -86,10 +86,16 @@ impl Catalogue {
         findings.splice(place..place, others);
         findings.truncate(MOST);
         let is_certain = findings.first().is_some_and(|first| first.confidence == Confidence::Certain);
-        let Subject { dag, task, run, .. } = &evidence.subject;
+        let Subject { dag, task, run, again, .. } = &evidence.subject;
         Diagnosis {
             error_lines: if is_certain { Vec::new() } else { evidence.log.error_lines() },
-            command: format!("crondag logs {dag} {task} {run}"),
+            // Of a check one clears what it found wrong.
+            command: if again.is_empty() {
+                format!("crondag logs {dag} {task} {run}")
+            } else {
+                evidence.subject.clear_from(again)
+            },
+            repair: evidence.subject.clear_from(again),
             findings,
             gaps: evidence.gaps.clone(),
         }

@@ -18,7 +18,7 @@ use crate::diagnose::{
     Catalogue, End, Evidence, FileTime, LineNumber, Log, Measure, Owner, Recorded, Series, Subject, Upstream,
 };
 use crate::home::Home;
-use crate::store::{Attempt, CheckFilter, Store, StoreError, TaskInstance};
+use crate::store::{Attempt, CheckFilter, CheckRow, Store, StoreError, TaskInstance};
 use crate::text_file;
 
 /// A log up to this size is read whole; of a bigger one, so much of its head and of its tail.
@@ -109,10 +109,12 @@ pub fn gather(failed: &Failed<'_>, catalogue: &Catalogue) -> Evidence {
             });
             Log::default()
         });
-    let history = read_history(failed).unwrap_or_else(|error| {
+    let checked = read_checked(failed).unwrap_or_else(|error| {
         gaps.push(format!("what checks recorded cannot be read: {error}"));
-        Vec::new()
+        Checked { history: Vec::new(), sound: BTreeSet::new() }
     });
+    let is_check = matches!(task.action, Action::Check(_));
+    let again = if is_check { from(failed.dag, &made_by(failed.dag, failed.task), &checked.sound) } else { Vec::new() };
     let folder = failed.home.root();
     let files = catalogue
         .missing_paths(&log)
@@ -137,13 +139,14 @@ pub fn gather(failed: &Failed<'_>, catalogue: &Catalogue) -> Evidence {
             run: failed.run.clone(),
             settings: settings(task, failed.config),
             spark_table: spark_table(task, failed.config),
+            again,
         },
         end: end(failed.ending.as_ref()),
         started: failed.started,
         log,
         upstreams,
         files,
-        history,
+        history: checked.history,
         gaps,
         action: task.action.kind().as_str(),
     }
@@ -189,14 +192,48 @@ fn telling_checks(dag: &Dag, failed: usize) -> Vec<(usize, Owner)> {
     order.filter(|&index| is_check(index)).filter_map(|index| Some((index, owner(index)?))).collect()
 }
 
-/// The values that checks have recorded.
-fn read_history(failed: &Failed<'_>) -> Result<Vec<Series>, StoreError> {
+/// From which tasks on to run again so that what these made is made anew of sound data: they themselves and what they are made
+/// of, up to what a check of the date has found sound.
+fn from(dag: &Dag, made_by: &[usize], sound: &BTreeSet<usize>) -> Vec<String> {
+    let mut doubtful: BTreeSet<usize> = made_by.iter().copied().collect();
+    let mut open: Vec<usize> = made_by.iter().flat_map(|&task| dag.graph.upstream(task).to_vec()).collect();
+    while let Some(task) = open.pop() {
+        match dag.tasks[task].action {
+            Action::Check(_) | Action::Wait(_) | Action::Report(_) => open.extend(dag.graph.upstream(task)),
+            Action::Shell(_) | Action::Spark(_) | Action::Sql(_) if !sound.contains(&task) => {
+                if doubtful.insert(task) {
+                    open.extend(dag.graph.upstream(task));
+                }
+            }
+            Action::Shell(_) | Action::Spark(_) | Action::Sql(_) => {}
+        }
+    }
+    let is_first = |task: &&usize| dag.graph.ancestors(**task).iter().all(|before| !doubtful.contains(before));
+    doubtful.iter().filter(is_first).map(|&task| dag.tasks[task].id.to_string()).collect()
+}
+
+/// What checks have recorded.
+struct Checked {
+    history: Vec<Series>,
+    /// The tasks before the failed one whose data a check of the date has found good.
+    sound: BTreeSet<usize>,
+}
+
+fn read_checked(failed: &Failed<'_>) -> Result<Checked, StoreError> {
     let dag = failed.dag;
     let checks = telling_checks(dag, failed.task);
+    let mut sound = BTreeSet::new();
     if checks.is_empty() {
-        return Ok(Vec::new());
+        return Ok(Checked { history: Vec::new(), sound });
     }
     let store = Store::open_read_only(&failed.home.database_path())?;
+    for &(index, owner) in &checks {
+        let last = store.checks(&dag.id, &CheckFilter::up_to(&dag.tasks[index].id, failed.logical_date, 1))?;
+        let is_good = |check: &CheckRow| check.logical_date == failed.logical_date && check.verdict != Verdict::Fail;
+        if owner == Owner::Upstream && last.iter().any(is_good) {
+            sound.extend(made_by(dag, index));
+        }
+    }
     let mut series = Vec::new();
     for (index, owner) in checks {
         let task = &dag.tasks[index].id;
@@ -223,12 +260,14 @@ fn read_history(failed: &Failed<'_>) -> Result<Vec<Series>, StoreError> {
             let of_key = made_by.iter().copied().find(|&task| dag.tasks[task].id.as_str() == key);
             let made_by = of_key.map_or_else(|| made_by.clone(), |task| vec![task]);
             let before: BTreeSet<usize> = made_by.iter().flat_map(|&task| dag.graph.ancestors(task)).collect();
+            let again = from(dag, &made_by, &sound);
             let ids = |tasks: &mut dyn Iterator<Item = usize>| tasks.map(|t| dag.tasks[t].id.to_string()).collect();
             Series {
                 owner,
                 check: task.to_string(),
                 made_by: ids(&mut made_by.into_iter()),
                 before: ids(&mut before.into_iter()),
+                again,
                 name: format!("{key} {metric}"),
                 measure: measure(&metric),
                 date,
@@ -236,7 +275,7 @@ fn read_history(failed: &Failed<'_>) -> Result<Vec<Series>, StoreError> {
             }
         }));
     }
-    Ok(series)
+    Ok(Checked { history: series, sound })
 }
 
 /// What a metric measures, by its name: shares of rows that are no good, keys that are not unique, else rows.

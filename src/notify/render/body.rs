@@ -167,7 +167,12 @@ impl<'a> Body<'a> {
         };
         if let Some((title, blocks)) = waiting {
             self.lists.push((title, blocks.clone()));
-            self.command("run it again", &format!("clear {dag} {selector} --task {id}"));
+            let again = format!("clear {dag} {selector} --task {id}");
+            let repair = evidence.diagnosis.as_ref().and_then(|diagnosis| diagnosis.repair.strip_prefix("crondag "));
+            match repair.filter(|repair| *repair != again) {
+                Some(repair) => self.command("run again what it found wrong, and what waits for that", repair),
+                None => self.command("run it again", &again),
+            }
             // The cause may call for the same.
             if let Some(again) = self.commands.pop() {
                 self.commands.retain(|(_, command)| *command != again.1);

@@ -21,11 +21,12 @@ use super::lag::Lag;
 use crate::app::select;
 use crate::app::times::minute;
 use crate::app::{App, AppError, NextStep};
+use crate::dag::repair::check_to_diagnose;
 use crate::dag::schedule::parse_when;
-use crate::dag::{Dag, DagId, RunNumber};
+use crate::dag::{Dag, DagId, RunNumber, TaskId};
 use crate::runner::engine::Engine;
 use crate::runner::load;
-use crate::store::{RunFilter, RunRow, Store, UnfinishedRun};
+use crate::store::{RunFilter, RunRow, Store, TaskInstance, UnfinishedRun};
 
 /// One reason, and what would change it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -178,4 +179,13 @@ impl<'a> View<'a> {
 #[allow(clippy::unnecessary_wraps)] // it goes where there may be nothing to type
 fn command(arguments: impl fmt::Display) -> Option<NextStep> {
     Some(NextStep::crondag(arguments))
+}
+
+/// What repairs a run in which something failed, or says what does: where a check alone failed, that is for a diagnosis to say.
+fn repair(run: &RunRow, dag: Option<&Dag>, instances: &[TaskInstance]) -> Option<NextStep> {
+    let state = |id: &TaskId| Some(instances.iter().find(|instance| instance.task_id == *id)?.state);
+    match dag.and_then(|dag| check_to_diagnose(dag, state)) {
+        Some(check) => command(format_args!("diagnose {} {check} {}", run.dag_id, run.run_id)),
+        None => command(format_args!("clear {} {} --failed", run.dag_id, run.run_id)),
+    }
 }

@@ -1,6 +1,6 @@
 //! How a run stands, and what keeps it.
 
-use super::{View, command};
+use super::{View, command, repair};
 use crate::app::query::tasks::tasks_of;
 use crate::app::times::{elapsed, minute};
 use crate::app::{AppError, select};
@@ -34,13 +34,13 @@ impl View<'_> {
             RunState::Success => match store.state_counts(run.number)?.failures {
                 failures if !failures.any() => self.say("run", format!("{date} has succeeded"), None),
                 failures => {
-                    let next = command(format_args!("clear {} {} --failed", run.dag_id, run.run_id));
+                    let next = repair(run, dag.as_ref(), &instances);
                     self.say("run", format!("{date} has succeeded, although {failures}"), next);
                 }
             },
             RunState::Failed => {
                 let why = run.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-                let next = command(format_args!("clear {} {} --failed", run.dag_id, run.run_id));
+                let next = repair(run, dag.as_ref(), &instances);
                 self.say("run", format!("{date} has failed{why}"), next);
             }
             RunState::Skipped => {

@@ -1,11 +1,11 @@
 //! How a task of a run stands, and what keeps it.
 
 use super::blocker::stands;
-use super::{View, command};
+use super::{View, command, repair};
 use crate::app::AppError;
 use crate::app::times::elapsed;
 use crate::dag::units::format_duration;
-use crate::dag::{Dag, TaskState};
+use crate::dag::{Action, Dag, TaskState};
 use crate::runner::engine::Blocker;
 use crate::store::{RunRow, TaskInstance};
 
@@ -29,12 +29,14 @@ impl View<'_> {
             TaskState::Success => self.say(id, format!("has succeeded{why}"), None),
             TaskState::Skipped => self.say(id, format!("was skipped{why}"), None),
             TaskState::Failed => {
-                let next = command(format_args!("logs {} {id} {}", run.dag_id, run.run_id));
+                let action = dag.and_then(|dag| Some(&dag.tasks[dag.task_index(id)?].action));
+                let see = if matches!(action, Some(Action::Check(_))) { "diagnose" } else { "logs" };
+                let next = command(format_args!("{see} {} {id} {}", run.dag_id, run.run_id));
                 self.say(id, format!("has failed ({tries}){why}"), next);
             }
             TaskState::UpstreamFailed => {
                 let failed = dag.map(|dag| failed_upstream(dag, instances, id)).unwrap_or_default();
-                let next = command(format_args!("clear {} {} --failed", run.dag_id, run.run_id));
+                let next = repair(run, dag, instances);
                 self.say(id, format!("does not run: upstream failed: {}", failed.join(", ")), next);
             }
             TaskState::None | TaskState::UpForRetry | TaskState::UpForReschedule => {
