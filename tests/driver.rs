@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crondag::dag::config::Email;
 use crondag::dag::{Config, DagId, RunNumber, RunState, RunType, TaskId, TaskState, Transition};
 use crondag::home::Home;
 use crondag::runner::attempt::{AttemptSpec, Ending, ExitRecord};
@@ -65,7 +64,7 @@ impl Host for Idle {
     fn release(&mut self, _: &str) {}
     fn release_all(&mut self) {}
     fn poll_files(&mut self, _: Vec<(Key, String)>) {}
-    fn deliver(&mut self, due: Vec<WaitingNotice>, _: &Email, _: &Config) {
+    fn deliver(&mut self, due: Vec<WaitingNotice>, _: &Config) {
         self.mailed.borrow_mut().extend(due.into_iter().map(|waiting| waiting.notice));
     }
     fn delete_logs(&mut self, _: &DagId, run_id: &str) {

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use common::{Home, until};
 use crondag::dag::config::{Email, MailTransport, Smtp, Tls};
-use crondag::notify::{DeliveryError, Mail, deliver};
+use crondag::notify::{DeliveryError, Mail, deliver_mail};
 
 struct Server {
     child: Child,
@@ -104,7 +104,7 @@ fn send_to(smtp: Smtp, password: Option<&str>, mail: &Mail) -> Result<(), Delive
         max_per_hour: 30,
     };
     let variable = |name: &str| (name == "SMTP_PASSWORD").then(|| password.map(str::to_owned)).flatten();
-    deliver(mail, "id1@test", &settings, Path::new("/"), &variable)
+    deliver_mail(mail, "id1@test", &settings, Path::new("/"), &variable)
 }
 
 #[test]
@@ -197,19 +197,19 @@ fn a_folder_and_sendmail_take_mail_too() {
         |transport| Email { from: "crondag@example.com".to_owned(), to: Vec::new(), transport, max_per_hour: 30 };
     let nothing = |_: &str| None;
     let to_folder = settings(MailTransport::Folder { path: PathBuf::from("mail") });
-    deliver(&mail(), "id1@test", &to_folder, home.path(), &nothing).unwrap();
+    deliver_mail(&mail(), "id1@test", &to_folder, home.path(), &nothing).unwrap();
     let stored = home.read("mail/id1-test.eml");
     assert!(stored.contains("Message-ID: <id1@test>"), "{stored}");
 
     let folder = home.path().display().to_string();
     home.program("sendmail", &format!("#!/bin/sh\necho \"$@\" > {folder}/args\ncat > {folder}/mail.txt\n"));
     let to_sendmail = settings(MailTransport::Sendmail { command: format!("{folder}/sendmail") });
-    deliver(&mail(), "id1@test", &to_sendmail, home.path(), &nothing).unwrap();
+    deliver_mail(&mail(), "id1@test", &to_sendmail, home.path(), &nothing).unwrap();
     assert!(home.read("args").contains("admin@example.com second@example.com"));
     assert!(home.read("mail.txt").contains("Subject: "));
 
     let missing = settings(MailTransport::Sendmail { command: "/nowhere/sendmail".to_owned() });
-    let error = deliver(&mail(), "id1@test", &missing, home.path(), &nothing).unwrap_err();
+    let error = deliver_mail(&mail(), "id1@test", &missing, home.path(), &nothing).unwrap_err();
     assert_eq!(error.message, "the program /nowhere/sendmail does not exist: set `command` under [email]");
 }
 
@@ -345,7 +345,7 @@ fn a_bad_address_among_good_ones_keeps_nobody_else_from_the_mail() {
         max_per_hour: 30,
     };
     let deliver =
-        |from| deliver(&Mail { to: to.clone(), ..mail() }, "id1@test", &settings(from), folder.path(), &|_| None);
+        |from| deliver_mail(&Mail { to: to.clone(), ..mail() }, "id1@test", &settings(from), folder.path(), &|_| None);
     let error = deliver("crondag@example.com").unwrap_err();
     assert!(
         error.permanent && error.message.starts_with("the recipient `no address` is not a mail address"),

@@ -464,7 +464,7 @@ fn nothing_adds_a_header_to_a_mail() {
     use crondag::dag::config::{Email, MailTransport};
     use crondag::dag::{RunNumber, RunType};
     use crondag::notify::render::{Evidence, LogTail, Place, render};
-    use crondag::notify::{Notice, NoticeEvent, RunFacts, Standing, TaskFacts, deliver};
+    use crondag::notify::{Notice, NoticeEvent, RunFacts, Standing, TaskFacts, deliver_mail};
 
     let home = Home::bare();
     let evil = "x\r\nBcc: evil@example.com\r\n\r\n<script>";
@@ -505,7 +505,8 @@ fn nothing_adds_a_header_to_a_mail() {
         transport: MailTransport::Folder { path: "mail".into() },
         max_per_hour: 30,
     };
-    let error = deliver(&mail, "1.2@host\r\nBcc: evil@example.com", &settings, home.path(), &|_| None).unwrap_err();
+    let error =
+        deliver_mail(&mail, "1.2@host\r\nBcc: evil@example.com", &settings, home.path(), &|_| None).unwrap_err();
     assert!(error.message.contains("is not a mail address"), "{error}");
     let text = fs::read_to_string(&below(&home.path().join("mail"))[0]).unwrap();
     let headers = text.split("\r\n\r\n").next().unwrap();

@@ -11,8 +11,8 @@ pub mod render;
 pub(crate) mod report;
 mod trouble;
 
-pub use channel::{DeliveryError, deliver};
+pub(crate) use channel::Telling;
+pub use channel::{Channel, DeliveryError, deliver_mail};
 pub use mail::{Mail, Picture};
 pub use notice::{Notice, NoticeEvent, RunFacts, Standing, TaskFacts};
-pub(crate) use outbox::NO_CHANNEL;
 pub use outbox::Outbox;

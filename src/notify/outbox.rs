@@ -4,17 +4,12 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::channel::{Channel, NO_CHANNEL};
 use super::incident::{Failure, after_failure, after_good_run};
 use super::notice::{Notice, NoticeEvent};
 use super::trouble::{after_good, after_trouble};
 use crate::dag::{Config, RunNumber};
 use crate::store::{NewNotice, StoreError, Trouble, TroubleKey, Way, Write};
-
-/// The channel of mail.
-const EMAIL: &str = "email";
-
-/// Why nobody is told.
-pub(crate) const NO_CHANNEL: &str = "crondag.toml has no [email]";
 
 /// What is held back is told of this long after, together.
 const DIGEST_AFTER: SignedDuration = SignedDuration::from_mins(10);
@@ -24,8 +19,8 @@ const DIGEST_EVERY: SignedDuration = SignedDuration::from_hours(1);
 /// The outbox of a home, as its settings have it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Outbox {
-    /// How many notices may go out in an hour; `None` when there is no channel at all.
-    max_per_hour: Option<u32>,
+    /// By which channel, and how many notices may go out in an hour; `None` when there is no channel at all.
+    way: Option<(Channel, u32)>,
     /// Who looks after the home.
     #[serde(default)]
     to: Vec<String>,
@@ -35,14 +30,15 @@ pub struct Outbox {
 impl Outbox {
     /// The outbox of a home with these settings, on that machine.
     pub fn of(config: &Config, host: String) -> Outbox {
-        let email = config.email.as_ref();
-        let to = email.map(|email| email.to.clone()).unwrap_or_default();
-        Outbox { max_per_hour: email.map(|email| email.max_per_hour), to, host }
+        match Channel::of(config) {
+            Some((channel, settings)) => Outbox { way: Some((channel, settings.max_per_hour)), to: settings.to, host },
+            None => Outbox { way: None, to: Vec::new(), host },
+        }
     }
 
     /// Whether what is put into it reaches anybody.
     pub fn has_channel(&self) -> bool {
-        self.max_per_hour.is_some()
+        self.way.is_some()
     }
 
     /// Puts a notice into the outbox. One of a failure is written only if it is time to tell of the DAG's incident. Gives
@@ -137,18 +133,26 @@ impl Outbox {
     fn tell(&self, write: &Write<'_>, dag_id: &str, notice: &Notice, now: Timestamp) -> Result<bool, StoreError> {
         // The good news of a long backfill holds no bad news back.
         let is_success = matches!(notice.event, NoticeEvent::TaskSucceeded { .. });
-        let way = match self.max_per_hour {
+        let way = match self.way {
             None => Way::Nowhere(NO_CHANNEL),
-            Some(most) if notice.event.may_be_held_back() && write.notices_within_an_hour(is_success, now)? >= most => {
-                Way::Digest(EMAIL, self.digest(write, &notice.to, most, now)?)
+            Some((channel, most))
+                if notice.event.may_be_held_back() && write.notices_within_an_hour(is_success, now)? >= most =>
+            {
+                Way::Digest(channel.as_str(), self.digest(write, &notice.to, (channel, most), now)?)
             }
-            Some(_) => Way::Now(EMAIL),
+            Some((channel, _)) => Way::Now(channel.as_str()),
         };
         self.write(write, dag_id, notice, way, now).map(|_| true)
     }
 
     /// The digest that takes what is held back at `now`; there is one an hour at most.
-    fn digest(&self, write: &Write<'_>, to: &[String], most: u32, now: Timestamp) -> Result<i64, StoreError> {
+    fn digest(
+        &self,
+        write: &Write<'_>,
+        to: &[String],
+        (channel, most): (Channel, u32),
+        now: Timestamp,
+    ) -> Result<i64, StoreError> {
         if let Some(open) = write.open_digest(now)? {
             return Ok(open);
         }
@@ -156,7 +160,7 @@ impl Outbox {
         let next = write.last_digest_at(now)?.and_then(|last| last.checked_add(DIGEST_EVERY).ok());
         let due = next.map_or(soon, |next| next.max(soon));
         let notice = Notice::new(to.to_vec(), NoticeEvent::Digest { max_per_hour: most });
-        self.write(write, "", &notice, Way::From(EMAIL, due), now)
+        self.write(write, "", &notice, Way::From(channel.as_str(), due), now)
     }
 
     fn write(

@@ -12,7 +12,7 @@ pub mod engine;
 pub(crate) mod evidence;
 pub(crate) mod files;
 pub(crate) mod load;
-mod mail;
 pub mod planner;
 mod race_delay;
 mod random;
+mod telling;

@@ -42,6 +42,8 @@ pub enum Way<'a> {
 #[expect(missing_docs, reason = "what a field is called says what it is")]
 pub struct WaitingNotice {
     pub id: i64,
+    /// By which it goes.
+    pub channel: String,
     /// The notice, as JSON.
     pub notice: String,
     /// Stays the same however often delivery is tried.
@@ -69,7 +71,7 @@ impl Store {
     /// Notices whose delivery is due at `now`, oldest first.
     pub fn due_notices(&self, now: Timestamp) -> Result<Vec<WaitingNotice>, StoreError> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT id, notice, message_id, tries, created_at FROM outbox
+            "SELECT id, channel, notice, message_id, tries, created_at FROM outbox
              WHERE next_try_at IS NOT NULL AND next_try_at <= ?1 ORDER BY id LIMIT 100",
         )?;
         let mut rows = statement.query([Micros(now)])?;
@@ -77,10 +79,11 @@ impl Store {
         while let Some(row) = rows.next()? {
             due.push(WaitingNotice {
                 id: row.get(0)?,
-                notice: row.get(1)?,
-                message_id: row.get(2)?,
-                tries: row.get(3)?,
-                created_at: row.get::<_, Micros>(4)?.0,
+                channel: row.get::<_, Option<String>>(1)?.unwrap_or_default(),
+                notice: row.get(2)?,
+                message_id: row.get(3)?,
+                tries: row.get(4)?,
+                created_at: row.get::<_, Micros>(5)?.0,
             });
         }
         Ok(due)
@@ -211,10 +214,11 @@ impl Write<'_> {
         Ok(())
     }
 
-    /// Gives up all deliveries that wait; gives how many.
-    pub(crate) fn give_up_notices(&self, error: &str) -> Result<usize, StoreError> {
-        let sql = "UPDATE outbox SET next_try_at = NULL, last_error = ?1 WHERE next_try_at IS NOT NULL";
-        Ok(self.statement(sql)?.execute([error])?)
+    /// Gives up all deliveries that wait for a channel; gives how many.
+    pub(crate) fn give_up_notices(&self, channel: &str, error: &str) -> Result<usize, StoreError> {
+        let sql =
+            "UPDATE outbox SET next_try_at = NULL, last_error = ?2 WHERE next_try_at IS NOT NULL AND channel = ?1";
+        Ok(self.statement(sql)?.execute([channel, error])?)
     }
 
     /// Records a failed delivery; `next_try_at` is `None` when it is given up.

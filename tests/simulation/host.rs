@@ -4,7 +4,6 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crondag::dag::config::Email;
 use crondag::dag::{Config, DagId};
 use crondag::runner::attempt::AttemptSpec;
 use crondag::runner::driver::{Host, Key, Message};
@@ -167,7 +166,7 @@ impl Host for SimHost {
         }
     }
 
-    fn deliver(&mut self, due: Vec<WaitingNotice>, _: &Email, _: &Config) {
+    fn deliver(&mut self, due: Vec<WaitingNotice>, _: &Config) {
         self.acts();
         let mut world = self.world.borrow_mut();
         let driver = world.driver;

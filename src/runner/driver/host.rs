@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::dag::config::Email;
 use crate::dag::{Config, DagId};
 use crate::runner::attempt::AttemptSpec;
 use crate::store::WaitingNotice;
@@ -72,9 +71,9 @@ pub trait Host {
     /// [`Message::Polled`](super::Message::Polled).
     fn poll_files(&mut self, files: Vec<(Key, String)>);
 
-    /// Renders notices and tries to deliver them, in the background; sends a [`Message::Mail`](super::Message::Mail) for each and then
+    /// Tries to deliver notices, each by its channel, in the background; sends a [`Message::Mail`](super::Message::Mail) for each and then
     /// [`Message::MailerDone`](super::Message::MailerDone).
-    fn deliver(&mut self, due: Vec<WaitingNotice>, settings: &Email, config: &Config);
+    fn deliver(&mut self, due: Vec<WaitingNotice>, config: &Config);
 
     /// Deletes the logs of a run.
     fn delete_logs(&mut self, dag_id: &DagId, run_id: &str);

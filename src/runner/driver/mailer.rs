@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Driver, Host, Item};
 use crate::dag::template::iso;
 use crate::dag::{Dag, Task, TaskState};
-use crate::notify::{DeliveryError, NO_CHANNEL, Notice, NoticeEvent, RunFacts, Standing, TaskFacts};
+use crate::notify::{Channel, DeliveryError, Notice, NoticeEvent, RunFacts, Standing, TaskFacts};
 use crate::runner::driver_log::line::{Happening, Level, Line};
 use crate::runner::engine::{Alert, AlertKind, TaskReport};
 
@@ -111,7 +111,9 @@ impl<H: Host> Driver<H> {
         if self.is_mailing || self.next_mail_at.is_none() {
             return;
         }
-        let Some(settings) = self.config.email.clone() else { return self.give_up_mail() };
+        if Channel::ALL.iter().any(|channel| channel.settings(&self.config).is_none()) {
+            self.give_up_mail();
+        }
         if self.next_mail_at.is_none_or(|at| at > now) {
             return;
         }
@@ -128,21 +130,29 @@ impl<H: Host> Driver<H> {
             return;
         }
         self.is_mailing = true;
-        self.host.deliver(due, &settings, &self.config);
+        self.host.deliver(due, &self.config);
     }
 
-    /// [email] was taken out of crondag.toml: what waits has nobody who could deliver it, as what comes from now on.
+    /// A channel was taken out of crondag.toml: what waits for it has nobody who could deliver it, as what comes from now on.
     fn give_up_mail(&mut self) {
+        let missing: Vec<Channel> =
+            Channel::ALL.into_iter().filter(|channel| channel.settings(&self.config).is_none()).collect();
         let given_up = self.store.write().and_then(|write| {
-            let count = write.give_up_notices(NO_CHANNEL)?;
+            let mut counts = Vec::new();
+            for channel in &missing {
+                counts.push((channel.is_missing(), write.give_up_notices(channel.as_str(), channel.is_missing())?));
+            }
             write.commit()?;
-            Ok(count)
+            Ok(counts)
         });
+        let given_up = given_up.and_then(|counts| Ok((counts, self.store.next_notice_at()?)));
         self.next_mail_at = match given_up {
-            Ok(count) => {
-                let line = Line::new(Happening::MailFailed).with("count", count).with("error", NO_CHANNEL);
-                self.host.report(&line.at(Level::Error).with("given_up", true));
-                None
+            Ok((counts, next)) => {
+                for (error, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
+                    let line = Line::new(Happening::MailFailed).with("count", count).with("error", error);
+                    self.host.report(&line.at(Level::Error).with("given_up", true));
+                }
+                next
             }
             Err(error) => {
                 self.host.report(&Line::trouble("cannot record that mail is given up", error));

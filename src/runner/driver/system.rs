@@ -16,10 +16,9 @@ use super::host::Host;
 use super::overdue::Overdue;
 use super::supervisor::Supervisor;
 use super::{Key, Message};
-use crate::dag::config::Email;
 use crate::dag::{Config, DagId};
 use crate::home::Home;
-use crate::notify::{self, DeliveryError};
+use crate::notify::{Channel, DeliveryError};
 use crate::runner::attempt::local::attempt_file::{self, AttemptFiles, Claim, Found, Grace, Report};
 use crate::runner::attempt::local::process::Ended;
 use crate::runner::attempt::local::spawner::Spawner;
@@ -30,9 +29,9 @@ use crate::runner::backoff::Backoff;
 use crate::runner::driver_log as log;
 use crate::runner::driver_log::line::Line;
 use crate::runner::files;
-use crate::runner::mail::{self, MailError};
 use crate::runner::planner;
 use crate::runner::race_delay::race_delay;
+use crate::runner::telling::{self, TellingError};
 use crate::store::WaitingNotice;
 
 /// How often an attempt is asked to stop, about once a second, until its shim says who it is.
@@ -293,9 +292,8 @@ impl Host for System {
         });
     }
 
-    fn deliver(&mut self, due: Vec<WaitingNotice>, settings: &Email, config: &Config) {
-        let (home, settings, config, sender) =
-            (self.home.clone(), settings.clone(), config.clone(), self.sender.clone());
+    fn deliver(&mut self, due: Vec<WaitingNotice>, config: &Config) {
+        let (home, config, sender) = (self.home.clone(), config.clone(), self.sender.clone());
         in_background("mailer", move || {
             let variable = |name: &str| match Keyring::open(home.root(), &config) {
                 Ok(keyring) => keyring.variable(name),
@@ -305,11 +303,15 @@ impl Host for System {
                 }
             };
             for waiting in due {
-                let result = match mail::of_notice(&waiting, &home, &config) {
-                    Ok(mail) => notify::deliver(&mail, &waiting.message_id, &settings, home.root(), &variable),
-                    Err(error) => Err(DeliveryError {
-                        permanent: matches!(error, MailError::Notice(_)),
+                let result = match (Channel::parse(&waiting.channel), telling::of_notice(&waiting, &home, &config)) {
+                    (Some(channel), Ok(telling)) => channel.deliver(&telling, &config, &variable),
+                    (_, Err(error)) => Err(DeliveryError {
+                        permanent: matches!(error, TellingError::Notice(_)),
                         message: error.to_string(),
+                    }),
+                    (None, Ok(_)) => Err(DeliveryError {
+                        permanent: true,
+                        message: format!("the channel `{}` is of a newer crondag", waiting.channel),
                     }),
                 };
                 // A driver that is gone has not recorded it: the next one tries again, under the same Message-ID.

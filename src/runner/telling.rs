@@ -1,4 +1,4 @@
-//! From a notice that waits to its mail: reads what rendering needs of the database, the log and the files. That may take a
+//! From a notice that waits to what its channel needs: reads what telling takes of the database, the log and the files. That may take a
 //! while, so it is done when the notice is delivered, and not by the driver's thread.
 
 use std::fs::File;
@@ -13,7 +13,7 @@ use crate::dag::Config;
 use crate::diagnose::Diagnosis;
 use crate::home::Home;
 use crate::notify::render::{self, Evidence, LogTail, Place};
-use crate::notify::{Mail, Notice, NoticeEvent, RunFacts, TaskFacts};
+use crate::notify::{Notice, NoticeEvent, RunFacts, TaskFacts, Telling};
 use crate::runner::attempt::Ending;
 use crate::store::{Store, StoreError, WaitingNotice};
 
@@ -22,12 +22,12 @@ const TAIL_LINES: usize = 50;
 /// How much of a log is read for them.
 const TAIL_BYTES: u64 = 64 << 10;
 
-/// The mail of a notice.
+/// What is told of a notice.
 ///
 /// # Errors
 /// The notice cannot be read, or what a digest is to list; reads after "error: ".
-pub(crate) fn of_notice(waiting: &WaitingNotice, home: &Home, config: &Config) -> Result<Mail, MailError> {
-    let notice = Notice::from_json(&waiting.notice).map_err(MailError::Notice)?;
+pub(crate) fn of_notice(waiting: &WaitingNotice, home: &Home, config: &Config) -> Result<Telling, TellingError> {
+    let notice = Notice::from_json(&waiting.notice).map_err(TellingError::Notice)?;
     let evidence = match &notice.event {
         NoticeEvent::TaskFailed { run, task, .. } | NoticeEvent::TaskRetry { run, task, .. } => {
             let (diagnosis, undiagnosed) = match diagnosis(run, task, home, config) {
@@ -47,13 +47,13 @@ pub(crate) fn of_notice(waiting: &WaitingNotice, home: &Home, config: &Config) -
         | NoticeEvent::Rendered { .. } => Evidence::default(),
     };
     let place = Place { home: home.root().to_path_buf(), host: host() };
-    Ok(render::render(&notice, &evidence, &place))
+    Ok(Telling { notice, evidence, place, message_id: waiting.message_id.clone() })
 }
 
-/// Why a notice has no mail. Reads after "error: ".
+/// Why a notice cannot be told. Reads after "error: ".
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum MailError {
-    /// It will never have one.
+pub(crate) enum TellingError {
+    /// It never can.
     #[error("{0}")]
     Notice(String),
     /// The database cannot be read now.
@@ -61,10 +61,10 @@ pub(crate) enum MailError {
     Store(#[from] StoreError),
 }
 
-fn held_back(digest: i64, home: &Home) -> Result<Vec<(jiff::Timestamp, Notice)>, MailError> {
+fn held_back(digest: i64, home: &Home) -> Result<Vec<(jiff::Timestamp, Notice)>, TellingError> {
     let store = Store::open_read_only(&home.database_path())?;
     let held = store.held_back(digest)?.into_iter();
-    held.map(|(at, text)| Ok((at, Notice::from_json(&text).map_err(MailError::Notice)?))).collect()
+    held.map(|(at, text)| Ok((at, Notice::from_json(&text).map_err(TellingError::Notice)?))).collect()
 }
 
 /// Why the attempt failed, as far as its log, its upstreams and the recorded values show; `None` when there was no attempt.
