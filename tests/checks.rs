@@ -598,6 +598,33 @@ fn a_weekly_dag_waits_for_all_runs_of_a_daily_one_and_names_the_dates_that_lack(
 }
 
 #[test]
+fn a_wait_over_an_interval_leaves_out_what_lies_before_the_start_of_the_other_dag() {
+    let daily = "schedule = '0 7 * * *'\nstart_date = 2018-07-07\n[tasks.load]\nshell = 'true'\n";
+    let weekly = "schedule = '0 6 * * 1'\n[tasks.w.wait]\ndag = 'daily'\nover = 'interval'\nevery = '50ms'\n";
+    let home = Home::of(&[("daily", daily), ("weekly", weekly)]);
+    assert_eq!(home.backfill("daily", 7, 8), Some(0));
+    assert_eq!(home.backfill("weekly", 2, 2), Some(0), "the days since the start are all there");
+    let none = home.run(&["test", "weekly", "w", "20180625"]);
+    assert_eq!(none.status.code(), Some(1));
+    let said = out(&none);
+    let why = "DAG daily has no run between 2018-06-25 06:00 and 2018-07-02 06:00: what lies there of its schedule is before its \
+               start_date or after its end_date";
+    assert!(said.contains(why), "{said}");
+}
+
+#[test]
+fn a_wait_that_is_tried_in_a_home_in_which_nothing_has_run_finds_nothing_yet() {
+    let dag = "[tasks.dag]\nwait = { dag = 'other' }\n[tasks.gate]\nwait = { gate = 'ok' }\n";
+    let home = Home::of(&[("d", dag), ("other", "[tasks.a]\nshell = 'true'\n")]);
+    std::fs::remove_dir_all(home.path().join(".crondag")).ok();
+    for task in ["dag", "gate"] {
+        let tried = home.run(&["test", "d", task, "20180701"]);
+        let said = format!("{}{}", out(&tried), String::from_utf8_lossy(&tried.stderr));
+        assert!(said.contains("not yet: nothing has run in this home"), "{said}");
+    }
+}
+
+#[test]
 fn a_manual_run_of_the_date_counts_for_those_that_wait_for_it() {
     let waits = "[tasks.w.wait]\ndag = 'other'\nevery = '50ms'\nfor_at_most = '200ms'\n";
     let home = Home::of(&[("other", "[tasks.load]\nshell = 'true'\n"), ("waits", waits)]);

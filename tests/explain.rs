@@ -133,6 +133,34 @@ driver: it is not running, so nothing starts
 }
 
 #[test]
+fn a_retry_that_was_set_while_the_clock_was_ahead_is_due_within_its_delay_in_tasks_as_in_explain() {
+    let mut stage = Stage::new("schedule = '@daily'\n[tasks.a]\nretries = 3\nretry_delay = '1h'\nshell = 'true'\n");
+    let run = stage.run(1, RunType::Scheduled, None, true);
+    let (now, task) = (Timestamp::now(), TaskId::new("a").unwrap());
+    let started = Transition::TaskStarted { run, task: task.clone(), try_number: 1 };
+    let retry = Transition::TaskRetry {
+        run,
+        task,
+        reason: "exit status 3".to_owned(),
+        next_try_at: now + SignedDuration::from_hours(24 * 365),
+    };
+    let write = stage.store.write().unwrap();
+    write.apply(&started, now).unwrap();
+    write.apply(&retry, now).unwrap();
+    write.commit().unwrap();
+    let at = stage.home.json("tasks d --json")[0]["next_try_at"].as_str().unwrap().parse::<Timestamp>().unwrap();
+    assert!(at.duration_since(now) < SignedDuration::from_mins(61), "{at}");
+    let next = at.strftime("%Y-%m-%d %H:%M").to_string();
+    let said = stage.home.run("explain d a").success().out();
+    let tasks = stage.home.run("tasks d").success().out();
+    // The minute may be over between the two.
+    let after = (at + SignedDuration::from_mins(1)).strftime("%Y-%m-%d %H:%M").to_string();
+    for said in [&said, &tasks] {
+        assert!(said.contains(&next) || said.contains(&after), "{said}");
+    }
+}
+
+#[test]
 fn a_scheduled_run_is_not_held_back_by_a_backfill_with_a_limit_of_its_own() {
     let mut stage = Stage::new("schedule = '@daily'\nmax_active_runs = 1\n[tasks.a]\nshell = 'true'\n");
     let own = stage.backfill(Some(1), false);

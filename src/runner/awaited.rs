@@ -136,11 +136,19 @@ fn expected(own: &Dag, interval: DataInterval, awaited: &AwaitedDag, other: &Dag
             let before = after.and_then(|after| theirs.before(&after));
             let reaches_in = |other: &DataInterval| other.start < interval.end;
             let intervals = before.into_iter().chain(after).chain(from).take_while(reaches_in);
-            let expected: Vec<DataInterval> = intervals.filter(|other| is_by_half_within(other, &interval)).collect();
+            let mut expected: Vec<DataInterval> =
+                intervals.filter(|other| is_by_half_within(other, &interval)).collect();
+            let why = if expected.is_empty() {
+                "no interval of its schedule lies there"
+            } else {
+                "what lies there of its schedule is before its start_date or after its end_date"
+            };
+            // Nothing makes a run beyond these: what waited for one would wait for ever.
+            expected.retain(|interval| theirs.check_bounds(interval).is_ok());
             if expected.is_empty() {
                 let (start, end) = (local(interval.start), local(interval.end));
                 return Err(format!(
-                    "DAG {} has no run between {} and {}: no interval of its schedule lies there",
+                    "DAG {} has no run between {} and {}: {why}",
                     other.id,
                     start.strftime("%Y-%m-%d %H:%M"),
                     end.strftime("%Y-%m-%d %H:%M")

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use jiff::Unit;
+use jiff::{Timestamp, Unit};
 use serde::{Serialize, Serializer};
 
 use super::awaited;
@@ -13,6 +13,7 @@ use crate::app::select;
 use crate::app::times::{Moment, elapsed};
 use crate::app::{App, AppError};
 use crate::dag::{Dag, DagId, RunNumber, TaskId, TaskState};
+use crate::runner::engine::due_at;
 use crate::store::{AttemptFilter, RunRow, Store, TaskInstance};
 
 /// How a task of a run stands: a state of the engine, or that the DAG no longer has it.
@@ -172,6 +173,7 @@ pub(crate) fn of_run(app: &App, store: &Store, run: &RunRow) -> Result<RunTasks,
         let left = left.get(&(task.task_id.clone(), task.try_number)).copied().unwrap_or_default();
         let ends = |attempt: &&EndingAttempt| attempt.run == run.number && attempt.task_id == task.task_id;
         let ending_try = ending.iter().find(ends).map(|attempt| attempt.try_number);
+        let next_try_at = next_try_at(dag.as_ref(), &task, app.now);
         TaskAnswer {
             dag_id: run.dag_id.clone(),
             run_id: run.run_id.clone(),
@@ -185,13 +187,21 @@ pub(crate) fn of_run(app: &App, store: &Store, run: &RunRow) -> Result<RunTasks,
             duration: exact,
             reason: task.reason,
             max_tries: task.max_tries,
-            next_try_at: task.next_try_at.map(moment),
+            next_try_at: next_try_at.map(moment),
             ending_try,
             left_behind: left.ended,
             left_running: left.running,
         }
     });
     Ok(RunTasks { tasks: tasks.collect(), run: RunAnswer::new(app, store, run)? })
+}
+
+/// When the engine tries it again, which does not believe what was set while the clock was ahead.
+fn next_try_at(dag: Option<&Dag>, task: &TaskInstance, now: Timestamp) -> Option<Timestamp> {
+    let recorded = task.next_try_at?;
+    let known = dag.and_then(|dag| Some(&dag.tasks[dag.task_index(task.task_id.as_str())?]));
+    let tries = (task.try_number, task.max_tries);
+    known.and_then(|known| due_at(known, task.state, tries, Some(recorded), now)).or(Some(recorded))
 }
 
 /// The task instances of a run in the order of its DAG; those that a queued run will have, while it has none.

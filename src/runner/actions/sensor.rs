@@ -103,14 +103,14 @@ impl Poll {
                 Err(error) => Err(format!("cannot look for {path}: {error}").into()),
             },
             Poll::Gate { home, gate, ds } => {
-                let store = open(&Home::at(home.clone()))?;
+                let Some(store) = open(&Home::at(home.clone()))? else { return Ok(nothing_has_run()) };
                 awaited::poll_gate(&store, gate, ds).map_err(|error| error.to_string().into())
             }
             Poll::Dag { home, own, interval, awaited, .. } => {
                 let home = Home::at(home.clone());
                 let (config, _) = catalog::load_config(&home).map_err(|file| file.summary())?;
                 let (own, _) = catalog::load_dag(&home.dag_path(own), &config).map_err(|file| file.summary())?;
-                let store = open(&home)?;
+                let Some(store) = open(&home)? else { return Ok(nothing_has_run()) };
                 let other = awaited::file(&home, &awaited.dag, &config);
                 awaited::poll(&store, &own, *interval, awaited, other).map_err(|error| error.to_string().into())
             }
@@ -118,8 +118,16 @@ impl Poll {
     }
 }
 
-fn open(home: &Home) -> Result<Store, String> {
-    client::open_store(home).map_err(|error| error.to_string())
+/// The database; `None` in a home that has none yet, where a task is tried.
+fn open(home: &Home) -> Result<Option<Store>, String> {
+    if !home.database_path().exists() {
+        return Ok(None);
+    }
+    client::open_store(home).map(Some).map_err(|error| error.to_string())
+}
+
+fn nothing_has_run() -> PollResult {
+    PollResult::NotYet("nothing has run in this home".to_owned())
 }
 
 fn failed(failure: &JobFailure) -> ExitCode {

@@ -35,6 +35,7 @@ pub use message::{Alert, AlertKind, Effect, Event, Outcome, PollResult, RerunReq
 pub use recorded::recorded;
 pub use slots::Limits;
 pub use standstill::Standstill;
+pub(crate) use timers::due_at;
 pub use why::{Blocker, Holder};
 
 use crate::dag::schedule::Succession;

@@ -75,30 +75,48 @@ impl Engine {
         }
     }
 
-    /// When a task is due that waits for a time: its retry, or its next evaluation.
+    /// When a task is due that waits for a time.
     fn due_at(task: &Task, instance: &Instance, now: Timestamp) -> Option<Timestamp> {
-        match instance.state {
-            TaskState::UpForRetry => Some(instance.next_try_at?.min(later(now, Engine::delay_of(task, instance)))),
-            // Polls of the driver are not recorded: a new one polls at once.
-            TaskState::UpForReschedule => {
-                let next = instance.next_try_at.unwrap_or(Timestamp::UNIX_EPOCH);
-                Some(task.wait().map_or(next, |wait| next.min(later(now, wait.every))))
-            }
-            TaskState::None
-            | TaskState::Running
-            | TaskState::Success
-            | TaskState::Failed
-            | TaskState::Skipped
-            | TaskState::UpstreamFailed => None,
-        }
+        let tries = (instance.tries, instance.max_tries);
+        due_at(task, instance.state, tries, instance.next_try_at, now)
     }
 
     /// How long after its newest failure a task is tried again.
     pub(super) fn delay_of(task: &Task, instance: &Instance) -> Duration {
-        // Retries after a clear begin with the first delay again.
-        let failures = instance.tries.saturating_sub(instance.max_tries.saturating_sub(task.retries + 1)).max(1);
-        retry_delay(task, failures)
+        delay_after(task, (instance.tries, instance.max_tries))
     }
+}
+
+/// When a task is due that waits for a time: its retry, or its next evaluation. What was set while the clock was ahead is not
+/// believed: no task waits longer than its delay from now.
+pub fn due_at(
+    task: &Task,
+    state: TaskState,
+    tries: (u32, u32),
+    next_try_at: Option<Timestamp>,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    match state {
+        TaskState::UpForRetry => Some(next_try_at?.min(later(now, delay_after(task, tries)))),
+        // Polls of the driver are not recorded: a new one polls at once.
+        TaskState::UpForReschedule => {
+            let next = next_try_at.unwrap_or(Timestamp::UNIX_EPOCH);
+            Some(task.wait().map_or(next, |wait| next.min(later(now, wait.every))))
+        }
+        TaskState::None
+        | TaskState::Running
+        | TaskState::Success
+        | TaskState::Failed
+        | TaskState::Skipped
+        | TaskState::UpstreamFailed => None,
+    }
+}
+
+/// The delay after so many tries of so many.
+fn delay_after(task: &Task, (tries, max_tries): (u32, u32)) -> Duration {
+    // Retries after a clear begin with the first delay again.
+    let failures = tries.saturating_sub(max_tries.saturating_sub(task.retries + 1)).max(1);
+    retry_delay(task, failures)
 }
 
 /// `retry_delay * retry_backoff ^ (failures - 1)`, at most `retry_max_delay`. Airflow's formula without its jitter.

@@ -67,7 +67,7 @@ static SECTION: Section = Section {
             "\"interval\"",
             "With `dag`: `\"date\"` waits for its run of the same logical date if its schedule has one, else for all its runs \
              whose logical date lies on the same `ds`; `\"interval\"` for all its runs that lie at least by half within this \
-             run's data interval, so that a weekly DAG waits for seven runs of a daily one",
+             run's data interval, so that a weekly DAG waits for seven runs of a daily one, and none before its `start_date`",
         ),
         with_default(
             "offset",
