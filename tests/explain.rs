@@ -530,3 +530,27 @@ fn a_line_for_the_crontab_can_be_copied_from_a_narrow_terminal() {
     let made = home.run("init new").success().out();
     assert!(made.lines().any(|line| line.starts_with("  * * * * * /") && line.ends_with("/new tick")), "{made}");
 }
+
+#[test]
+fn a_run_that_was_made_ahead_is_not_the_newest_one_when_its_date_has_come() {
+    let mut stage = Stage::new("schedule = '@daily'\n[tasks.a]\nshell = 'true'\n");
+    stage.run(1, RunType::Scheduled, None, false);
+    let newest = |stage: &Stage| stage.home.json("tasks d --json")[0]["run_id"].as_str().unwrap().to_owned();
+    let date = |text: &str| text.parse::<Timestamp>().unwrap();
+    let ahead = NewRun {
+        dag_id: DagId::new("d").unwrap(),
+        run_id: "manual__ahead".to_owned(),
+        run_type: RunType::Manual,
+        logical_date: date("2018-07-05T00:00:00Z"),
+        data_interval_end: date("2018-07-06T00:00:00Z"),
+        params: [].into(),
+        selection: None,
+        backfill_id: None,
+    };
+    let write = stage.store.write().unwrap();
+    write.create_run(&ahead, date("2018-07-02T09:00:00Z")).unwrap();
+    write.commit().unwrap();
+    assert_eq!(newest(&stage), "scheduled__2018-07-01");
+    stage.run(2, RunType::Scheduled, None, false);
+    assert_eq!(newest(&stage), "scheduled__2018-07-02");
+}

@@ -72,6 +72,13 @@ next: crondag backfill -s 2090-07-01 -e 2090-07-02 d --unfinished
     let rows = home.json("backfill -s 2090-07-01 -e 2090-07-01 d --unfinished --json");
     assert_eq!((rows.len(), &rows[0]["state"], &rows[0]["run_type"]), (1, &json!("success"), &json!("manual")));
     assert_eq!(home.runs("d"), ["2090-07-01 success manual"], "the place of the scheduled run is free");
+    home.run("backfill -s 2090-07-01 -e 2090-07-01 d --unfinished").success().stderr_eq(str![[r#"
+left alone: 1 of 1 intervals have a run that ended; --rerun failed or --rerun all does them again
+
+"#]]);
+    assert_eq!(home.runs("d").len(), 1, "what was typed twice is run once");
+    home.run("backfill -s 2090-07-01 -e 2090-07-01 d --unfinished --rerun all").success();
+    assert_eq!((home.runs("d").len(), home.read("ran").lines().count()), (1, 2));
 }
 
 #[test]

@@ -173,14 +173,14 @@ pub(super) fn no_runs_yet(dag_id: &DagId) -> AppError {
     )
 }
 
-/// The run that is meant where nobody names one: the newest whose data interval has begun. One that somebody made for a date
-/// that is yet to come is meant only where there is no other.
+/// The run that is meant where nobody names one: the newest. One that somebody made for a date that was yet to come is meant only
+/// where there is no other, also when that date has come: nobody thinks of it then.
 ///
 /// # Errors
 /// The database.
 pub fn last_run(app: &App, store: &Store, dag_id: &DagId) -> Result<Option<RunRow>, AppError> {
     let newest = RunFilter { dag_id: Some(dag_id.clone()), limit: Some(1), ..RunFilter::default() };
-    let begun = RunFilter { to: Some(app.now), ..newest.clone() };
+    let begun = RunFilter { to: Some(app.now), not_made_ahead: true, ..newest.clone() };
     Ok(match store.runs(&begun)?.pop() {
         Some(run) => Some(run),
         None => store.runs(&newest)?.pop(),

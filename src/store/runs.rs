@@ -141,6 +141,8 @@ pub struct RunFilter {
     pub going_until: Option<Timestamp>,
     /// A task of it is `failed` or `upstream_failed`.
     pub failed_tasks: bool,
+    /// Not made, nor reopened last, before its data interval had begun.
+    pub not_made_ahead: bool,
     /// At most so many, the newest.
     pub limit: Option<u32>,
 }
@@ -222,6 +224,9 @@ fn interval(row: &Row<'_>) -> rusqlite::Result<DataInterval> {
 
 /// The key of a run that is not manual, as [`of_interval`] gives it.
 const OF_INTERVAL: &str = "dag_id = ?1 AND data_interval_end = ?2 AND logical_date = ?3 AND run_type <> 'manual'";
+
+const MANUAL_OF_INTERVAL: &str = "dag_id = ?1 AND data_interval_end = ?2 AND logical_date = ?3 AND run_type = 'manual' \
+                                  ORDER BY id DESC LIMIT 1";
 
 fn of_interval(dag_id: &DagId, interval: DataInterval) -> [SqlValue; 3] {
     let micros = |at: Timestamp| SqlValue::Integer(at.as_microsecond());
@@ -327,6 +332,9 @@ impl Store {
         if filter.failed_tasks {
             conditions.push(FAILED_TASKS.to_owned());
         }
+        if filter.not_made_ahead {
+            conditions.push("queued_at >= logical_date".to_owned());
+        }
         let wanted = if conditions.is_empty() { String::new() } else { format!("WHERE {}", conditions.join(" AND ")) };
         // An order that an index gives, however long the history. Without a DAG the newest runs are those created last.
         let order = match filter {
@@ -412,6 +420,11 @@ impl Store {
     pub fn interval_run(&self, dag_id: &DagId, interval: DataInterval) -> Result<Option<RunRow>, StoreError> {
         let tail = format!("WHERE {OF_INTERVAL}");
         Ok(self.select_runs(&tail, &of_interval(dag_id, interval))?.pop())
+    }
+
+    /// The newest manual run of exactly that interval.
+    pub fn manual_run(&self, dag_id: &DagId, interval: DataInterval) -> Result<Option<RunRow>, StoreError> {
+        Ok(self.select_runs(&format!("WHERE {MANUAL_OF_INTERVAL}"), &of_interval(dag_id, interval))?.pop())
     }
 
     /// The interval run of the DAG that comes before `interval`, for `depends_on_past`: the last of those whose own interval
@@ -554,6 +567,13 @@ impl Write<'_> {
     /// The interval's run, if it exists inside this transaction.
     pub fn interval_run(&self, dag_id: &DagId, interval: DataInterval) -> Result<Option<RunRow>, StoreError> {
         let mut statement = self.statement(&format!("SELECT {COLUMNS} FROM runs WHERE {OF_INTERVAL}"))?;
+        let mut rows = statement.query((dag_id.as_str(), Micros(interval.end), Micros(interval.start)))?;
+        rows.next()?.map(run_row).transpose()
+    }
+
+    /// As [`Store::manual_run`], inside this transaction.
+    pub fn manual_run(&self, dag_id: &DagId, interval: DataInterval) -> Result<Option<RunRow>, StoreError> {
+        let mut statement = self.statement(&format!("SELECT {COLUMNS} FROM runs WHERE {MANUAL_OF_INTERVAL}"))?;
         let mut rows = statement.query((dag_id.as_str(), Micros(interval.end), Micros(interval.start)))?;
         rows.next()?.map(run_row).transpose()
     }

@@ -244,7 +244,13 @@ fn planned(
     interval: DataInterval,
 ) -> Result<PlannedRun, AppError> {
     let known = match store {
-        Some(store) => store.interval_run(&dag.id, interval)?.map(|run| (store, run)),
+        Some(store) => {
+            let run = match store.interval_run(&dag.id, interval)? {
+                None if interval.end > app.now => store.manual_run(&dag.id, interval)?,
+                run => run,
+            };
+            run.map(|run| (store, run))
+        }
         None => None,
     };
     let (action, rerun) = match known {
@@ -352,7 +358,7 @@ pub fn apply(app: &App, mut plan: BackfillPlan) -> Result<BackfillReceipt, AppEr
     let mut changed = BTreeMap::new();
     loop {
         let write = store.write()?;
-        let stale = stale(&write, &plan)?;
+        let stale = stale(app, &write, &plan)?;
         if stale.is_empty() {
             let changed = changed.into_values().collect();
             return record(app, write, &plan, changed);
@@ -370,11 +376,19 @@ pub fn apply(app: &App, mut plan: BackfillPlan) -> Result<BackfillReceipt, AppEr
     }
 }
 
+/// The run that an interval has: of one that has not ended a manual one, which `--unfinished` made.
+fn known(app: &App, write: &Write<'_>, dag_id: &DagId, interval: DataInterval) -> Result<Option<RunRow>, AppError> {
+    Ok(match write.interval_run(dag_id, interval)? {
+        None if interval.end > app.now => write.manual_run(dag_id, interval)?,
+        run => run,
+    })
+}
+
 /// The intervals whose run is not as it was when the plan was made.
-fn stale(write: &Write<'_>, plan: &BackfillPlan) -> Result<Vec<usize>, AppError> {
+fn stale(app: &App, write: &Write<'_>, plan: &BackfillPlan) -> Result<Vec<usize>, AppError> {
     let mut stale = Vec::new();
     for (index, run) in plan.runs.iter().enumerate() {
-        let known = write.interval_run(&plan.dag_id, run.interval)?;
+        let known = known(app, write, &plan.dag_id, run.interval)?;
         let known = known.as_ref().map(|known| (known.run_id.as_str(), known.state));
         let planned = match &run.action {
             Action::Create { .. } => None,
@@ -419,7 +433,7 @@ fn record(
             }
             Action::TakeUp { .. } | Action::Again { .. } => {
                 let Some(mut rerun) = run.rerun.clone() else { continue };
-                let Some(known) = write.interval_run(&dag.id, run.interval)? else { continue };
+                let Some(known) = known(app, &write, &dag.id, run.interval)? else { continue };
                 // Counted by the backfill from now on, not only when the driver gets to it.
                 write.assign_run(known.number, Some(backfill), known.selection.as_deref(), &known.params)?;
                 rerun.backfill = Some(backfill);
@@ -427,7 +441,7 @@ fn record(
                 receipt.waiting += 1;
             }
             Action::LeftAlone { .. } => {
-                let known = write.interval_run(&dag.id, run.interval)?;
+                let known = known(app, &write, &dag.id, run.interval)?;
                 receipt.left_alone.extend(known.map(|known| known.number));
             }
         }
