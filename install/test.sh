@@ -44,6 +44,7 @@ stage databases "database_servers java pyspark tests" "sql on real PostgreSQL, M
 stage userprofile "release" "examples/userprofile on real data, every number compared"
 stage spark "java pyspark release" "examples/spark through real spark-submit"
 stage retail "database_servers ftp java pyspark mail_server release" "examples/retail on Spark, MariaDB, PostgreSQL, FTP and SMTP, compared; and bad days"
+stage night "database_servers java pyspark cron release" "six nights that go wrong, on Spark and MariaDB under cron; what the mail says to type makes them whole (needs root)"
 stage security "sudo release" "run_as with real users and a real sudo (needs root)"
 stage fuzz "nightly cargo_fuzz fuzzers" "five fuzz targets, a minute each (needs the nightly compiler and cargo-fuzz)"
 stage cron "cron release" "Debian's cron ticks for three minutes (needs root)"
@@ -54,7 +55,7 @@ together=(
   "userprofile instructions core simulation"
   "retail databases spark"
   "kills races fuzz"
-  "outage time resident mail cron security"
+  "outage time resident mail cron security night"
 )
 
 # What the heavy stages depend on, as git's pathspecs: `--since` leaves one out when nothing of it has changed.
@@ -62,6 +63,7 @@ every="Cargo.toml Cargo.lock build.rs install/test.sh install/require.sh install
 declare -A files=(
   [spark]="$every examples/spark tests/userprofile install/stages/spark.sh src/runner/actions src/runner/attempt src/dag/file src/dag/config.rs src/dag/model.rs src/dag/template src/text_file.rs"
   [databases]="$every tests/databases.rs tests/common install/stages/databases.sh src/runner/actions src/runner/attempt src/dag/file src/dag/check.rs src/dag/config.rs src/dag/model.rs src/dag/sql.rs src/dag/template src/check src/mask.rs src/access.rs src/text_file.rs"
+  [night]="$every tests/night install/stages/night.sh src"
   [retail]="$every examples/retail jobs tests/retail install/retail.sh install/stages/retail.sh src/runner src/dag src/check src/notify src/store src/mask.rs src/access.rs src/text_file.rs"
 )
 
@@ -138,6 +140,7 @@ run_userprofile() { ./install/stages/userprofile.sh; }
 run_spark() { CRONDAG_VENV=$venv ./install/stages/spark.sh; }
 run_retail() { CRONDAG_VENV=$venv ./install/stages/retail.sh; }
 run_security() { root security && ./install/stages/security.sh; }
+run_night() { root night && CRONDAG_VENV=$venv ./install/stages/night.sh; }
 run_fuzz() { ./install/stages/fuzz.sh; }
 run_cron() { root cron && ./install/stages/cron.sh; }
 
