@@ -35,7 +35,7 @@ fn five_hundred_failing_runs_are_one_incident() {
     home.write("good", "");
     home.run("backfill -s 2018-07-22T00:00 -e 2018-07-22T00:00 d").success();
     let subjects = home.subjects();
-    assert_eq!(subjects[1..], ["[crondag] d recovered after 500 failures"]);
+    assert_eq!(subjects[1..], ["[crondag] d recovered after 500 failures (ds 2018-07-22 00:00)"]);
 }
 
 #[test]
@@ -71,6 +71,9 @@ fn beyond_the_ceiling_of_the_home_nothing_goes_out_at_once() {
         signal(driver, "-TERM");
         until("the driver goes", || home.driver_pid().is_none());
     }
+    let tick = home.run("tick --foreground").success().err();
+    assert!(tick.contains("note: mail waits until ") && tick.contains("the next `crondag tick`"), "{tick}");
+    assert_eq!(home.driver_pid(), None, "it has not waited for the time of the digest");
 }
 
 #[test]

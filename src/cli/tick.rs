@@ -38,7 +38,9 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     }
     let is_good = receipt.faulty.is_empty();
     if args.foreground {
-        tick::run_here(&app, receipt)?;
+        if let Some(at) = tick::run_here(&app, receipt)? {
+            say(format!("note: mail waits until {}: the next `crondag tick` from then on sends it", at.minute()));
+        }
     } else {
         tick::wake(&app, &receipt)?;
     }

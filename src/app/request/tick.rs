@@ -1,5 +1,6 @@
 //! One step of the scheduler: what is due is made, and the driver is woken to run it.
 
+use crate::app::times::Moment;
 use crate::app::{App, AppError};
 use crate::dag::DagId;
 use crate::runner::catalog::FaultyFile;
@@ -54,20 +55,21 @@ pub fn wake(app: &App, receipt: &TickReceipt) -> Result<(), AppError> {
     Ok(client::wake_if_needed(&app.home, &receipt.store)?)
 }
 
-/// Runs what there is in this process, until it is done.
+/// Runs what there is in this process, until it is done. Gives when mail is to go out that could not go out now.
 ///
 /// # Errors
 /// The database; a signal came before all was done.
-pub fn run_here(app: &App, receipt: TickReceipt) -> Result<(), AppError> {
+pub fn run_here(app: &App, receipt: TickReceipt) -> Result<Option<Moment>, AppError> {
     drop(receipt);
     // A log that cannot be opened is not worth a missed run.
     let _ = log::keep_in_home(&app.home);
     let end = driver::run_in_foreground(&app.home)?;
-    if end == End::Asked && client::needs_driver(&app.store_for_writing()?)? {
+    let store = app.store_for_writing()?;
+    if end == End::Asked && client::needs_driver(&store)? {
         return Err(AppError::environment(
             "a signal ended this tick before all was done; what has begun is recorded",
             "the next `crondag tick` goes on with it",
         ));
     }
-    Ok(())
+    Ok(store.next_notice_at()?.map(|at| Moment::new(at, &app.default_zone())))
 }

@@ -1,5 +1,6 @@
 //! What a mail tells besides its subject, first as facts, lists, a log and commands, then laid out as text and as HTML.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -103,10 +104,13 @@ impl<'a> Body<'a> {
                     if count == 1 { "1 notice was".to_owned() } else { format!("{count} notices were") }
                 );
                 body.place();
-                let line = |(at, notice): &(Timestamp, Notice)| {
-                    format!("{at:.0}  {}", summary(&notice.event, &Evidence::default()))
+                let told = |(at, notice): &(Timestamp, Notice)| {
+                    (at.as_second(), format!("{at:.0}  {}", summary(&notice.event, &Evidence::default())))
                 };
-                let mut lines: Vec<String> = evidence.held_back.iter().take(DIGEST_LENGTH).map(line).collect();
+                // Those of one second by what they tell of.
+                let sorted: BTreeSet<(i64, String, usize)> =
+                    evidence.held_back.iter().map(told).enumerate().map(|(n, (at, line))| (at, line, n)).collect();
+                let mut lines: Vec<String> = sorted.into_iter().take(DIGEST_LENGTH).map(|(_, line, _)| line).collect();
                 if count > DIGEST_LENGTH {
                     lines.push(format!("... and {} more", count - DIGEST_LENGTH));
                 }

@@ -241,7 +241,7 @@ mod tests {
         assert_mail!(
             "snapshots/recovered.txt",
             "snapshots/recovered.html",
-            "[crondag] userprofile recovered after 43 failures",
+            "[crondag] userprofile recovered after 43 failures (ds 2018-07-01 07:00)",
             event,
             Evidence::default()
         );
@@ -251,9 +251,13 @@ mod tests {
     fn a_digest_lists_what_was_held_back_and_goes_to_all_who_would_have_been_told() {
         let at = "2018-07-01T23:00:00.5Z".parse().unwrap();
         let held = Notice::new(vec!["b@example.com".to_owned()], failed(run(), task()));
-        let evidence = Evidence { held_back: vec![(at, held); 2], ..Evidence::default() };
+        let earlier =
+            Notice::new(vec!["b@example.com".to_owned()], NoticeEvent::TaskSucceeded { run: run(), task: task() });
+        let a_second_before = "2018-07-01T22:59:59Z".parse().unwrap();
+        let held_back = vec![(at, held.clone()), (at, held), (a_second_before, earlier)];
+        let evidence = Evidence { held_back, ..Evidence::default() };
         let mail = mail(NoticeEvent::Digest { max_per_hour: 30 }, &evidence);
-        assert_eq!(mail.subject, "[crondag] 2 notices held back");
+        assert_eq!(mail.subject, "[crondag] 3 notices held back");
         assert_eq!(mail.to, ["admin@example.com", "b@example.com"]);
         snapbox::assert_data_eq!(mail.text, snapbox::file!["snapshots/digest.txt"].raw());
     }

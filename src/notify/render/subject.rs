@@ -28,8 +28,9 @@ pub(super) fn summary(event: &NoticeEvent, evidence: &Evidence) -> String {
                 counted(failed.len(), "task")
             )
         }
-        NoticeEvent::Recovered { dag_id, standing, .. } => {
-            format!("{dag_id} recovered after {}", counted(standing.failures as usize, "failure"))
+        NoticeEvent::Recovered { dag_id, run_id, standing } => {
+            let failures = counted(standing.failures as usize, "failure");
+            format!("{dag_id} recovered after {failures} ({})", date_in(run_id))
         }
         NoticeEvent::CheckWarned { dag_id, task_id, ds, .. } => format!("{dag_id} {task_id} warns (ds {ds})"),
         NoticeEvent::Trouble { trouble } => match trouble {
@@ -54,6 +55,16 @@ pub(super) fn summary(event: &NoticeEvent, evidence: &Evidence) -> String {
 
 pub(super) fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// The date and time that a run's id tells, else the id.
+fn date_in(run_id: &str) -> String {
+    let date =
+        run_id.split_once("__").and_then(|(_, date)| Some((date.get(..10)?, date.get(10..11)?, date.get(11..16)?)));
+    match date {
+        Some((day, "T", time)) => format!("ds {day} {time}"),
+        _ => run_id.to_owned(),
+    }
 }
 
 impl Standing {

@@ -49,6 +49,8 @@ use super::driver_log::line::{Fresh, Happening, Line};
 pub enum Mode {
     /// Ends when there is nothing left to do.
     UntilIdle,
+    /// The same, for somebody who waits: mail that is not due yet is left to the next driver.
+    Foreground,
     /// Plans every second and never ends by itself; asked to go, it first lets live attempts end for a
     /// while.
     Resident,
@@ -58,6 +60,7 @@ impl Mode {
     fn name(self) -> &'static str {
         match self {
             Mode::UntilIdle => "until_idle",
+            Mode::Foreground => "foreground",
             Mode::Resident => "resident",
         }
     }
@@ -447,11 +450,12 @@ impl<H: Host> Driver<H> {
 
     /// Whether nothing is left to do; a resident driver always has something.
     pub fn is_done(&self) -> bool {
-        self.mode == Mode::UntilIdle
-            && self.engine.is_idle()
-            && self.live.is_empty()
-            && !self.is_mailing
-            && self.next_mail_at.is_none()
+        let has_mail = match self.mode {
+            Mode::Resident => return false,
+            Mode::UntilIdle => self.next_mail_at.is_some(),
+            Mode::Foreground => self.next_mail_at.is_some_and(|at| at <= self.host.now()),
+        };
+        self.engine.is_idle() && self.live.is_empty() && !self.is_mailing && !has_mail
     }
 
     /// How long it can wait for the next message; `None` for as long as it takes.

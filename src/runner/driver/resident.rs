@@ -31,7 +31,7 @@ impl<H: Host> Driver<H> {
     pub(super) fn longest_wait(&self) -> Duration {
         match self.mode {
             Mode::Resident => PASS_EVERY,
-            Mode::UntilIdle => LONGEST_WAIT,
+            Mode::UntilIdle | Mode::Foreground => LONGEST_WAIT,
         }
     }
 

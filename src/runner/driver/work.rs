@@ -38,7 +38,7 @@ pub fn run(home: &Home, mode: Mode) -> Result<End, DriverError> {
     let supervisor = if mode == Mode::Resident { Supervisor::of_environment() } else { Supervisor::default() };
     let lock = match (client::try_lock(home)?, mode) {
         (Some(lock), _) => lock,
-        (None, Mode::UntilIdle) => return Ok(End::Taken),
+        (None, Mode::UntilIdle | Mode::Foreground) => return Ok(End::Taken),
         (None, Mode::Resident) => match stand_by(home, &supervisor, &sender, &receiver)? {
             Some(lock) => lock,
             None => return Ok(End::Asked),
@@ -47,7 +47,7 @@ pub fn run(home: &Home, mode: Mode) -> Result<End, DriverError> {
     drive(home, mode, lock, &supervisor, (&sender, &receiver))
 }
 
-/// As [`run`] until there is nothing left to do. While another process is the driver it is waited for: when that is gone, what it
+/// As [`run`] until there is nothing left to do now: mail that is to go out later is left to the next driver. While another process is the driver it is waited for: when that is gone, what it
 /// has left is ours.
 ///
 /// # Errors
@@ -66,7 +66,7 @@ pub fn run_in_foreground(home: &Home) -> Result<End, DriverError> {
             return Ok(End::Asked);
         }
     };
-    drive(home, Mode::UntilIdle, lock, &Supervisor::default(), (&sender, &receiver))
+    drive(home, Mode::Foreground, lock, &Supervisor::default(), (&sender, &receiver))
 }
 
 /// Works under the lock until there is nothing left to do, or until a signal asks it to go.
