@@ -31,6 +31,32 @@ trigger_rule = 'all_done'
 ";
 
 #[test]
+fn two_runs_of_one_date_are_told_apart() {
+    let home = Home::new().dag("d", "schedule = '@daily'\n[tasks.a]\nshell = 'true'\n").has_ticked();
+    home.run("trigger d --date 2018-07-02 --wait").success();
+    for command in ["runs d", "attempts d"] {
+        assert!(!home.run(command).success().out().contains("run id"), "where there is one it is not named");
+    }
+    // The second one's id says another second.
+    home.run("backfill -s 2018-07-02 -e 2018-07-02 d").success();
+    let ids: Vec<String> =
+        home.json("runs d --json").iter().map(|run| run["run_id"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(ids.len(), 2);
+    assert!(!home.run("runs d").success().out().contains("run id"), "their types differ");
+    let attempts = home.run("attempts d").success().out();
+    assert!(
+        attempts.lines().next().unwrap().ends_with("run id") && ids.iter().all(|id| attempts.contains(id)),
+        "{attempts}"
+    );
+    let said = home.run("explain d").success().out();
+    assert!(ids.iter().any(|id| said.contains(&format!("that of 2018-07-02 00:00 +00:00 ({id})"))), "{said}");
+    crate::common::until("another second has come", || {
+        home.run("trigger d --date 2018-07-02 --wait").status.success() && home.json("runs d --json").len() > 2
+    });
+    assert!(home.run("runs d").success().out().lines().next().unwrap().ends_with("run id"));
+}
+
+#[test]
 fn a_triggered_run_in_which_a_task_failed_ends_as_a_backfill_does() {
     let home = Home::new().dag("tags", IN_SPITE).has_ticked();
     home.run("trigger tags --date 2018-07-01 --wait").code(1).stdout_eq(str![[r#"
@@ -174,8 +200,10 @@ next: crondag logs good load manual__2018-07-01T00:00:00+00:00__[..]
 
 "#]]);
     home.run("explain good").success().stdout_eq(str![[r#"
-run: that of 2018-07-01 00:00 +00:00, the one that started last: all have ended
-run: 2018-07-01 00:00 +00:00 has succeeded, although 1 task failed, 2 not run because of it
+run: that of 2018-07-01 00:00 +00:00 (manual__2018-07-01T00:00:00+00:00__[..]), the one
+  that started last: all have ended
+run: 2018-07-01 00:00 +00:00 (manual__2018-07-01T00:00:00+00:00__[..]) has succeeded,
+  although 1 task failed, 2 not run because of it
   next: crondag clear good manual__2018-07-01T00:00:00+00:00__[..] --failed
 load: has failed (try 1 of 1): exit status 3
   next: crondag logs good load manual__2018-07-01T00:00:00+00:00__[..]

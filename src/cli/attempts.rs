@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use super::alike::alike;
 use super::context::Global;
 use super::error::CliError;
 use super::excerpt::ExcerptArgs;
@@ -57,13 +58,16 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
 }
 
 fn table(attempts: &[PastAttempt]) -> Table {
-    let heads = ["task", "logical date", ">try", "started", ">queued", ">duration", ">cpu", ">memory", "host", "ended"];
+    let alike = alike(attempts.iter().map(|of| (&of.dag_id, of.logical_date.at, "", of.run_id.as_str())));
+    let mut heads =
+        vec!["task", "logical date", ">try", "started", ">queued", ">duration", ">cpu", ">memory", "host", "ended"];
+    heads.extend((!alike.is_empty()).then_some("run id"));
     let mut table = Table::new(&heads).without_at_need(&["host", "started", "cpu", "memory", "queued"]);
     // What the database says of a time that never was is none.
     let seconds = |seconds: f64| Duration::try_from_secs_f64(seconds).map(format_duration).unwrap_or_default();
     for attempt in attempts {
         let tone = if attempt.has_failed { Tone::Red } else { Tone::Plain };
-        table.row(vec![
+        let mut row = vec![
             attempt.task_id.to_string().into(),
             attempt.logical_date.minute().into(),
             attempt.try_number.to_string().into(),
@@ -74,7 +78,12 @@ fn table(attempts: &[PastAttempt]) -> Table {
             attempt.max_rss_bytes.map(format_size).unwrap_or_default().into(),
             attempt.host.clone().unwrap_or_default().into(),
             Cell::new(attempt.outcome.as_deref().unwrap_or("is running"), tone),
-        ]);
+        ];
+        if !alike.is_empty() {
+            let own = alike.get(attempt.run_id.as_str()).copied();
+            row.push(own.unwrap_or_default().into());
+        }
+        table.row(row);
     }
     table
 }

@@ -1,6 +1,7 @@
 //! The command line: one file per command, each of which parses, calls and prints. Nothing is decided here that another
 //! front end would have to decide again.
 
+mod alike;
 mod attempts;
 mod backfill;
 mod checks;

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 
+use super::alike::alike;
 use super::context::Global;
 use super::error::CliError;
 use super::excerpt::ExcerptArgs;
@@ -92,12 +93,15 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
 }
 
 fn table(app: &App, runs: &[RunAnswer]) -> Table {
-    let mut table = Table::new(&["dag", "logical date", "type", "state", "started", ">duration", "reason"])
-        .without_at_need(&["started", "type", "duration"]);
+    let alike =
+        alike(runs.iter().map(|run| (&run.dag_id, run.logical_date.at, run.run_type.as_str(), run.run_id.as_str())));
+    let mut heads = vec!["dag", "logical date", "type", "state", "started", ">duration", "reason"];
+    heads.extend((!alike.is_empty()).then_some("run id"));
+    let mut table = Table::new(&heads).without_at_need(&["started", "type", "duration"]);
     for run in runs {
         let failures = run.failures_despite_state();
         let tone = if failures.is_some() { Tone::Red } else { Tone::of_run(run.state) };
-        table.row(vec![
+        let mut row = vec![
             run.dag_id.to_string().into(),
             run.logical_date.minute().into(),
             run.run_type.as_str().into(),
@@ -105,7 +109,12 @@ fn table(app: &App, runs: &[RunAnswer]) -> Table {
             Cell::new(run.start_date.as_ref().map(Moment::clock).unwrap_or_default(), Tone::Dim),
             run.duration(app).map(format_duration).unwrap_or_default().into(),
             Cell::new(failures.map(|failures| failures.to_string()).or(run.reason.clone()).unwrap_or_default(), tone),
-        ]);
+        ];
+        if !alike.is_empty() {
+            let own = alike.get(run.run_id.as_str()).copied();
+            row.push(own.unwrap_or_default().into());
+        }
+        table.row(row);
     }
     table
 }

@@ -138,7 +138,7 @@ impl<'a> View<'a> {
                 None => return select::last_run(self.app, store, self.dag_id),
             },
         };
-        let reason = format!("that of {}, {why}", minute(run.logical_date, &self.zone));
+        let reason = format!("that of {}, {why}", self.named(&run)?);
         self.reasons.insert(0, Reason { subject: "run".to_owned(), reason, next: None, lag: None });
         Ok(Some(run))
     }
@@ -158,6 +158,16 @@ impl<'a> View<'a> {
             ..RunFilter::default()
         };
         Ok(store.runs(&filter)?.pop())
+    }
+
+    /// The date of a run, and its id where another run has the same date.
+    fn named(&self, run: &RunRow) -> Result<String, AppError> {
+        let date = minute(run.logical_date, &self.zone);
+        let at = Some(run.logical_date);
+        let of_date =
+            RunFilter { dag_id: Some(run.dag_id.clone()), from: at, to: at, limit: Some(2), ..RunFilter::default() };
+        let is_alone = self.store.map_or(Ok(Vec::new()), |store| store.runs(&of_date))?.len() < 2;
+        Ok(if is_alone { date } else { format!("{date} ({})", run.run_id) })
     }
 
     fn row(&self, number: RunNumber) -> Result<Option<RunRow>, AppError> {

@@ -2,7 +2,7 @@
 
 use super::{View, command, repair};
 use crate::app::query::tasks::tasks_of;
-use crate::app::times::{elapsed, minute};
+use crate::app::times::elapsed;
 use crate::app::{AppError, select};
 use crate::dag::units::format_duration;
 use crate::dag::{Dag, RunState, TaskState};
@@ -23,7 +23,7 @@ impl View<'_> {
         if let (Some(dag), Some(task)) = (&dag, task) {
             select::task(dag, task)?;
         }
-        let date = minute(run.logical_date, &self.zone);
+        let date = self.named(run)?;
         let wanted = |instance: &&TaskInstance| match task {
             Some(task) => instance.task_id.as_str() == task,
             None => !instance.state.is_final() || instance.state == TaskState::Failed,
@@ -89,7 +89,7 @@ impl View<'_> {
 
     /// A run that waits to start.
     fn explain_queued(&mut self, run: &RunRow) -> Result<(), AppError> {
-        let date = minute(run.logical_date, &self.zone);
+        let date = self.named(run)?;
         let blockers = self.engine.why(run.number, None, self.app.now);
         if blockers.is_empty() {
             self.say("run", format!("{date} is queued and may start at any moment"), None);
@@ -103,7 +103,7 @@ impl View<'_> {
 
     /// What keeps a run back as a whole once it has begun.
     fn explain_begun(&mut self, run: &RunRow) -> Result<(), AppError> {
-        let date = minute(run.logical_date, &self.zone);
+        let date = self.named(run)?;
         let since = run.start_date.map(|start| format_duration(elapsed(start, self.app.now))).unwrap_or_default();
         let mut text = format!("{date} is running for {since}");
         let mut next = None;
