@@ -12,6 +12,7 @@ mod document;
 mod edges;
 mod fault;
 mod field;
+mod fit;
 mod newline;
 mod order;
 mod process;

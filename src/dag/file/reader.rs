@@ -12,13 +12,13 @@ use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue};
 
 use super::fault::Fault;
+use super::fit::{becomes_argument, too_long};
 use super::section::{Field, Kind, Section};
 use super::suggest::or_known;
 use super::text::Places;
 use super::value::{
     bad_address, bad_identifier, date_of_toml, integer, is_address, is_memory, is_template, quoted_key, scalar,
 };
-use crate::dag::argument::{LONGEST_ARGUMENT, is_too_long};
 use crate::dag::nearest::nearest;
 use crate::dag::schedule::DateBound;
 use crate::dag::schedule::{Schedule, ScheduleFaultKind, parse_zone, read_date};
@@ -224,7 +224,7 @@ impl<'f> Reader<'f> {
     pub(super) fn text(&mut self, open: &Open<'_, 'f>, key: &str) -> Option<At<String>> {
         let entry = open.get(key)?.clone();
         let text = self.string(&entry)?;
-        if self.becomes_argument(key) {
+        if self.is_command_line || becomes_argument(key) {
             self.check_length(key, entry.key.clone(), text.len());
         }
         self.filled(&entry, text)
@@ -243,11 +243,6 @@ impl<'f> Reader<'f> {
                 None
             }
         }
-    }
-
-    /// Whether the text behind a key is one argument of a program.
-    fn becomes_argument(&self, key: &str) -> bool {
-        self.is_command_line || matches!(key, "shell" | "command" | "password_command")
     }
 
     fn filled(&mut self, entry: &Entry<'_, 'f>, text: &str) -> Option<At<String>> {
@@ -270,7 +265,7 @@ impl<'f> Reader<'f> {
     pub(super) fn template_at(&mut self, entry: &Entry<'_, 'f>) -> Option<At<String>> {
         let text = self.string(entry)?;
         self.check_template(entry.value, text);
-        if self.becomes_argument(entry.field.key) {
+        if self.is_command_line || becomes_argument(entry.field.key) {
             self.check_length(entry.field.key, entry.key.clone(), text.len());
         }
         self.filled(entry, text)
@@ -294,18 +289,8 @@ impl<'f> Reader<'f> {
         Some(text)
     }
 
-    /// A text that Linux takes for no argument of a program, nor for a variable, however much memory there is. What reaches its
-    /// program through a pipe, as SQL does, may be longer.
     fn check_length(&mut self, name: &str, at: Range<usize>, bytes: usize) {
-        if !is_too_long(bytes) {
-            return;
-        }
-        let most = LONGEST_ARGUMENT - 1;
-        let message = format!("`{name}` has {bytes} bytes, and an argument or a variable of a program at most {most}");
-        self.push(
-            Fault::error("too-long", at, message, "longer than Linux allows (MAX_ARG_STRLEN)")
-                .help("put it into a file, below jobs/ for example, and let the program read that"),
-        );
+        self.faults.extend(too_long(name, at, bytes));
     }
 
     fn check_template(&mut self, value: &Spanned<DeValue<'_>>, text: &str) {
