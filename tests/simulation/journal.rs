@@ -116,6 +116,9 @@ impl Promises {
         if let Transition::RunEnded { state: RunState::Skipped, reason, .. } = transition {
             self.check_skipped(number, reason.as_deref().unwrap_or_default());
         }
+        if let Transition::TaskCleared { .. } = transition {
+            self.check_listed(number, &name);
+        }
         let was_asked = self.asked.contains(&number);
         let may_give_way = self.runs.get(&number).is_some_and(|run| self.may_give_way(run));
         match transition {
@@ -385,6 +388,11 @@ impl Promises {
         at: Timestamp,
         elapsed: Elapsed,
     ) {
+        if self.runs.get(&number).is_some_and(|run| !run.tasks.is_empty()) {
+            for (task, _) in tasks {
+                self.check_listed(number, task);
+            }
+        }
         let Some(run) = self.runs.get_mut(&number) else { broken(format!("run {number} starts, unknown")) };
         let place = format!("{} {}", run.dag, run.run_id);
         if run.dag != version.1.dag {

@@ -196,10 +196,13 @@ impl World {
         if runs.is_empty() { None } else { Some(RunNumber(self.random.pick(&runs).0)) }
     }
 
+    fn instances(&self, run: RunNumber) -> Vec<TaskId> {
+        self.store.task_instances(run).unwrap_or_default().into_iter().map(|task| task.task_id).collect()
+    }
+
     /// Some tasks of a run, by its instances.
     fn some_tasks(&mut self, run: RunNumber) -> Vec<TaskId> {
-        let mut tasks: Vec<TaskId> =
-            self.store.task_instances(run).unwrap_or_default().into_iter().map(|task| task.task_id).collect();
+        let mut tasks = self.instances(run);
         tasks.retain(|_| self.random.chance(500));
         tasks
     }
@@ -213,13 +216,22 @@ impl World {
         if !clear_all && clear.is_empty() {
             return;
         }
-        let rerun =
-            Rerun { run: number, clear, clear_all, backfill: None, selection: run.selection, params: run.params };
+        self.promises.list(number.0, (!clear_all).then_some(&clear));
         let now = self.now();
         let file = match self.files.get(dag.as_str()) {
             Some(File::Good(version)) => Some(version.clone()),
             _ => None,
         };
+        // Of the tasks that the file has and a run that has begun has not, none is named.
+        let selection = match (&file, self.instances(number)) {
+            (Some(version), has) if run.state.is_final() && !clear_all && !has.is_empty() => {
+                let all = version.tasks.iter().map(|task| TaskId::new(task.id.clone()).unwrap());
+                let kept: Vec<TaskId> = all.filter(|task| has.contains(task)).collect();
+                (kept.len() < version.tasks.len()).then_some(kept)
+            }
+            _ => run.selection,
+        };
+        let rerun = Rerun { run: number, clear, clear_all, backfill: None, selection, params: run.params };
         let written = self.write(|write| {
             if let Some(version) = &file {
                 keep_version(write, &dag, version, now)?;
@@ -268,6 +280,9 @@ impl World {
         let now = self.now();
         // Known before it is committed: the promises may be checked right after.
         self.promises.asked.insert(run.0);
+        if let Intent::Mark { .. } = intent {
+            self.promises.list(run.0, None);
+        }
         if self.write(|write| write.ask(intent, now)).is_some() {
             self.count(match intent {
                 Intent::Mark { .. } => "marks",

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crondag::dag::{RunState, RunType, TaskState, Transition};
+use crondag::dag::{RunState, RunType, TaskId, TaskState, Transition};
 use crondag::home::Home;
 use crondag::runner::attempt::AttemptSpec;
 use crondag::store::Store;
@@ -75,6 +75,8 @@ pub struct Promises {
     pub intervals: BTreeSet<(String, Timestamp, Timestamp)>,
     /// Runs that somebody has marked or stopped.
     pub asked: BTreeSet<i64>,
+    /// What those who cleared a few tasks of a run have listed; `None` where the whole run or what a mark decides may start again.
+    pub listed: BTreeMap<i64, Option<BTreeSet<String>>>,
     /// Message ids of mails that reached people.
     pub delivered: BTreeSet<String>,
     /// Of those that did not: how old they were when they were last tried.
@@ -119,6 +121,7 @@ impl Promises {
             by_date: BTreeMap::new(),
             intervals: BTreeSet::new(),
             asked: BTreeSet::new(),
+            listed: BTreeMap::new(),
             delivered: BTreeSet::new(),
             refused: BTreeMap::new(),
             events: 0,
@@ -275,6 +278,29 @@ impl Promises {
             .unwrap()
             .query_row([number], |row| row.get(0))
             .unwrap()
+    }
+
+    /// Somebody says which tasks of a run are to start again; `None` stands for all.
+    pub fn list(&mut self, number: i64, tasks: Option<&[TaskId]>) {
+        let listed = self.listed.entry(number).or_insert_with(|| Some(BTreeSet::new()));
+        match (listed.as_mut(), tasks) {
+            (Some(listed), Some(tasks)) => listed.extend(tasks.iter().map(ToString::to_string)),
+            (_, None) => *listed = None,
+            (None, Some(_)) => {}
+        }
+    }
+
+    /// Only means only: a task that starts again in a run, or that the run gets, was listed by somebody. Who backfills may ask for
+    /// any.
+    pub fn check_listed(&self, number: i64, name: &str) {
+        let is_listed = match self.listed.get(&number) {
+            Some(Some(listed)) => listed.contains(name),
+            Some(None) => true,
+            None => false,
+        };
+        if !is_listed && self.owner(number).is_none() {
+            broken(format!("run {number} begins {name} again, which nobody has listed"));
+        }
     }
 
     /// Each notice has its cause; each cause that people want to hear of has its notice, or is counted in an incident of
