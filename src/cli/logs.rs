@@ -22,7 +22,8 @@ use crate::dag::{Dag, DagId, TaskState};
     after_help = "Example:\n  crondag logs userprofile merge 20180701\n  crondag logs userprofile merge -f            follow the newest\n  \
                         crondag logs userprofile                     the log files of the newest run\n  \
                         crondag logs userprofile 20180701            the log files of that run\n  \
-                        crondag logs userprofile 20180701 --failed   what its failed tasks printed"
+                        crondag logs userprofile 20180701 --failed   what its failed tasks printed\n  \
+                        crondag logs userprofile --at 04:00          the log files of what ran at four this night"
 )]
 pub struct Args {
     /// The DAG
@@ -32,6 +33,9 @@ pub struct Args {
     /// The run's logical date, or its id [default: the newest run]
     #[arg(value_name = "DATE|RUN_ID")]
     run: Option<String>,
+    /// Of all runs, what ran then: 2018-07-01T04:00, 04:00 (the last time that it was), 2h (so long ago)
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["run", "follow", "failed", "try_number"])]
+    at: Option<String>,
     /// Which attempt [default: the newest]
     #[arg(long = "try", value_name = "N")]
     try_number: Option<u32>,
@@ -58,11 +62,12 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     let question = AttemptsQuestion {
         task: task.map(ToOwned::to_owned),
         run: run.map(ToOwned::to_owned),
+        at: args.at.clone(),
         try_number: args.try_number,
         failed_only: args.failed,
     };
     match task {
-        Some(task) if !args.json && !args.failed => {
+        Some(task) if !args.json && !args.failed && args.at.is_none() => {
             if args.follow {
                 return print_while_it_grows(&app, &dag_id, task, &question);
             }
@@ -80,8 +85,13 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
                 // Programs have always had the tasks of a run by name.
                 rows.sort_by(|a, b| a.run_id.cmp(&b.run_id).then_with(|| a.task_id.cmp(&b.task_id)));
                 print_json(&rows)?;
-            } else if args.failed {
-                print_failed(&answers)?;
+            } else if answers.is_empty() {
+                let mut page = Page::new();
+                page.line("nothing ran then");
+                page.next(&format!("crondag attempts {dag_id}"));
+                page.print()?;
+            } else if args.failed || (args.at.is_some() && task.is_some()) {
+                print_logs(&answers)?;
             } else {
                 list(&app, &answers)?;
             }
@@ -121,7 +131,7 @@ fn list(app: &App, answers: &[RunAttempts]) -> Result<(), CliError> {
 }
 
 /// Each log under a line that says whose it is. Printed one by one: logs may be larger than the memory.
-fn print_failed(answers: &[RunAttempts]) -> Result<(), CliError> {
+fn print_logs(answers: &[RunAttempts]) -> Result<(), CliError> {
     let mut is_first = true;
     // One log that is gone hides no other.
     let mut unreadable: Option<CliError> = None;

@@ -1,17 +1,19 @@
 //! What tasks printed: the attempts with their log files, and the text of a log while it grows.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::tasks::{RunTasks, TaskAnswer, of_run, task_of_run};
 use crate::app::select;
 use crate::app::times::Moment;
 use crate::app::{App, AppError};
-use crate::dag::{DagId, TaskId, TaskState};
-use crate::store::{Attempt, RunRow, Store};
+use crate::dag::{DagId, RunNumber, TaskId, TaskState};
+use crate::store::{Attempt, AttemptFilter, RunRow, Store};
 
 /// An attempt and where its log is. The fields stand in the order in which `--json` has always had them.
 #[derive(Debug, Clone, Serialize)]
@@ -41,6 +43,8 @@ pub struct AttemptsQuestion {
     pub task: Option<String>,
     /// Of the runs of this date, or of this run id; without it, of the last run.
     pub run: Option<String>,
+    /// Of all runs, only what ran at that time, in place of `run`.
+    pub at: Option<String>,
     /// This attempt of each task.
     pub try_number: Option<u32>,
     /// Only the newest attempts of tasks, and only of those that have failed or are to be tried again.
@@ -64,6 +68,22 @@ pub struct RunAttempts {
 /// There is no such run or task; the nearest ones are named.
 pub fn attempts(app: &App, dag_id: &DagId, question: &AttemptsQuestion) -> Result<Vec<RunAttempts>, AppError> {
     let store = app.store()?;
+    let at = question.at.as_deref().map(|at| select::past_time(at, &app.zone_of(dag_id), app.now)).transpose()?;
+    if let Some(at) = at {
+        let Some(store) = &store else { return Ok(Vec::new()) };
+        let (going_since, going_until) = (Some(at), Some(at));
+        let task = question.task.clone();
+        let filter = AttemptFilter { dag_id: dag_id.clone(), task, going_since, going_until, limit: None };
+        let runs: BTreeSet<RunNumber> =
+            store.attempts_of_dag(&filter)?.into_iter().map(|attempt| attempt.run).collect();
+        let mut found = Vec::new();
+        for number in runs {
+            // A run that is deleted in this moment takes its attempts with it.
+            let Some(run) = store.run(number)? else { continue };
+            found.push(of_one_run(app, store, &run, question, Some(at))?);
+        }
+        return Ok(found);
+    }
     let mut runs = select::runs(app, store.as_ref(), dag_id, question.run.as_deref())?;
     // `select::runs` found them there, so there is a database.
     let Some(store) = &store else { return Ok(Vec::new()) };
@@ -71,10 +91,16 @@ pub fn attempts(app: &App, dag_id: &DagId, question: &AttemptsQuestion) -> Resul
         // Several runs of one day: the newest.
         runs.drain(..runs.len().saturating_sub(1));
     }
-    runs.iter().map(|run| of_one_run(app, store, run, question)).collect()
+    runs.iter().map(|run| of_one_run(app, store, run, question, None)).collect()
 }
 
-fn of_one_run(app: &App, store: &Store, run: &RunRow, question: &AttemptsQuestion) -> Result<RunAttempts, AppError> {
+fn of_one_run(
+    app: &App,
+    store: &Store,
+    run: &RunRow,
+    question: &AttemptsQuestion,
+    at: Option<Timestamp>,
+) -> Result<RunAttempts, AppError> {
     let zone = app.zone_of(&run.dag_id);
     let tasks = of_run(app, store, run)?;
     let only = match &question.task {
@@ -95,7 +121,8 @@ fn of_one_run(app: &App, store: &Store, run: &RunRow, question: &AttemptsQuestio
         task.is_some_and(|task| task.has_failed() && task.try_number == attempt.try_number)
     };
     let is_wanted = |attempt: &Attempt| {
-        question.try_number.is_none_or(|wanted| attempt.try_number == wanted)
+        at.is_none_or(|at| attempt.started_at <= at && attempt.ended_at.is_none_or(|end| end >= at))
+            && question.try_number.is_none_or(|wanted| attempt.try_number == wanted)
             && (!question.failed_only || is_newest_of_failed(attempt))
     };
     let dag = app.dag_of_run(store, run)?;
