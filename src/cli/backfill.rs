@@ -41,7 +41,8 @@ use crate::store::Progress;
 /// Options of `backfill`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  crondag backfill -s 2018-07-01 -e 2018-07-07 userprofile\n  \
-                        crondag backfill -s 20180701 -e 20180731 userprofile --rerun failed --max-active-runs 3")]
+                        crondag backfill -s 20180701 -e 20180731 userprofile --rerun failed --max-active-runs 3\n  \
+                        crondag backfill --only city_tags -s 20180701 -e 20180730 userprofile   fill a new task in")]
 #[allow(clippy::struct_excessive_bools)] // they are flags
 pub struct Args {
     /// The DAG
@@ -82,7 +83,7 @@ pub struct Args {
     /// End with 0 when all runs succeeded, although tasks of them failed (as Airflow does)
     #[arg(long)]
     allow_failed_tasks: bool,
-    /// Override a param of the DAG
+    /// Override a param of the DAG. It stays with the run: whatever of it is done again has it too
     #[arg(long = "param", value_name = "NAME=VALUE")]
     params: Vec<String>,
     /// Print JSON: the runs when all have ended; with --dry-run what would be done

@@ -118,6 +118,9 @@ enum Command {
     /// Set the state of a run's tasks
     Mark(mark::Args),
     /// End a run: its tasks are stopped
+    ///
+    /// What runs fails, what has not begun is skipped. All processes of an attempt get TERM and, after `kill_grace`, KILL. What they have
+    /// written stays. `clear --failed` starts again what was cut off.
     Stop(stop::Args),
     /// List runs
     Runs(runs::Args),

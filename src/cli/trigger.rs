@@ -26,7 +26,7 @@ pub struct Args {
     /// The logical date [default: that of the latest complete data interval]
     #[arg(long, value_name = "DATE")]
     date: Option<String>,
-    /// Override a param of the DAG
+    /// Override a param of the DAG. It stays with the run: whatever of it is done again has it too
     #[arg(long = "param", value_name = "NAME=VALUE")]
     params: Vec<String>,
     /// Also before the DAG's `start_date` and after its `end_date`

@@ -117,7 +117,7 @@ impl Promises {
             self.check_skipped(number, reason.as_deref().unwrap_or_default());
         }
         if let Transition::TaskCleared { .. } = transition {
-            self.check_listed(number, &name);
+            self.check_listed(number, &name, None);
         }
         let was_asked = self.asked.contains(&number);
         let may_give_way = self.runs.get(&number).is_some_and(|run| self.may_give_way(run));
@@ -390,7 +390,7 @@ impl Promises {
     ) {
         if self.runs.get(&number).is_some_and(|run| !run.tasks.is_empty()) {
             for (task, _) in tasks {
-                self.check_listed(number, task);
+                self.check_listed(number, task, Some(&version.1));
             }
         }
         let Some(run) = self.runs.get_mut(&number) else { broken(format!("run {number} starts, unknown")) };

@@ -216,7 +216,6 @@ impl World {
         if !clear_all && clear.is_empty() {
             return;
         }
-        self.promises.list(number.0, (!clear_all).then_some(&clear));
         let now = self.now();
         let file = match self.files.get(dag.as_str()) {
             Some(File::Good(version)) => Some(version.clone()),
@@ -224,13 +223,15 @@ impl World {
         };
         // Of the tasks that the file has and a run that has begun has not, none is named.
         let selection = match (&file, self.instances(number)) {
-            (Some(version), has) if run.state.is_final() && !clear_all && !has.is_empty() => {
-                let all = version.tasks.iter().map(|task| TaskId::new(task.id.clone()).unwrap());
-                let kept: Vec<TaskId> = all.filter(|task| has.contains(task)).collect();
-                (kept.len() < version.tasks.len()).then_some(kept)
+            (Some(version), has) if !clear_all && !has.is_empty() => {
+                let in_file = |task: &TaskId| version.tasks.iter().any(|other| other.id == task.as_str());
+                let is_new = version.tasks.iter().any(|task| !has.iter().any(|known| known.as_str() == task.id));
+                let kept = has.into_iter().filter(|task| !run.state.is_final() || in_file(task));
+                is_new.then(|| kept.collect())
             }
             _ => run.selection,
         };
+        self.promises.list(number.0, file.as_ref().filter(|_| !clear_all).map(|file| (&clear[..], file)));
         let rerun = Rerun { run: number, clear, clear_all, backfill: None, selection, params: run.params };
         let written = self.write(|write| {
             if let Some(version) = &file {

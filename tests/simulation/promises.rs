@@ -75,8 +75,8 @@ pub struct Promises {
     pub intervals: BTreeSet<(String, Timestamp, Timestamp)>,
     /// Runs that somebody has marked or stopped.
     pub asked: BTreeSet<i64>,
-    /// What those who cleared a few tasks of a run have listed; `None` where the whole run or what a mark decides may start again.
-    pub listed: BTreeMap<i64, Option<BTreeSet<String>>>,
+    /// What those who cleared tasks of a run have listed.
+    pub listed: BTreeMap<i64, Listed>,
     /// Message ids of mails that reached people.
     pub delivered: BTreeSet<String>,
     /// Of those that did not: how old they were when they were last tried.
@@ -96,6 +96,16 @@ impl Facts<'_> {
         let counted = self.set_backs.iter().filter(|(since, _)| *since >= began).map(|(_, said)| *said);
         counted.min().map_or(at, |said| said.min(at)) + lasts
     }
+}
+
+/// What may start again in a run.
+#[derive(Debug, Default)]
+pub struct Listed {
+    /// The whole run, or what a mark decides.
+    is_all: bool,
+    tasks: BTreeSet<String>,
+    /// The file that those saw who asked last.
+    seen: Option<Rc<Version>>,
 }
 
 impl Promises {
@@ -280,25 +290,29 @@ impl Promises {
             .unwrap()
     }
 
-    /// Somebody says which tasks of a run are to start again; `None` stands for all.
-    pub fn list(&mut self, number: i64, tasks: Option<&[TaskId]>) {
-        let listed = self.listed.entry(number).or_insert_with(|| Some(BTreeSet::new()));
-        match (listed.as_mut(), tasks) {
-            (Some(listed), Some(tasks)) => listed.extend(tasks.iter().map(ToString::to_string)),
-            (_, None) => *listed = None,
-            (None, Some(_)) => {}
+    /// Somebody says which tasks of a run are to start again, and sees this file; `None` stands for all, whatever the file.
+    pub fn list(&mut self, number: i64, seen: Option<(&[TaskId], &Rc<Version>)>) {
+        let listed = self.listed.entry(number).or_default();
+        match seen {
+            Some((tasks, file)) => {
+                listed.tasks.extend(tasks.iter().map(ToString::to_string));
+                listed.seen = Some(file.clone());
+            }
+            None => listed.is_all = true,
         }
     }
 
     /// Only means only: a task that starts again in a run, or that the run gets, was listed by somebody. Who backfills may ask for
-    /// any.
-    pub fn check_listed(&self, number: i64, name: &str) {
-        let is_listed = match self.listed.get(&number) {
-            Some(Some(listed)) => listed.contains(name),
-            Some(None) => true,
-            None => false,
+    /// any. What somebody has edited since, before the run began again, is not known to those who asked.
+    pub fn check_listed(&self, number: i64, name: &str, version: Option<&Rc<Version>>) {
+        let (is_listed, knew) = match self.listed.get(&number) {
+            Some(listed) => (
+                listed.is_all || listed.tasks.contains(name),
+                version.zip(listed.seen.as_ref()).is_none_or(|(now, seen)| now.text == seen.text),
+            ),
+            None => (false, true),
         };
-        if !is_listed && self.owner(number).is_none() {
+        if !is_listed && knew && self.owner(number).is_none() {
             broken(format!("run {number} begins {name} again, which nobody has listed"));
         }
     }

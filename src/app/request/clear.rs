@@ -149,7 +149,15 @@ pub fn plan(app: &App, request: &ClearRequest) -> Result<ClearPlan, AppError> {
         clear: if is_whole { Vec::new() } else { tasks.iter().map(|task| task.task_id.clone()).collect() },
         clear_all: is_whole,
         backfill: None,
-        selection: if is_whole || !has_begun { run.selection.clone() } else { narrowed(&dag, &instances, &add) },
+        selection: if is_whole || !has_begun {
+            run.selection.clone()
+        } else {
+            // A running run may have ended, and begin again as the file stands, before the driver reads this.
+            let is_known = |id: &TaskId| add.contains(id) || instances.iter().any(|instance| instance.task_id == *id);
+            let all_of_run = || instances.iter().map(|instance| &instance.task_id).chain(&add).cloned().collect();
+            let has_grown = file.tasks.iter().any(|task| !is_known(&task.id));
+            narrowed(&dag, &instances, &add).or_else(|| has_grown.then(all_of_run))
+        },
         params: run_params.clone(),
     };
     Ok(ClearPlan {

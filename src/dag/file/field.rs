@@ -63,7 +63,9 @@ pub static DAG: Section = Section {
             Kind::Flag,
             "false",
             "true",
-            "After downtime: `true` runs every interval that was missed, oldest first; `false` only the latest",
+            "After downtime: `true` runs every interval that was missed, oldest first; `false` only the latest. A DAG that was \
+             just deployed runs first at the next time of its schedule, for the interval that ends then; with `true` also for \
+             those since `start_date`",
         ),
         field(
             "jitter",
@@ -101,7 +103,8 @@ pub static DAG: Section = Section {
             "params",
             Kind::Values,
             "{ window = 30 }",
-            "Values of `{{ params.NAME }}`; `--param NAME=VALUE` overrides them for one run",
+            "Values of `{{ params.NAME }}`; `--param NAME=VALUE` overrides them for one run, and stays with it: whatever of the run \
+             is done again has it too",
         ),
         field(
             "env",
