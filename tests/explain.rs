@@ -328,10 +328,25 @@ zone: [..]
 
 "#]]);
     let lag = serde_json::json!({
-        "dag_id": "d", "to_make": 8, "queued": 1, "since": "2018-07-03T00:00:00+00:00"
+        "dag_id": "d", "to_make": 8, "queued": 1, "skipped": 0, "running_since": null, "since": "2018-07-03T00:00:00+00:00"
     });
     assert_eq!(stage.home.json("explain d --json")[1]["lag"], lag);
     assert_eq!(stage.home.json("status --json")[0]["lags"], serde_json::json!([lag]));
+}
+
+#[test]
+fn without_catchup_explain_and_status_say_what_a_long_run_skips() {
+    let mut stage =
+        Stage::new("schedule = '@daily'\nstart_date = 2018-07-01\nend_date = 2018-07-05\n[tasks.a]\nshell = 'true'\n");
+    let first = stage.run(1, RunType::Scheduled, None, true);
+    stage.live(first, "a");
+    stage.run(5, RunType::Scheduled, None, false);
+    let lag = "is 4 runs behind its schedule: 1 waits to start, 3 runs before it are skipped (catchup is off), a run goes on since \
+               2018-07-02 00:00 +00:00; the first was due at 2018-07-03 00:00 +00:00, ";
+    for (command, name) in [("explain d --json", "it"), ("status --json", "d")] {
+        let said = stage.home.run(command).success().out();
+        assert!(said.contains(&format!("{name} {lag}")), "{said}");
+    }
 }
 
 #[test]
