@@ -61,6 +61,9 @@ pub(crate) fn is_home(folder: &Path) -> bool {
 impl Home {
     /// Finds the home: `explicit` (`--home`), else `$CRONDAG_HOME`, else the nearest ancestor of the current directory
     /// with a `crondag.toml`.
+    ///
+    /// # Errors
+    /// There is none, or what was named is none.
     pub fn find(explicit: Option<&Path>) -> Result<Home, HomeError> {
         let named = match explicit {
             Some(path) => Some(("--home", path.to_path_buf())),
@@ -162,6 +165,9 @@ impl Home {
     }
 
     /// Makes the state folder and its parts, for the owner alone. Does nothing when they are there.
+    ///
+    /// # Errors
+    /// A folder cannot be made.
     pub fn make_state_dir(&self) -> Result<(), HomeError> {
         for folder in [self.state_dir(), self.logs_dir(), self.attempts_dir()] {
             let failed = |source| HomeError::State { path: folder.display().to_string(), source };

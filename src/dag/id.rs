@@ -50,6 +50,9 @@ macro_rules! id {
         impl $name {
             /// Checks the text: letters (of any script), digits, `_`, `-`, `.`; at most [`MAX_ID_LEN`] bytes; no
             /// leading `-` or `.`, so that an id is always a safe file name and never looks like a flag.
+            ///
+            /// # Errors
+            /// The text is no id.
             pub fn new(text: impl Into<String>) -> Result<Self, InvalidId> {
                 let text = text.into();
                 check(&text)?;

@@ -74,6 +74,9 @@ impl FaultyFile {
 pub type Loaded<T> = Result<(T, FaultyFile), FaultyFile>;
 
 /// Reads crondag.toml.
+///
+/// # Errors
+/// The file cannot be read, or is faulty.
 pub fn load_config(home: &Home) -> Loaded<Config> {
     let path = home.config_path();
     let text = FaultyFile::read(&path)?;
@@ -91,6 +94,9 @@ pub fn load_config(home: &Home) -> Loaded<Config> {
 }
 
 /// Reads a DAG file.
+///
+/// # Errors
+/// The file cannot be read, or is faulty.
 pub fn load_dag(path: &Path, config: &Config) -> Loaded<Dag> {
     let text = FaultyFile::read(path)?;
     let id = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -105,7 +111,7 @@ pub fn load_dag(path: &Path, config: &Config) -> Loaded<Dag> {
 }
 
 /// Reads the stored text of a DAG file again.
-pub fn load_version(dag_id: &str, text: &str, config: &Config) -> Result<Arc<Dag>, FaultyFile> {
+pub(crate) fn load_version(dag_id: &str, text: &str, config: &Config) -> Result<Arc<Dag>, FaultyFile> {
     // Missing files are a warning of the file as it stands, not of its history.
     let (dag, faults) = read_dag(dag_id, text, config, &|_| true);
     dag.map(Arc::new).ok_or_else(|| FaultyFile {

@@ -49,7 +49,7 @@ pub struct DriverLock {
 }
 
 /// Takes the driver's lock; `None` when another process has it.
-pub fn try_lock(home: &Home) -> Result<Option<DriverLock>, ClientError> {
+pub(crate) fn try_lock(home: &Home) -> Result<Option<DriverLock>, ClientError> {
     lock_unless_driven(home, || thread::sleep(Duration::from_millis(1)))
 }
 
@@ -147,7 +147,7 @@ fn keeper_of(pid: u32) -> Option<Keeper> {
 }
 
 /// Waits until no process has the driver's lock.
-pub fn wait_for_driver(home: &Home) -> Result<(), ClientError> {
+pub(crate) fn wait_for_driver(home: &Home) -> Result<(), ClientError> {
     let path = home.driver_lock_path();
     let failed = |source| ClientError::File { path: path.display().to_string(), source };
     let file = File::open(&path).map_err(failed)?;
@@ -186,12 +186,15 @@ pub fn driver(home: &Home) -> Driver {
 }
 
 /// Makes sure that a driver reads what was just committed: by its doorbell, or by starting one.
+///
+/// # Errors
+/// A driver that cannot be started.
 pub fn wake(home: &Home) -> Result<(), ClientError> {
     wake_watched(home).map(drop)
 }
 
 /// As [`wake`], for one who wants to know how the driver that was started ends, if one was.
-pub fn wake_watched(home: &Home) -> Result<Option<Child>, ClientError> {
+pub(crate) fn wake_watched(home: &Home) -> Result<Option<Child>, ClientError> {
     // A driver that is about to end lets its lock go and then reads once more: either it, or the driver that is started here,
     // sees the work.
     race_delay();
@@ -206,12 +209,15 @@ pub fn wake_watched(home: &Home) -> Result<Option<Child>, ClientError> {
 
 /// As [`wake`], but only when there is work that a driver could do now. A living driver is told as well: the client that
 /// committed the work may have been killed before it could notify the driver.
-pub fn wake_if_needed(home: &Home, store: &Store) -> Result<(), ClientError> {
+pub(crate) fn wake_if_needed(home: &Home, store: &Store) -> Result<(), ClientError> {
     if needs_driver(store)? { wake(home) } else { Ok(()) }
 }
 
 /// Whether there is anything for a driver: requests, attempts whose end is not recorded, mail that is due, or runs that
 /// have changed since the last driver left them.
+///
+/// # Errors
+/// The database.
 pub fn needs_driver(store: &Store) -> Result<bool, StoreError> {
     if store.has_intents_until(i64::MAX)? || store.has_open_attempts()? {
         return Ok(true);

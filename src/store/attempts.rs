@@ -107,12 +107,12 @@ fn attempt(row: &Row<'_>) -> Result<Attempt, StoreError> {
 
 impl Store {
     /// Attempts whose end is not recorded.
-    pub fn open_attempts(&self) -> Result<Vec<Attempt>, StoreError> {
+    pub(crate) fn open_attempts(&self) -> Result<Vec<Attempt>, StoreError> {
         self.attempts_where("ended_at IS NULL ORDER BY run", [])
     }
 
     /// What the attempts of a run had left when they ended, by task and number; those that had left nothing are not there.
-    pub fn left_processes(&self, run: RunNumber) -> Result<BTreeMap<(TaskId, u32), LeftProcesses>, StoreError> {
+    pub(crate) fn left_processes(&self, run: RunNumber) -> Result<BTreeMap<(TaskId, u32), LeftProcesses>, StoreError> {
         let mut statement = self.connection.prepare_cached(
             "SELECT task_id, try_number, left_behind, left_running FROM attempts
              WHERE run = ?1 AND left_behind + left_running > 0",
@@ -127,6 +127,9 @@ impl Store {
     }
 
     /// Whether any attempt's end is not recorded.
+    ///
+    /// # Errors
+    /// The database.
     pub fn has_open_attempts(&self) -> Result<bool, StoreError> {
         Ok(self
             .connection
@@ -135,17 +138,20 @@ impl Store {
     }
 
     /// All attempts of a run, by task and try.
-    pub fn attempts_of_run(&self, run: RunNumber) -> Result<Vec<Attempt>, StoreError> {
+    pub(crate) fn attempts_of_run(&self, run: RunNumber) -> Result<Vec<Attempt>, StoreError> {
         self.attempts_where("run = ?1 ORDER BY task_id, try_number", [run.0])
     }
 
     /// All attempts of a task instance, oldest first.
+    ///
+    /// # Errors
+    /// The database.
     pub fn attempts(&self, run: RunNumber, task: &TaskId) -> Result<Vec<Attempt>, StoreError> {
         self.attempts_where("run = ?1 AND task_id = ?2 ORDER BY try_number", (run.0, task.as_str()))
     }
 
     /// Attempts of a DAG, in the order in which they started; with a limit, the newest ones.
-    pub fn attempts_of_dag(&self, filter: &AttemptFilter) -> Result<Vec<Attempt>, StoreError> {
+    pub(crate) fn attempts_of_dag(&self, filter: &AttemptFilter) -> Result<Vec<Attempt>, StoreError> {
         let until = filter.going_until.map_or(i64::MAX, Timestamp::as_microsecond);
         let since = filter.going_since.map_or(i64::MIN, Timestamp::as_microsecond);
         let limit = filter.limit.map_or(-1, i64::from);
@@ -173,6 +179,9 @@ impl Store {
 impl Write<'_> {
     /// Claims an attempt. A second claim of the same attempt is an error, unless the first has ended: a sensor polls again
     /// and again within one attempt.
+    ///
+    /// # Errors
+    /// The database.
     pub fn begin_attempt(&self, attempt: &NewAttempt<'_>, now: Timestamp) -> Result<(), StoreError> {
         let claimed = self
             .statement(
@@ -202,6 +211,9 @@ impl Write<'_> {
     }
 
     /// Records how an attempt ended. `ending` is JSON; CPU time in seconds, memory in bytes.
+    ///
+    /// # Errors
+    /// The database.
     pub fn end_attempt(
         &self,
         (run, task, try_number): (RunNumber, &TaskId, u32),

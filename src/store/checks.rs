@@ -92,6 +92,9 @@ pub(super) fn verdict(row: &Row<'_>, column: usize) -> Result<Verdict, StoreErro
 
 impl Store {
     /// The checks of a DAG, newest date first.
+    ///
+    /// # Errors
+    /// The database.
     pub fn checks(&self, dag_id: &DagId, filter: &CheckFilter) -> Result<Vec<CheckRow>, StoreError> {
         let mut sql = format!("SELECT {COLUMNS} FROM checks WHERE dag_id = ?");
         let mut params = vec![SqlValue::Text(dag_id.to_string())];
@@ -125,7 +128,7 @@ impl Store {
     }
 
     /// The values of one check of one date, by key and metric.
-    pub fn check_values(
+    pub(crate) fn check_values(
         &self,
         dag_id: &DagId,
         task_id: &TaskId,
@@ -153,7 +156,7 @@ impl Store {
 
 impl Write<'_> {
     /// Records a check and its values in place of what the same date had.
-    pub fn put_check(&self, check: &CheckRow, values: &[CheckValue]) -> Result<(), StoreError> {
+    pub(crate) fn put_check(&self, check: &CheckRow, values: &[CheckValue]) -> Result<(), StoreError> {
         let (dag, task, date) = (check.dag_id.as_str(), check.task_id.as_str(), Micros(check.logical_date));
         self.statement("DELETE FROM check_values WHERE dag_id = ?1 AND task_id = ?2 AND logical_date = ?3")?
             .execute((dag, task, date))?;

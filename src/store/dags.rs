@@ -82,18 +82,24 @@ fn dag_row(row: &Row<'_>) -> rusqlite::Result<Result<DagRow, StoreError>> {
 
 impl Store {
     /// Every DAG that was ever seen, by id.
+    ///
+    /// # Errors
+    /// The database.
     pub fn dags(&self) -> Result<Vec<DagRow>, StoreError> {
         let mut statement = self.connection.prepare_cached(&format!("SELECT {COLUMNS} FROM dags ORDER BY dag_id"))?;
         statement.query_map([], dag_row)?.map(|row| row?).collect()
     }
 
     /// One DAG.
+    ///
+    /// # Errors
+    /// The database.
     pub fn dag(&self, dag_id: &DagId) -> Result<Option<DagRow>, StoreError> {
         dag(&self.connection, dag_id)
     }
 
     /// Whether a DAG fires now or should have fired before: what a planner would find without reading any file.
-    pub fn is_any_due(&self, now: Timestamp) -> Result<bool, StoreError> {
+    pub(crate) fn is_any_due(&self, now: Timestamp) -> Result<bool, StoreError> {
         Ok(self
             .connection
             .prepare_cached(
@@ -103,6 +109,9 @@ impl Store {
     }
 
     /// A stored version of a DAG file.
+    ///
+    /// # Errors
+    /// The database.
     pub fn version(&self, id: i64) -> Result<Option<DagVersion>, StoreError> {
         version(&self.connection, id)
     }
@@ -110,6 +119,9 @@ impl Store {
 
 impl Write<'_> {
     /// Keeps a DAG file's text and gives its number; the same text again has the same number.
+    ///
+    /// # Errors
+    /// The database.
     pub fn keep_version(&self, dag_id: &DagId, text: &str, now: Timestamp) -> Result<i64, StoreError> {
         let hash = content_hash(text);
         // A collision of two different texts is told apart by the text itself.
@@ -133,6 +145,9 @@ impl Write<'_> {
     }
 
     /// Inserts or replaces a DAG's row.
+    ///
+    /// # Errors
+    /// The database.
     pub fn put_dag(&self, dag: &DagRow) -> Result<(), StoreError> {
         self.tx
             .prepare_cached(&format!(
@@ -158,11 +173,17 @@ impl Write<'_> {
     }
 
     /// A stored version of a DAG file.
+    ///
+    /// # Errors
+    /// The database.
     pub fn version(&self, id: i64) -> Result<Option<DagVersion>, StoreError> {
         version(&self.tx, id)
     }
 
     /// The DAG's row as it stands inside this transaction.
+    ///
+    /// # Errors
+    /// The database.
     pub fn dag(&self, dag_id: &DagId) -> Result<Option<DagRow>, StoreError> {
         dag(&self.tx, dag_id)
     }

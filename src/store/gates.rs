@@ -52,6 +52,9 @@ impl Gate {
 
 impl Store {
     /// A gate on a date (`2018-09-19`); `None` while nobody has said anything.
+    ///
+    /// # Errors
+    /// The database.
     pub fn gate(&self, gate: &str, ds: &str) -> Result<Option<Gate>, StoreError> {
         let mut statement = self.connection.prepare_cached(
             "SELECT dag_id, task_id, verdict, at FROM gates WHERE gate = ?1 AND ds = ?2 ORDER BY dag_id, task_id",
@@ -68,7 +71,7 @@ impl Store {
     }
 
     /// All that people decided about a gate on a date, oldest first.
-    pub fn gate_decisions(&self, gate: &str, ds: &str) -> Result<Vec<GateDecision>, StoreError> {
+    pub(crate) fn gate_decisions(&self, gate: &str, ds: &str) -> Result<Vec<GateDecision>, StoreError> {
         let mut statement = self.connection.prepare_cached(
             "SELECT verdict, by, reason, at FROM gate_decisions WHERE gate = ?1 AND ds = ?2 ORDER BY id",
         )?;
@@ -86,7 +89,7 @@ impl Store {
     }
 
     /// The names of all gates.
-    pub fn gate_names(&self) -> Result<Vec<String>, StoreError> {
+    pub(crate) fn gate_names(&self) -> Result<Vec<String>, StoreError> {
         let mut statement = self.connection.prepare_cached(
             "SELECT DISTINCT gate FROM gates UNION SELECT DISTINCT gate FROM gate_decisions ORDER BY 1",
         )?;
@@ -102,7 +105,7 @@ fn optional_verdict(row: &Row<'_>, column: usize) -> Result<Option<Verdict>, Sto
 
 impl Write<'_> {
     /// A check that has yet to speak of a gate keeps it shut; one that has spoken is left alone.
-    pub fn expect_at_gate(
+    pub(crate) fn expect_at_gate(
         &self,
         gate: &str,
         ds: &str,
@@ -119,7 +122,7 @@ impl Write<'_> {
     }
 
     /// What a check says of a gate; in place of what it said of that date before.
-    pub fn publish_gate(&self, gate: &str, ds: &str, published: &Published) -> Result<(), StoreError> {
+    pub(crate) fn publish_gate(&self, gate: &str, ds: &str, published: &Published) -> Result<(), StoreError> {
         self.statement(
             "INSERT INTO gates (gate, ds, dag_id, task_id, verdict, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
              ON CONFLICT (gate, ds, dag_id, task_id) DO UPDATE SET verdict = excluded.verdict, at = excluded.at",
@@ -136,7 +139,7 @@ impl Write<'_> {
     }
 
     /// What a person says of a gate.
-    pub fn decide_gate(&self, gate: &str, ds: &str, decision: &GateDecision) -> Result<(), StoreError> {
+    pub(crate) fn decide_gate(&self, gate: &str, ds: &str, decision: &GateDecision) -> Result<(), StoreError> {
         self.statement(
             "INSERT INTO gate_decisions (gate, ds, verdict, by, reason, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?

@@ -21,6 +21,9 @@ const HISTORY: &str = "SELECT count(*), count(CASE WHEN state IN ('queued', 'run
 
 impl Store {
     /// What is known of a DAG.
+    ///
+    /// # Errors
+    /// The database.
     pub fn history(&self, dag_id: &DagId) -> Result<History, StoreError> {
         Ok(self
             .connection
@@ -31,6 +34,9 @@ impl Store {
 
 impl Write<'_> {
     /// As [`Store::history`], inside this transaction.
+    ///
+    /// # Errors
+    /// The database.
     pub fn history(&self, dag_id: &DagId) -> Result<History, StoreError> {
         Ok(self
             .statement(HISTORY)?
@@ -39,7 +45,7 @@ impl Write<'_> {
 
     /// Gives everything that is recorded of a DAG another name. What a tick has noted of a file of the new name gives way; it
     /// must have no runs. `logs` says where the logs of either lie, relative to the home.
-    pub fn rename_dag(
+    pub(crate) fn rename_dag(
         &self,
         (from, to): (&DagId, &DagId),
         logs: impl Fn(&DagId) -> String,
@@ -66,7 +72,13 @@ impl Write<'_> {
 
     /// Removes everything that is recorded of a DAG, but for mail that is still to be sent. With `keeps_schedule` it is still
     /// known until when it was scheduled and whether it is paused.
-    pub fn forget_dag(&self, dag_id: &DagId, keeps_schedule: bool, by: &str, now: Timestamp) -> Result<(), StoreError> {
+    pub(crate) fn forget_dag(
+        &self,
+        dag_id: &DagId,
+        keeps_schedule: bool,
+        by: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         let id = [dag_id.as_str()];
         // A driver sees by the numbers that there is news: none is given twice.
         let last: Option<i64> =

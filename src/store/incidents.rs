@@ -53,6 +53,9 @@ fn incident(row: &Row<'_>) -> Result<Incident, StoreError> {
 
 impl Store {
     /// The newest incident of a DAG, open or over.
+    ///
+    /// # Errors
+    /// The database.
     pub fn incident(&self, dag_id: &str) -> Result<Option<Incident>, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM incidents WHERE dag_id = ?1");
         let mut statement = self.connection.prepare_cached(&sql)?;
@@ -63,6 +66,9 @@ impl Store {
 
 impl Write<'_> {
     /// As [`Store::incident`].
+    ///
+    /// # Errors
+    /// The database.
     pub fn incident(&self, dag_id: &str) -> Result<Option<Incident>, StoreError> {
         let mut statement = self.statement(&format!("SELECT {COLUMNS} FROM incidents WHERE dag_id = ?1"))?;
         let mut rows = statement.query([dag_id])?;
@@ -70,32 +76,32 @@ impl Write<'_> {
     }
 
     /// The DAG of a run and the run's id, when an incident of the DAG is open.
-    pub fn failing_dag_of(&self, run: RunNumber) -> Result<Option<(String, String)>, StoreError> {
+    pub(crate) fn failing_dag_of(&self, run: RunNumber) -> Result<Option<(String, String)>, StoreError> {
         let sql = "SELECT incidents.dag_id, run_id FROM runs JOIN incidents USING (dag_id)
                    WHERE runs.id = ?1 AND start_date IS NOT NULL AND closed_at IS NULL";
         Ok(self.statement(sql)?.query_row([run.0], |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
     }
 
     /// The DAG of a run.
-    pub fn dag_of(&self, run: RunNumber) -> Result<Option<String>, StoreError> {
+    pub(crate) fn dag_of(&self, run: RunNumber) -> Result<Option<String>, StoreError> {
         let mut statement = self.statement("SELECT dag_id FROM runs WHERE id = ?1")?;
         Ok(statement.query_row([run.0], |row| row.get(0)).optional()?)
     }
 
     /// Whether a task of the run failed.
-    pub fn has_failed_task(&self, run: RunNumber) -> Result<bool, StoreError> {
+    pub(crate) fn has_failed_task(&self, run: RunNumber) -> Result<bool, StoreError> {
         let sql = "SELECT EXISTS (SELECT 1 FROM task_instances WHERE run = ?1 AND state = 'failed')";
         Ok(self.statement(sql)?.query_row([run.0], |row| row.get(0))?)
     }
 
     /// Whether the run is queued or runs.
-    pub fn is_unfinished(&self, run: RunNumber) -> Result<bool, StoreError> {
+    pub(crate) fn is_unfinished(&self, run: RunNumber) -> Result<bool, StoreError> {
         let sql = "SELECT EXISTS (SELECT 1 FROM runs WHERE id = ?1 AND state IN ('queued', 'running'))";
         Ok(self.statement(sql)?.query_row([run.0], |row| row.get(0))?)
     }
 
     /// Puts an incident in the place of the one that the DAG had.
-    pub fn put_incident(&self, dag_id: &str, incident: &Incident) -> Result<(), StoreError> {
+    pub(crate) fn put_incident(&self, dag_id: &str, incident: &Incident) -> Result<(), StoreError> {
         let impossible = |error: serde_json::Error| StoreError::Impossible(format!("an incident: {error}"));
         let told = serde_json::to_string(&incident.told).map_err(impossible)?;
         let runs = serde_json::to_string(&incident.runs).map_err(impossible)?;

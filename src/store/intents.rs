@@ -73,6 +73,9 @@ pub struct IntentRow {
 
 impl Store {
     /// What waits to be done, oldest first.
+    ///
+    /// # Errors
+    /// The database.
     pub fn intents(&self) -> Result<Vec<IntentRow>, StoreError> {
         let mut statement = self.connection.prepare_cached("SELECT id, data FROM intents ORDER BY id")?;
         let mut rows = statement.query([])?;
@@ -87,6 +90,9 @@ impl Store {
     }
 
     /// Whether anything waits to be done, up to the intent with number `until`.
+    ///
+    /// # Errors
+    /// The database.
     pub fn has_intents_until(&self, until: i64) -> Result<bool, StoreError> {
         Ok(self
             .connection
@@ -97,6 +103,9 @@ impl Store {
 
 impl Write<'_> {
     /// Asks the driver; gives the intent's number.
+    ///
+    /// # Errors
+    /// The database.
     pub fn ask(&self, intent: &Intent, now: Timestamp) -> Result<i64, StoreError> {
         let data = serde_json::to_string(intent).map_err(|error| StoreError::Impossible(error.to_string()))?;
         self.statement("INSERT INTO intents (at, data) VALUES (?1, ?2)")?.execute((Micros(now), data))?;
@@ -104,7 +113,7 @@ impl Write<'_> {
     }
 
     /// Forgets an intent that this transaction carries out.
-    pub fn intent_done(&self, id: i64) -> Result<(), StoreError> {
+    pub(crate) fn intent_done(&self, id: i64) -> Result<(), StoreError> {
         self.statement("DELETE FROM intents WHERE id = ?1")?.execute([id])?;
         Ok(())
     }

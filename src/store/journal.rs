@@ -141,6 +141,9 @@ pub struct Ending {
 
 impl Store {
     /// The number of the newest event; 0 when there is none.
+    ///
+    /// # Errors
+    /// The database.
     pub fn last_event(&self) -> Result<i64, StoreError> {
         Ok(self
             .connection
@@ -168,7 +171,7 @@ impl Store {
     }
 
     /// The tables' own view of every run, in the form that `rebuild` gives: for comparing the two.
-    pub fn current_states(&self) -> Result<BTreeMap<RunNumber, Rebuilt>, StoreError> {
+    pub(crate) fn current_states(&self) -> Result<BTreeMap<RunNumber, Rebuilt>, StoreError> {
         let mut runs = BTreeMap::new();
         let mut statement = self.connection.prepare("SELECT id, state FROM runs")?;
         let mut rows = statement.query([])?;
@@ -190,6 +193,9 @@ impl Store {
 
 impl Write<'_> {
     /// Applies one transition to the tables and appends it to the log.
+    ///
+    /// # Errors
+    /// The database.
     pub fn apply(&self, transition: &Transition, now: Timestamp) -> Result<(), StoreError> {
         let at = Micros(now);
         let run = transition.run().0;

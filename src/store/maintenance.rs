@@ -54,6 +54,9 @@ impl Store {
     }
 
     /// Checks the file's structure, its references, and that folding the event log gives the tables back.
+    ///
+    /// # Errors
+    /// The database.
     pub fn check(&self) -> Result<CheckReport, StoreError> {
         let mut report = CheckReport::default();
         let mut statement = self.connection.prepare("PRAGMA integrity_check(20)")?;
@@ -92,7 +95,11 @@ impl Store {
     }
 
     /// Runs that ended from `after` on and before `before`: their logs may go.
-    pub fn runs_ended_between(&self, after: Timestamp, before: Timestamp) -> Result<Vec<(DagId, String)>, StoreError> {
+    pub(crate) fn runs_ended_between(
+        &self,
+        after: Timestamp,
+        before: Timestamp,
+    ) -> Result<Vec<(DagId, String)>, StoreError> {
         let mut statement = self.connection.prepare_cached(
             "SELECT dag_id, run_id FROM runs WHERE end_date IS NOT NULL AND end_date >= ?1 AND end_date < ?2
              AND state IN ('success', 'failed', 'skipped')",
@@ -114,7 +121,7 @@ impl Write<'_> {
     /// each. The newest run and the one of the newest event stay: by their numbers others see that there is news. A run for
     /// which another waits or will wait (`depends_on_past`) stays as well: the one before an unfinished run, and the last one of
     /// each DAG.
-    pub fn forget_runs(&self, before: Timestamp, most: u32) -> Result<Vec<(DagId, String)>, StoreError> {
+    pub(crate) fn forget_runs(&self, before: Timestamp, most: u32) -> Result<Vec<(DagId, String)>, StoreError> {
         let mut statement = self.statement(
             "SELECT id, dag_id, run_id FROM runs WHERE end_date < ?1 AND state IN ('success', 'failed', 'skipped')
              AND id < (SELECT max(id) FROM runs) AND id <> (SELECT run FROM events ORDER BY id DESC LIMIT 1)
@@ -140,7 +147,7 @@ impl Write<'_> {
     }
 
     /// Removes mail that was delivered or given up and written before a time.
-    pub fn forget_mail(&self, before: Timestamp) -> Result<(), StoreError> {
+    pub(crate) fn forget_mail(&self, before: Timestamp) -> Result<(), StoreError> {
         self.statement("DELETE FROM outbox WHERE next_try_at IS NULL AND created_at < ?1")?
             .execute([Micros(before)])?;
         Ok(())

@@ -147,6 +147,9 @@ impl Store {
     }
 
     /// Begins a writing transaction, waiting for other writers.
+    ///
+    /// # Errors
+    /// The database.
     pub fn write(&mut self) -> Result<Write<'_>, StoreError> {
         let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         Ok(Write { tx })
@@ -159,6 +162,9 @@ impl Store {
     }
 
     /// The text under a key of the `meta` table.
+    ///
+    /// # Errors
+    /// The database.
     pub fn meta(&self, key: &str) -> Result<Option<String>, StoreError> {
         use rusqlite::OptionalExtension;
         let mut statement = self.connection.prepare_cached("SELECT value FROM meta WHERE key = ?1")?;
@@ -214,12 +220,18 @@ pub struct Write<'a> {
 
 impl Write<'_> {
     /// Makes everything durable.
+    ///
+    /// # Errors
+    /// The database.
     pub fn commit(self) -> Result<(), StoreError> {
         self.tx.commit()?;
         Ok(())
     }
 
     /// Puts a text under a key of the `meta` table.
+    ///
+    /// # Errors
+    /// The database.
     pub fn set_meta(&self, key: &str, value: &str) -> Result<(), StoreError> {
         self.tx
             .prepare_cached(

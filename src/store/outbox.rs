@@ -69,6 +69,9 @@ pub struct OutboxSummary {
 
 impl Store {
     /// Notices whose delivery is due at `now`, oldest first.
+    ///
+    /// # Errors
+    /// The database.
     pub fn due_notices(&self, now: Timestamp) -> Result<Vec<WaitingNotice>, StoreError> {
         let mut statement = self.connection.prepare_cached(
             "SELECT id, channel, notice, message_id, tries, created_at FROM outbox
@@ -90,13 +93,16 @@ impl Store {
     }
 
     /// Whether a delivery is to wait until after `latest`.
+    ///
+    /// # Errors
+    /// The database.
     pub fn has_notices_after(&self, latest: Timestamp) -> Result<bool, StoreError> {
         let sql = "SELECT EXISTS (SELECT 1 FROM outbox WHERE next_try_at > ?1)";
         Ok(self.connection.prepare_cached(sql)?.query_row([Micros(latest)], |row| row.get(0))?)
     }
 
     /// When the next delivery is due; `None` when nothing waits.
-    pub fn next_notice_at(&self) -> Result<Option<Timestamp>, StoreError> {
+    pub(crate) fn next_notice_at(&self) -> Result<Option<Timestamp>, StoreError> {
         let mut statement =
             self.connection.prepare_cached("SELECT min(next_try_at) FROM outbox WHERE next_try_at IS NOT NULL")?;
         let mut rows = statement.query([])?;
@@ -107,6 +113,9 @@ impl Store {
     }
 
     /// The notices, as JSON, that a digest tells of, with the times when they were written; oldest first.
+    ///
+    /// # Errors
+    /// The database.
     pub fn held_back(&self, digest: i64) -> Result<Vec<(Timestamp, String)>, StoreError> {
         let sql = "SELECT created_at, notice FROM outbox WHERE digest = ?1 ORDER BY id";
         let mut statement = self.connection.prepare_cached(sql)?;
@@ -115,6 +124,9 @@ impl Store {
     }
 
     /// How the outbox stands; notices that reached nobody count from `since` on.
+    ///
+    /// # Errors
+    /// The database.
     pub fn outbox_summary(&self, since: Timestamp) -> Result<OutboxSummary, StoreError> {
         let mut summary = self.connection.query_row(
             "SELECT coalesce(sum(next_try_at IS NOT NULL), 0),
@@ -142,6 +154,9 @@ impl Store {
 
 impl Write<'_> {
     /// Puts a notice into the outbox; gives its number.
+    ///
+    /// # Errors
+    /// The database.
     pub fn put_notice(&self, new: &NewNotice<'_>, now: Timestamp) -> Result<i64, StoreError> {
         let (channel, next_try_at, digest, error) = match new.way {
             Way::Now(channel) => (Some(channel), Some(0), None, None),
@@ -171,7 +186,7 @@ impl Write<'_> {
 
     /// How many notices of other than these kinds were to be delivered in the hour up to `now`, those of tasks that succeeded only
     /// if asked for.
-    pub fn notices_within_an_hour(&self, with_successes: bool, now: Timestamp) -> Result<u32, StoreError> {
+    pub(crate) fn notices_within_an_hour(&self, with_successes: bool, now: Timestamp) -> Result<u32, StoreError> {
         let since = now.checked_sub(SignedDuration::from_hours(1)).unwrap_or(Timestamp::MIN);
         let sql = "SELECT count(*) FROM outbox WHERE created_at > ?1 AND created_at <= ?2
                    AND channel IS NOT NULL AND digest IS NULL AND kind NOT IN ('report', 'digest', 'rendered')
@@ -180,14 +195,14 @@ impl Write<'_> {
     }
 
     /// The digest that still takes notices at `now`: nobody has begun to deliver it.
-    pub fn open_digest(&self, now: Timestamp) -> Result<Option<i64>, StoreError> {
+    pub(crate) fn open_digest(&self, now: Timestamp) -> Result<Option<i64>, StoreError> {
         let sql =
             "SELECT id FROM outbox WHERE next_try_at > ?1 AND kind = 'digest' AND tries = 0 ORDER BY id DESC LIMIT 1";
         Ok(self.statement(sql)?.query_row([Micros(now)], |row| row.get(0)).optional()?)
     }
 
     /// When the newest digest was delivered, or is to be; one that lies ahead of `now`, because the clock was set back, does not count.
-    pub fn last_digest_at(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+    pub(crate) fn last_digest_at(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         let since = now.checked_sub(LONGEST_WAY).unwrap_or(Timestamp::MIN);
         let sql = "SELECT max(coalesce(sent_at, next_try_at, created_at)) FROM outbox
                    WHERE created_at > ?1 AND created_at <= ?2 AND kind = 'digest'
@@ -198,6 +213,9 @@ impl Write<'_> {
     }
 
     /// Records a delivery, of a digest with all that it told of.
+    ///
+    /// # Errors
+    /// The database.
     pub fn notice_sent(&self, id: i64, now: Timestamp) -> Result<(), StoreError> {
         self.statement(
             "UPDATE outbox SET sent_at = ?2, next_try_at = NULL, tries = tries + 1, last_error = NULL WHERE id = ?1",
@@ -208,7 +226,7 @@ impl Write<'_> {
     }
 
     /// Lets deliveries be due at `now` that were to wait until after `latest`: the clock was ahead when that was recorded.
-    pub fn bring_notices_forward(&self, latest: Timestamp, now: Timestamp) -> Result<(), StoreError> {
+    pub(crate) fn bring_notices_forward(&self, latest: Timestamp, now: Timestamp) -> Result<(), StoreError> {
         self.statement("UPDATE outbox SET next_try_at = ?2 WHERE next_try_at > ?1")?
             .execute((Micros(latest), Micros(now)))?;
         Ok(())
@@ -222,7 +240,7 @@ impl Write<'_> {
     }
 
     /// Records a failed delivery; `next_try_at` is `None` when it is given up.
-    pub fn notice_failed(&self, id: i64, error: &str, next_try_at: Option<Timestamp>) -> Result<(), StoreError> {
+    pub(crate) fn notice_failed(&self, id: i64, error: &str, next_try_at: Option<Timestamp>) -> Result<(), StoreError> {
         self.statement("UPDATE outbox SET next_try_at = ?2, tries = tries + 1, last_error = ?3 WHERE id = ?1")?
             .execute((id, next_try_at.map(Micros), error))?;
         Ok(())

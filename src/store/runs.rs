@@ -298,6 +298,9 @@ impl Store {
     }
 
     /// Runs by logical date, oldest first; with a limit, the newest ones.
+    ///
+    /// # Errors
+    /// The database.
     pub fn runs(&self, filter: &RunFilter) -> Result<Vec<RunRow>, StoreError> {
         let mut conditions = Vec::new();
         let mut params: Vec<SqlValue> = Vec::new();
@@ -349,7 +352,7 @@ impl Store {
     }
 
     /// Runs that have ended well since then although a task of them is `failed` or `upstream_failed`.
-    pub fn successes_with_failed_tasks(&self, ended_since: Timestamp) -> Result<Vec<RunRow>, StoreError> {
+    pub(crate) fn successes_with_failed_tasks(&self, ended_since: Timestamp) -> Result<Vec<RunRow>, StoreError> {
         self.select_runs(
             &format!("WHERE end_date >= ?1 AND state = 'success' AND {FAILED_TASKS} ORDER BY end_date, id"),
             &[SqlValue::Integer(ended_since.as_microsecond())],
@@ -357,29 +360,32 @@ impl Store {
     }
 
     /// The run of a DAG that started last, or was started again last.
-    pub fn run_started_last(&self, dag_id: &DagId) -> Result<Option<RunRow>, StoreError> {
+    pub(crate) fn run_started_last(&self, dag_id: &DagId) -> Result<Option<RunRow>, StoreError> {
         let tail = "WHERE dag_id = ?1 AND start_date IS NOT NULL ORDER BY start_date DESC, id DESC LIMIT 1";
         Ok(self.select_runs(tail, &[SqlValue::Text(dag_id.to_string())])?.pop())
     }
 
     /// One run.
+    ///
+    /// # Errors
+    /// The database.
     pub fn run(&self, number: RunNumber) -> Result<Option<RunRow>, StoreError> {
         Ok(self.select_runs("WHERE id = ?1", &[SqlValue::Integer(number.0)])?.pop())
     }
 
     /// The run of that DAG with that id.
-    pub fn run_by_id(&self, dag_id: &DagId, run_id: &str) -> Result<Option<RunRow>, StoreError> {
+    pub(crate) fn run_by_id(&self, dag_id: &DagId, run_id: &str) -> Result<Option<RunRow>, StoreError> {
         let params = [SqlValue::Text(dag_id.to_string()), SqlValue::Text(run_id.to_owned())];
         Ok(self.select_runs("WHERE dag_id = ?1 AND run_id = ?2", &params)?.pop())
     }
 
     /// All runs that have not ended, oldest logical date first.
-    pub fn unfinished_runs(&self) -> Result<Vec<UnfinishedRun>, StoreError> {
+    pub(crate) fn unfinished_runs(&self) -> Result<Vec<UnfinishedRun>, StoreError> {
         self.unfinished("state IN ('queued', 'running')", &[])
     }
 
     /// Unfinished runs that were created after run `after`.
-    pub fn unfinished_runs_after(&self, after: RunNumber) -> Result<Vec<UnfinishedRun>, StoreError> {
+    pub(crate) fn unfinished_runs_after(&self, after: RunNumber) -> Result<Vec<UnfinishedRun>, StoreError> {
         self.unfinished("state IN ('queued', 'running') AND id > ?1", &[SqlValue::Integer(after.0)])
     }
 
@@ -394,7 +400,7 @@ impl Store {
     }
 
     /// Whether any run that is not held by an interrupted backfill has yet to end.
-    pub fn has_unfinished_runs(&self) -> Result<bool, StoreError> {
+    pub(crate) fn has_unfinished_runs(&self) -> Result<bool, StoreError> {
         Ok(self
             .connection
             .prepare_cached(
@@ -405,6 +411,9 @@ impl Store {
     }
 
     /// The number of the newest run; 0 when there is none.
+    ///
+    /// # Errors
+    /// The database.
     pub fn last_run(&self) -> Result<RunNumber, StoreError> {
         Ok(RunNumber(
             self.connection.prepare_cached("SELECT coalesce(max(id), 0) FROM runs")?.query_row([], |row| row.get(0))?,
@@ -412,23 +421,32 @@ impl Store {
     }
 
     /// The task instances of a run, by task id.
+    ///
+    /// # Errors
+    /// The database.
     pub fn task_instances(&self, run: RunNumber) -> Result<Vec<TaskInstance>, StoreError> {
         task_instances(&self.connection, run)
     }
 
     /// The interval's run.
+    ///
+    /// # Errors
+    /// The database.
     pub fn interval_run(&self, dag_id: &DagId, interval: DataInterval) -> Result<Option<RunRow>, StoreError> {
         let tail = format!("WHERE {OF_INTERVAL}");
         Ok(self.select_runs(&tail, &of_interval(dag_id, interval))?.pop())
     }
 
     /// The newest manual run of exactly that interval.
-    pub fn manual_run(&self, dag_id: &DagId, interval: DataInterval) -> Result<Option<RunRow>, StoreError> {
+    pub(crate) fn manual_run(&self, dag_id: &DagId, interval: DataInterval) -> Result<Option<RunRow>, StoreError> {
         Ok(self.select_runs(&format!("WHERE {MANUAL_OF_INTERVAL}"), &of_interval(dag_id, interval))?.pop())
     }
 
     /// The interval run of the DAG that comes before `interval`, for `depends_on_past`: the last of those whose own interval
     /// ends earlier, or ends at the same time and begins earlier.
+    ///
+    /// # Errors
+    /// The database.
     pub fn run_before(&self, dag_id: &DagId, interval: DataInterval) -> Result<Option<RunRow>, StoreError> {
         let tail = "WHERE dag_id = ?1 AND (data_interval_end, logical_date) < (?2, ?3) AND run_type <> 'manual'
                     AND state <> 'skipped' ORDER BY data_interval_end DESC, logical_date DESC LIMIT 1";
@@ -436,21 +454,27 @@ impl Store {
     }
 
     /// The intervals of all interval runs of a DAG that end at `from` or later, the earliest end first.
+    ///
+    /// # Errors
+    /// The database.
     pub fn intervals_from(&self, dag_id: &DagId, from: Timestamp) -> Result<Vec<DataInterval>, StoreError> {
         intervals_from(&self.connection, dag_id, from)
     }
 
     /// The interval of the DAG's scheduled run that ends last, of those that end at `until` or before.
-    pub fn last_scheduled(&self, dag_id: &DagId, until: Timestamp) -> Result<Option<DataInterval>, StoreError> {
+    pub(crate) fn last_scheduled(&self, dag_id: &DagId, until: Timestamp) -> Result<Option<DataInterval>, StoreError> {
         last_scheduled(&self.connection, dag_id, until)
     }
 
     /// How many scheduled runs of a DAG wait for their turn.
-    pub fn queued_scheduled_runs(&self, dag_id: &DagId) -> Result<u32, StoreError> {
+    pub(crate) fn queued_scheduled_runs(&self, dag_id: &DagId) -> Result<u32, StoreError> {
         queued_scheduled_runs(&self.connection, dag_id)
     }
 
     /// A backfill.
+    ///
+    /// # Errors
+    /// The database.
     pub fn backfill(&self, id: i64) -> Result<Option<BackfillRow>, StoreError> {
         let found = self
             .connection
@@ -466,7 +490,7 @@ impl Store {
     }
 
     /// How the runs of a backfill stand, oldest first.
-    pub fn backfill_progress(&self, backfill: i64) -> Result<Vec<Progress>, StoreError> {
+    pub(crate) fn backfill_progress(&self, backfill: i64) -> Result<Vec<Progress>, StoreError> {
         let mut statement = self
             .connection
             .prepare_cached(
@@ -490,7 +514,7 @@ impl Store {
     }
 
     /// How many task instances of a run are in which state.
-    pub fn state_counts(&self, run: RunNumber) -> Result<StateCounts, StoreError> {
+    pub(crate) fn state_counts(&self, run: RunNumber) -> Result<StateCounts, StoreError> {
         Ok(self
             .connection
             .prepare_cached(
@@ -519,6 +543,9 @@ impl Write<'_> {
     /// Creates a run in state queued.
     ///
     /// Gives `None`, and changes nothing, when the interval has its run already (or the id is taken).
+    ///
+    /// # Errors
+    /// The database.
     pub fn create_run(&self, run: &NewRun, now: Timestamp) -> Result<Option<RunNumber>, StoreError> {
         let number: Option<i64> = self
             .statement(
@@ -553,6 +580,9 @@ impl Write<'_> {
     }
 
     /// As [`Store::run`], inside this transaction.
+    ///
+    /// # Errors
+    /// The database.
     pub fn run(&self, number: RunNumber) -> Result<Option<RunRow>, StoreError> {
         let mut statement = self.statement(&format!("SELECT {COLUMNS} FROM runs WHERE id = ?1"))?;
         let mut rows = statement.query([number.0])?;
@@ -560,11 +590,17 @@ impl Write<'_> {
     }
 
     /// As [`Store::task_instances`], inside this transaction.
+    ///
+    /// # Errors
+    /// The database.
     pub fn task_instances(&self, run: RunNumber) -> Result<Vec<TaskInstance>, StoreError> {
         task_instances(&self.tx, run)
     }
 
     /// The interval's run, if it exists inside this transaction.
+    ///
+    /// # Errors
+    /// The database.
     pub fn interval_run(&self, dag_id: &DagId, interval: DataInterval) -> Result<Option<RunRow>, StoreError> {
         let mut statement = self.statement(&format!("SELECT {COLUMNS} FROM runs WHERE {OF_INTERVAL}"))?;
         let mut rows = statement.query((dag_id.as_str(), Micros(interval.end), Micros(interval.start)))?;
@@ -572,28 +608,34 @@ impl Write<'_> {
     }
 
     /// As [`Store::manual_run`], inside this transaction.
-    pub fn manual_run(&self, dag_id: &DagId, interval: DataInterval) -> Result<Option<RunRow>, StoreError> {
+    pub(crate) fn manual_run(&self, dag_id: &DagId, interval: DataInterval) -> Result<Option<RunRow>, StoreError> {
         let mut statement = self.statement(&format!("SELECT {COLUMNS} FROM runs WHERE {MANUAL_OF_INTERVAL}"))?;
         let mut rows = statement.query((dag_id.as_str(), Micros(interval.end), Micros(interval.start)))?;
         rows.next()?.map(run_row).transpose()
     }
 
     /// As [`Store::intervals_from`], inside this transaction.
+    ///
+    /// # Errors
+    /// The database.
     pub fn intervals_from(&self, dag_id: &DagId, from: Timestamp) -> Result<Vec<DataInterval>, StoreError> {
         intervals_from(&self.tx, dag_id, from)
     }
 
     /// As [`Store::last_scheduled`], inside this transaction.
-    pub fn last_scheduled(&self, dag_id: &DagId, until: Timestamp) -> Result<Option<DataInterval>, StoreError> {
+    pub(crate) fn last_scheduled(&self, dag_id: &DagId, until: Timestamp) -> Result<Option<DataInterval>, StoreError> {
         last_scheduled(&self.tx, dag_id, until)
     }
 
     /// As [`Store::queued_scheduled_runs`], inside this transaction.
-    pub fn queued_scheduled_runs(&self, dag_id: &DagId) -> Result<u32, StoreError> {
+    pub(crate) fn queued_scheduled_runs(&self, dag_id: &DagId) -> Result<u32, StoreError> {
         queued_scheduled_runs(&self.tx, dag_id)
     }
 
     /// Begins a backfill and gives its number.
+    ///
+    /// # Errors
+    /// The database.
     pub fn create_backfill(
         &self,
         dag_id: &DagId,
@@ -609,12 +651,18 @@ impl Write<'_> {
     }
 
     /// Interrupts a backfill, or lets it go on.
+    ///
+    /// # Errors
+    /// The database.
     pub fn hold_backfill(&self, backfill: i64, is_held: bool) -> Result<(), StoreError> {
         self.statement("UPDATE backfills SET is_held = ?2 WHERE id = ?1")?.execute((backfill, is_held))?;
         Ok(())
     }
 
     /// Puts an existing run under a backfill and widens its selection of tasks.
+    ///
+    /// # Errors
+    /// The database.
     pub fn assign_run(
         &self,
         run: RunNumber,

@@ -136,7 +136,7 @@ fn trouble(row: &Row<'_>) -> Result<TroubleRow, StoreError> {
 
 impl Store {
     /// Those that are not good again, the oldest first.
-    pub fn open_troubles(&self) -> Result<Vec<TroubleRow>, StoreError> {
+    pub(crate) fn open_troubles(&self) -> Result<Vec<TroubleRow>, StoreError> {
         let sql =
             format!("SELECT {COLUMNS} FROM troubles WHERE closed_at IS NULL ORDER BY opened_at, kind, dag_id, task_id");
         let mut statement = self.connection.prepare_cached(&sql)?;
@@ -151,6 +151,9 @@ impl Store {
 
 impl Write<'_> {
     /// The newest trouble of a key, open or over.
+    ///
+    /// # Errors
+    /// The database.
     pub fn trouble(&self, key: TroubleKey<'_>) -> Result<Option<TroubleRow>, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM troubles WHERE kind = ?1 AND dag_id = ?2 AND task_id = ?3");
         let mut statement = self.statement(&sql)?;
@@ -159,13 +162,13 @@ impl Write<'_> {
     }
 
     /// Whether any trouble with logs is not good again.
-    pub fn has_open_troubles_with_logs(&self) -> Result<bool, StoreError> {
+    pub(crate) fn has_open_troubles_with_logs(&self) -> Result<bool, StoreError> {
         let sql = "SELECT EXISTS (SELECT 1 FROM troubles WHERE closed_at IS NULL AND kind IN (?1, ?2))";
         Ok(self.statement(sql)?.query_row([CUT_LOG, LOG_DISK], |row| row.get(0))?)
     }
 
     /// Puts a trouble in the place of the one that there was.
-    pub fn put_trouble(&self, trouble: &TroubleRow) -> Result<(), StoreError> {
+    pub(crate) fn put_trouble(&self, trouble: &TroubleRow) -> Result<(), StoreError> {
         let key = trouble.what.key();
         let impossible = |error| StoreError::Impossible(format!("a trouble: {error}"));
         let what = serde_json::to_string(&trouble.what).map_err(impossible)?;

@@ -18,13 +18,13 @@ use crate::store::{Attempt, AttemptFilter, RunRow, Store};
 /// An attempt and where its log is. The fields stand in the order in which `--json` has always had them.
 #[derive(Debug, Clone, Serialize)]
 pub struct AttemptAnswer {
-    /// Of all its processes; known once it has ended.
+    /// Of all its processes, in seconds; known once it has ended.
     pub cpu_seconds: Option<f64>,
     pub dag_id: DagId,
     pub end_date: Option<Moment>,
     /// The whole path.
     pub log_file: PathBuf,
-    /// Of its largest process; known once it has ended.
+    /// Of its largest process, in bytes; known once it has ended.
     pub max_rss_bytes: Option<u64>,
     pub run_id: String,
     pub start_date: Moment,

@@ -29,6 +29,9 @@ pub enum When {
 pub struct WhenFault(pub String);
 
 /// Reads `20180701`, `2018-07-01`, `2018-07-01T07:00[:00]` (in `zone`), or RFC 3339 with an offset.
+///
+/// # Errors
+/// It is none of these, or no such date.
 pub fn parse_when(text: &str, zone: &TimeZone) -> Result<When, WhenFault> {
     let fault = || WhenFault(text.to_owned());
     match read_date(text).ok_or_else(fault)? {

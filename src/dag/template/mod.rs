@@ -95,6 +95,9 @@ impl Renderer {
     }
 
     /// Renders one text.
+    ///
+    /// # Errors
+    /// The template cannot be filled in: a name that is not known, a function that fails, a secret that cannot be read.
     pub fn render(&self, text: &str) -> Result<String, RenderError> {
         if !is_template(text) {
             return Ok(text.to_owned());

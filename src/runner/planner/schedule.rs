@@ -11,10 +11,19 @@ use crate::store::{DagRow, Store, StoreError, Write};
 /// What has run, read from a database or inside a transaction.
 pub trait History {
     /// As [`Store::intervals_from`].
+    ///
+    /// # Errors
+    /// The database.
     fn intervals_from(&self, dag_id: &DagId, from: Timestamp) -> Result<Vec<DataInterval>, StoreError>;
     /// The scheduled run's interval that ends last, of those that end at `until` or before.
+    ///
+    /// # Errors
+    /// The database.
     fn last_scheduled(&self, dag_id: &DagId, until: Timestamp) -> Result<Option<DataInterval>, StoreError>;
     /// How many scheduled runs of a DAG wait for their turn.
+    ///
+    /// # Errors
+    /// The database.
     fn queued_scheduled_runs(&self, dag_id: &DagId) -> Result<u32, StoreError>;
 }
 
