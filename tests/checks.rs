@@ -495,7 +495,7 @@ fn a_check_and_its_reconciliation_take_what_a_command_prints() {
     assert_eq!(home.values(&["d"])[0]["value"].as_f64(), Some(3.0));
     for (day, said) in [
         (2, "verdict: fail"),
-        (3, "error: the command's CSV: line 2: 1 values for 2 columns\n"),
+        (3, "error: the command's CSV: line 2: 1 value for 2 columns\n"),
         (4, "error: the command ended with exit status: 3; nothing is recorded\n"),
         (5, "fail: /dw/a files: `12,345` is no number; reconcile: only one side has a number\n"),
     ] {

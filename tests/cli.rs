@@ -209,7 +209,7 @@ fn list_dags_shows_schedules_and_faulty_files() {
         .dag("broken", "[tasks.a]\n");
     home.run("list_dags").success().stderr_eq("").stdout_eq(str![[r#"
 dag          schedule   next start               last run  owner  tags
-broken       faulty     1 fault                  -
+broken       1 fault    faulty                   -
 byhand       -          -                        -
 over         @daily     -                        -
 userprofile  0 7 * * *  [..] 07:00 +08:00  -         data   profile, daily

@@ -114,7 +114,7 @@ next: crondag logs nightly fetch scheduled__2018-07-01T02:00:00+00:00
 
 "]]);
     home.run("tasks push 2018-07-02").success().stdout_eq(str![[r#"
-push 2018-07-02 00:00 +00:00: running in [..]
+push 2018-07-02 00:00 +00:00: running for [..]
 manual__2018-07-02T00:00:00+00:00__20180703T001008
 task  state              try  started              duration  reason
 gate  up_for_reschedule  1/1  2018-07-03 00:10:08[..]

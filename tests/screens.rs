@@ -269,10 +269,10 @@ fn files_that_cannot_be_read_or_named_are_shown_and_end_nothing() {
     fs::create_dir(home.path().join("dags/folder.toml")).unwrap();
     home.run("list_dags").success().stdout_eq(str![[r#"
 dag       schedule  next start               last run
-bad name  faulty    1 fault                  -
-folder    faulty    1 fault                  -
+bad name  1 fault   faulty                   -
+folder    1 fault   faulty                   -
 good      @daily    [..]  -
-latin     faulty    1 fault                  -
+latin     1 fault   faulty                   -
 
 next: crondag validate
 

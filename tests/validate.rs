@@ -151,7 +151,7 @@ fn what_is_read_as_a_dag_is_the_same_for_every_command() {
     home.run("list_dags").success().stdout_eq(snapbox::str![[r"
 dag     schedule  next start  last run
 a       -         -           -
-folder  faulty    1 fault     -
+folder  1 fault   faulty      -
 
 next: crondag validate
 

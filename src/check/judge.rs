@@ -39,7 +39,7 @@ pub fn judge(
     let observed = observe(rules, rows)?;
     let mut findings = Vec::new();
     if observed.total == 0 {
-        findings.push((rules.no_rows, "the query gives no rows".to_owned()));
+        findings.push((rules.no_rows, "there are no rows".to_owned()));
     }
     let doubled: Vec<String> = observed
         .rows_of
@@ -434,7 +434,7 @@ mod tests {
     #[test]
     fn no_rows_and_rows_without_numbers() {
         let judgement = judged(&rules(None), &counts(&[]), &history(&[1.0]));
-        assert_eq!(judgement.findings, [(Verdict::Fail, "the query gives no rows".to_owned())]);
+        assert_eq!(judgement.findings, [(Verdict::Fail, "there are no rows".to_owned())]);
         let empty = Rows::default();
         assert_eq!(judged(&rules(None), &empty, &[]).verdict, Verdict::Fail);
         let half = rows(&["k", "n"], &[("a", &[Cell::Null]), ("b", &[Cell::Number(1.0)])]);
@@ -580,6 +580,11 @@ mod tests {
             ]
         );
         assert_eq!(judgement.findings, [(Verdict::Fail, "3 of 3 values do not agree with the other side".to_owned())]);
+        let both = rows(&["tagid", "tag_count", "users"], &[("A", &[Cell::Number(100.0), Cell::Number(7.0)])]);
+        let second = Reconciliation { rows: &counts(&[("A", 100.0)]), tolerance: 0.0, verdict: Verdict::Fail };
+        let judgement = judge(&rules(None), &both, &[], (&interval, &TimeZone::UTC), Some(second)).unwrap();
+        let reasons: Vec<_> = judgement.values.iter().filter_map(|value| value.reason.clone()).collect();
+        assert_eq!(reasons, ["reconcile: the other side has no such metric"]);
         assert_eq!(compare(&counts(&[("A", 101.0), ("B", 1.0)]), 0.01).verdict, Verdict::Ok);
     }
 

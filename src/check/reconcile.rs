@@ -51,7 +51,9 @@ pub(super) fn reconcile(
         no_number(judged, &name);
         match (judged.value, theirs) {
             (_, None) => {
-                blame(judged, "reconcile: the other side has no such key".to_owned());
+                let has_key = other.values.keys().any(|(key, _)| *key == judged.key);
+                let what = if has_key { "metric" } else { "key" };
+                blame(judged, format!("reconcile: the other side has no such {what}"));
                 different += 1;
             }
             (Some(ours), Some(Some(theirs))) => {

@@ -57,7 +57,8 @@ fn row(answer: &DagAnswer) -> Vec<Cell> {
     if answer.fault.is_some() {
         let what = if answer.faults == 1 { "1 fault".to_owned() } else { format!("{} faults", answer.faults) };
         let red = |text: &str| Cell::new(text, Tone::Red);
-        return vec![red(&answer.dag_id), red("faulty"), red(&what), last, "".into(), "".into()];
+        // The second column is left out first where there is no room.
+        return vec![red(&answer.dag_id), red(&what), red("faulty"), last, "".into(), "".into()];
     }
     let next = match (answer.is_paused, &answer.next_fire_time) {
         (true, _) => Cell::new("paused", Tone::Yellow),

@@ -61,7 +61,7 @@ fn list(answer: &NextAnswer, page: &mut Page) {
         let tone = if start.is_noted { Tone::Yellow } else { Tone::Plain };
         table.row(vec![
             // With `jitter` to the second.
-            Cell::new(start.starts_at.as_ref().map_or_else(|| start.fire_time.minute(), Moment::clock), tone),
+            Cell::new(start.starts_at.as_ref().map_or_else(|| start.fire_time.minute(), Moment::time), tone),
             start.ds.clone().into(),
             format!("{} .. {}", start.data_interval_start.minute(), start.data_interval_end.minute()).into(),
         ]);

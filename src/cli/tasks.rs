@@ -75,7 +75,8 @@ fn head(page: &mut Page, app: &App, run: &RunAnswer) {
     let dag = page.paint(Tone::Bold, run.dag_id.as_str());
     let mut line = format!("{dag} {}: {state}", run.logical_date.minute());
     if let Some(duration) = run.duration(app) {
-        line = format!("{line} in {}", format_duration(duration));
+        let preposition = if run.end_date.is_some() { "in" } else { "for" };
+        line = format!("{line} {preposition} {}", format_duration(duration));
     }
     if let Some(failures) = run.failures_despite_state() {
         line = format!("{line}, {}", page.paint(Tone::Red, &failures.to_string()));

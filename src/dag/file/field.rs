@@ -190,7 +190,7 @@ static SHARED: [Field; 23] = [
         "shell_options",
         Kind::Text,
         "\"errexit pipefail\"",
-        "Words of `set -o` for the scripts of `shell` and of `wait`'s `command`, with blanks between: with `errexit` a script ends at its first \
+        "Words of `set -o` for the scripts of `shell` and of the `command` of a `wait`, a `check` or its `reconcile`, with blanks between: with `errexit` a script ends at its first \
          command that fails, with `pipefail` a pipe fails when any of its commands does",
     ),
     field(

@@ -183,7 +183,12 @@ impl CheckJob {
             .filter(|(_, count)| *count > 0)
             .map(|(verdict, count)| format!("{count} {verdict}"))
             .collect();
-        say(&format!("verdict: {} ({} values: {})", judgement.verdict, judgement.values.len(), counts.join(", ")));
+        let values = if judgement.values.len() == 1 {
+            "1 value".to_owned()
+        } else {
+            format!("{} values", judgement.values.len())
+        };
+        say(&format!("verdict: {} ({values}: {})", judgement.verdict, counts.join(", ")));
         if let (Some(store), false) = (store, self.is_rehearsal) {
             self.record(store, &judgement, &zone).map_err(|error| error.to_string())?;
             client::notify(&home);

@@ -29,7 +29,11 @@ pub(super) fn parse(text: &str) -> Result<Csv, String> {
     let mut rows = Vec::new();
     for (line, cells) in records {
         if cells.len() != columns.len() {
-            return Err(format!("line {line}: {} values for {} columns", cells.len(), columns.len()));
+            let count = |count: usize, what: &str| {
+                if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+            };
+            let (cells, columns) = (count(cells.len(), "value"), count(columns.len(), "column"));
+            return Err(format!("line {line}: {cells} for {columns}"));
         }
         rows.push(cells);
     }
@@ -106,7 +110,7 @@ mod tests {
         assert_eq!(wrong(" "), "line 1: column 1 has no name");
         assert_eq!(wrong("\n"), "it printed nothing: the first line must be the names of the columns");
         assert_eq!(wrong("k,n\n\na,1\nb,1,2\n"), "line 4: 3 values for 2 columns");
-        assert_eq!(wrong("k,n\n\"a\nb\",1\nc\n"), "line 4: 1 values for 2 columns");
+        assert_eq!(wrong("k,n\n\"a\nb\",1\nc\n"), "line 4: 1 value for 2 columns");
         assert_eq!(wrong("k,n\na,\"1\n"), "line 2: a quote is never closed");
         assert_eq!(wrong("k,n\n\"a\"b,1\n"), "line 2: after the closing quote of a value a comma was expected");
         assert_eq!(wrong("k,k\n"), "line 1: two columns are called `k`");
