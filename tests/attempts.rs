@@ -16,15 +16,6 @@ use common::{Home, Ran, pids, signal, until};
 use serde_json::Value;
 
 impl Home {
-    fn of(config: &str, dag: &str) -> Home {
-        Home::new().config(&format!("kill_grace = '300ms'\n{config}")).dag("d", dag)
-    }
-
-    /// Backfills one day and gives the exit code.
-    fn backfill(&self) -> Option<i32> {
-        self.run("backfill -s 2024-01-01 -e 2024-01-01 d").status.code()
-    }
-
     /// State, reason and number of tries of each task of the newest run.
     fn tasks(&self) -> BTreeMap<String, (String, String, u64)> {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -42,10 +33,6 @@ impl Home {
         let folder = self.file(".crondag/attempts");
         until("the driver has removed the attempt files", || fs::read_dir(&folder).unwrap().count() == 0);
     }
-
-    fn log(&self, task: &str) -> String {
-        self.run(&["logs", "d", task]).out()
-    }
 }
 
 /// A number that no other test's `sleep` has.
@@ -62,7 +49,7 @@ fn endings_become_states_with_reasons() {
          [tasks.no_program.spark]\napplication = 'a.py'\n\
          [tasks.retried]\nretries = 2\nretry_delay = '10ms'\nshell = 'test {{ try_number }} = 3'\n",
     );
-    assert_eq!(home.backfill(), Some(1));
+    assert_eq!(home.backfill_day(), Some(1));
     let state = |task: &str| home.state("d", task);
     let is = |state: &str, reason: &str| (state.to_owned(), reason.to_owned());
     assert_eq!(state("good"), is("success", ""));
@@ -91,7 +78,7 @@ fn a_timeout_ends_the_whole_tree_however_it_hides() {
          sleep {long}\nsleep {long}\n'''\n"
     );
     let home = Home::of("", &dag);
-    assert_eq!(home.backfill(), Some(1));
+    assert_eq!(home.backfill_day(), Some(1));
     assert!(home.has("deep"), "the tree was never there");
     let (state, reason) = home.state("d", "stubborn");
     assert!(
@@ -110,9 +97,9 @@ fn what_a_task_leaves_behind_is_ended_and_its_output_kept_in_order() {
          for i in 1 2 3; do echo out $i; echo err $i >&2; done\nexec > /dev/null 2>&1\necho unseen\n'''\n"
     );
     let home = Home::of("", &dag);
-    assert_eq!(home.backfill(), Some(0));
+    assert_eq!(home.backfill_day(), Some(0));
     assert_eq!(pids(&sleep), Vec::<u32>::new());
-    let log = home.log("a");
+    let log = home.log_of("a");
     assert!(log.contains("\nout 1\nerr 1\nout 2\nerr 2\nout 3\nerr 3\n"), "{log}");
     assert!(log.contains("[crondag] exit status 0\n[crondag] ended 1 process that it had left behind\n"), "{log}");
 }
@@ -138,7 +125,7 @@ fn the_environment_is_the_defined_one_and_secrets_are_masked() {
     );
     home.write("secrets.env", "TOKEN=hunter2hunter2\n");
     fs::set_permissions(home.file("secrets.env"), fs::Permissions::from_mode(0o600)).unwrap();
-    assert_eq!(home.backfill(), Some(0));
+    assert_eq!(home.backfill_day(), Some(0));
     let text = home.read("env.txt");
     let names: Vec<&str> = text.lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name).collect();
     let expected = "CRONDAG_ATTEMPT CRONDAG_DAG_ID CRONDAG_DATA_INTERVAL_END CRONDAG_DATA_INTERVAL_START CRONDAG_DS \
@@ -149,7 +136,7 @@ fn the_environment_is_the_defined_one_and_secrets_are_masked() {
                     TOKEN TZ USER WAREHOUSE _";
     assert_eq!(names.join(" "), expected);
     assert!(text.contains("\nDAY=2024-01-01\n") && text.contains("\nEXTRA=5\n") && text.contains("\nTZ=UTC\n"));
-    let log = home.log("a");
+    let log = home.log_of("a");
     assert!(log.contains("got ***\n") && !log.contains("hunter2"), "{log}");
     assert!(log.contains(" TOKEN "), "its name is shown: {log}");
     let render = home.run(&["render", "d", "a", "20240101"]).out();
@@ -165,11 +152,11 @@ fn a_long_log_is_bounded_and_binary_output_does_no_harm() {
         "[tasks.long]\nshell = 'echo first; yes 0123456789 | head -c 20000000; echo last'\n\
          [tasks.binary]\nshell = 'head -c 100000 /dev/urandom; echo; echo end'\n",
     );
-    assert_eq!(home.backfill(), Some(0));
-    let log = home.log("long");
+    assert_eq!(home.backfill_day(), Some(0));
+    let log = home.log_of("long");
     assert!(log.len() < 1_100_000 && log.contains("\nfirst\n") && log.contains("last\n"), "{}", log.len());
     assert!(log.contains("left out here: the log has reached its max_size"));
-    assert!(home.log("binary").contains("\nend\n"));
+    assert!(home.log_of("binary").contains("\nend\n"));
 }
 
 #[test]
@@ -182,15 +169,15 @@ fn sql_runs_in_one_transaction_with_bound_params_and_writes_csv() {
          [tasks.look]\ntrigger_rule = 'all_done'\n[tasks.look.sql]\nconnection = 'w'\nstatements = 'SELECT n, s, NULL AS x FROM t ORDER BY n'\nto = 'out/{{ ds }}.csv'\n",
     );
     home.write("wrong.sql", "-- first\nDELETE FROM t;\n\nINSERT INTO t VALUES (1, 2);\n");
-    assert_eq!(home.backfill(), Some(1), "a task failed, although the leaf succeeded");
-    let log = home.log("wrong");
+    assert_eq!(home.backfill_day(), Some(1), "a task failed, although the leaf succeeded");
+    let log = home.log_of("wrong");
     let expected = "wrong.sql:2: 2 rows changed in TIME\n\
                     error: wrong.sql:4:1: table t has 3 columns but 2 values were supplied\n  \
                     in: INSERT INTO t VALUES (1, 2);\n  everything was rolled back\n";
     let (before, after) = log.split_once(" changed in ").unwrap();
     let shown = format!("{before} changed in TIME\n{}", after.split_once('\n').unwrap().1);
     assert!(shown.contains(expected), "{log}");
-    let log = home.log("look");
+    let log = home.log_of("look");
     assert!(log.contains("| n | s             | x    |\n|---|---------------|------|\n| 1 | ;             | NULL |\n| 2 | it's 20240101 | NULL |"), "{log}");
     assert_eq!(home.read("out/2024-01-01.csv"), "n,s,x\n1,;,\n2,it's 20240101,\n");
 }
@@ -436,7 +423,7 @@ fn a_cleared_run_gets_the_place_of_the_run_that_waits_for_it() {
     let dag = "schedule = '@daily'\nmax_active_runs = 1\n[tasks.a]\nshell = 'test -e ok && echo {{ ds }} >> order'\n\
                depends_on_past = true\n[tasks.b]\nafter = 'a'\nshell = 'true'\n";
     let home = Home::of("", dag);
-    assert_eq!(home.backfill(), Some(1));
+    assert_eq!(home.backfill_day(), Some(1));
     let mut others = home.command(&["backfill", "-s", "2024-01-02", "-e", "2024-01-03", "d"]).spawn().unwrap();
     let states = || {
         let runs: Vec<Value> = serde_json::from_slice(&home.run(&["runs", "d", "--json"]).stdout).unwrap();
@@ -539,7 +526,7 @@ fn old_runs_are_forgotten_with_their_logs() {
 fn a_long_script_reaches_its_attempt_whole() {
     let words = "crondag ".repeat(12_000);
     let home = Home::of("", &format!("[tasks.a]\nshell = '''\nset -- {words}\necho $# > count\n'''\n"));
-    assert_eq!(home.backfill(), Some(0));
+    assert_eq!(home.backfill_day(), Some(0));
     assert_eq!(home.read("count"), "12000\n");
     home.ends_clean();
 }
@@ -581,7 +568,7 @@ working_dir = '{{ "\u0000" }}'
 "#,
     );
     home.write("nul.sql", "SELECT 1;\0");
-    assert_eq!(home.backfill(), Some(1));
+    assert_eq!(home.backfill_day(), Some(1));
     let too_long = |what: &str, bytes: u32| {
         let rest = "put the text into a file, and let the program read that";
         let most = "Linux takes at most 131071 as one argument or variable of a program (MAX_ARG_STRLEN)";
@@ -633,7 +620,7 @@ fn files_as_editors_on_windows_save_them_mean_what_they_say() {
         fs::set_permissions(home.file(file), fs::Permissions::from_mode(0o600)).unwrap();
     }
     assert_eq!(home.run("validate").out(), "1 DAG is valid\nzone: UTC (crondag.toml)\n");
-    assert_eq!(home.backfill(), Some(0), "{}", home.run("tasks d").out());
+    assert_eq!(home.backfill_day(), Some(0), "{}", home.run("tasks d").out());
     assert_eq!(fs::read_to_string(home.file("out.csv")).unwrap(), "a\n780A79\n");
     assert_eq!(fs::read_to_string(home.file("shown")).unwrap(), "plain|quoted|hidden|");
     home.write(
@@ -676,7 +663,7 @@ fn a_file_in_utf_16_is_called_so() {
         "[tasks.load.sql]\nconnection = 'w'\nfile = 'load.sql'\n",
     );
     home.write("load.sql", utf16("SELECT 1;\n"));
-    assert_eq!(home.backfill(), Some(1));
+    assert_eq!(home.backfill_day(), Some(1));
     let path = fs::canonicalize(home.path()).unwrap();
     let reason =
         format!("cannot read {}/load.sql: it is UTF-16 text, and has to be UTF-8: save it as UTF-8", path.display());
@@ -714,12 +701,12 @@ fn from_an_odd_shell(home: &Home, args: &str) -> Ran {
 fn what_a_task_begins_with_is_defined_and_not_inherited_and_test_gives_the_same() {
     let dag = format!("[tasks.prints]\nshell = '''{PRINTS_ATTRIBUTES}'''\n");
     let plain = Home::of("", &dag);
-    assert_eq!(plain.backfill(), Some(0));
+    assert_eq!(plain.backfill_day(), Some(0));
     let printed = |log: &str| -> String {
         let (_, rest) = log.split_once("\n\n").unwrap();
         rest.split("\n\n[crondag]").next().unwrap().trim_end().to_owned()
     };
-    let expected = printed(&plain.log("prints"));
+    let expected = printed(&plain.log_of("prints"));
     let begins = "0022\n0\n";
     assert!(expected.starts_with(begins), "{expected}");
     for part in [
@@ -736,7 +723,7 @@ fn what_a_task_begins_with_is_defined_and_not_inherited_and_test_gives_the_same(
     from_an_odd_shell(&odd, "backfill -s 2024-01-01 -e 2024-01-01 d").success();
     let tested = from_an_odd_shell(&odd, "test d prints 20240101");
     let home = |text: &str| text.replace(odd.path().to_str().unwrap(), plain.path().to_str().unwrap());
-    assert_eq!(home(&printed(&odd.log("prints"))), expected);
+    assert_eq!(home(&printed(&odd.log_of("prints"))), expected);
     assert_eq!(home(tested.out().trim_end()), expected);
 }
 
@@ -747,9 +734,9 @@ fn umask_nice_and_limits_are_settings_of_the_home_and_of_a_task() {
         "[defaults.limits]\ncore_size = '4KB'\n[tasks.home]\nshell = 'umask; nice; ulimit -n; ulimit -c; ulimit -Hn'\n\
          [tasks.own]\nnice = 9\numask = '077'\nlimits = { open_files = 400 }\nshell = 'umask; nice; ulimit -n; ulimit -c; ulimit -n 450'\n",
     );
-    assert_eq!(home.backfill(), Some(1), "a limit cannot be raised");
-    assert!(home.log("home").contains("\n0027\n3\n500\n4\n500\n"), "{}", home.log("home"));
-    assert!(home.log("own").contains("\n0077\n9\n400\n4\n"), "{}", home.log("own"));
+    assert_eq!(home.backfill_day(), Some(1), "a limit cannot be raised");
+    assert!(home.log_of("home").contains("\n0027\n3\n500\n4\n500\n"), "{}", home.log_of("home"));
+    assert!(home.log_of("own").contains("\n0077\n9\n400\n4\n"), "{}", home.log_of("own"));
     assert_eq!(home.state("d", "own").0, "failed");
 }
 
@@ -787,7 +774,7 @@ fn no_task_passes_for_a_driver() {
              bash -c 'exec -a crondag bash -c \"sleep {long}; :\" __driver' &\nCRONDAG_DRIVER=1 sleep {long}\n'''\n"
         ),
     );
-    assert_eq!(home.backfill(), Some(1));
+    assert_eq!(home.backfill_day(), Some(1));
     assert!(home.state("d", "a").1.starts_with("timed out"), "{:?}", home.state("d", "a"));
     assert_eq!(pids(&long), Vec::<u32>::new());
 }
@@ -799,7 +786,7 @@ fn what_a_successful_task_leaves_behind_is_ended_and_that_is_shown() {
         "",
         &format!("[tasks.a]\nshell = 'setsid sleep {long} & sleep {long} &'\n[tasks.b]\nshell = 'true'\n"),
     );
-    assert_eq!(home.backfill(), Some(0));
+    assert_eq!(home.backfill_day(), Some(0));
     assert_eq!(pids(&long), Vec::<u32>::new());
     let shown = home.run("tasks d").success().out();
     assert!(shown.contains("ended 2 processes that it had left behind\n"), "{shown}");
@@ -817,14 +804,14 @@ fn a_task_that_starts_a_service_may_leave_it_running_when_it_succeeds() {
          [tasks.fails]\nshell = 'sleep {orphan} & exit 1'\n[tasks.prints]\nshell = 'sleep 0.2 &'\n"
     );
     let home = Home::of("", &dag);
-    assert_eq!(home.backfill(), Some(1));
+    assert_eq!(home.backfill_day(), Some(1));
     assert_eq!(pids(&orphan), Vec::<u32>::new(), "a task that is tried again starts its service again");
     until("the service has become its program", || pids(&service).len() == 1);
     let services = pids(&service);
-    let log = home.log("starts");
+    let log = home.log_of("starts");
     assert!(log.contains("[crondag] exit status 0\n[crondag] left 1 process running\n"), "{log}");
     assert!(!log.contains("goes nowhere"), "{log}");
-    assert!(home.log("prints").contains("what they print from here on goes nowhere"), "{}", home.log("prints"));
+    assert!(home.log_of("prints").contains("what they print from here on goes nowhere"), "{}", home.log_of("prints"));
     let shown = home.run("tasks d").success().out();
     assert!(shown.contains("left 1 process running\n"), "{shown}");
     let group = fs::read_to_string(format!("/proc/{}/cgroup", services[0])).unwrap();

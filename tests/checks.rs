@@ -20,7 +20,7 @@ const CONFIG: &str = "kill_grace = '300ms'\n\
     [email]\nfrom = 'etl@example.com'\ntransport = 'folder'\npath = 'mail'\n";
 
 impl Home {
-    fn of(dags: &[(&str, &str)]) -> Home {
+    fn with_tables(dags: &[(&str, &str)]) -> Home {
         let home = dags.iter().fold(Home::new().config(CONFIG), |home, (name, text)| home.dag(name, text));
         let tables = "CREATE TABLE tags (day TEXT, tag TEXT, users INTEGER)";
         home.sql("warehouse.db", tables);
@@ -88,7 +88,7 @@ const COUNTS: &str = "max_active_runs = 1\n[tasks.counts]\nemail = 'people@examp
 
 #[test]
 fn a_day_that_jumps_fails_shuts_the_gate_and_is_no_baseline() {
-    let home = Home::of(&[("tags", COUNTS)]);
+    let home = Home::with_tables(&[("tags", COUNTS)]);
     for day in 1..=4 {
         home.day(day, 100 + day);
     }
@@ -134,7 +134,7 @@ fn the_cause_of_a_failed_check_is_read_from_the_values_that_broke_a_rule() {
     let dag = "max_active_runs = 1\n[tasks.load]\nshell = 'true'\n[tasks.counts]\nafter = 'load'\n[tasks.counts.check]\n\
         connection = 'warehouse'\nquery = 'SELECT tag, users, users % 10 AS duplicates FROM tags WHERE day = :ds'\n\
         [tasks.counts.check.rules.jump]\nmetrics = ['users']\nmax_change = 0.3\nagainst = 'previous'\n";
-    let home = Home::of(&[("tags", dag)]);
+    let home = Home::with_tables(&[("tags", dag)]);
     for day in 1..=4 {
         home.day(day, 200 + day % 2 * 2);
     }
@@ -166,7 +166,7 @@ fn of_the_branches_behind_a_failed_check_the_one_is_named_whose_rows_moved() {
         (counts("orders_count", "'orders'", "'A'") + &counts("visits_count", "'visits'", "'B'"), |after: &str| {
             counts("all_counts", after, "'A', 'B'")
         });
-    let home = Home::of(&[
+    let home = Home::with_tables(&[
         ("seen", &(branches.to_owned() + &at_the_side + &of_merge("'merge'"))),
         ("unseen", &(branches.to_owned() + &of_merge("'orders', 'visits'"))),
     ]);
@@ -203,7 +203,7 @@ fn what_a_failed_check_says_to_type_repairs_the_whole_up_to_what_a_check_has_fou
             + &shell("merge", "['orders', 'visits']")
             + &counts
     };
-    let home = Home::of(&[
+    let home = Home::with_tables(&[
         ("none", &dag("")),
         ("orders_are", &dag(&check("orders_count", "['orders']", good))),
         ("all_are", &dag(&(check("orders_count", "['orders']", good) + &check("visits_count", "['visits']", good)))),
@@ -228,7 +228,7 @@ fn an_earlier_try_is_diagnosed_by_what_was_there_then() {
         [tasks.merge]\nafter = 'load'\nshell = 'cat in.csv'\n\
         [tasks.counts]\nafter = 'merge'\ntrigger_rule = 'all_done'\n[tasks.counts.check]\n\
         connection = 'warehouse'\nquery = 'SELECT tag, users FROM tags WHERE day = :ds'\n";
-    let home = Home::of(&[("tags", dag)]);
+    let home = Home::with_tables(&[("tags", dag)]);
     for day in 1..=4 {
         home.day(day, 200);
     }
@@ -250,7 +250,7 @@ fn an_earlier_try_is_diagnosed_by_what_was_there_then() {
 
 #[test]
 fn a_warning_sends_mail_and_the_run_goes_on() {
-    let home = Home::of(&[("tags", COUNTS)]);
+    let home = Home::with_tables(&[("tags", COUNTS)]);
     home.day(1, 8);
     assert_eq!(home.backfill("tags", 1, 1), Some(0));
     until("the mail is there", || !home.mails().is_empty());
@@ -264,7 +264,7 @@ fn a_warning_sends_mail_and_the_run_goes_on() {
 
 #[test]
 fn a_rehearsed_check_records_nothing() {
-    let home = Home::of(&[("tags", COUNTS)]);
+    let home = Home::with_tables(&[("tags", COUNTS)]);
     home.day(1, 100);
     let output = home.run(&["test", "tags", "counts", "20180701"]);
     assert!(output.status.success(), "{output:?}");
@@ -275,7 +275,7 @@ fn a_rehearsed_check_records_nothing() {
 
 #[test]
 fn values_are_shown_as_table_and_csv() {
-    let home = Home::of(&[("tags", COUNTS)]);
+    let home = Home::with_tables(&[("tags", COUNTS)]);
     home.day(1, 100);
     home.day(2, 1250);
     home.backfill("tags", 1, 2);
@@ -295,7 +295,7 @@ fn values_are_shown_as_table_and_csv() {
 fn two_databases_must_agree_key_by_key() {
     let dag = "[tasks.same.check]\nconnection = 'warehouse'\nquery = 'SELECT tag, users FROM tags WHERE day = :ds'\n\
                [tasks.same.check.reconcile]\nconnection = 'serving'\nquery = 'SELECT tag, users FROM tags WHERE day = :ds'\n";
-    let home = Home::of(&[("sync", dag)]);
+    let home = Home::with_tables(&[("sync", dag)]);
     home.day(1, 100);
     home.sql("serving.db", "INSERT INTO tags VALUES ('2018-07-01', 'A', 99), ('2018-07-01', 'C', 1)");
     assert_eq!(home.backfill("sync", 1, 1), Some(1));
@@ -325,7 +325,7 @@ fn a_check_that_cannot_be_made_says_why() {
         ),
     ] {
         let dag = format!("[tasks.c.check]\nconnection = 'warehouse'\nquery = '{query}'\n");
-        let home = Home::of(&[("d", &dag)]);
+        let home = Home::with_tables(&[("d", &dag)]);
         home.day(1, 1);
         assert_eq!(home.backfill("d", 1, 1), Some(1));
         let log = home.log("d", 1, "c");
@@ -338,7 +338,7 @@ fn a_check_that_cannot_be_made_says_why() {
 fn a_person_overrules_a_gate_and_whoever_waits_goes_on() {
     let push =
         "[tasks.gate.wait]\ngate = 'tags_ok'\nevery = '100ms'\n[tasks.push]\nafter = 'gate'\nshell = 'echo > pushed'\n";
-    let home = Home::of(&[("push", push)]);
+    let home = Home::with_tables(&[("push", push)]);
     let mut backfill = home.command(&["backfill", "-s", "2018-07-01", "-e", "2018-07-01", "push"]).spawn().unwrap();
     until("it waits", || {
         let output = home.run(&["tasks", "push", "--json"]);
@@ -374,7 +374,7 @@ fn sensors_wait_for_files_queries_commands_and_other_dags() {
         [tasks.last]\nafter = ['file', 'query', 'command', 'before']\nshell = 'echo > done'\n";
     let other =
         "schedule = '30 7 * * *'\nstart_date = 2018-06-30\nend_date = 2018-06-30\n[tasks.load]\nshell = 'true'\n";
-    let home = Home::of(&[("d", dag), ("other", other)]);
+    let home = Home::with_tables(&[("d", dag), ("other", other)]);
     assert!(home.run(&["pause", "other"]).status.success());
     assert!(home.run(&["tick"]).status.success());
     let mut backfill = home.command(&["backfill", "-s", "2018-07-01", "-e", "2018-07-01", "d"]).spawn().unwrap();
@@ -429,7 +429,7 @@ fn a_sensor_waits_for_a_web_server_to_answer_as_expected() {
     });
     let dag =
         format!("[tasks.u.wait]\nurl = 'http://{address}/day/{{{{ ds }}}}'\ncontains = 'ready'\nevery = '50ms'\n");
-    let home = Home::of(&[("d", &dag)]);
+    let home = Home::with_tables(&[("d", &dag)]);
     assert_eq!(home.backfill("d", 1, 1), Some(0));
     assert_eq!(answers.join().unwrap(), ["GET /day/2018-07-01 HTTP/1.1"; 3]);
     let log = home.log("d", 1, "u");
@@ -442,7 +442,7 @@ fn a_wait_in_vain_fails_or_skips_and_what_cannot_be_looked_at_fails() {
         [tasks.soft.wait]\ncommand = 'false'\nevery = '50ms'\nfor_at_most = '200ms'\nsoft_fail = true\n\
         [tasks.typo.wait]\ncommand = 'no-such-program-at-all'\n\
         [tasks.unknown.wait]\ndag = 'nowhere'\n";
-    let home = Home::of(&[("d", dag)]);
+    let home = Home::with_tables(&[("d", dag)]);
     assert_eq!(home.backfill("d", 1, 1), Some(1));
     let state = |task| home.state_on("d", 1, task);
     assert_eq!(state("hard"), ("failed".into(), "waited 200ms in vain for file never/2018-07-01".into()));
@@ -485,7 +485,7 @@ fn a_check_and_its_reconciliation_take_what_a_command_prints() {
     let dag = "max_active_runs = 1\n[tasks.counts]\nenv = { DAY = '{{ ds }}' }\n[tasks.counts.check]\n\
         command = 'cat counts-$DAY.csv; exit $(cat status-$DAY)'\n\
         [tasks.counts.check.reconcile]\ncommand = 'echo path,files; echo /dw/a,3'\n";
-    let home = Home::of(&[("d", dag)]);
+    let home = Home::with_tables(&[("d", dag)]);
     home.write("counts-2018-07-01.csv", "path,files\n/dw/a,3\n").write("status-2018-07-01", "0");
     home.write("counts-2018-07-02.csv", "path,files\n/dw/a,4\n").write("status-2018-07-02", "0");
     home.write("counts-2018-07-03.csv", "path,files\n/dw/a\n").write("status-2018-07-03", "0");
@@ -517,7 +517,7 @@ fn the_signal_that_killed_what_gives_the_values_is_said_and_diagnosed() {
          [tasks.own.check]\ncommand = 'exit 200'\n\
          [tasks.statements.sql]\nconnection = 'hive'\nstatements = 'SELECT 1'\n"
     );
-    let home = Home::of(&[("d", &dag)]);
+    let home = Home::with_tables(&[("d", &dag)]);
     let program = home.file("beeline");
     let hive = format!("[connections.hive]\ntype = 'hive'\nurl = 'u'\nprogram = '{}'\n", program.display());
     let home = home.config(&format!("{CONFIG}{hive}"));
@@ -547,7 +547,7 @@ fn the_signal_that_killed_what_gives_the_values_is_said_and_diagnosed() {
 fn a_text_where_a_query_should_give_a_number_fails_the_check() {
     let check = "connection = 'warehouse'\nquery = \"SELECT tag, users, 'n/a' AS cost FROM tags WHERE day = :ds\"\n";
     let dag = format!("[tasks.all.check]\n{check}[tasks.named.check]\n{check}metrics = ['users']\n");
-    let home = Home::of(&[("d", &dag)]);
+    let home = Home::with_tables(&[("d", &dag)]);
     home.day(1, 10);
     assert_eq!(home.backfill("d", 1, 1), Some(1));
     let log = home.log("d", 1, "all");
@@ -565,7 +565,7 @@ fn a_text_where_a_query_should_give_a_number_fails_the_check() {
 fn a_secret_that_rows_hold_is_neither_recorded_nor_shown() {
     let dag = "[tasks.c]\nenv = { KEY = '{{ secret.KEY }}' }\n[tasks.c.check]\n\
         command = \"echo path,files; echo \\\"$KEY,$KEY\\\"; echo x$KEY,not-$KEY\"\n";
-    let home = Home::of(&[("d", dag)]).config(&format!("{CONFIG}[secrets]\nKEY = {{ file = 'key' }}\n"));
+    let home = Home::with_tables(&[("d", dag)]).config(&format!("{CONFIG}[secrets]\nKEY = {{ file = 'key' }}\n"));
     home.write("key", "open-sesame-42");
     home.backfill("d", 1, 1);
     let shown = format!("{}{:?}", home.log("d", 1, "c"), home.values(&["d"]));
@@ -578,7 +578,7 @@ fn a_weekly_dag_waits_for_all_runs_of_a_daily_one_and_names_the_dates_that_lack(
     let daily = "schedule = '0 7 * * *'\n[tasks.load]\nshell = 'test ! -e broken-{{ ds }}'\n";
     let weekly = "schedule = '0 6 * * 1'\n[tasks.w.wait]\ndag = 'daily'\nover = 'interval'\nevery = '50ms'\n\
         for_at_most = '200ms'\n";
-    let home = Home::of(&[("daily", daily), ("weekly", weekly)]);
+    let home = Home::with_tables(&[("daily", daily), ("weekly", weekly)]);
     for day in ["2018-07-04", "2018-07-06"] {
         home.write(&format!("broken-{day}"), "");
     }
@@ -601,7 +601,7 @@ fn a_weekly_dag_waits_for_all_runs_of_a_daily_one_and_names_the_dates_that_lack(
 fn a_wait_over_an_interval_leaves_out_what_lies_before_the_start_of_the_other_dag() {
     let daily = "schedule = '0 7 * * *'\nstart_date = 2018-07-07\n[tasks.load]\nshell = 'true'\n";
     let weekly = "schedule = '0 6 * * 1'\n[tasks.w.wait]\ndag = 'daily'\nover = 'interval'\nevery = '50ms'\n";
-    let home = Home::of(&[("daily", daily), ("weekly", weekly)]);
+    let home = Home::with_tables(&[("daily", daily), ("weekly", weekly)]);
     assert_eq!(home.backfill("daily", 7, 8), Some(0));
     assert_eq!(home.backfill("weekly", 2, 2), Some(0), "the days since the start are all there");
     let none = home.run(&["test", "weekly", "w", "20180625"]);
@@ -615,7 +615,7 @@ fn a_wait_over_an_interval_leaves_out_what_lies_before_the_start_of_the_other_da
 #[test]
 fn a_wait_that_is_tried_in_a_home_in_which_nothing_has_run_finds_nothing_yet() {
     let dag = "[tasks.dag]\nwait = { dag = 'other' }\n[tasks.gate]\nwait = { gate = 'ok' }\n";
-    let home = Home::of(&[("d", dag), ("other", "[tasks.a]\nshell = 'true'\n")]);
+    let home = Home::with_tables(&[("d", dag), ("other", "[tasks.a]\nshell = 'true'\n")]);
     std::fs::remove_dir_all(home.path().join(".crondag")).ok();
     for task in ["dag", "gate"] {
         let tried = home.run(&["test", "d", task, "20180701"]);
@@ -627,7 +627,7 @@ fn a_wait_that_is_tried_in_a_home_in_which_nothing_has_run_finds_nothing_yet() {
 #[test]
 fn a_manual_run_of_the_date_counts_for_those_that_wait_for_it() {
     let waits = "[tasks.w.wait]\ndag = 'other'\nevery = '50ms'\nfor_at_most = '200ms'\n";
-    let home = Home::of(&[("other", "[tasks.load]\nshell = 'true'\n"), ("waits", waits)]);
+    let home = Home::with_tables(&[("other", "[tasks.load]\nshell = 'true'\n"), ("waits", waits)]);
     assert_eq!(home.backfill("waits", 1, 1), Some(1));
     let reason = "waited 200ms in vain for DAG other of 2018-07-01 00:00 (it has not run)";
     assert_eq!(home.state_on("waits", 1, "w"), ("failed".into(), reason.into()));
@@ -643,7 +643,7 @@ fn a_thousand_waiting_tasks_hold_no_process_and_no_slot() {
     for task in 0..1000 {
         dag += &["[tasks.w", &task.to_string(), ".wait]\nfile = 'go'\nevery = '1s'\n"].concat();
     }
-    let home = Home::of(&[("d", &dag)]);
+    let home = Home::with_tables(&[("d", &dag)]);
     let mut backfill = home.command(&["backfill", "-s", "2018-07-01", "-e", "2018-07-01", "d"]).spawn().unwrap();
     until("the other task is done", || home.has("worked"));
     until("all wait", || out(&home.run(&["tasks", "d", "--json"])).matches("up_for_reschedule").count() == 1000);
@@ -658,7 +658,7 @@ fn a_report_tells_in_text_and_pictures_what_moved() {
         "{COUNTS}[tasks.report]\nafter = ['push']\ntrigger_rule = 'all_done'\n[tasks.report.report]\n\
          to = ['boss@example.com']\nsubject = 'tags of {{{{ ds }}}}'\n"
     );
-    let home = Home::of(&[("tags", &dag)]);
+    let home = Home::with_tables(&[("tags", &dag)]);
     for day in 1..=4 {
         home.day(day, 100 + day);
     }
@@ -702,7 +702,7 @@ fn a_gate_of_two_checks_opens_when_both_have_spoken() {
         )
     };
     let last = "[tasks.wait]\nafter = 'one'\nshell = 'echo > one; until [ -e go ]; do sleep 0.05; done'\n";
-    let home = Home::of(&[("d", &format!("{}{last}{}", check("one", ""), check("two", "after = 'wait'\n")))]);
+    let home = Home::with_tables(&[("d", &format!("{}{last}{}", check("one", ""), check("two", "after = 'wait'\n")))]);
     home.day(1, 100);
     let mut backfill = home.command(&["backfill", "-s", "2018-07-01", "-e", "2018-07-01", "d"]).spawn().unwrap();
     until("the first has spoken", || home.has("one"));
@@ -716,7 +716,7 @@ fn a_gate_of_two_checks_opens_when_both_have_spoken() {
 
 /// A task that says its offset, and a check that is good at 08:00 in Shanghai and in no zone to the west of it.
 fn in_shanghai() -> Home {
-    let home = Home::of(&[(
+    let home = Home::with_tables(&[(
         "d",
         "schedule = '0 7 * * *'\n[tasks.says]\nshell = 'date +%z'\n\
          [tasks.fresh.check]\nconnection = 'warehouse'\nquery = \"SELECT 'all' AS key, '2018-07-02 06:00:00' AS at\"\n\

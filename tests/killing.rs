@@ -34,10 +34,6 @@ impl Home {
         self.start("backfill -s 2024-01-01 -e 2024-01-01 d")
     }
 
-    fn log(&self, task: &str) -> String {
-        self.run(&["logs", "d", task]).out()
-    }
-
     /// What the first attempt file says of its shim.
     fn holder(&self) -> Value {
         let text = self.read(".crondag/attempts/0");
@@ -127,7 +123,7 @@ fn attempts_after_one_that_was_killed_run_as_ever() {
         let home = Home::in_groups(groups, "kill_grace = '10ms'\n", dag);
         home.backfill().wait().unwrap();
         for ran in ["next", "last"] {
-            assert_eq!(home.state("d", ran).0, "success", "{}", home.log(ran));
+            assert_eq!(home.state("d", ran).0, "success", "{}", home.log_of(ran));
         }
         assert!(home.state("d", "deaf").1.starts_with("timed out"), "{:?}", home.state("d", "deaf"));
         for killed in ["killed", "ended"] {
@@ -165,7 +161,7 @@ fn a_condition_that_hangs_ends_with_its_wait() {
         let (state, reason) = home.state("d", "a");
         let command = format!("the command setsid sleep {mark} & sleep {mark}");
         assert_eq!((state.as_str(), reason), ("failed", format!("waited 2s in vain for {command}")));
-        let log = home.log("a");
+        let log = home.log_of("a");
         assert!(log.contains("[crondag] timed out: the time of the wait (`for_at_most`) is over"), "{log}");
         is_gone(&mark, None);
     });
@@ -180,7 +176,7 @@ fn stop_ends_the_whole_tree() {
         let group = home.group(groups);
         assert!(home.run(&["stop", "d", "-y"]).status.success());
         assert_eq!(backfill.wait().unwrap().code(), Some(1));
-        until("the end is recorded", || home.log("a").contains("[crondag] stopped\n"));
+        until("the end is recorded", || home.log_of("a").contains("[crondag] stopped\n"));
         is_gone(&mark, group.as_ref());
         let (state, reason) = home.state("d", "a");
         assert!(state == "failed" && reason.starts_with("stopped by "), "{state}: {reason}");
@@ -199,7 +195,7 @@ fn ctrl_c_twice_on_a_backfill_ends_the_whole_tree() {
             let _ = Command::new("kill").args(["-INT", &backfill.id().to_string()]).status();
             backfill.try_wait().unwrap().is_some()
         });
-        until("the end is recorded", || home.log("a").contains("[crondag] stopped\n"));
+        until("the end is recorded", || home.log_of("a").contains("[crondag] stopped\n"));
         is_gone(&mark, group.as_ref());
     });
 }
@@ -227,7 +223,7 @@ fn what_a_task_leaves_behind_is_ended() {
         home.write("dags/d.toml", dag);
         assert_eq!(home.backfill().wait().unwrap().code(), Some(0));
         is_gone(&mark, None);
-        let log = home.log("a");
+        let log = home.log_of("a");
         assert!(log.contains("[crondag] exit status 0\n[crondag] ended "), "{log}");
         assert!(!log.contains("not all processes took the KILL"), "{log}");
     });
@@ -257,7 +253,7 @@ fn what_forks_into_new_sessions_without_end_is_ended_where_there_are_control_gro
     until("the task runs", || home.has("begun"));
     assert!(home.run(&["stop", "d", "-y"]).status.success());
     assert_eq!(backfill.wait().unwrap().code(), Some(1));
-    until("the end is recorded", || home.log("a").contains("[crondag] stopped\n"));
+    until("the end is recorded", || home.log_of("a").contains("[crondag] stopped\n"));
     is_gone(&mark, group.as_ref());
 }
 
@@ -305,7 +301,7 @@ fn a_driver_started_by_a_task_outlives_it() {
              until [ -e {path}/begun ]; do sleep 0.02; done'\n"
         );
         let home = Home::in_groups(groups, "kill_grace = '300ms'\n", &dag);
-        assert_eq!(home.backfill().wait().unwrap().code(), Some(0), "{}", home.log("a"));
+        assert_eq!(home.backfill().wait().unwrap().code(), Some(0), "{}", home.log_of("a"));
         other.write("go", "");
         until("the other home's task ends by itself", || other.has("done"));
         until("its run is a success", || other.state("d", "a").0 == "success");

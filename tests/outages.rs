@@ -14,14 +14,6 @@ use common::{Home, until, until_some};
 use serde_json::Value;
 
 impl Home {
-    fn of(config: &str, dag: &str) -> Home {
-        Home::new().config(&format!("kill_grace = '300ms'\n{config}")).dag("d", dag)
-    }
-
-    fn backfill(&self) -> Option<i32> {
-        self.run("backfill -s 2024-01-01 -e 2024-01-01 d").status.code()
-    }
-
     /// A backfill whose task `a` runs until the file `go` is there.
     fn in_mid_run(&self) -> Child {
         let backfill = self.command("backfill -s 2024-01-01 -e 2024-01-01 d").spawn().unwrap();
@@ -87,7 +79,7 @@ fn settings_broken_in_mid_run_stop_new_commands_but_not_the_run() {
 #[test]
 fn a_task_that_closes_its_output_runs_on_and_its_exit_status_counts() {
     let home = Home::of("", "[tasks.a]\nshell = 'echo before; exec >&- 2>&-; sleep 0.3; echo > after; exit 4'\n");
-    assert_eq!(home.backfill(), Some(1));
+    assert_eq!(home.backfill_day(), Some(1));
     assert_eq!(home.reason("a"), "failed: exit status 4");
     assert!(home.file("after").exists());
     let log = home.run(&["logs", "d", "a"]).out();
@@ -102,7 +94,7 @@ fn missing_shells_and_programs_killed_for_memory_are_named() {
          [tasks.killed]\nshell = 'sh -c \"kill -9 \\$\\$\"; exit $?'\n\
          [tasks.limited]\nshell = 'ulimit -v 100000; exec python3 -c \"bytearray(300 << 20)\"'\n",
     );
-    assert_eq!(home.backfill(), Some(1));
+    assert_eq!(home.backfill_day(), Some(1));
     let missing = "failed: exit status 127: the shell did not find a program (see the log)";
     assert_eq!(home.reason("no_shell"), missing);
     let log = home.run(&["logs", "d", "no_shell"]).out();
@@ -187,7 +179,7 @@ fn ticks_during_a_migration_wait_for_it_and_it_happens_once() {
 #[test]
 fn a_corrupt_database_is_refused_and_the_way_to_restore_it_works() {
     let home = Home::of("", "[tasks.a]\nshell = 'true'\n");
-    assert_eq!(home.backfill(), Some(0));
+    assert_eq!(home.backfill_day(), Some(0));
     until("the driver is gone", || !driver_lives(&home));
     let backup = home.file("backup.db").display().to_string();
     assert!(home.run(&["db", "backup", &backup]).status.success());
@@ -262,7 +254,7 @@ fn a_home_may_lie_on_a_path_with_blanks_and_chinese_characters() {
     let dag = "[tasks.a]\nshell = 'echo \"$PWD\" > \"$CRONDAG_HOME/where\"'\n[tasks.b]\nafter = 'a'\nworking_dir = '数据 夹'\nshell = 'pwd > here'\n";
     let home = Home::bare_named("数据 仓库 (it's \"new\")").config("").dag("d", dag);
     fs::create_dir(home.file("数据 夹")).unwrap();
-    assert_eq!(home.backfill(), Some(0));
+    assert_eq!(home.backfill_day(), Some(0));
     assert_eq!(home.read("where"), format!("{}\n", home.path().display()));
     assert_eq!(home.read("数据 夹/here"), format!("{}\n", home.file("数据 夹").display()));
     assert!(home.run(&["tick"]).status.success() && home.run(&["db", "check"]).status.success());
@@ -274,7 +266,7 @@ fn a_dag_file_of_a_million_lines_is_read_and_its_faults_have_their_place() {
     let mut text = "# a line that says nothing\n".repeat(999_998);
     text.push_str("[tasks.a]\nshell = 'true'\n");
     home.write("dags/d.toml", &text);
-    assert_eq!(home.backfill(), Some(0));
+    assert_eq!(home.backfill_day(), Some(0));
     home.write("dags/d.toml", text.replace("shell", "shel"));
     let output = home.run(&["tick"]);
     assert_eq!(output.status.code(), Some(2));
@@ -286,7 +278,7 @@ fn with_waiting_mail() -> (Home, u32) {
     let dag = "[tasks.a]\nshell = 'exit 3'\nemail = 'team@example.com'\n";
     let closed = "[email]\nfrom = 'etl@example.com'\nhost = '127.0.0.1'\nport = 1\ntls = 'none'\n";
     let home = Home::of(closed, dag).has_ticked();
-    assert_eq!(home.backfill(), Some(1));
+    assert_eq!(home.backfill_day(), Some(1));
     until("a delivery has failed", || !home.json("status --json")[0]["mail_last_error"].is_null());
     let driver = until_some("there is a driver", || home.driver_pid());
     (home, driver)
@@ -432,7 +424,7 @@ fn other_files_that_are_read_wait_for_nobody_and_are_named() {
             fs::remove_file(home.file(name)).unwrap();
         }
         pipe(&home, name);
-        assert_eq!(home.backfill(), Some(1), "{name}");
+        assert_eq!(home.backfill_day(), Some(1), "{name}");
         let found = home.reason("a");
         assert!(found.contains(reason), "{name}: {found}");
         let said = home.run("diagnose d a 2024-01-01");

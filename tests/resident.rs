@@ -21,7 +21,7 @@ use common::{Home, signal, until};
 const LONG: &str = "[tasks.long]\nshell = 'echo {{ ds }} >> begun; while [ -e dags -a ! -e go ]; do sleep 0.02; done; echo {{ ds }} >> ended'\n";
 
 impl Home {
-    fn of(config: &str, dag: &str) -> Home {
+    fn scheduled(config: &str, dag: &str) -> Home {
         Home::new().config(config).dag("d", dag)
     }
 
@@ -123,7 +123,7 @@ fn once_each(mut lines: Vec<String>) -> Vec<String> {
 
 #[test]
 fn asked_to_go_it_starts_nothing_new_and_waits_for_what_lives() {
-    let home = Home::of("drain_timeout = '1h'\n", LONG);
+    let home = Home::scheduled("drain_timeout = '1h'\n", LONG);
     let mut scheduler = home.driver("log");
     home.trigger("2024-01-01");
     until("the task runs", || home.so_far("begun") == "2024-01-01\n");
@@ -143,7 +143,7 @@ fn asked_to_go_it_starts_nothing_new_and_waits_for_what_lives() {
 
 #[test]
 fn attempts_that_outlive_the_drain_are_taken_up_by_the_next_scheduler() {
-    let home = Home::of("drain_timeout = '50ms'\n", LONG);
+    let home = Home::scheduled("drain_timeout = '50ms'\n", LONG);
     let mut first = home.driver("first");
     home.trigger("2024-01-01");
     until("the task runs", || home.so_far("begun") == "2024-01-01\n");
@@ -162,7 +162,7 @@ fn attempts_that_outlive_the_drain_are_taken_up_by_the_next_scheduler() {
 
 #[test]
 fn asked_twice_it_goes_at_once_and_the_attempt_lives_on() {
-    let home = Home::of("drain_timeout = '1h'\n", LONG);
+    let home = Home::scheduled("drain_timeout = '1h'\n", LONG);
     let mut scheduler = home.driver("log");
     home.trigger("2024-01-01");
     until("the task runs", || home.so_far("begun") == "2024-01-01\n");
@@ -182,7 +182,7 @@ fn asked_twice_it_goes_at_once_and_the_attempt_lives_on() {
 #[test]
 fn each_event_is_one_line_with_time_level_and_keys() {
     let dag = "[tasks.good]\nshell = 'true'\n[tasks.bad]\nafter = 'good'\nshell = 'exit 3'\n";
-    let home = Home::of("", dag);
+    let home = Home::scheduled("", dag);
     let mut scheduler = home.driver("log");
     home.trigger("2024-01-01");
     scheduler.says("run_ended");
@@ -218,7 +218,7 @@ fn each_event_is_one_line_with_time_level_and_keys() {
 
 #[test]
 fn a_driver_that_a_command_started_writes_the_same_lines_into_its_log() {
-    let home = Home::of("", "[tasks.good]\nshell = 'true'\n");
+    let home = Home::scheduled("", "[tasks.good]\nshell = 'true'\n");
     home.run(&["backfill", "-s", "2024-01-01", "-e", "2024-01-01", "d"]);
     until("the driver has gone", || home.driver_pid().is_none());
     let log = home.so_far(".crondag/driver.log");
@@ -264,7 +264,7 @@ fn manager(address: &SocketAddr) -> Manager {
 
 #[test]
 fn a_service_manager_hears_of_readiness_work_reloading_and_stopping() {
-    let home = Home::of("drain_timeout = '1h'\n", LONG);
+    let home = Home::scheduled("drain_timeout = '1h'\n", LONG);
     let socket = home.file("notify");
     let mut manager = manager(&SocketAddr::from_pathname(&socket).unwrap());
     let variables = [("NOTIFY_SOCKET", socket.to_str().unwrap()), ("WATCHDOG_USEC", "200000")];
@@ -296,7 +296,7 @@ fn a_service_manager_hears_of_readiness_work_reloading_and_stopping() {
 
 #[test]
 fn the_socket_may_be_abstract_and_a_watchdog_for_another_process_is_not_fed() {
-    let home = Home::of("", LONG);
+    let home = Home::scheduled("", LONG);
     let name = format!("crondag-test-{}", std::process::id());
     let mut manager = manager(&SocketAddr::from_abstract_name(&name).unwrap());
     let socket = format!("@{name}");
@@ -311,7 +311,7 @@ fn the_socket_may_be_abstract_and_a_watchdog_for_another_process_is_not_fed() {
 
 #[test]
 fn what_stays_wrong_is_said_once() {
-    let home = Home::of("", "[tasks.a]\nshell = 'true'\n");
+    let home = Home::scheduled("", "[tasks.a]\nshell = 'true'\n");
     home.write("dags/not an id.toml", "");
     let mut scheduler = home.scheduler("log");
     scheduler.says("warn faulty");
@@ -351,7 +351,7 @@ fn due(intervals: i64, task: &str) -> (String, Vec<String>) {
 #[test]
 fn ticks_and_scheduler_at_once_run_every_interval_exactly_once() {
     let (dag, expected) = due(60, "echo {{ ts_nodash }} >> d.noted; sleep 0.05");
-    let home = Home::of("", "[tasks.other]\nshell = 'true'\n");
+    let home = Home::scheduled("", "[tasks.other]\nshell = 'true'\n");
     let mut scheduler = home.driver("log");
     home.write("dags/d.toml", &dag);
     let mut round = 0;
@@ -377,7 +377,7 @@ fn ticks_and_scheduler_at_once_run_every_interval_exactly_once() {
 
 #[test]
 fn from_crontab_to_scheduler_in_mid_run() {
-    let home = Home::of("", LONG);
+    let home = Home::scheduled("", LONG);
     home.trigger("2024-01-01");
     until("the task runs", || home.so_far("begun") == "2024-01-01\n");
     let driver = home.driver_pid().unwrap();
@@ -400,7 +400,7 @@ fn from_crontab_to_scheduler_in_mid_run() {
 
 #[test]
 fn from_scheduler_to_crontab_in_mid_run() {
-    let home = Home::of("drain_timeout = '0s'\n", LONG);
+    let home = Home::scheduled("drain_timeout = '0s'\n", LONG);
     let mut scheduler = home.driver("log");
     home.trigger("2024-01-01");
     until("the task runs", || home.so_far("begun") == "2024-01-01\n");
@@ -416,7 +416,7 @@ fn from_scheduler_to_crontab_in_mid_run() {
 
 #[test]
 fn of_two_schedulers_one_stands_by_and_takes_over() {
-    let home = Home::of("", LONG);
+    let home = Home::scheduled("", LONG);
     let first = home.driver("first");
     let mut second = home.scheduler("second");
     second.says(&format!("stand_by pid={}", first.child.id()));
@@ -452,7 +452,7 @@ fn waits_for_lock(pid: u32, file: &Path) -> bool {
 fn a_new_driver_waits_for_live_attempts_by_their_locks_and_reads_the_records_of_the_others() {
     let dag = "[tasks.live]\nshell = 'echo >> live.begun; while [ -e dags -a ! -e go ]; do sleep 0.02; done'\n\
                [tasks.meanwhile]\nshell = 'echo >> meanwhile.begun; while [ -e dags -a ! -e enough ]; do sleep 0.02; done; exit 7'\n";
-    let home = Home::of("", dag);
+    let home = Home::scheduled("", dag);
     let first = home.driver("first");
     home.trigger("2024-01-01");
     until("both run", || home.lines("live.begun").len() + home.lines("meanwhile.begun").len() == 2);

@@ -15,10 +15,6 @@ use common::Home;
 const GOOD: &str = "[tasks.a]\nshell = 'true'\n";
 
 impl Home {
-    fn of(config: &str, dag: &str) -> Home {
-        Home::new().config(&format!("kill_grace = '300ms'\n{config}")).dag("d", dag)
-    }
-
     /// Exit code and standard error.
     fn refusal(&self, args: &[&str]) -> (Option<i32>, String) {
         let ran = self.run(args);

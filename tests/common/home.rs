@@ -72,6 +72,11 @@ impl Home {
         Home::bare().config("").folder("dags")
     }
 
+    /// A home with one DAG, `d`, whose attempts are ended quickly.
+    pub fn of(config: &str, dag: &str) -> Home {
+        Home::new().config(&format!("kill_grace = '300ms'\n{config}")).dag("d", dag)
+    }
+
     // ---- making it ---------------------------------------------------------------------------------------------------
 
     /// crondag.toml, below `timezone = 'UTC'`.
@@ -200,6 +205,11 @@ impl Home {
         self.run(args).json()
     }
 
+    /// Backfills one day of the DAG `d` and gives the exit code.
+    pub fn backfill_day(&self) -> Option<i32> {
+        self.run("backfill -s 2024-01-01 -e 2024-01-01 d").status.code()
+    }
+
     // ---- what has come of it -----------------------------------------------------------------------------------------
 
     /// State and reason of a task; `run` names a DAG, or a DAG and a date.
@@ -210,6 +220,11 @@ impl Home {
         let row = rows.iter().find(|row| row["task_id"] == task).unwrap_or_else(|| panic!("no task {task}: {rows:?}"));
         let text = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
         (text("state"), text("reason"))
+    }
+
+    /// What a task of the DAG `d` printed in its newest run.
+    pub fn log_of(&self, task: &str) -> String {
+        self.run(&["logs", "d", task]).out()
     }
 
     /// The number of the driver; none when no process holds its lock.
