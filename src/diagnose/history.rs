@@ -202,11 +202,16 @@ fn verdict(series: &Series, today: f64, usual: f64) -> Option<(CauseClass, &'sta
         (Measure::Rows, Owner::Own | Owner::Checked) if today > usual * EXPLODED && usual > 0.0 && !is_few => {
             Some((CauseClass::Logic, "rows exploded"))
         }
-        // Where keys were unique, one that is not says enough.
-        (Measure::DuplicateKeys, owner) if today > usual * EXPLODED && (usual == 0.0 || !is_few) => match owner {
-            Owner::Own | Owner::Checked => Some((CauseClass::Logic, "duplicated keys")),
-            Owner::Upstream => Some((CauseClass::UpstreamAbnormal, "duplicated keys")),
-        },
+        // Where keys were unique, one that is not says enough. A share of rows is never many, and has a base of its own.
+        (Measure::DuplicateKeys, owner)
+            if today > usual * EXPLODED
+                && (usual == 0.0 || !is_few || (usual < 1.0 && today <= 1.0 && today > usual + JUMPED_BY)) =>
+        {
+            match owner {
+                Owner::Own | Owner::Checked => Some((CauseClass::Logic, "duplicated keys")),
+                Owner::Upstream => Some((CauseClass::UpstreamAbnormal, "duplicated keys")),
+            }
+        }
         (Measure::UnparsedShare, _) if today > usual * JUMPED && today > usual + JUMPED_BY => {
             Some((CauseClass::BusinessChange, "the share jumped"))
         }
@@ -355,6 +360,15 @@ mod tests {
         assert_eq!(class(series(Owner::Own, Measure::DuplicateKeys, &[0.0, 0.0, 0.0, 0.0])), None);
         let upstream = series(Owner::Upstream, Measure::DuplicateKeys, &[0.0, 0.0, 0.0, 12.0]);
         assert_eq!(class(upstream), Some(CauseClass::UpstreamAbnormal));
+    }
+
+    #[test]
+    fn a_share_of_duplicated_rows_is_no_count_of_few() {
+        let share = |last| class(series(Owner::Checked, Measure::DuplicateKeys, &[0.02, 0.03, 0.02, 0.025, last]));
+        assert_eq!(share(0.5), Some(CauseClass::Logic));
+        assert_eq!(share(0.06), None);
+        let count = |last| class(series(Owner::Checked, Measure::DuplicateKeys, &[2.0, 3.0, 2.0, 2.0, last]));
+        assert_eq!((count(5.0), count(500.0)), (None, Some(CauseClass::Logic)));
     }
 
     #[test]
