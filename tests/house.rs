@@ -157,6 +157,10 @@ fn what_belongs_to_one_folder_is_nowhere_else() {
                 strays.push(format!("{file}: {}", word.find(&source.code).unwrap().as_str()));
             }
         }
+        for home in *homes {
+            let has_it = |(file, source): (&String, &Source)| belongs_to(file, home) && word.is_match(&source.code);
+            assert!(sources.iter().any(has_it), "{home} has no {word}: take it out of the list");
+        }
     }
     for (folder, word, exceptions) in NOT_IN {
         let word = Regex::new(word).unwrap();
