@@ -139,6 +139,21 @@ impl Home {
         self.state_dir().join("logs")
     }
 
+    /// Where the logs of a DAG are, below the home, as the database has it: `.crondag/logs/userprofile`.
+    pub fn logs_of_dag(dag: &str) -> String {
+        format!(".crondag/logs/{dag}")
+    }
+
+    /// The same of one of its runs.
+    pub fn logs_of_run(dag: &str, run_id: &str) -> String {
+        format!("{}/{run_id}", Home::logs_of_dag(dag))
+    }
+
+    /// The log of an attempt, below the home.
+    pub fn log_of_attempt(dag: &str, run_id: &str, (task, try_number): (&str, u32)) -> String {
+        format!("{}/{task}.{try_number}.log", Home::logs_of_run(dag, run_id))
+    }
+
     /// The folder of the files by which driver and shims find one another.
     pub fn attempts_dir(&self) -> PathBuf {
         self.state_dir().join("attempts")

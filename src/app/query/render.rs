@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use crate::app::times::{Moment, rfc3339};
+use crate::app::times::Moment;
 use crate::app::{App, AppError, params, select};
 use crate::dag::schedule::DataInterval;
 use crate::dag::template::{Scope, quote};
@@ -13,6 +13,7 @@ use crate::dag::{Action, ActionKind, Dag, DagId, RunType, SKIP_EXIT_STATUS, Task
 use crate::runner::actions::{prepare, rehearse};
 use crate::runner::attempt::secrets::has_masked;
 use crate::runner::attempt::{AttemptSpec, Ending, Launch, LimitedBy, Prepared, TimeLimit};
+use crate::runner::planner::run_id;
 
 /// What an attempt of a task would run. Secrets are masked, and their commands not run.
 #[derive(Debug, Serialize)]
@@ -152,7 +153,7 @@ impl RehearsedRun {
                 Ok(RehearsedRun {
                     index: select::task(&dag, task)?,
                     params: with_params(&dag, &BTreeMap::new(), given)?,
-                    run_id: format!("{run_type}__{}", rfc3339(interval.start, &dag.timezone)),
+                    run_id: run_id(run_type, interval.start, &dag.timezone),
                     run_type,
                     try_number: 1,
                     interval,

@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::app::{App, AppError};
 use crate::dag::wait::Condition;
 use crate::dag::{DagId, Task};
+use crate::home::Home;
 use crate::store::History;
 
 /// What will be renamed.
@@ -141,7 +142,7 @@ pub fn rename(app: &App, plan: RenamePlan, by: &str) -> Result<RenameReceipt, Ap
     let write = store.write()?;
     let known = write.history(from)?;
     check_rename(from, to, known, write.history(to)?)?;
-    write.rename_dag((from, to), |dag| format!(".crondag/logs/{dag}/"), by, app.now)?;
+    write.rename_dag((from, to), |dag| format!("{}/", Home::logs_of_dag(dag.as_str())), by, app.now)?;
     let logs = app.home.logs_dir();
     let file = (app.home.dag_path(from.as_str()), app.home.dag_path(to.as_str()));
     let moves = [(logs.join(from.as_str()), logs.join(to.as_str())), file];

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::range::{self, LeftOut, Outside};
 use crate::app::params;
-use crate::app::times::{Moment, minute, rfc3339};
+use crate::app::times::{Moment, minute};
 use crate::app::{App, AppError, select};
 use crate::dag::schedule::DataInterval;
 use crate::dag::{Dag, DagId, RunNumber, RunState, RunType};
@@ -136,11 +136,9 @@ pub(super) fn has_got_a_run(dag: &Dag, interval: DataInterval) -> AppError {
 
 /// A run that takes no other's place.
 pub(super) fn manual_run(app: &App, dag: &Dag, interval: DataInterval, params: &BTreeMap<String, Value>) -> NewRun {
-    let zone = &dag.timezone;
-    let stamp = app.now.to_zoned(zone.clone()).strftime("%Y%m%dT%H%M%S").to_string();
     NewRun {
         dag_id: dag.id.clone(),
-        run_id: format!("{}__{}__{stamp}", RunType::Manual, rfc3339(interval.start, zone)),
+        run_id: planner::manual_run_id(interval.start, &dag.timezone, app.now),
         run_type: RunType::Manual,
         logical_date: interval.start,
         data_interval_end: interval.end,

@@ -23,7 +23,8 @@ impl<H: Host> Driver<H> {
     pub(super) fn starting(&mut self, start: Start) -> Starting {
         let task = &start.plan.dag.tasks[start.task].id;
         let run_id = self.runs.get(&start.run).map_or_else(|| start.run.0.to_string(), |run| run.run_id.clone());
-        let log_file = format!(".crondag/logs/{}/{run_id}/{task}.{}.log", start.plan.dag.id, start.try_number);
+        let attempt = (task.as_str(), start.try_number);
+        let log_file = Home::log_of_attempt(start.plan.dag.id.as_str(), &run_id, attempt);
         Starting { start, token: self.host.claim(), log_file }
     }
 

@@ -333,7 +333,7 @@ impl Host for System {
             log::say(&Line::trouble("cannot delete logs", error).with("folder", folder.display()));
         }
         // A run of that name may come again.
-        self.folders.remove(&format!(".crondag/logs/{dag_id}/{run_id}"));
+        self.folders.remove(&Home::logs_of_run(dag_id.as_str(), run_id));
     }
 }
 

@@ -75,6 +75,12 @@ pub fn run_id(run_type: RunType, logical_date: Timestamp, zone: &TimeZone) -> St
     format!("{run_type}__{}", iso(&logical_date.to_zoned(zone.clone())))
 }
 
+/// The id of a manual run that is made now: `manual__2018-07-01T07:00:00+08:00__20180702T093000`.
+pub fn manual_run_id(logical_date: Timestamp, zone: &TimeZone, now: Timestamp) -> String {
+    let stamp = now.to_zoned(zone.clone()).strftime("%Y%m%dT%H%M%S").to_string();
+    format!("{}__{stamp}", run_id(RunType::Manual, logical_date, zone))
+}
+
 /// Creates a run and gives its number and its id; `None` when the interval has a run already.
 ///
 /// The id may be taken. Where an interval of an earlier schedule begins at the same time, the end is added:
