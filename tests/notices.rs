@@ -75,7 +75,13 @@ impl Clock {
         let (run, standing) = (run(dag_id, number), Standing::default());
         self.put(
             dag_id,
-            NoticeEvent::TaskFailed { run: run.clone(), task: task(), blocks: Vec::new(), standing: standing.clone() },
+            NoticeEvent::TaskFailed {
+                run: run.clone(),
+                task: task(),
+                blocks: Vec::new(),
+                runs_on: Vec::new(),
+                standing: standing.clone(),
+            },
         );
         let failed = vec![("load".to_owned(), "exit status 1".to_owned())];
         let reason = "load failed".to_owned();

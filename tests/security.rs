@@ -485,7 +485,7 @@ fn nothing_adds_a_header_to_a_mail() {
     let to =
         vec!["good@example.com".to_owned(), "a@b.c\r\nBcc: evil@example.com".to_owned(), format!("{evil} <a@b.c>")];
     let (blocks, standing) = (vec![evil.to_owned()], Standing::default());
-    let notice = Notice::new(to, NoticeEvent::TaskFailed { run, task, blocks, standing });
+    let notice = Notice::new(to, NoticeEvent::TaskFailed { run, task, blocks, runs_on: Vec::new(), standing });
     let place = Place { home: home.path().join(evil), host: evil.to_owned() };
     for log in [LogTail::Lines(vec![evil.to_owned()]), LogTail::Unreadable(evil.to_owned())] {
         let undiagnosed = Some(evil.to_owned());

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::id::TaskId;
 use super::model::{Action, Dag};
 use super::state::TaskState;
+use super::trigger_rule::{Decision, UpstreamCounts};
 
 /// How far a repair goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +55,26 @@ pub fn check_to_diagnose(dag: &Dag, states: impl Fn(&TaskId) -> Option<TaskState
         states(&dag.tasks[task].id) == Some(TaskState::Failed) && !dag.graph.ancestors(task).into_iter().any(has_failed)
     })?;
     Some(&dag.tasks[found].id)
+}
+
+/// What a failure does to the tasks downstream, if all others succeed: those that do not run because of it, and those whose
+/// trigger rules let them run on what there is.
+pub fn after_failure_of(dag: &Dag, failed: usize) -> (Vec<&TaskId>, Vec<&TaskId>) {
+    let downstream: BTreeSet<usize> = dag.graph.descendants(failed).into_iter().collect();
+    let mut states = vec![TaskState::Success; dag.tasks.len()];
+    states[failed] = TaskState::Failed;
+    let (mut blocked, mut running) = (Vec::new(), Vec::new());
+    for &task in dag.graph.order().iter().filter(|task| downstream.contains(task)) {
+        let counts = UpstreamCounts::of(dag.graph.upstream(task).iter().map(|&above| states[above]));
+        states[task] = match dag.tasks[task].trigger_rule.decide(&counts) {
+            Decision::Run => TaskState::Success,
+            Decision::Skip => TaskState::Skipped,
+            Decision::UpstreamFailed | Decision::Wait => TaskState::UpstreamFailed,
+        };
+        let list = if states[task] == TaskState::Success { &mut running } else { &mut blocked };
+        list.push(&dag.tasks[task].id);
+    }
+    (blocked, running)
 }
 
 /// The tasks of a repair.
@@ -136,6 +157,19 @@ mod tests {
             Because::Failed | Because::UpstreamFailed | Because::CutOff | Because::WaitedInVain => task.to_string(),
         });
         words.collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn behind_a_failure_some_are_blocked_and_some_run_on_what_there_is() {
+        let text = "tasks = { a = { shell = 'true' }, b = { shell = 'true' }, c = { shell = 'true', after = 'a' }, \
+                    merge = { shell = 'true', after = ['b', 'c'], trigger_rule = 'all_done' }, push = { shell = 'true', after = 'merge' }, \
+                    alarm = { shell = 'true', after = 'c', trigger_rule = 'one_failed' }, last = { shell = 'true', after = ['push', 'c'] } }";
+        let dag = read_dag("d", text, &super::super::Config::default(), &|_| true).0.unwrap();
+        let words = |tasks: Vec<&TaskId>| tasks.iter().map(|task| task.as_str()).collect::<Vec<_>>().join(" ");
+        let (blocked, running) = after_failure_of(&dag, dag.task_index("a").unwrap());
+        let mut running: Vec<&str> = running.iter().map(|task| task.as_str()).collect();
+        running.sort_unstable();
+        assert_eq!((words(blocked).as_str(), running.join(" ").as_str()), ("c last", "alarm merge push"));
     }
 
     fn dag(edges: &str) -> Dag {

@@ -33,6 +33,9 @@ pub enum NoticeEvent {
         task: TaskFacts,
         /// Tasks downstream that now cannot run.
         blocks: Vec<String>,
+        /// Tasks downstream that run all the same, as their trigger rules say.
+        #[serde(default)]
+        runs_on: Vec<String>,
         /// How long this has been going on.
         standing: Standing,
     },

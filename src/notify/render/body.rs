@@ -47,9 +47,10 @@ impl<'a> Body<'a> {
             commands: Vec::new(),
         };
         match event {
-            NoticeEvent::TaskFailed { run, task, blocks, standing } => {
+            NoticeEvent::TaskFailed { run, task, blocks, runs_on, standing } => {
                 body.headline = format!("Task {} of {} failed for {}.", task.task_id, run.dag_id, run.ds);
                 body.task(run, task, Some(("It blocks", blocks)), evidence);
+                body.lists.push(("These run all the same, on what there is", runs_on.clone()));
                 body.standing(standing);
             }
             NoticeEvent::TaskRetry { run, task, blocks, next_try_at } => {

@@ -91,7 +91,13 @@ mod tests {
     }
 
     fn failed(run: RunFacts, task: TaskFacts) -> NoticeEvent {
-        NoticeEvent::TaskFailed { run, task, blocks: blocks(), standing: Standing::default() }
+        NoticeEvent::TaskFailed {
+            run,
+            task,
+            blocks: blocks(),
+            runs_on: vec!["cleanup".to_owned()],
+            standing: Standing::default(),
+        }
     }
 
     fn evidence() -> Evidence {
@@ -297,7 +303,7 @@ mod tests {
     fn html_shows_markup_and_never_obeys_it() {
         let task = TaskFacts { reason: "<script>alert(1)</script>".to_owned(), ..task() };
         let (blocks, standing) = (vec!["<i>".to_owned()], Standing::default());
-        let event = NoticeEvent::TaskFailed { run: run(), task, blocks, standing };
+        let event = NoticeEvent::TaskFailed { run: run(), task, blocks, runs_on: Vec::new(), standing };
         let log = LogTail::Lines(vec!["</pre><img src=x onerror=\"y\">".to_owned()]);
         let place = Place { home: PathBuf::from("/data"), host: "<b>host".to_owned() };
         let notice = Notice::new(vec!["admin@example.com".to_owned()], event);

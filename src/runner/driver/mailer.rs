@@ -3,8 +3,9 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Driver, Host, Item};
+use crate::dag::repair::after_failure_of;
 use crate::dag::template::iso;
-use crate::dag::{Dag, Task, TaskState};
+use crate::dag::{Task, TaskState};
 use crate::notify::{Channel, DeliveryError, Notice, NoticeEvent, RunFacts, Standing, TaskFacts};
 use crate::runner::driver_log::line::{Happening, Level, Line};
 use crate::runner::engine::{Alert, AlertKind, TaskReport};
@@ -26,8 +27,9 @@ impl<H: Host> Driver<H> {
                     return None;
                 }
                 let (run, task_facts) = (self.run_facts(alert)?, self.task_facts(alert, task, report));
-                let (blocks, standing) = (blocks(dag, report.task), Standing::default());
-                (task.email.clone(), NoticeEvent::TaskFailed { run, task: task_facts, blocks, standing })
+                let (blocked, running) = after_failure_of(dag, report.task);
+                let (blocks, runs_on, standing) = (ids(blocked), ids(running), Standing::default());
+                (task.email.clone(), NoticeEvent::TaskFailed { run, task: task_facts, blocks, runs_on, standing })
             }
             AlertKind::TaskRetry(report, next) => {
                 let task = &dag.tasks[report.task];
@@ -36,7 +38,8 @@ impl<H: Host> Driver<H> {
                 }
                 let (run, task_facts) = (self.run_facts(alert)?, self.task_facts(alert, task, report));
                 let next_try_at = iso(&next.to_zoned(dag.timezone.clone()));
-                let blocks = blocks(dag, report.task);
+                let waiting = dag.graph.descendants(report.task);
+                let blocks = ids(waiting.into_iter().map(|next| &dag.tasks[next].id));
                 (task.email.clone(), NoticeEvent::TaskRetry { run, task: task_facts, blocks, next_try_at })
             }
             AlertKind::TaskSucceeded(report) => {
@@ -208,7 +211,6 @@ impl<H: Host> Driver<H> {
     }
 }
 
-/// The tasks that cannot go on without this one.
-fn blocks(dag: &Dag, task: usize) -> Vec<String> {
-    dag.graph.descendants(task).into_iter().map(|next| dag.tasks[next].id.to_string()).collect()
+fn ids(tasks: impl IntoIterator<Item = impl ToString>) -> Vec<String> {
+    tasks.into_iter().map(|task| task.to_string()).collect()
 }
