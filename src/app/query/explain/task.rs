@@ -30,7 +30,7 @@ impl View<'_> {
             TaskState::Skipped => self.say(id, format!("was skipped{why}"), None),
             TaskState::Failed => {
                 let action = dag.and_then(|dag| Some(&dag.tasks[dag.task_index(id)?].action));
-                let see = if matches!(action, Some(Action::Check(_))) { "diagnose" } else { "logs" };
+                let see = if matches!(action, Some(Action::Check(_) | Action::Wait(_))) { "diagnose" } else { "logs" };
                 let next = command(format_args!("{see} {} {id} {}", run.dag_id, run.run_id));
                 self.say(id, format!("has failed ({tries}){why}"), next);
             }
