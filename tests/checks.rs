@@ -764,3 +764,70 @@ fn tasks_and_checks_have_the_zone_of_a_file_without_a_name() {
     is_in_shanghai(&home);
     home.run("show d").success().stdout_eq("d  0 7 * * * (local time)\n...\n");
 }
+
+/// A job that fails without the file `ok`, and a check behind it whose gate is `good`.
+fn behind_a_gate() -> Home {
+    let dag = "[tasks.job]\nshell = 'test -e ok'\n[tasks.chk]\nafter = 'job'\n[tasks.chk.check]\n\
+        connection = 'warehouse'\nquery = 'SELECT tag, users FROM tags WHERE day = :ds'\ngate = 'good'\n\
+        rules.size.min = 10\n";
+    let home = Home::with_tables(&[("d", dag)]);
+    home.day(1, 100);
+    home.write("ok", "");
+    home
+}
+
+#[test]
+fn a_gate_is_shut_from_when_its_check_is_cleared_until_the_check_speaks_again() {
+    let home = behind_a_gate();
+    assert_eq!(home.backfill("d", 1, 1), Some(0));
+    assert_eq!(home.run(&["gate", "good", "20180701"]).status.code(), Some(0));
+
+    fs::remove_file(home.file("ok")).unwrap();
+    assert!(home.run(&["clear", "d", "20180701", "-y"]).status.success());
+    until("the job has failed", || home.state_on("d", 1, "chk").0 == "upstream_failed");
+    let gate = home.run(&["gate", "good", "20180701"]);
+    assert_eq!(gate.status.code(), Some(1), "{}", out(&gate));
+    assert!(out(&gate).contains("d chk at ") && out(&gate).contains(": has yet to speak"), "{}", out(&gate));
+    assert!(out(&gate).ends_with("next: crondag explain d chk 2018-07-01\n"), "{}", out(&gate));
+
+    home.write("ok", "");
+    assert_eq!(home.again("d", 1), Some(0));
+    assert_eq!(home.run(&["gate", "good", "20180701"]).status.code(), Some(0), "it has spoken again");
+}
+
+#[test]
+fn what_a_person_said_of_a_gate_ends_when_the_check_is_cleared_unless_they_shut_it() {
+    let set = |home: &Home, verdict: &str| {
+        let reason = ["--reason", "the drop is the holiday"];
+        let set = home.run(&[&["gate", "set", "good", "20180701", verdict], &reason[..]].concat());
+        assert!(set.status.success(), "{set:?}");
+    };
+    let home = behind_a_gate();
+    home.day(1, 4);
+    assert_eq!(home.backfill("d", 1, 1), Some(1));
+    set(&home, "ok");
+    assert_eq!(home.run(&["gate", "good", "20180701"]).status.code(), Some(0));
+    assert_eq!(home.again("d", 1), Some(1));
+    let gate = home.run(&["gate", "good", "20180701"]);
+    assert_eq!(gate.status.code(), Some(1), "{}", out(&gate));
+    let says = "lets the checks decide: d chk was cleared after the gate was opened by hand\n";
+    assert!(out(&gate).contains(says), "{}", out(&gate));
+
+    set(&home, "fail");
+    home.day(1, 100);
+    assert_eq!(home.again("d", 1), Some(0));
+    assert_eq!(home.run(&["gate", "good", "20180701"]).status.code(), Some(1), "a person has shut it");
+}
+
+#[test]
+fn a_gate_opened_by_hand_before_its_check_ever_spoke_is_the_checks_once_that_was_cleared() {
+    let home = behind_a_gate();
+    home.day(1, 4);
+    fs::remove_file(home.file("ok")).unwrap();
+    assert_eq!(home.backfill("d", 1, 1), Some(1));
+    assert!(home.run(&["gate", "set", "good", "20180701", "ok", "--reason", "counted by hand"]).status.success());
+    home.write("ok", "");
+    assert_eq!(home.again("d", 1), Some(1));
+    let gate = home.run(&["gate", "good", "20180701"]);
+    assert_eq!(gate.status.code(), Some(1), "{}", out(&gate));
+}

@@ -101,9 +101,13 @@ fn show(answer: &GateAnswer) -> Result<(), CliError> {
         page.line(format!("  {} {} at {}: {says}", published.dag_id, published.task_id, published.at.time()));
     }
     if !answer.open
-        && let Some(worst) = answer.published.iter().max_by_key(|published| published.verdict)
+        && let Some(worst) = answer.published.iter().max_by_key(|published| published.verdict.unwrap_or(Verdict::Fail))
     {
-        page.next(&format!("crondag checks {} {} --since {ds}", worst.dag_id, worst.task_id));
+        let (dag, task) = (&worst.dag_id, &worst.task_id);
+        match worst.verdict {
+            Some(_) => page.next(&format!("crondag checks {dag} {task} --since {ds}")),
+            None => page.next(&format!("crondag explain {dag} {task} {ds}")),
+        }
     }
     page.print()
 }

@@ -1,11 +1,11 @@
 //! Gates: what checks say of a date for everybody who asks, and what people say instead.
 
 use jiff::Timestamp;
-use rusqlite::Row;
+use rusqlite::{OptionalExtension, Row};
 
 use super::checks::verdict;
 use super::{Micros, Store, StoreError, Write};
-use crate::dag::Verdict;
+use crate::dag::{RunNumber, TaskId, TaskState, Verdict};
 
 /// A gate on one date. At least one check or one person has spoken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,8 +121,30 @@ impl Write<'_> {
         Ok(())
     }
 
-    /// What a check says of a gate; in place of what it said of that date before.
-    pub(crate) fn publish_gate(&self, gate: &str, ds: &str, published: &Published) -> Result<(), StoreError> {
+    /// What a check says of a gate; in place of what it said of that date before. An attempt that is being stopped says
+    /// nothing: its task was cleared, and is to speak again.
+    pub(crate) fn publish_gate(
+        &self,
+        gate: &str,
+        ds: &str,
+        run_id: &str,
+        published: &Published,
+    ) -> Result<(), StoreError> {
+        let (dag_id, task_id) = (&published.dag_id, &published.task_id);
+        let instance: Option<(RunNumber, String)> = self
+            .statement(
+                "SELECT runs.id, task_instances.state FROM runs JOIN task_instances ON task_instances.run = runs.id
+                 WHERE runs.dag_id = ?1 AND runs.run_id = ?2 AND task_instances.task_id = ?3",
+            )?
+            .query_row((dag_id, run_id, task_id), |row| Ok((RunNumber(row.get(0)?), row.get(1)?)))
+            .optional()?;
+        let is_stopped = instance.as_ref().is_some_and(|(_, state)| state != TaskState::Running.as_str());
+        if let Some((run, _)) = instance
+            && let Some(at) = self.opened_by_hand(gate, ds)?
+            && self.is_cleared_since(run, task_id, at)?
+        {
+            self.end_decision(gate, ds, (dag_id, task_id), published.at)?;
+        }
         self.statement(
             "INSERT INTO gates (gate, ds, dag_id, task_id, verdict, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
              ON CONFLICT (gate, ds, dag_id, task_id) DO UPDATE SET verdict = excluded.verdict, at = excluded.at",
@@ -130,12 +152,81 @@ impl Write<'_> {
         .execute((
             gate,
             ds,
-            &published.dag_id,
-            &published.task_id,
-            published.verdict.map(Verdict::as_str),
+            dag_id,
+            task_id,
+            published.verdict.filter(|_| !is_stopped).map(Verdict::as_str),
             Micros(published.at),
         ))?;
         Ok(())
+    }
+
+    /// Takes back what a check has said of its date, for its task is about to be cleared: until it speaks again its gate is
+    /// shut. So is one that a person has opened; one that a person has shut stays so.
+    pub(super) fn withdraw_from_gates(&self, run: RunNumber, task: &TaskId, at: Timestamp) -> Result<(), StoreError> {
+        // What is cleared already has nothing to take back: since then only people have spoken.
+        let check: Option<(String, String)> = self
+            .statement(
+                "SELECT checks.dag_id, checks.ds FROM runs
+                 JOIN task_instances ON task_instances.run = runs.id AND task_instances.task_id = ?2
+                 JOIN checks ON checks.dag_id = runs.dag_id AND checks.task_id = ?2
+                      AND checks.logical_date = runs.logical_date
+                 WHERE runs.id = ?1 AND task_instances.state <> 'none'",
+            )?
+            .query_row((run.0, task.as_str()), |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        let Some((dag_id, ds)) = check else { return Ok(()) };
+        // From one name of a gate to the next by the index: there are few gates, and many dates.
+        let mut statement = self.statement(
+            "WITH RECURSIVE names (gate) AS (
+                 SELECT min(gate) FROM gates
+                 UNION ALL
+                 SELECT (SELECT min(gate) FROM gates WHERE gate > names.gate) FROM names WHERE names.gate IS NOT NULL)
+             SELECT gates.gate FROM names CROSS JOIN gates ON gates.gate = names.gate
+             WHERE gates.ds = ?1 AND gates.dag_id = ?2 AND gates.task_id = ?3",
+        )?;
+        let gates = statement
+            .query_map((&ds, &dag_id, task.as_str()), |row| row.get(0))?
+            .collect::<Result<Vec<String>, _>>()?;
+        for gate in gates {
+            self.statement(
+                "UPDATE gates SET verdict = NULL, at = ?5 WHERE gate = ?1 AND ds = ?2 AND dag_id = ?3 AND task_id = ?4",
+            )?
+            .execute((&gate, &ds, &dag_id, task.as_str(), Micros(at)))?;
+            if self.opened_by_hand(&gate, &ds)?.is_some() {
+                self.end_decision(&gate, &ds, (&dag_id, task.as_str()), at)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Since when a gate is open because a person has said so.
+    fn opened_by_hand(&self, gate: &str, ds: &str) -> Result<Option<Timestamp>, StoreError> {
+        let newest: Option<(Option<String>, Micros)> = self
+            .statement("SELECT verdict, at FROM gate_decisions WHERE gate = ?1 AND ds = ?2 ORDER BY id DESC LIMIT 1")?
+            .query_row((gate, ds), |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        Ok(newest.filter(|(verdict, _)| verdict.as_deref().is_some_and(|said| said != "fail")).map(|(_, at)| at.0))
+    }
+
+    fn is_cleared_since(&self, run: RunNumber, task_id: &str, at: Timestamp) -> Result<bool, StoreError> {
+        Ok(self
+            .statement(
+                "SELECT 1 FROM events WHERE run = ?1 AND task_id = ?2 AND at >= ?3
+                 AND json_extract(data, '$.kind') = 'task_cleared'",
+            )?
+            .exists((run.0, task_id, Micros(at)))?)
+    }
+
+    /// A person's word was about what lay there before a check was cleared.
+    fn end_decision(
+        &self,
+        gate: &str,
+        ds: &str,
+        (dag_id, task_id): (&str, &str),
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let reason = format!("{dag_id} {task_id} was cleared after the gate was opened by hand");
+        self.decide_gate(gate, ds, &GateDecision { verdict: None, by: "crondag".to_owned(), reason, at })
     }
 
     /// What a person says of a gate.

@@ -273,7 +273,8 @@ impl Write<'_> {
                 )?
                 .execute((run, task.as_str(), state.as_str(), at, reason))?;
             }
-            Transition::TaskCleared { task, max_tries, reason, .. } => {
+            Transition::TaskCleared { run: number, task, max_tries, reason } => {
+                self.withdraw_from_gates(*number, task, now)?;
                 self.statement(
                     "UPDATE task_instances SET state = 'none', max_tries = ?3, start_date = NULL, end_date = NULL,
                      next_try_at = NULL, reason = ?4 WHERE run = ?1 AND task_id = ?2",

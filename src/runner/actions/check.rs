@@ -251,7 +251,7 @@ impl CheckJob {
                 verdict: Some(judgement.verdict),
                 at: now,
             };
-            write.publish_gate(gate, &self.ds, &published)?;
+            write.publish_gate(gate, &self.ds, &self.run_id, &published)?;
             for sibling in &self.siblings {
                 write.expect_at_gate(gate, &self.ds, self.dag_id.as_str(), sibling.as_str(), now)?;
             }

@@ -43,7 +43,7 @@ static SECTION: Section = Section {
                 "gate",
                 Kind::Text,
                 "\"tags_ok\"",
-                "The gate that gets the verdict for the date. It opens on `ok` and on what is said to be no more than `warn`",
+                "The gate that gets the verdict for the date. It opens on `ok` and on what is said to be no more than `warn`. Clearing the check shuts it until the check speaks again",
             ),
             with_default(
                 "no_rows",
