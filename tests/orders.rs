@@ -744,3 +744,42 @@ fn a_backfill_in_which_nothing_moves_says_what_it_waits_for_and_what_to_type() {
     home.write("x", "");
     assert!(backfill.wait().unwrap().success());
 }
+
+#[test]
+fn after_a_check_that_failed_a_backfill_and_a_trigger_name_its_diagnosis() {
+    let check = "schedule = '@daily'\n[tasks.load]\nshell = 'true'\n[tasks.counts]\nafter = 'load'\n[tasks.counts.check]\n\
+                 command = \"printf 'users\\n5\\n'\"\n[tasks.counts.check.rules.size]\nmin = 10\n";
+    let home = Home::new().dag("d", check);
+    let said = home.run("backfill -s 2024-01-01 -e 2024-01-01 d").code(1).out();
+    assert!(said.contains("then: crondag diagnose d counts backfill__2024-01-01T00:00:00+00:00"), "{said}");
+    let said = home.run("trigger d --date 2024-01-02 --wait").code(1).err();
+    assert!(said.contains("next: crondag diagnose d counts manual__2024-01-02"), "{said}");
+    home.write(
+        "dags/d.toml",
+        format!("{check}[tasks.last]\nafter = 'counts'\ntrigger_rule = 'all_done'\nshell = 'true'\n"),
+    );
+    let said = home.run("trigger d --date 2024-01-03 --wait").code(1).out();
+    assert!(said.contains("then: crondag diagnose d counts manual__2024-01-03"), "{said}");
+}
+
+#[test]
+fn a_backfill_follows_its_runs_when_another_one_takes_them_up() {
+    let home = Home::new().dag(
+        "d",
+        "schedule = '@daily'\n[tasks.a]\nshell = 'echo >> begun; until test -e go; do sleep 0.1; done; exit 1'\n",
+    );
+    let range = "backfill -s 2024-01-01 -e 2024-01-02 d";
+    let mut first = home.command(range).stderr(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    until("its tasks run", || home.so_far("begun").lines().count() == 2);
+    let second = home.command(range).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    let of_second = "SELECT count(*) FROM runs WHERE backfill_id = 2";
+    let database = rusqlite::Connection::open(home.file(".crondag/crondag.db")).unwrap();
+    until("the second has taken up the runs", || database.query_row(of_second, [], |row| row.get(0)) == Ok(2));
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    assert!(first.try_wait().unwrap().is_none(), "its runs have not ended");
+    home.write("go", "");
+    let first = first.wait_with_output().unwrap();
+    let said = String::from_utf8(first.stdout).unwrap();
+    assert!(said.starts_with("d: 0 runs succeeded, 2 failed"), "{said}");
+    assert_eq!((first.status.code(), second.wait_with_output().unwrap().status.code()), (Some(1), Some(1)));
+}

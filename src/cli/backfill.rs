@@ -30,7 +30,7 @@ use crate::app::request::backfill::{
 };
 use crate::app::request::outcome::Outcome;
 use crate::app::request::range::{LeftOut, Outside};
-use crate::app::request::watch::{Outlook, Snapshot, Watch, Watched};
+use crate::app::request::watch::{Outlook, Snapshot, Watch};
 use crate::app::times::minute;
 use crate::dag::repair::RepairScope;
 use crate::dag::template::quote;
@@ -178,7 +178,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
         let hint = if args.rerun == RerunArg::None { "; --rerun failed or --rerun all does them again" } else { "" };
         say(format!("left alone: {} of {intervals} intervals have a run that ended{hint}", receipt.left_alone.len()));
     }
-    if receipt.waiting == 0 {
+    if receipt.runs.is_empty() {
         let all = queries::by_number(&app, &receipt.left_alone)?;
         if args.json {
             print_json(&all)?;
@@ -191,7 +191,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     }
     receipt.driver.clone()?;
     let watcher = Watcher { app: &app, dag_id: &dag_id, receipt: &receipt, args };
-    watcher.watch(View::new(&dag_id, zone, receipt.waiting))
+    watcher.watch(View::new(&dag_id, zone, receipt.runs.len()))
 }
 
 /// What of the range is left out, a line for each reason.
@@ -279,13 +279,13 @@ struct Watcher<'a> {
 impl Watcher<'_> {
     fn watch(&self, mut view: View<'_>) -> Result<ExitCode, CliError> {
         let interrupts = count_interrupts()?;
-        let mut watch = Watch::new(self.app, Watched::Backfill(self.receipt.backfill), self.receipt.request)?;
+        let mut watch = Watch::new(self.app, self.receipt.runs.clone(), self.receipt.request)?;
         let (mut handled, mut told) = (0, None);
         loop {
             let snapshot = watch.poll()?;
             view.show(&snapshot.runs);
             match &snapshot.outlook {
-                Outlook::Over => return self.closing(&view, &snapshot.runs),
+                Outlook::Over => return self.closing(&view, &watch, &snapshot.runs),
                 Outlook::Stuck(stuck) if handled == 0 => {
                     view.clear();
                     return Err(stuck::error(stuck));
@@ -301,6 +301,16 @@ impl Watcher<'_> {
                 return Ok(self.interrupted(&view, &snapshot));
             }
             if interrupts.load(Ordering::SeqCst) > handled {
+                if watch.is_taken_up(self.receipt.backfill, &snapshot)? {
+                    // What is left to it is held; the other one goes on with the rest.
+                    watch.hold(self.receipt.backfill)?;
+                    view.clear();
+                    say(format!(
+                        "{}: interrupted; another backfill has taken up these runs, and goes on with them",
+                        self.dag_id
+                    ));
+                    return Ok(ExitCode::FAILURE);
+                }
                 if handled == 0 {
                     view.say("interrupted: running tasks end, nothing new starts; Ctrl-C again stops them");
                     watch.hold(self.receipt.backfill)?;
@@ -314,7 +324,7 @@ impl Watcher<'_> {
         }
     }
 
-    fn closing(&self, view: &View<'_>, progress: &[Progress]) -> Result<ExitCode, CliError> {
+    fn closing(&self, view: &View<'_>, watch: &Watch<'_>, progress: &[Progress]) -> Result<ExitCode, CliError> {
         view.clear();
         let outcome = Outcome::of_watched(progress);
         let code = exit_code(&outcome, self.args.allow_failed_tasks);
@@ -340,7 +350,10 @@ impl Watcher<'_> {
             let of = queries::by_number(self.app, &[worst])?;
             let run_id = of.first().map_or("", |run| run.run_id.as_str());
             page.next(&format!("crondag tasks {} {run_id}", self.dag_id));
-            page.command("then:", &(self.args.of_the_range() + " --rerun failed"));
+            match watch.diagnosis(worst)? {
+                Some(diagnosis) => page.step("then:", &diagnosis),
+                None => page.command("then:", &(self.args.of_the_range() + " --rerun failed")),
+            }
         }
         page.print()?;
         Ok(code)

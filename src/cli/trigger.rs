@@ -13,7 +13,7 @@ use super::{still, stuck};
 use crate::app::App;
 use crate::app::request::outcome::Outcome;
 use crate::app::request::trigger::{self, TriggerReceipt, TriggerRequest};
-use crate::app::request::watch::{Outlook, Watch, Watched};
+use crate::app::request::watch::{Outlook, Watch};
 
 /// Options of `trigger`.
 #[derive(Debug, clap::Args)]
@@ -84,7 +84,7 @@ pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
 }
 
 fn wait(app: &App, receipt: &TriggerReceipt, args: &Args) -> Result<ExitCode, CliError> {
-    let mut watch = Watch::new(app, Watched::Run(receipt.number), None)?;
+    let mut watch = Watch::new(app, vec![receipt.number], None)?;
     let mut told = None;
     loop {
         let snapshot = watch.poll()?;
@@ -107,7 +107,8 @@ fn wait(app: &App, receipt: &TriggerReceipt, args: &Args) -> Result<ExitCode, Cl
             if !args.json {
                 say(ended(run));
             }
-            return Err(CliError::failed(format!("the run failed{why}"), tasks));
+            let next = watch.diagnosis(run.number)?.map_or(tasks, |diagnosis| diagnosis.to_string());
+            return Err(CliError::failed(format!("the run failed{why}"), next));
         }
         let is_good = outcome.is_good(args.allow_failed_tasks);
         if !args.json {
@@ -115,7 +116,11 @@ fn wait(app: &App, receipt: &TriggerReceipt, args: &Args) -> Result<ExitCode, Cl
             page.line(ended(run));
             if outcome.worst().is_some() {
                 page.next(&tasks);
-                page.command("then:", &format!("crondag clear {} {} --failed", receipt.dag_id, receipt.run_id));
+                let clear = || format!("crondag clear {} {} --failed", receipt.dag_id, receipt.run_id);
+                page.command(
+                    "then:",
+                    &watch.diagnosis(run.number)?.map_or_else(clear, |diagnosis| diagnosis.to_string()),
+                );
             }
             page.print()?;
         }

@@ -118,10 +118,7 @@ fn lists_of_runs_read_no_more_than_they_show() {
     assert_eq!(plans(|store| store.runs(&failed)), ["SEARCH runs USING INDEX runs_by_state (state=?)"]);
     let ended = RunFilter { ended_since: Some(Timestamp::UNIX_EPOCH), ..newest };
     assert_eq!(plans(|store| store.runs(&ended)), ["SEARCH runs USING INDEX runs_ended (end_date>?)"]);
-    assert_eq!(
-        plans(|store| store.backfill_progress(7)),
-        ["SEARCH runs USING INDEX runs_by_backfill (backfill_id=?)", "USE TEMP B-TREE FOR ORDER BY"]
-    );
+    assert_eq!(plans(|store| store.progress(&[RunNumber(7)])), ["SEARCH runs USING INTEGER PRIMARY KEY (rowid=?)"]);
     assert_eq!(plans(|store| store.state_counts(RunNumber(7))), ["SEARCH task_instances USING PRIMARY KEY (run=?)"]);
 }
 

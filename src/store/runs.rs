@@ -489,27 +489,26 @@ impl Store {
             .transpose()
     }
 
-    /// How the runs of a backfill stand, oldest first.
-    pub(crate) fn backfill_progress(&self, backfill: i64) -> Result<Vec<Progress>, StoreError> {
+    /// How these runs stand, oldest first. One that was removed is left out.
+    pub(crate) fn progress(&self, runs: &[RunNumber]) -> Result<Vec<Progress>, StoreError> {
         let mut statement = self
             .connection
-            .prepare_cached(
-            "SELECT id, logical_date, state, start_date, end_date FROM runs WHERE backfill_id = ?1 ORDER BY logical_date",
-        )?;
-        let mut rows = statement.query([backfill])?;
+            .prepare_cached("SELECT logical_date, state, start_date, end_date FROM runs WHERE id = ?1")?;
         let mut progress = Vec::new();
-        while let Some(row) = rows.next()? {
-            let number = RunNumber(row.get(0)?);
-            let state = run_state(row, 2)?;
+        for &number in runs {
+            let mut rows = statement.query([number.0])?;
+            let Some(row) = rows.next()? else { continue };
+            let state = run_state(row, 1)?;
             progress.push(Progress {
                 number,
-                logical_date: row.get::<_, Micros>(1)?.0,
+                logical_date: row.get::<_, Micros>(0)?.0,
                 state,
-                start_date: optional_time(row, 3)?,
-                end_date: optional_time(row, 4)?,
+                start_date: optional_time(row, 2)?,
+                end_date: optional_time(row, 3)?,
                 tasks: if state == RunState::Queued { StateCounts::default() } else { self.state_counts(number)? },
             });
         }
+        progress.sort_by_key(|run| run.logical_date);
         Ok(progress)
     }
 

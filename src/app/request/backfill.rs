@@ -177,7 +177,7 @@ impl BackfillPlan {
 pub struct BackfillReceipt {
     pub backfill: i64,
     /// Runs that it waits for.
-    pub waiting: usize,
+    pub runs: Vec<RunNumber>,
     /// The newest request to the driver: until it is carried out, states are those of before.
     pub request: Option<i64>,
     /// Runs that had ended and stay as they are.
@@ -413,7 +413,7 @@ fn record(
     app.keep_version(&write, dag)?;
     let backfill = write.create_backfill(&dag.id, order.max_active_runs, order.reverse, now)?;
     let mut receipt =
-        BackfillReceipt { backfill, waiting: 0, request: None, left_alone: Vec::new(), changed, driver: Ok(()) };
+        BackfillReceipt { backfill, runs: Vec::new(), request: None, left_alone: Vec::new(), changed, driver: Ok(()) };
     // Runs get their numbers by their dates.
     let mut runs: Vec<&PlannedRun> = plan.runs.iter().collect();
     runs.sort_by_key(|run| run.interval.succession());
@@ -426,10 +426,10 @@ fn record(
                 };
                 new.selection.clone_from(&order.selection);
                 new.backfill_id = Some(backfill);
-                if planner::create_run(&write, new, &dag.timezone, now)?.is_none() {
+                let Some((number, _)) = planner::create_run(&write, new, &dag.timezone, now)? else {
                     return Err(has_got_a_run(dag, run.interval));
-                }
-                receipt.waiting += 1;
+                };
+                receipt.runs.push(number);
             }
             Action::TakeUp { .. } | Action::Again { .. } => {
                 let Some(mut rerun) = run.rerun.clone() else { continue };
@@ -438,7 +438,7 @@ fn record(
                 write.assign_run(known.number, Some(backfill), known.selection.as_deref(), &known.params)?;
                 rerun.backfill = Some(backfill);
                 receipt.request = Some(write.ask(&Intent::Rerun(rerun), now)?);
-                receipt.waiting += 1;
+                receipt.runs.push(known.number);
             }
             Action::LeftAlone { .. } => {
                 let known = known(app, &write, &dag.id, run.interval)?;
@@ -447,7 +447,7 @@ fn record(
         }
     }
     write.commit()?;
-    if receipt.waiting > 0 {
+    if !receipt.runs.is_empty() {
         receipt.driver = app.wake_driver();
     }
     Ok(receipt)

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use crate::app::query::explain::{HoldUp, HoldUps};
+use crate::app::query::explain::{self, HoldUp, HoldUps};
 use crate::app::times::Moment;
-use crate::app::{App, AppError};
+use crate::app::{App, AppError, NextStep};
 use crate::dag::{DagId, RunNumber, RunType, TaskId, TaskState};
 use crate::runner::client::{self, Driver};
 use crate::runner::driver_log as log;
@@ -27,14 +27,6 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 const SHARE: u32 = 20;
 /// A driver that fails so often without having done anything is not going to.
 const FAILED_STARTS: u32 = 3;
-
-/// What is watched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Watched {
-    /// The runs of a backfill.
-    Backfill(i64),
-    Run(RunNumber),
-}
 
 /// How it goes.
 #[derive(Debug)]
@@ -103,7 +95,8 @@ pub enum StuckCause {
 pub struct Watch<'a> {
     app: &'a App,
     store: Store,
-    watched: Watched,
+    /// What is watched. They are followed wherever they go: another backfill may take them up.
+    watched: Vec<RunNumber>,
     /// The request that the driver has to carry out first.
     request: Option<i64>,
     checked: Instant,
@@ -125,7 +118,7 @@ impl<'a> Watch<'a> {
     ///
     /// # Errors
     /// The database.
-    pub fn new(app: &'a App, watched: Watched, request: Option<i64>) -> Result<Watch<'a>, AppError> {
+    pub fn new(app: &'a App, watched: Vec<RunNumber>, request: Option<i64>) -> Result<Watch<'a>, AppError> {
         let store = app.store_for_writing()?;
         let last_event = store.last_event()?;
         let checked = Instant::now();
@@ -204,26 +197,13 @@ impl<'a> Watch<'a> {
     }
 
     fn progress(&self) -> Result<Vec<Progress>, AppError> {
-        match self.watched {
-            Watched::Backfill(backfill) => Ok(self.store.backfill_progress(backfill)?),
-            Watched::Run(number) => {
-                let run = self.store.run(number)?.ok_or_else(|| {
-                    AppError::usage(
-                        "the run that was watched has been deleted",
-                        "crondag runs shows those that are left",
-                    )
-                })?;
-                let tasks = self.store.state_counts(number)?;
-                Ok(vec![Progress {
-                    number,
-                    logical_date: run.logical_date,
-                    state: run.state,
-                    start_date: run.start_date,
-                    end_date: run.end_date,
-                    tasks,
-                }])
-            }
+        let runs = self.store.progress(&self.watched)?;
+        if !runs.is_empty() {
+            return Ok(runs);
         }
+        let what =
+            if self.watched.len() == 1 { "the run that was watched has" } else { "the runs that were watched have" };
+        Err(AppError::usage(format!("{what} been deleted"), "crondag runs shows those that are left"))
     }
 
     /// The driver may have been killed; with cron the next tick would start another one.
@@ -277,6 +257,30 @@ impl<'a> Watch<'a> {
     /// The database.
     pub fn is_at_rest(&self, snapshot: &Snapshot) -> Result<bool, AppError> {
         Ok(snapshot.runs.iter().all(|run| run.tasks.running == 0) && !self.store.has_intents_until(i64::MAX)?)
+    }
+
+    /// Whether a run of these that has not ended belongs to another backfill by now.
+    ///
+    /// # Errors
+    /// The database.
+    pub fn is_taken_up(&self, backfill: i64, snapshot: &Snapshot) -> Result<bool, AppError> {
+        for run in snapshot.runs.iter().filter(|run| !run.state.is_final()) {
+            if self.store.run(run.number)?.is_some_and(|run| run.backfill_id.is_some_and(|now| now != backfill)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// What a person types of a run in which a check alone failed: to run that again repairs nothing.
+    ///
+    /// # Errors
+    /// The database.
+    pub fn diagnosis(&self, run: RunNumber) -> Result<Option<NextStep>, AppError> {
+        let Some(run) = self.store.run(run)? else { return Ok(None) };
+        let dag = self.app.dag_of_run(&self.store, &run)?;
+        let instances = self.store.task_instances(run.number)?;
+        Ok(dag.and_then(|dag| explain::diagnosis(&run, &dag, &instances)))
     }
 
     /// Why a run ended as it did.

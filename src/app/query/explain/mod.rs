@@ -193,9 +193,13 @@ fn command(arguments: impl fmt::Display) -> Option<NextStep> {
 
 /// What repairs a run in which something failed, or says what does: where a check alone failed, that is for a diagnosis to say.
 fn repair(run: &RunRow, dag: Option<&Dag>, instances: &[TaskInstance]) -> Option<NextStep> {
+    let diagnosis = dag.and_then(|dag| diagnosis(run, dag, instances));
+    diagnosis.or_else(|| command(format_args!("clear {} {} --failed", run.dag_id, run.run_id)))
+}
+
+/// What says what repairs a run in which a check alone failed.
+pub(crate) fn diagnosis(run: &RunRow, dag: &Dag, instances: &[TaskInstance]) -> Option<NextStep> {
     let state = |id: &TaskId| Some(instances.iter().find(|instance| instance.task_id == *id)?.state);
-    match dag.and_then(|dag| check_to_diagnose(dag, state)) {
-        Some(check) => command(format_args!("diagnose {} {check} {}", run.dag_id, run.run_id)),
-        None => command(format_args!("clear {} {} --failed", run.dag_id, run.run_id)),
-    }
+    let check = check_to_diagnose(dag, state)?;
+    command(format_args!("diagnose {} {check} {}", run.dag_id, run.run_id))
 }
