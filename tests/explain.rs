@@ -387,7 +387,7 @@ behind    d is 2 runs behind its schedule: 1 waits to start, 1 is still to be ma
 running   d 2018-07-01 00:00 +00:00 for [..], 0 of 1 tasks done
 waits     d 2018-07-01 00:00 +00:00 a: waits since [..] for file x: evaluated
           every 1m, until [..]
-          next: crondag mark d scheduled__2018-07-01 success --task a
+          next: ask who makes it; to go on without it: crondag mark d scheduled__2018-07-01 success --task a
 queued    1 run, behind that of d 2018-07-01 00:00 +00:00
           next: crondag explain d scheduled__2018-07-02
 

@@ -94,7 +94,10 @@ impl View<'_> {
                 // This holds back tasks alone, never a whole run.
                 let id = of.map(|(_, instance)| instance.task_id.as_str()).unwrap_or_default();
                 let mut text = format!("waits since {}", time(*since, zone));
-                let mut next = command(format_args!("mark {dag_id} {run_id} success --task {id}"));
+                // To go on without what is waited for may push a day without its data: that is not simply to be typed.
+                let mut next = Some(NextStep::advice(format!(
+                    "ask who makes it; to go on without it: crondag mark {dag_id} {run_id} success --task {id}"
+                )));
                 let task = of.and_then(|(dag, _)| Some((dag, &dag.tasks[dag.task_index(id)?])));
                 if let Some((dag, task, wait)) = task.and_then(|(dag, task)| Some((dag, task, task.wait()?))) {
                     let condition = awaited::condition(self.app, run, dag, task, wait);
