@@ -740,7 +740,10 @@ fn a_backfill_in_which_nothing_moves_says_what_it_waits_for_and_what_to_type() {
     let said: Vec<String> = lines.by_ref().skip_while(|line| !line.starts_with("nothing moves: ")).take(2).collect();
     let said = said.join(" ");
     assert!(said.contains("d 2024-01-01 00:00 +00:00 a: waits since "), "{said}");
-    assert!(said.contains("to go on without it: crondag mark d backfill__2024-01-01T00:00:00+00:00 success --task a"), "{said}");
+    assert!(
+        said.contains("to go on without it: crondag mark d backfill__2024-01-01T00:00:00+00:00 success --task a"),
+        "{said}"
+    );
     home.write("x", "");
     assert!(backfill.wait().unwrap().success());
 }
