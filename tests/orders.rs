@@ -786,3 +786,29 @@ fn a_backfill_follows_its_runs_when_another_one_takes_them_up() {
     assert!(said.starts_with("d: 0 runs succeeded, 2 failed"), "{said}");
     assert_eq!((first.status.code(), second.wait_with_output().unwrap().status.code()), (Some(1), Some(1)));
 }
+
+#[test]
+fn what_waits_for_a_new_task_runs_again_where_downstream_is_asked_for() {
+    let shell = |task: &str, after: &str| {
+        format!("[tasks.{task}]\nafter = [{after}]\nshell = 'echo {task} {{{{ ds }}}} >> ran'\n")
+    };
+    let home = Home::new().dag("d", shell("a", "") + &shell("b", "'a'") + &shell("c", ""));
+    home.run("backfill -s 2024-01-01 -e 2024-01-01 d").success();
+    home.remove("ran");
+    home.write("dags/d.toml", shell("a", "") + &shell("new", "") + &shell("b", "'a', 'new'") + &shell("c", ""));
+    home.run("backfill -s 2024-01-01 -e 2024-01-02 d --only new --downstream --dry-run").success().stdout_eq(str![[
+        r#"
+2024-01-01 00:00 +00:00  success; would run again: b, and get new
+2024-01-02 00:00 +00:00  would run
+
+2 runs of 2 tasks: new b
+
+"#
+    ]]);
+    home.run("backfill -s 2024-01-01 -e 2024-01-01 d --only new --downstream").success();
+    assert_eq!(home.lines("ran"), ["new 2024-01-01", "b 2024-01-01"]);
+    home.run("backfill -s 2024-01-01 -e 2024-01-01 d --only new --downstream").success().stdout_eq(str![[r#"
+nothing to do: all 1 run of d ended before
+
+"#]]);
+}

@@ -160,6 +160,8 @@ pub struct BackfillPlan {
 struct Order {
     rerun: Rerun,
     selection: Option<Vec<TaskId>>,
+    /// What waits for a task that a run gets runs again in it.
+    downstream: bool,
     max_active_runs: Option<u32>,
     reverse: bool,
     params: BTreeMap<String, Value>,
@@ -224,6 +226,7 @@ pub fn plan(app: &App, request: &BackfillRequest) -> Result<BackfillPlan, AppErr
     let order = Order {
         rerun: request.rerun,
         selection,
+        downstream: request.tasks.downstream,
         max_active_runs: request.max_active_runs,
         reverse: request.reverse,
         params,
@@ -316,6 +319,16 @@ fn decide(
         if has_begun { narrowed(dag, instances, add) } else { order.selection.clone() }
     };
     let is_named = order.selection.is_some();
+    // Tasks that it has, and that are to work on what the added ones make.
+    let built_on = |add: &[TaskId]| -> BTreeSet<&TaskId> {
+        let added = add.iter().filter(|_| order.downstream).filter_map(|task| dag.task_index(task.as_str()));
+        added.flat_map(|index| dag.graph.descendants(index)).map(|index| &dag.tasks[index].id).collect()
+    };
+    let again = |add: &[TaskId], repair: &BTreeSet<TaskId>| -> Vec<TaskId> {
+        let below = built_on(add);
+        let starts = |task: &&TaskId| repair.contains(*task) || (has(task) && below.contains(*task));
+        asked.iter().filter(starts).cloned().collect()
+    };
     match order.rerun {
         Rerun::All => {
             let clear: Vec<TaskId> = asked.iter().filter(|task| has(task)).cloned().collect();
@@ -331,8 +344,8 @@ fn decide(
             if state != RunState::Skipped
                 && (asked.iter().any(|task| repair.contains(task)) || (state == RunState::Failed && !has_begun)) =>
         {
-            let clear: Vec<TaskId> = asked.iter().filter(|task| repair.contains(*task)).cloned().collect();
             let add = if has_begun && !is_named { Vec::new() } else { lacking };
+            let clear = again(&add, repair);
             let request = intent(clear.clone(), false, selection(&add));
             (Action::Again { run_id, state, clear, add }, request)
         }
@@ -342,8 +355,9 @@ fn decide(
                 && !lacking.is_empty()
                 && (is_named || (run.selection.is_some() && order.rerun == Rerun::None)) =>
         {
-            let request = intent(Vec::new(), false, selection(&lacking));
-            (Action::Again { run_id, state, clear: Vec::new(), add: lacking }, request)
+            let clear = again(&lacking, &BTreeSet::new());
+            let request = intent(clear.clone(), false, selection(&lacking));
+            (Action::Again { run_id, state, clear, add: lacking }, request)
         }
         Rerun::None | Rerun::Repair(_) => (Action::LeftAlone { run_id, state }, None),
     }
