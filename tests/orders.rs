@@ -812,3 +812,23 @@ nothing to do: all 1 run of d ended before
 
 "#]]);
 }
+
+#[test]
+fn a_repair_of_a_range_names_what_is_no_longer_in_the_file() {
+    let home = Home::new().dag("d", BRANCHES);
+    home.run("backfill -s 2024-01-01 -e 2024-01-02 d").code(1);
+    home.write("good", "");
+    home.write("dags/d.toml", BRANCHES.replace("tasks.orders", "tasks.sales").replace("'orders'", "'sales'"));
+    home.run("backfill -s 2024-01-01 -e 2024-01-02 d --rerun failed --dry-run").success().stdout_eq(str![[r#"
+2024-01-01 00:00 +00:00  success; would run again: order_tags merge audience
+2024-01-02 00:00 +00:00  success; would run again: order_tags merge audience
+left out in 2 runs, since the DAG no longer has it: orders
+tasks of the repair now wait for what these runs do not have: sales
+with it, for each: crondag clear d backfill__2024-01-01T00:00:00+00:00 --task sales
+
+2 runs of 5 tasks: sales order_tags visit_tags merge audience
+
+"#]]);
+    let said = home.run("backfill -s 2024-01-01 -e 2024-01-01 d --rerun failed").code(1).err();
+    assert!(said.contains("left out in 1 run, since the DAG no longer has it: orders\n"), "{said}");
+}

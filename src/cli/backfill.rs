@@ -151,7 +151,8 @@ impl Args {
 pub(super) fn run(args: &Args, global: &Global) -> Result<ExitCode, CliError> {
     let app = global.open()?;
     let plan = backfill::plan(&app, &args.request())?;
-    let left_out = left_out(&plan.left_out);
+    let mut left_out = left_out(&plan.left_out);
+    left_out.extend(not_repaired(&plan));
     if args.dry_run {
         return dry_run(args, &plan, &left_out);
     }
@@ -224,6 +225,32 @@ fn left_out(left_out: &[LeftOut]) -> Vec<String> {
                 )
             }
         });
+    }
+    lines
+}
+
+/// What should start again in the runs of the plan and cannot.
+fn not_repaired(plan: &BackfillPlan) -> Vec<String> {
+    let named = |of: fn(&PlannedRun) -> &[TaskId]| {
+        let tasks: BTreeSet<&str> = plan.runs.iter().flat_map(of).map(TaskId::as_str).collect();
+        (tasks.len(), tasks.into_iter().collect::<Vec<_>>().join(", "))
+    };
+    let mut lines = Vec::new();
+    let (count, removed) = named(|run| &run.removed);
+    if count > 0 {
+        let of = plan.runs.iter().filter(|run| !run.removed.is_empty()).count();
+        let them = if count == 1 { "it" } else { "them" };
+        lines.push(format!("left out in {}, since the DAG no longer has {them}: {removed}", runs(of)));
+    }
+    let lacking: Vec<&PlannedRun> = plan.runs.iter().filter(|run| !run.lacking.is_empty()).collect();
+    if let Some(first) = lacking.first()
+        && let Action::Again { run_id, .. } = &first.action
+    {
+        let (_, all) = named(|run| &run.lacking);
+        let (these, each) = if lacking.len() == 1 { ("this run does", "") } else { ("these runs do", ", for each") };
+        let tasks = first.lacking.iter().map(TaskId::as_str).collect::<Vec<_>>().join(",");
+        lines.push(format!("tasks of the repair now wait for what {these} not have: {all}"));
+        lines.push(format!("with it{each}: crondag clear {} {run_id} --task {tasks}", plan.dag_id));
     }
     lines
 }

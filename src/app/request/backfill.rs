@@ -6,8 +6,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::range::{self, LeftOut, Outside};
-use super::repair_of;
 use super::trigger::{has_got_a_run, manual_run};
+use super::{lacking_above, repair_of};
 use crate::app::params;
 use crate::app::times::Moment;
 use crate::app::{App, AppError, select};
@@ -133,6 +133,12 @@ pub struct PlannedRun {
     /// What will be done about it.
     #[serde(flatten)]
     pub action: Action,
+    /// Tasks of its repair that the DAG no longer has: they cannot start again.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub removed: Vec<TaskId>,
+    /// Tasks that it does not have, since they are new in the DAG, although tasks of its repair now wait for them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lacking: Vec<TaskId>,
     #[serde(skip)]
     interval: DataInterval,
     #[serde(skip)]
@@ -256,6 +262,7 @@ fn planned(
         }
         None => None,
     };
+    let (mut removed, mut lacking) = (Vec::new(), Vec::new());
     let (action, rerun) = match known {
         None => {
             let run_type = if interval.end > app.now { RunType::Manual } else { RunType::Backfill };
@@ -270,13 +277,22 @@ fn planned(
                 Rerun::Repair(scope) => repair_of(app, store, &run, &instances, dag, scope)?.into_keys().collect(),
                 Rerun::None | Rerun::All => BTreeSet::new(),
             };
-            decide(dag, order, &run, &instances, &repair)
+            let decided = decide(dag, order, &run, &instances, &repair);
+            let is_whole = order.selection.is_none() && run.state.is_final() && run.state != RunState::Skipped;
+            if is_whole && !repair.is_empty() {
+                let is_gone = |task: &&TaskId| dag.task_index(task.as_str()).is_none();
+                removed = repair.iter().filter(is_gone).cloned().collect();
+                lacking = lacking_above(dag, &run, &instances, |task| repair.contains(task));
+            }
+            decided
         }
     };
     Ok(PlannedRun {
         logical_date: Moment::new(interval.start, &dag.timezone),
         data_interval_end: Moment::new(interval.end, &dag.timezone),
         action,
+        removed,
+        lacking,
         interval,
         rerun,
     })

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::backfill::narrowed;
-use super::{must_be_there, repair_of};
+use super::{lacking_above, must_be_there, repair_of};
 use crate::app::query::tasks::tasks_of;
 use crate::app::times::Moment;
 use crate::app::{App, AppError, params, select};
@@ -136,14 +136,8 @@ pub fn plan(app: &App, request: &ClearRequest) -> Result<ClearPlan, AppError> {
     let add: Vec<TaskId> = lacking.cloned().collect();
     tasks.extend(add.iter().map(|id| ClearedTask { task_id: id.clone(), state: TaskState::None, because: None }));
     let tasks = select::in_dag_order(Some(&dag), tasks, |task| &task.task_id);
-    let is_above = |id: &TaskId| {
-        let below = dag.task_index(id.as_str()).map(|index| dag.graph.descendants(index)).unwrap_or_default();
-        repair.is_some()
-            && run.selection.is_none()
-            && !instances.iter().any(|instance| instance.task_id == *id)
-            && below.into_iter().any(|index| tasks.iter().any(|task| task.task_id == dag.tasks[index].id))
-    };
-    let above = dag.tasks.iter().map(|task| task.id.clone()).filter(is_above).collect();
+    let starts = |id: &TaskId| repair.is_some() && tasks.iter().any(|task| task.task_id == *id);
+    let above = lacking_above(&dag, &run, &instances, starts);
     let rerun = Rerun {
         run: run.number,
         clear: if is_whole { Vec::new() } else { tasks.iter().map(|task| task.task_id.clone()).collect() },

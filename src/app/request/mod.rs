@@ -68,3 +68,14 @@ fn repair_of(
     let versions: Vec<&Dag> = ran_with.iter().chain([dag]).collect();
     Ok(repair(&stands, &versions, scope))
 }
+
+/// Tasks that a run does not have, since they are new in the DAG, although tasks that start again now wait for them.
+fn lacking_above(dag: &Dag, run: &RunRow, instances: &[TaskInstance], starts: impl Fn(&TaskId) -> bool) -> Vec<TaskId> {
+    let is_above = |id: &TaskId| {
+        let below = dag.task_index(id.as_str()).map(|index| dag.graph.descendants(index)).unwrap_or_default();
+        run.selection.is_none()
+            && !instances.iter().any(|instance| instance.task_id == *id)
+            && below.into_iter().any(|index| starts(&dag.tasks[index].id))
+    };
+    dag.tasks.iter().map(|task| task.id.clone()).filter(is_above).collect()
+}
