@@ -246,7 +246,10 @@ fn a_killed_shim_is_a_failed_attempt_whose_processes_are_gone_before_the_next() 
     let long = marker(86_403);
     let dag = format!(
         "[tasks.a]\nretries = 1\nretry_delay = '10ms'\nshell = '''\n\
-         [ {{{{ try_number }}}} = 2 ] && {{ pgrep -fx \"sleep {long}\" > left || true; exit 0; }}\n\
+         if [ {{{{ try_number }}}} = 2 ]; then\n\
+         for process in /proc/[0-9]*; do\n\
+         [ \"$(tr '\\0' ' ' 2> /dev/null < $process/cmdline)\" = 'sleep {long} ' ] && echo $process\n\
+         done > left 2> /dev/null\nexit 0\nfi\n\
          setsid sleep {long} &\necho > begun\nsleep {long}\n'''\n"
     );
     let home = Home::of("", &dag);

@@ -60,26 +60,25 @@ fn each_way(test: impl Fn(Groups)) {
     }
 }
 
-/// Forks and ends again and again, under a new number each time, and does not care for TERM.
-const COMET: &str = "\
-import os, signal, sys
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
-while True:
-    if os.fork():
-        os._exit(0)
-    if 'loner' in sys.argv:
-        os.setsid()
-    open(sys.argv[2], 'w').close()
-";
-
-/// Says that it is there, and stays, whatever TERM says.
-const ROCK: &str = "\
-import signal, sys
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
-open(sys.argv[2], 'w').close()
-while True:
-    signal.pause()
-";
+/// `stubborn rock MARK FILE` makes the file and stays, whatever TERM says. `comet` in place of `rock` forks and ends again and again,
+/// under a new number each time; `loner` is a comet that begins a session of its own each time.
+const STUBBORN: &str = r#"
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+int main(int count, char **words) {
+    int is_rock = count == 4 && !strcmp(words[1], "rock"), is_loner = count == 4 && !strcmp(words[1], "loner");
+    signal(SIGTERM, SIG_IGN);
+    for (;;) {
+        if (!is_rock && fork()) _exit(0);
+        if (is_loner) setsid();
+        close(open(words[3], O_WRONLY | O_CREAT | O_TRUNC, 0666));
+        while (is_rock) pause();
+        usleep(500);
+    }
+}
+"#;
 
 /// A home whose task `a` hides its processes in many ways, and the text that all their command lines hold.
 fn stubborn(name: &str, groups: Groups, more: &str) -> (Home, String) {
@@ -87,16 +86,17 @@ fn stubborn(name: &str, groups: Groups, more: &str) -> (Home, String) {
     let dag = format!(
         "[tasks.a]\n{more}shell = '''\n\
          trap '' TERM\n\
-         python3 rock.py {mark} same_group &\n\
-         python3 comet.py {mark} comet &\n\
-         setsid python3 rock.py {mark} own_session &\n\
-         (setsid bash -c '(setsid python3 rock.py {mark} double_fork & env -i setsid python3 rock.py {mark} cleared &)' &)\n\
+         ./stubborn rock {mark} same_group &\n\
+         ./stubborn comet {mark} comet &\n\
+         setsid ./stubborn rock {mark} own_session &\n\
+         (setsid bash -c '(setsid ./stubborn rock {mark} double_fork & env -i setsid ./stubborn rock {mark} cleared &)' &)\n\
          for file in same_group comet own_session double_fork cleared; do until [ -e $file ]; do sleep 0.02; done; done\n\
-         exec python3 rock.py {mark} begun\n'''\n"
+         exec ./stubborn rock {mark} begun\n'''\n"
     );
     let home = Home::in_groups(groups, "kill_grace = '300ms'\n", &dag);
-    home.write("comet.py", COMET);
-    home.write("rock.py", ROCK);
+    home.write("stubborn.c", STUBBORN);
+    let compiler = Command::new("cc").args(["-o", "stubborn", "stubborn.c"]).current_dir(home.path()).status().unwrap();
+    assert!(compiler.success(), "cc cannot compile the program of this test");
     (home, mark)
 }
 
@@ -219,7 +219,7 @@ fn ctrl_c_on_a_test_ends_the_whole_tree() {
 fn what_a_task_leaves_behind_is_ended() {
     each_way(|groups| {
         let (home, mark) = stubborn("leaves", groups, "");
-        let dag = home.read("dags/d.toml").replace(&format!("exec python3 rock.py {mark} begun"), "exit 0");
+        let dag = home.read("dags/d.toml").replace(&format!("exec ./stubborn rock {mark} begun"), "exit 0");
         home.write("dags/d.toml", dag);
         assert_eq!(home.backfill().wait().unwrap().code(), Some(0));
         is_gone(&mark, None);
@@ -236,7 +236,7 @@ fn what_forks_into_new_sessions_without_end_is_ended_where_there_are_control_gro
     // Not before it is known to have a group, or it would outlive the test.
     let dag =
         home.read("dags/d.toml").replace("trap '' TERM\n", "until [ -e go ]; do sleep 0.02; done\ntrap '' TERM\n");
-    let dag = dag.replace(&format!("comet.py {mark} comet"), &format!("comet.py {mark} comet loner"));
+    let dag = dag.replace(&format!("./stubborn comet {mark}"), &format!("./stubborn loner {mark}"));
     home.write("dags/d.toml", dag);
     let mut backfill = home.backfill();
     until("the shim has said who it is", || {
@@ -268,7 +268,7 @@ fn the_next_driver_ends_what_a_killed_shim_has_left() {
         let group = home.group(groups);
         if group.is_none() {
             // These are beyond reach then; the test ends them itself.
-            for (pid, _) in processes(&format!("rock.py {mark} cleared")) {
+            for (pid, _) in processes(&format!("stubborn rock {mark} cleared")) {
                 signal(pid, "-9");
             }
         }
