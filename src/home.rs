@@ -79,7 +79,9 @@ impl Home {
         }
         // A folder that was removed under the shell has no name; what is not found from there is said as such.
         let here = env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
-        match here.ancestors().find(|folder| is_home(folder)) {
+        // A folder that may not be searched is not taken for a home: one further up may be.
+        let has_settings = |folder: &&Path| fs::symlink_metadata(folder.join(CONFIG_FILE)).is_ok();
+        match here.ancestors().find(has_settings) {
             Some(root) => Ok(Home { root: root.to_path_buf() }),
             None => Err(HomeError::NotFound(here)),
         }

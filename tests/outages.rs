@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use common::{Home, until, until_some};
+use common::{Home, signal, until, until_some};
 use serde_json::Value;
 
 impl Home {
@@ -392,6 +392,22 @@ fn a_folder_of_dags_that_is_gone_is_no_home_without_dags() {
     assert_eq!(status["dags"], 1);
     let row = home.store().dag(&crondag::dag::DagId::new("d").unwrap()).unwrap().unwrap();
     assert!(row.is_active, "its DAGs were not taken for deleted");
+}
+
+#[test]
+fn what_runs_goes_on_while_the_folder_of_dags_is_gone() {
+    let home = Home::of(
+        "",
+        "[tasks.a]\nshell = 'echo > begun; until [ -e go ]; do sleep 0.05; done'\n[tasks.b]\nafter = 'a'\nshell = 'true'\n",
+    );
+    home.run("trigger d --date 2024-01-01").success();
+    until("the task runs", || home.has("begun"));
+    signal(home.driver_pid().unwrap(), "-KILL");
+    until("the driver is gone", || home.driver_pid().is_none());
+    fs::rename(home.file("dags"), home.file("away")).unwrap();
+    home.write("go", "");
+    home.run("tick").code(3);
+    until("the run has ended", || home.json("runs d --json")[0]["state"] == "success");
 }
 
 #[test]

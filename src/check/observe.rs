@@ -130,7 +130,8 @@ pub(super) fn observe<'r>(rules: &Rules, rows: &'r Rows) -> Result<Observed<'r>,
         }
     }
     let infinite = observed.values.iter().filter(|(_, value)| value.is_some_and(|value| !value.is_finite()));
-    observed.texts.extend(infinite.map(|(name, _)| (name.clone(), "inf")).collect::<Vec<_>>());
+    let word = |value: &Option<f64>| if value.is_some_and(f64::is_nan) { "NaN" } else { "inf" };
+    observed.texts.extend(infinite.map(|(name, value)| (name.clone(), word(value))).collect::<Vec<_>>());
     // The sum of what is left is not the value.
     for name in observed.texts.keys() {
         observed.values.insert(name.clone(), None);

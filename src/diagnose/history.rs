@@ -95,9 +95,14 @@ pub(super) fn findings(history: &[Series], subject: &Subject) -> Vec<Finding> {
         }
         let of_class = || judged.iter().filter(|other| other.class == *class);
         let follows = |one: &Judged<'_>| {
-            of_class().any(|other| other.series.made_by.iter().any(|task| one.series.before.contains(task)))
+            let is_before = |task: &String| one.series.before.contains(task) && !one.series.made_by.contains(task);
+            of_class().any(|other| other.series.made_by.iter().any(is_before))
         };
-        let (followers, roots): (Vec<_>, Vec<_>) = of_class().partition(|one| follows(one));
+        let (mut followers, mut roots): (Vec<_>, Vec<_>) = of_class().partition(|one| follows(one));
+        if roots.is_empty() {
+            // Two that are made of one another's tasks: each may be to blame.
+            std::mem::swap(&mut followers, &mut roots);
+        }
         let culprits = each_once(roots.iter().flat_map(|root| &root.series.made_by));
         let again = each_once(roots.iter().flat_map(|root| &root.series.again));
         let told = roots.iter().chain(&followers).flat_map(|judged| judged.told.clone()).collect();
@@ -325,6 +330,28 @@ mod tests {
         assert_eq!(found(40.0, 100.0, 30.0), named("visits", "visits"), "the merge only follows");
         assert_eq!(found(40.0, 100.0, 100.0), named("merge", "merge"));
         assert_eq!(found(40.0, 20.0, 30.0), named("orders, visits", "orders,visits"));
+    }
+
+    #[test]
+    fn a_check_of_a_task_and_of_what_that_is_made_of_names_both() {
+        let both = Series {
+            made_by: vec!["orders".to_owned(), "merge".to_owned()],
+            before: vec!["orders".to_owned()],
+            again: vec!["orders".to_owned()],
+            ..series(Owner::Upstream, Measure::Rows, &with(30.0))
+        };
+        let crossed = |one: &str, other: &str| Series {
+            made_by: vec![one.to_owned()],
+            before: vec![other.to_owned()],
+            again: vec![one.to_owned()],
+            ..series(Owner::Upstream, Measure::Rows, &with(30.0))
+        };
+        let command = |history: &[Series]| findings(history, &subject()).pop().map(|finding| finding.command);
+        assert_eq!(command(&[both]).as_deref(), Some("crondag clear userprofile 2018-07-08 --task orders"));
+        assert_eq!(
+            command(&[crossed("a", "b"), crossed("b", "a")]).as_deref(),
+            Some("crondag clear userprofile 2018-07-08 --task a,b")
+        );
     }
 
     #[test]

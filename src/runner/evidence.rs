@@ -154,9 +154,12 @@ pub fn gather(failed: &Failed<'_>, catalogue: &Catalogue) -> Evidence {
 
 /// The tasks that made what a check measures: those that it follows, past checks, waits and reports, which make nothing.
 fn made_by(dag: &Dag, check: usize) -> Vec<usize> {
-    let mut found = BTreeSet::new();
+    let (mut found, mut seen) = (BTreeSet::new(), BTreeSet::new());
     let mut open: Vec<usize> = dag.graph.upstream(check).to_vec();
     while let Some(task) = open.pop() {
+        if !seen.insert(task) {
+            continue;
+        }
         match dag.tasks[task].action {
             Action::Check(_) | Action::Wait(_) | Action::Report(_) => open.extend(dag.graph.upstream(task)),
             Action::Shell(_) | Action::Spark(_) | Action::Sql(_) => {
@@ -196,14 +199,17 @@ fn telling_checks(dag: &Dag, failed: usize) -> Vec<(usize, Owner)> {
 /// of, up to what a check of the date has found sound.
 fn from(dag: &Dag, made_by: &[usize], sound: &BTreeSet<usize>) -> Vec<String> {
     let mut doubtful: BTreeSet<usize> = made_by.iter().copied().collect();
+    let mut seen = BTreeSet::new();
     let mut open: Vec<usize> = made_by.iter().flat_map(|&task| dag.graph.upstream(task).to_vec()).collect();
     while let Some(task) = open.pop() {
+        if !seen.insert(task) {
+            continue;
+        }
         match dag.tasks[task].action {
             Action::Check(_) | Action::Wait(_) | Action::Report(_) => open.extend(dag.graph.upstream(task)),
             Action::Shell(_) | Action::Spark(_) | Action::Sql(_) if !sound.contains(&task) => {
-                if doubtful.insert(task) {
-                    open.extend(dag.graph.upstream(task));
-                }
+                doubtful.insert(task);
+                open.extend(dag.graph.upstream(task));
             }
             Action::Shell(_) | Action::Spark(_) | Action::Sql(_) => {}
         }

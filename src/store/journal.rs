@@ -226,9 +226,10 @@ impl Write<'_> {
             Transition::RunReopened { .. } => {
                 self.statement(
                     "UPDATE runs SET state = 'queued', queued_at = ?2, start_date = NULL, end_date = NULL, reason = NULL,
-                     first_end_date = CASE WHEN first_start_date IS NULL AND start_date IS NOT NULL THEN end_date
+                     first_end_date = CASE WHEN is_reopened = 0 AND start_date IS NOT NULL THEN end_date
                                       ELSE first_end_date END,
-                     first_start_date = coalesce(first_start_date, start_date), is_reopened = 1 WHERE id = ?1",
+                     first_start_date = CASE WHEN is_reopened = 0 THEN start_date ELSE first_start_date END,
+                     is_reopened = 1 WHERE id = ?1",
                 )?
                 .execute((run, at))?;
             }

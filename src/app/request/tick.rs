@@ -33,7 +33,14 @@ pub struct UnusableFile {
 /// The database; the folder of DAG files.
 pub fn make_due(app: &App) -> Result<TickReceipt, AppError> {
     let mut store = app.store_for_writing()?;
-    let report = planner::plan(&app.home, &mut store, &app.config, app.now)?;
+    let report = match planner::plan(&app.home, &mut store, &app.config, app.now) {
+        Ok(report) => report,
+        Err(error) => {
+            // Nothing new is made, and what there is goes on. Of two troubles the first one is told.
+            let _ = client::wake_if_needed(&app.home, &store);
+            return Err(error.into());
+        }
+    };
     planner::note_tick(&app.home);
     let mut faulty = Vec::new();
     for file in report.faulty {

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 
 use crate::dag::words::words;
 use crate::machine_zone::{MachineZone, zone_of_text};
+use crate::runner::attempt::KILLING;
 
 words! {
     /// The inner programs, by the first argument that runs one.
@@ -53,8 +54,7 @@ impl From<String> for JobFailure {
 
 /// The signal that killed a program, or one that its shell ran.
 pub(super) fn signal_of(status: ExitStatus) -> Option<i32> {
-    let told =
-        status.code().map(|code| code - KILLED).filter(|signal| signal_hook::low_level::signal_name(*signal).is_some());
+    let told = status.code().map(|code| code - KILLED).filter(|signal| KILLING.contains(signal));
     status.signal().or(told)
 }
 

@@ -152,7 +152,7 @@ impl fmt::Display for Ending {
 }
 
 /// Signals that end a program from outside or at a crash. Of other exit statuses beyond 128 it is not known that they mean a signal.
-const KILLING: [i32; 9] = [
+pub(super) const KILLING: [i32; 9] = [
     libc::SIGINT,
     libc::SIGILL,
     libc::SIGABRT,
