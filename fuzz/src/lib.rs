@@ -4,6 +4,12 @@ mod calendar;
 /// The core, as it stands.
 #[path = "../../src/dag/mod.rs"]
 pub mod dag;
+#[path = "../../src/app/next_step.rs"]
+mod next_step;
+/// What the pages say that one may do.
+pub mod app {
+    pub use crate::next_step::NextStep;
+}
 /// The width of the pages that show faults.
 #[path = "../../src/cli/layout.rs"]
 pub mod layout;
