@@ -312,7 +312,9 @@ impl Store {
             add("dag_id =", SqlValue::Text(dag_id.to_string()));
         }
         if let Some(state) = filter.state {
-            add("state =", SqlValue::Text(state.as_str().to_owned()));
+            // With a time the index of ends is the one to use, not that of states.
+            let column = if filter.ended_since.is_some() { "+state =" } else { "state =" };
+            add(column, SqlValue::Text(state.as_str().to_owned()));
         }
         if let Some(from) = filter.from {
             add("logical_date >=", SqlValue::Integer(from.as_microsecond()));
@@ -354,7 +356,8 @@ impl Store {
     /// Runs that have ended well since then although a task of them is `failed` or `upstream_failed`.
     pub(crate) fn successes_with_failed_tasks(&self, ended_since: Timestamp) -> Result<Vec<RunRow>, StoreError> {
         self.select_runs(
-            &format!("WHERE end_date >= ?1 AND state = 'success' AND {FAILED_TASKS} ORDER BY end_date, id"),
+            // The `+`: of those that ended lately, not of all that ever succeeded.
+            &format!("WHERE end_date >= ?1 AND +state = 'success' AND {FAILED_TASKS} ORDER BY end_date, id"),
             &[SqlValue::Integer(ended_since.as_microsecond())],
         )
     }
